@@ -1,0 +1,275 @@
+"""The typed form of resources/settings.toml and of a user's overlay on it.
+
+Unknown keys, wrong types and impossible values fail at load and name the file, the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PACKAGE = Path(__file__).resolve().parent
+OVERLAY_NAME = "settings.local.toml"
+OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
+
+CropKind = Literal["person", "halfbody", "head", "face", "hand"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Side = Annotated[int, Field(ge=1, le=65_536)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
+
+
+class SettingsError(ValueError):
+    """A settings file that cannot be used; the message names the file, the key, the value and the allowed range."""
+
+
+class Section(BaseModel):
+    """One table of the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class EpisodesSettings(Section):
+    roots: list[str]
+
+
+class StoreSettings(Section):
+    root: Annotated[str, Field(min_length=1)]
+
+
+class ModelsSettings(Section):
+    pack: Annotated[str, Field(min_length=1)]
+    cache: str
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    keep_loaded: Annotated[int, Field(ge=1, le=64)]
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    embedder: str
+    detector: list[str]
+    identity: str
+    quality: str
+    tagger: str
+
+
+class KeyframesSettings(Section):
+    mode: Literal["iframes"]
+    working_short_side_px: Annotated[int, Field(ge=32, le=4096)]
+
+
+class DistinctFramesSettings(Section):
+    similarity: Annotated[float, Field(ge=-1.0, le=1.0)]
+    min_contrast: Share
+    alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
+
+
+class DetectionsSettings(Section):
+    kinds: Annotated[list[CropKind], Field(min_length=1)]
+    score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class CropsSettings(Section):
+    kinds: list[CropKind]
+    person_min_score: Share
+    halfbody_min_score: Share
+    head_min_score: Share
+    face_min_score: Share
+    hand_min_score: Share
+    person_min_side_px: Side
+    halfbody_min_side_px: Side
+    head_min_side_px: Side
+    face_min_side_px: Side
+    hand_min_side_px: Side
+    head_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+    face_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+    hand_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+
+    def min_score(self, kind: str) -> float:
+        """The score from which a box of this kind counts as found."""
+        return float(getattr(self, f"{kind}_min_score"))
+
+    def min_side_px(self, kind: str) -> int:
+        """The shorter side below which a crop of this kind is dropped."""
+        return int(getattr(self, f"{kind}_min_side_px"))
+
+    def scale(self, kind: str) -> float | None:
+        """The side of a square crop relative to its box, or None for kinds cropped as they are."""
+        return getattr(self, f"{kind}_scale", None)
+
+
+class CharacterGallerySettings(Section):
+    kinds: Annotated[list[CropKind], Field(min_length=1)]
+    max_difference: Share
+    min_crops: Annotated[int, Field(ge=2)]
+    exemplars: Annotated[int, Field(ge=1)]
+
+
+class ClustersSettings(Section):
+    max_difference: Share
+
+
+class QualityScoresSettings(Section):
+    short_side_px: Annotated[int, Field(ge=64, le=8192)]
+
+
+class TagScoresSettings(Section):
+    score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class TagsSettings(Section):
+    general_min_score: Share
+    character_min_score: Annotated[float, Field(ge=0.0, le=1.01)]
+    max_tags: Annotated[int, Field(ge=1)]
+    blacklist: list[str]
+
+
+class SelectionSettings(Section):
+    stills: bool
+    crops: list[CropKind]
+    min_short_side_px: Side
+    min_quality: float
+    max_crop_share: Share
+    without_characters: bool
+
+
+class CaptionsSettings(Section):
+    order: Annotated[list[Literal["people", "character", "show", "kind", "tags"]], Field(min_length=1)]
+    separator: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$")]
+    spaces: bool
+
+
+class TrainingImagesSettings(Section):
+    max_short_side_px: Side
+    format: Literal["webp", "png", "jpg"]
+    quality: Annotated[int, Field(ge=1, le=100)]
+
+
+class ConceptWeight(Section):
+    pattern: Annotated[str, Field(min_length=1)]
+    weight: Annotated[float, Field(gt=0.0)]
+
+
+class ConceptBalanceSettings(Section):
+    weights: list[ConceptWeight]
+    min_multiply: Annotated[float, Field(gt=0.0)]
+    max_multiply: Annotated[float, Field(gt=0.0)]
+    many_characters: Annotated[int, Field(ge=1)]
+    min_images_per_combination: Annotated[int, Field(ge=1)]
+
+
+class ExportedSetSettings(Section):
+    profile: Literal["everydream"]
+    root: Annotated[str, Field(min_length=1)]
+
+
+class Settings(Section):
+    """All settings; sections bear the name of the asset that reads them."""
+
+    episodes: EpisodesSettings
+    store: StoreSettings
+    models: ModelsSettings
+    keyframes: KeyframesSettings
+    distinct_frames: DistinctFramesSettings
+    detections: DetectionsSettings
+    crops: CropsSettings
+    character_gallery: CharacterGallerySettings
+    clusters: ClustersSettings
+    quality_scores: QualityScoresSettings
+    tag_scores: TagScoresSettings
+    tags: TagsSettings
+    selection: SelectionSettings
+    captions: CaptionsSettings
+    training_images: TrainingImagesSettings
+    concept_balance: ConceptBalanceSettings
+    exported_set: ExportedSetSettings
+
+    def section_hash(self, *names: str) -> str:
+        """12 hex digits over the named sections; equal settings give equal hashes everywhere."""
+        payload = {name: getattr(self, name).model_dump(mode="json") for name in sorted(names)}
+        return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def resources_folder() -> Path:
+    """The resources/ folder: beside the package in a checkout, inside it in an installed wheel."""
+    beside, inside = PACKAGE.parent / "resources", PACKAGE / "resources"
+    return beside if (beside / "settings.toml").is_file() else inside
+
+
+def project_folder() -> Path:
+    """Where relative paths start: the working folder if it holds a workspace.yaml, else the checkout."""
+    here = Path.cwd()
+    return here if (here / "workspace.yaml").is_file() else PACKAGE.parent
+
+
+def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
+    """Read the defaults, then the overlay, then `changes` (dotted keys with `__`, e.g. `models__pack="demo"`).
+
+    Without `overlay` the file named by DATASET_PIPELINE_SETTINGS is used, else settings.local.toml of the project
+    folder if there is one. Raises SettingsError.
+    """
+    merged = _read(resources_folder() / "settings.toml")
+    overlay = overlay or _implied_overlay()
+    if overlay is not None:
+        _merge(merged, _read(overlay), overlay)
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition("__")
+        merged.setdefault(section, {})[key] = value
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, overlay)) from None
+    if settings.concept_balance.min_multiply > settings.concept_balance.max_multiply:
+        raise SettingsError(
+            f"concept_balance.min_multiply = {settings.concept_balance.min_multiply} is above "
+            f"concept_balance.max_multiply = {settings.concept_balance.max_multiply}"
+        )
+    return settings
+
+
+def _implied_overlay() -> Path | None:
+    named = os.environ.get(OVERLAY_VARIABLE)
+    if named:
+        return Path(named)
+    local = project_folder() / OVERLAY_NAME
+    return local if local.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SettingsError(f"settings file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {path} is not valid TOML: {error}") from None
+
+
+def _merge(into: dict[str, Any], overlay: dict[str, Any], path: Path) -> None:
+    for section, values in overlay.items():
+        if not isinstance(values, dict):
+            raise SettingsError(f"{path}: `{section}` must be a table, e.g. [{section}], not {values!r}")
+        into.setdefault(section, {}).update(values)
+
+
+def _explain(error: ValidationError, overlay: Path | None) -> str:
+    lines = [f"settings cannot be used ({overlay})" if overlay else "settings cannot be used"]
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"  {key} = {fault['input']!r}: unknown key; known here: {_known_keys(fault['loc'][:-1])}")
+        elif fault["type"] == "missing":
+            lines.append(f"  {key}: missing")
+        else:
+            lines.append(f"  {key} = {fault['input']!r}: {fault['msg']}")
+    return "\n".join(lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    model: Any = Settings
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field is not None else ConceptWeight
+    return ", ".join(model.model_fields)

@@ -1,0 +1,289 @@
+"""The tables of the pipeline: their columns, keys, and what of them downstream assets may rely on.
+
+Units are in the names: `_s` seconds, `_ms` milliseconds, `_px` pixels of the picture the row speaks of, `_share` 0..1.
+Box corners are pixels of the still, x to the right and y down, the right and lower edge excluded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+STRING, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+STRINGS = pa.list_(STRING)
+VECTOR = pa.list_(pa.float32())
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """Columns of one asset's table.
+
+    `key`: rows are unique and sorted by it. `silent`: columns left out of the data version (times, paths, reasons).
+    `decimals`: floats are rounded to so many places in the data version.
+    """
+
+    name: str
+    columns: dict[str, pa.DataType]
+    key: tuple[str, ...]
+    silent: frozenset[str] = frozenset()
+    decimals: int = 4
+
+    @property
+    def arrow(self) -> pa.Schema:
+        return pa.schema([pa.field(name, kind) for name, kind in self.columns.items()])
+
+    def empty(self) -> pa.Table:
+        return self.arrow.empty_table()
+
+    def table(self, rows: list[dict]) -> pa.Table:
+        """Rows of this schema as a table sorted by key. Raises ValueError on unknown columns or a key given twice."""
+        for row in rows:
+            if unknown := row.keys() - self.columns.keys():
+                raise ValueError(f"{self.name} has no column {sorted(unknown)}")
+        rows = sorted(rows, key=lambda row: tuple(row[k] for k in self.key))
+        for one, other in zip(rows, rows[1:], strict=False):
+            if all(one[k] == other[k] for k in self.key):
+                raise ValueError(f"{self.name} has two rows for {[one[k] for k in self.key]}")
+        return pa.Table.from_pylist(rows, schema=self.arrow)
+
+
+# A measured row is reused while these four agree.
+MEASURED = {"image_id": STRING, "pixel_sha256": STRING, "model_sha256": STRING, "algorithm": STRING}
+MEASURED_KEY = tuple(MEASURED)
+
+BOX = {"x0_px": FLOAT, "y0_px": FLOAT, "x1_px": FLOAT, "y1_px": FLOAT}
+SCORED_TAG = pa.struct([("tag", STRING), ("category", STRING), ("score", pa.float32())])
+DROPPED_TAG = pa.struct([("tag", STRING), ("reason", STRING)])
+FOUND_BOX = pa.struct([("kind", STRING), *BOX.items(), ("score", FLOAT)])
+
+SCHEMAS = {
+    schema.name: schema
+    for schema in (
+        TableSchema(
+            "video",
+            {
+                "episode": STRING,
+                "show": STRING,
+                "show_title": STRING,
+                "episode_title": STRING,
+                "path": STRING,
+                "kind": STRING,  # video or folder
+                "size_bytes": INT,
+                "mtime_ns": INT,
+                "fingerprint": STRING,
+            },
+            key=("episode",),
+            silent=frozenset({"path", "mtime_ns"}),
+        ),
+        TableSchema(
+            "video_probe",
+            {
+                "episode": STRING,
+                "readable": BOOL,
+                "container": STRING,
+                "codec": STRING,
+                "width_px": INT,
+                "height_px": INT,
+                "display_width_px": INT,
+                "display_height_px": INT,
+                "sample_aspect": FLOAT,
+                "rotation_deg": INT,
+                "pixel_format": STRING,
+                "bit_depth": INT,
+                "color_space": STRING,
+                "color_primaries": STRING,
+                "color_transfer": STRING,
+                "color_range": STRING,
+                "frame_rate": FLOAT,
+                "variable_frame_rate": BOOL,
+                "duration_s": FLOAT,
+                "start_s": FLOAT,
+                "pictures": INT,  # readable pictures of a folder
+                "subtitle_streams": INT,
+                "audio_streams": INT,
+                "chapters": pa.list_(pa.struct([("start_s", FLOAT), ("end_s", FLOAT), ("title", STRING)])),
+                "damage": STRINGS,
+                "source_sha256": STRING,
+            },
+            key=("episode",),
+        ),
+        TableSchema(
+            "keyframes",
+            {
+                "image_id": STRING,
+                "episode": STRING,
+                "pts": INT,  # of the stream, in its time base; null for pictures of a folder
+                "pts_s": FLOAT,
+                "source_file": STRING,  # path inside a picture folder, posix; empty for video
+                "width_px": INT,
+                "height_px": INT,
+                "sharpness": FLOAT,
+                "brightness": FLOAT,
+                "contrast": FLOAT,
+                "blackness": FLOAT,
+                "path": STRING,  # of the working copy
+                "pixel_sha256": STRING,  # of the working copy's pixels
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema("frame_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
+        TableSchema(
+            "distinct_frames",
+            {
+                "image_id": STRING,
+                "episode": STRING,
+                "pts_s": FLOAT,
+                "kept": BOOL,
+                "group": STRING,  # image_id of the picture that stands for it; itself if kept; empty if blank
+                "similarity": FLOAT,  # to the picture of `group`
+                "reason": STRING,  # kept, duplicate, blank, unreadable
+                "width_px": INT,
+                "height_px": INT,
+                "path": STRING,  # of the full-size picture; empty if dropped
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path", "similarity"}),
+        ),
+        TableSchema("detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
+        TableSchema(
+            "detections",
+            {"image_id": STRING, "kind": STRING, **BOX, "score": FLOAT, "model_sha256": STRING},
+            key=("image_id", "kind", "x0_px", "y0_px", "x1_px", "y1_px"),
+        ),
+        TableSchema(
+            "crops",
+            {
+                "image_id": STRING,
+                "still_id": STRING,
+                "kind": STRING,
+                "x_px": INT,
+                "y_px": INT,
+                "width_px": INT,
+                "height_px": INT,
+                "score": FLOAT,  # of the box it was made from
+                "still_share": FLOAT,  # its area by that of the still
+                "kept": BOOL,
+                "reason": STRING,  # kept, small, low_score
+                "path": STRING,
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema("crop_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
+        TableSchema(
+            "character_gallery",
+            {
+                "character": STRING,
+                "show": STRING,
+                "name": STRING,
+                "exemplar_ids": STRINGS,
+                "exemplars": pa.list_(VECTOR),
+                "crops": INT,
+                "episodes": STRINGS,
+            },
+            key=("character",),
+        ),
+        TableSchema(
+            "clusters",
+            {
+                "image_id": STRING,
+                "still_id": STRING,
+                "kind": STRING,  # still or the crop's kind
+                "characters": STRINGS,  # names, sorted; empty = nobody known
+                "difference": FLOAT,  # of a crop to the nearest character, null for stills
+            },
+            key=("image_id",),
+        ),
+        TableSchema("quality_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),
+        TableSchema("tag_scores", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),
+        TableSchema(
+            "tags",
+            {"image_id": STRING, "tags": STRINGS, "rating": STRING, "dropped": pa.list_(DROPPED_TAG)},
+            key=("image_id",),
+            silent=frozenset({"dropped"}),
+        ),
+        TableSchema(
+            "selection",
+            {
+                "image_id": STRING,
+                "still_id": STRING,
+                "kind": STRING,
+                "selected": BOOL,
+                "reason": STRING,  # selected, or why not
+                "quality": FLOAT,
+                "characters": STRINGS,
+                "path": STRING,
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path", "reason"}),
+        ),
+        TableSchema(
+            "captions",
+            {
+                "image_id": STRING,
+                "people": STRING,
+                "characters": STRINGS,
+                "show": STRING,
+                "kind": STRING,
+                "tags": STRINGS,
+                "caption": STRING,
+            },
+            key=("image_id",),
+        ),
+        TableSchema(
+            "training_images",
+            {
+                "image_id": STRING,
+                "path": STRING,
+                "width_px": INT,
+                "height_px": INT,
+                "size_bytes": INT,
+                "file_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema(
+            "concept_balance",
+            {
+                "concept": STRING,
+                "images": INT,
+                "probability": FLOAT,
+                "unlimited_multiply": FLOAT,
+                "multiply": FLOAT,
+                "image_ids": STRINGS,
+            },
+            key=("concept",),
+        ),
+        TableSchema(
+            "multiplies",
+            {"image_id": STRING, "concept": STRING, "multiply": FLOAT},
+            key=("image_id",),
+        ),
+        TableSchema(
+            "training_set",
+            {
+                "image_id": STRING,
+                "episode": STRING,
+                "show": STRING,
+                "kind": STRING,
+                "characters": STRINGS,
+                "concept": STRING,
+                "multiply": FLOAT,
+                "caption": STRING,
+                "quality": FLOAT,
+                "path": STRING,
+                "width_px": INT,
+                "height_px": INT,
+                "file_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+    )
+}
