@@ -158,6 +158,7 @@ SCHEMAS = {
             {
                 "image_id": STRING,
                 "still_id": STRING,
+                "still_sha256": STRING,  # pixels it was cut from
                 "kind": STRING,
                 "x_px": INT,
                 "y_px": INT,
@@ -239,6 +240,7 @@ SCHEMAS = {
             "training_images",
             {
                 "image_id": STRING,
+                "source_sha256": STRING,  # pixels it was made from
                 "path": STRING,
                 "width_px": INT,
                 "height_px": INT,
@@ -284,6 +286,18 @@ SCHEMAS = {
             },
             key=("image_id",),
             silent=frozenset({"path"}),
+        ),
+        TableSchema(
+            "exported_set",
+            {
+                "profile": STRING,
+                "folder": STRING,
+                "pictures": INT,
+                "concepts": INT,
+                "content_sha256": STRING,
+            },
+            key=("profile",),
+            silent=frozenset({"folder"}),
         ),
     )
 }

@@ -1,0 +1,359 @@
+"""What every asset has in common, so that an asset's body is only: read, call one function, hand back a table.
+
+An asset declares the tables, settings sections and model roles it reads. The declaration makes its Dagster
+dependencies, its code version and its required resources, and a body that reads anything else fails: lineage and
+versions cannot drift from the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from dataset_pipeline.progress import track
+from dataset_pipeline.settings import Section, Settings
+from dataset_pipeline.store.reuse import measure_missing
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.timing import span
+
+EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
+
+Number = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one asset reads. `joined` assets see all episodes at once; `projection`s bring a joined answer back."""
+
+    name: str
+    reads: tuple[str, ...]
+    settings: tuple[str, ...]
+    models: tuple[str, ...]
+    algorithm: int
+    joined: bool
+    projection: bool
+    memoized: bool
+
+    def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
+        """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
+        payload = json.dumps([settings.section_hash(*self.settings), [model_sha256[role] for role in self.models]])
+        return f"{self.algorithm}-{hashlib.sha256(payload.encode()).hexdigest()[:12]}"
+
+
+DECLARATIONS: dict[str, Declaration] = {}
+
+
+@dataclass
+class Result:
+    """An asset's answer: its table and the numbers a person would plot."""
+
+    table: pa.Table
+    numbers: dict[str, Number] = field(default_factory=dict)
+
+
+class Step:
+    """One asset at work on one episode, or on all of them if the asset is joined."""
+
+    def __init__(self, declaration: Declaration, resources: Any, episode: str | None, log: Any, episodes: list[str]):
+        self.declaration = declaration
+        self.episode = episode
+        self.episodes = episodes
+        self.log = log
+        self.store: Store = resources.store
+        self._resources = resources
+        self.inputs: dict[str, str] = {}
+
+    def section(self, name: str) -> Section:
+        """A declared section of the settings."""
+        if name not in self.declaration.settings:
+            raise LookupError(f"{self.declaration.name} does not declare that it reads the settings [{name}]")
+        return getattr(self._resources.settings, name)
+
+    def model(self, role: str) -> Any:
+        """The resource of a declared model role."""
+        if role not in self.declaration.models:
+            raise LookupError(f"{self.declaration.name} does not declare that it uses the model role {role}")
+        return getattr(self._resources, role)
+
+    def read(self, asset: str) -> pa.Table:
+        """The current table of a declared asset: of this episode, of all episodes in a joined step."""
+        if asset not in self.declaration.reads:
+            raise LookupError(f"{self.declaration.name} does not declare that it reads {asset}")
+        with span("store"):
+            if is_joined(asset):
+                return self.store.read(asset)
+            if self.episode is None:
+                return self.store.read_many(asset, self.episodes)
+            return self.store.read(asset, self.episode)
+
+    def rows(self, asset: str) -> list[dict]:
+        return self.read(asset).to_pylist()
+
+    def row(self, asset: str) -> dict:
+        """The only row of a table that has one row for each episode."""
+        return self.rows(asset)[0]
+
+    def previous(self) -> list[dict]:
+        """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
+        table = self.store.find(self.declaration.name, self.episode)
+        return [] if table is None else table.to_pylist()
+
+    def picture(self, path: str) -> np.ndarray:
+        """A stored picture, uint8 [height, width, 3] RGB."""
+        from dataset_pipeline.images.resize import decode
+
+        with span("store"):
+            encoded = self.store.read_picture(path)
+        with span("decode and encode"):
+            return decode(encoded)
+
+    def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
+        """Stored pictures in order, read a few ahead."""
+        yield from _ahead(self.picture, paths)
+
+    def save_pictures(
+        self, pictures: Iterable[tuple[dict, np.ndarray]], format: str = "png", quality: int = 100
+    ) -> Iterator[dict]:
+        """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in."""
+        from dataset_pipeline.images.resize import encode, pixel_sha256
+
+        assert self.episode is not None
+        episode = self.episode
+
+        def save(item: tuple[dict, np.ndarray]) -> dict:
+            row, pixels = item
+            encoded = encode(pixels, format, quality)
+            path = self.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
+            return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
+
+        with span("decode and encode"):
+            yield from _ahead(save, pictures)
+
+    def measure(
+        self, role: str, wanted: list[dict], compute: Callable[[Any, Iterator[np.ndarray]], Iterable[dict]]
+    ) -> tuple[pa.Table, dict[str, Number]]:
+        """Run a model over the pictures of `wanted` (image_id, pixel_sha256, path) that it has not seen yet.
+
+        `compute(model, pictures)` yields one payload for each picture, in order. Returns the rows of all wanted
+        pictures and how many were measured and reused.
+        """
+        assert self.episode is not None
+        model = self.model(role)
+        paths = {row["image_id"]: row["path"] for row in wanted}
+        keys = pa.table(
+            {"image_id": [r["image_id"] for r in wanted], "pixel_sha256": [r["pixel_sha256"] for r in wanted]},
+            schema=pa.schema([("image_id", pa.string()), ("pixel_sha256", pa.string())]),
+        )
+
+        def missing(image_ids: list[str]) -> Iterable[dict]:
+            pictures = self.pictures(paths[image_id] for image_id in image_ids)
+            yield from track(compute(model, pictures), self.declaration.name, len(image_ids))
+
+        # Settings that a measuring asset declares change its rows, so they belong to the algorithm.
+        algorithm = f"{self.declaration.algorithm}-{self._resources.settings.section_hash(*self.declaration.settings)}"
+        table, reuse = measure_missing(
+            self.store,
+            self.declaration.name,
+            self.episode,
+            keys,
+            model.fingerprint().sha256,
+            algorithm,
+            missing,
+        )
+        return table, {"measured": reuse.measured, "reused": reuse.reused}
+
+
+def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:
+    """Map with a few calls in flight: bounded memory, results in order."""
+    from collections import deque
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def is_joined(asset: str) -> bool:
+    """True for assets over all episodes. `video` and other externals are per episode."""
+    return asset in DECLARATIONS and DECLARATIONS[asset].joined
+
+
+def pipeline_asset(
+    *,
+    reads: Iterable[str],
+    group: str,
+    settings: Iterable[str] = (),
+    models: Iterable[str] = (),
+    algorithm: int = 1,
+    joined: bool = False,
+    projection: bool = False,
+    memoized: bool = True,
+    kinds: Iterable[str] = (),
+) -> Callable[[Callable[[Step], Result]], dg.AssetsDefinition]:
+    """Make a Dagster asset of a function from Step to Result.
+
+    The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
+    equal inputs. A projection handles many episodes in one run. A `memoized` asset whose inputs and code version are those of
+    its current table keeps that table; the others (exports) run each time.
+    """
+
+    def wrap(function: Callable[[Step], Result]) -> dg.AssetsDefinition:
+        name = function.__name__
+        declaration = Declaration(
+            name, tuple(reads), tuple(settings), tuple(models), algorithm, joined, projection, memoized
+        )
+        DECLARATIONS[name] = declaration
+
+        @dg.asset(
+            name=name,
+            deps=[dg.AssetKey(asset) for asset in declaration.reads],
+            partitions_def=None if joined else EPISODES,
+            group_name=group,
+            description=function.__doc__,
+            kinds={*kinds} or None,
+            required_resource_keys={"store", "settings", *declaration.models},
+            pool="gpu" if declaration.models else None,
+            backfill_policy=dg.BackfillPolicy.single_run() if projection else None,
+        )
+        def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            episodes = [] if joined else list(context.partition_keys)
+            if joined:
+                registered = context.instance.get_dynamic_partitions(partitions_name(context.resources.settings))
+                done = materialize(declaration, function, context, None, registered)
+                return dg.MaterializeResult(metadata=done.metadata, data_version=dg.DataVersion(done.data_version))
+            parts = [materialize(declaration, function, context, episode, episodes) for episode in episodes]
+            if len(parts) == 1:
+                return dg.MaterializeResult(
+                    metadata=parts[0].metadata, data_version=dg.DataVersion(parts[0].data_version)
+                )
+            for episode, part in zip(episodes, parts, strict=True):
+                context.add_asset_metadata(part.metadata, asset_key=context.asset_key, partition_key=episode)
+            together = hashlib.sha256("".join(part.data_version for part in parts).encode()).hexdigest()
+            return dg.MaterializeResult(data_version=dg.DataVersion(together))
+
+        return asset
+
+    return wrap
+
+
+def location_prefix(settings: Settings) -> list[str]:
+    """The key prefix of a project's assets: none for real models, the pack's name otherwise."""
+    return [] if settings.models.pack == "real" else [settings.models.pack]
+
+
+def partitions_name(settings: Settings) -> str:
+    """The name of the project's dynamic partitions."""
+    return "_".join(["episodes", *location_prefix(settings)])
+
+
+@dataclass(frozen=True)
+class Materialized:
+    data_version: str
+    metadata: dict[str, Any]
+
+
+def materialize(
+    declaration: Declaration,
+    function: Callable[[Step], Result],
+    context: dg.AssetExecutionContext,
+    episode: str | None,
+    episodes: list[str],
+) -> Materialized:
+    """Run one asset for one episode (or all) unless its current table already answers, and write what it gives."""
+    resources = context.resources
+    store: Store = resources.store
+    step = Step(declaration, resources, episode, context.log, episodes)
+    fingerprints = {role: getattr(resources, role).fingerprint() for role in declaration.models}
+    code_version = declaration.code_version(
+        resources.settings, {role: fingerprint.sha256 for role, fingerprint in fingerprints.items()}
+    )
+    inputs, demo_inputs = _inputs(store, declaration, episode, episodes)
+    pointer = store.pointer(declaration.name, episode)
+    if declaration.memoized and _answers(store, declaration, episode, pointer, code_version, inputs):
+        assert pointer is not None
+        return Materialized(pointer.data_version, _metadata(store, declaration, pointer, kept=True))
+    result = function(step)
+    provenance = {
+        "code_version": code_version,
+        "settings_hash": resources.settings.section_hash(*declaration.settings),
+        "settings": {name: getattr(resources.settings, name).model_dump(mode="json") for name in declaration.settings},
+        "models": [fingerprint.as_dict() for fingerprint in fingerprints.values()],
+        "demo": demo_inputs or any(fingerprint.demo for fingerprint in fingerprints.values()),
+        "inputs": inputs,
+        "numbers": result.numbers,
+    }
+    with span("store"):
+        store.write(declaration.name, result.table, episode, provenance)
+        pointer = store.pointer(declaration.name, episode)
+    assert pointer is not None
+    return Materialized(pointer.data_version, _metadata(store, declaration, pointer, kept=False))
+
+
+def _inputs(
+    store: Store, declaration: Declaration, episode: str | None, episodes: list[str]
+) -> tuple[dict[str, str], bool]:
+    """The data version of everything read, and whether demo models had a part in any of it.
+
+    A joined asset's input is hashed over the episodes that have it.
+    """
+    versions: dict[str, str] = {}
+    demo = False
+    for asset in declaration.reads:
+        over_all = episode is None and not is_joined(asset)
+        keys = sorted(episodes) if over_all else [None if is_joined(asset) else episode]
+        found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
+        demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
+        if over_all:
+            listing = json.dumps([(key, pointer.data_version) for key, pointer in found])
+            versions[asset] = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        else:
+            versions[asset] = found[0][1].data_version if found else ""
+    return versions, demo
+
+
+def _answers(
+    store: Store,
+    declaration: Declaration,
+    episode: str | None,
+    pointer: Pointer | None,
+    code_version: str,
+    inputs: dict[str, str],
+) -> bool:
+    """Whether the current table was made from just these inputs by just this code, and its pictures are there."""
+    if pointer is None or not all(inputs.values()):
+        return False
+    provenance = pointer.provenance
+    if provenance.get("code_version") != code_version or provenance.get("inputs") != inputs:
+        return False
+    if "path" not in SCHEMAS[declaration.name].columns:
+        return True
+    return not store.missing_pictures(declaration.name, episode)
+
+
+def _metadata(store: Store, declaration: Declaration, pointer: Pointer, kept: bool) -> dict[str, Any]:
+    provenance = pointer.provenance
+    metadata: dict[str, Any] = {
+        "dagster/row_count": pointer.rows,
+        **provenance["numbers"],
+        "settings_hash": provenance["settings_hash"],
+        "unchanged": kept,
+        "table": dg.MetadataValue.path(store.uri(pointer.file)),
+    }
+    if provenance["models"]:
+        metadata["models"] = dg.MetadataValue.json(provenance["models"])
+    if provenance["demo"]:
+        metadata["made_with_demo_models"] = True
+    return metadata

@@ -1,0 +1,49 @@
+"""Where the seconds go: exclusive wall time by kind of work, for benchmarks and run summaries."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SECONDS: dict[str, float] = defaultdict(float)
+_LOCAL = threading.local()
+
+
+@contextmanager
+def span(kind: str) -> Iterator[None]:
+    """Add the seconds inside to `kind`, less those of spans opened within it on the same thread."""
+    stack: list[float] = _LOCAL.__dict__.setdefault("stack", [])
+    stack.append(0.0)
+    start_s = time.perf_counter()
+    try:
+        yield
+    finally:
+        elapsed_s = time.perf_counter() - start_s
+        _SECONDS[kind] += elapsed_s - stack.pop()
+        if stack:
+            stack[-1] += elapsed_s
+
+
+def timed_iteration(kind: str, items: Iterable[T]) -> Iterator[T]:
+    """Yield `items`, adding the seconds spent on producing them to `kind`."""
+    iterator = iter(items)
+    while True:
+        with span(kind):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
+
+
+def take() -> dict[str, float]:
+    """Seconds by kind since the last call, and start anew."""
+    taken = dict(_SECONDS)
+    _SECONDS.clear()
+    return taken
