@@ -1,0 +1,1 @@
+"""Rules about pictures: near-duplicates, crops, sizes, sheets. No model and no Dagster in here."""
