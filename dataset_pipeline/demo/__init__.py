@@ -1,0 +1,1 @@
+"""A drawn cartoon world: characters, places and episodes whose every box, name and cut is known."""

@@ -1,0 +1,302 @@
+"""People in places: compositions whose boxes are read off the drawn outlines.
+
+Boxes follow the usual detectors for drawn pictures: `person` is all that is seen of the body with the hair,
+`halfbody` ends at the waist, `head` is skull, hair around it and headwear (not the ends of long hair), `face` runs
+from forehead to chin and from ear to ear.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from dataset_pipeline.demo.backdrops import TRAINING_BACKDROP_SEEDS, draw_backdrop
+from dataset_pipeline.demo.characters import Character, random_character
+from dataset_pipeline.demo.figure import ARM_POSES, EXPRESSIONS, SOLES_Y, WAIST_Y, Pose, draw_figure
+from dataset_pipeline.demo.shapes import Box, Pen, Points, extent
+
+NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
+SEEN_SHARE = 0.4  # what is hidden by more than 60 % counts as not seen
+_MASK_PX = 200
+
+
+@dataclass(frozen=True)
+class DrawnPerson:
+    """A person in a picture; boxes are (x0, y0, x1, y1) in pixels, clipped to the picture.
+
+    `hands` and `eyes` list the seen ones only. `head` and `face` are all zeros where they are not seen. `visible` is
+    the share of the whole body that is neither hidden by others nor cut off by the picture's edge.
+    """
+
+    character: Character
+    person: Box
+    halfbody: Box
+    head: Box
+    face: Box
+    hands: tuple[Box, ...]
+    eyes: tuple[Box, ...]
+    visible: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    image: np.ndarray  # H x W x 3 uint8 RGB
+    people: tuple[DrawnPerson, ...]  # back to front
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a person stands: the body's middle, the crown's height and the head's height, in pixels."""
+
+    character: Character
+    x_px: float
+    top_px: float
+    head_px: float
+    pose: Pose = field(default_factory=Pose)
+
+
+def draw_person(
+    canvas: np.ndarray, character: Character, x_px: float, top_px: float, head_px: float, pose: Pose | None = None
+) -> DrawnPerson:
+    """Draw one person onto an H x W x 3 uint8 picture in place."""
+    return draw_people(canvas, [Placement(character, x_px, top_px, head_px, pose or Pose())])[0]
+
+
+def draw_people(canvas: np.ndarray, placements: Sequence[Placement]) -> tuple[DrawnPerson, ...]:
+    """Draw people back to front, in place; those hidden by more than 60 % or outside the picture are not returned."""
+    figures = []
+    for placement in placements:
+        pen = Pen.at(canvas, placement.x_px, placement.top_px, placement.head_px)
+        draw_figure(pen, placement.character, placement.pose)
+        figures.append(_Outlines(placement, {part: list(shapes) for part, shapes in pen.parts.items()}, pen.line_px))
+    size = canvas.shape[1], canvas.shape[0]
+    people = (_seen(figure, figures[i + 1 :], size) for i, figure in enumerate(figures))
+    return tuple(person for person in people if person is not None)
+
+
+class _Outlines:
+    """The filled outlines of one drawn figure, by part."""
+
+    def __init__(self, placement: Placement, parts: dict[str, list[Points]], line_px: int) -> None:
+        self.placement = placement
+        self.parts = parts
+        self.grow = line_px / 2
+        self.body = [s for part, shapes in parts.items() if not part.startswith("eye") for s in shapes]
+        self.box = self._grown(self.body)
+        waist_px = placement.top_px + WAIST_Y * placement.head_px
+        above = np.concatenate(self.body)
+        above = above[above[:, 1] <= waist_px]
+        x0, y0, x1, _ = self._grown([above])
+        self.halfbody: Box = (x0, y0, x1, waist_px)
+
+    def _grown(self, shapes: Sequence[Points]) -> Box:
+        x0, y0, x1, y1 = extent(shapes)
+        return x0 - self.grow, y0 - self.grow, x1 + self.grow, y1 + self.grow
+
+    def part_box(self, part: str) -> Box:
+        return self._grown(self.parts[part])
+
+
+def clip(box: Box, size: tuple[int, int]) -> Box:
+    """A box cut to a picture of (width, height); all zeros when nothing is left."""
+    x0, y0 = max(0.0, box[0]), max(0.0, box[1])
+    x1, y1 = min(float(size[0]), box[2]), min(float(size[1]), box[3])
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else NO_BOX
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _seen(figure: _Outlines, in_front: Sequence[_Outlines], size: tuple[int, int]) -> DrawnPerson | None:
+    box = figure.box
+    if clip(box, size) == NO_BOX:
+        return None
+    covering = [other for other in in_front if _overlap(other.box, box)]
+    head_shapes = figure.parts["head"]
+    boxes: dict[str, Box] = {"person": box, "halfbody": figure.halfbody, "head": figure.part_box("head")}
+    boxes |= {part: figure.part_box(part) for part in figure.parts if part not in ("body", "head")}
+    whole = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
+    if whole and not covering:
+        return _person(figure.placement.character, boxes, 1.0)
+
+    grid = _Grid(box)
+    own = grid.mask(figure.body)
+    framed = own & grid.inside(size)
+    open_ = framed.copy()
+    for other in covering:
+        open_ &= ~grid.mask(other.body)
+    area = int(own.sum())
+    if not area or open_.sum() < SEEN_SHARE * framed.sum():
+        return None
+    seen: dict[str, Box] = {}
+    for name, full in boxes.items():
+        if name == "person":
+            part = own
+        elif name == "halfbody":
+            part = own & grid.within(full)
+        else:
+            part = grid.mask(head_shapes if name == "head" else figure.parts[name])
+        left = part & open_
+        share = left.sum() / max(1, part.sum())
+        if name not in ("person", "halfbody") and share < SEEN_SHARE:
+            continue
+        clipped = clip(full, size)
+        hidden = (left != (part & framed)).any()
+        seen[name] = _meet(clipped, grid.extent(left)) if hidden else clipped
+    return _person(figure.placement.character, seen, float(open_.sum()) / area)
+
+
+def _person(character: Character, boxes: dict[str, Box], visible: float) -> DrawnPerson:
+    return DrawnPerson(
+        character=character,
+        person=boxes["person"],
+        halfbody=boxes["halfbody"],
+        head=boxes.get("head", NO_BOX),
+        face=boxes.get("face", NO_BOX),
+        hands=tuple(boxes[part] for part in ("hand0", "hand1") if part in boxes),
+        eyes=tuple(boxes[part] for part in ("eye0", "eye1") if part in boxes),
+        visible=visible,
+    )
+
+
+def _meet(a: Box, b: Box) -> Box:
+    x0, y0, x1, y1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else NO_BOX
+
+
+class _Grid:
+    """A coarse raster over a box, to measure what covers what."""
+
+    def __init__(self, box: Box) -> None:
+        self.origin = np.array(box[:2])
+        self.scale = min(1.0, _MASK_PX / max(box[2] - box[0], box[3] - box[1]))
+        self.shape = (
+            max(1, int(np.ceil((box[3] - box[1]) * self.scale))),
+            max(1, int(np.ceil((box[2] - box[0]) * self.scale))),
+        )
+
+    def mask(self, shapes: Sequence[Points]) -> np.ndarray:
+        raster = np.zeros(self.shape, np.uint8)
+        for shape in shapes:
+            cv2.fillPoly(raster, [np.rint((shape - self.origin) * self.scale).astype(np.int32)], 1)
+        return raster.astype(bool)
+
+    def within(self, box: Box) -> np.ndarray:
+        centres_x = (np.arange(self.shape[1]) + 0.5) / self.scale + self.origin[0]
+        centres_y = (np.arange(self.shape[0]) + 0.5) / self.scale + self.origin[1]
+        across = (centres_x >= box[0]) & (centres_x < box[2])
+        return ((centres_y >= box[1]) & (centres_y < box[3]))[:, None] & across[None]
+
+    def inside(self, size: tuple[int, int]) -> np.ndarray:
+        return self.within((0.0, 0.0, float(size[0]), float(size[1])))
+
+    def extent(self, mask: np.ndarray) -> Box:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            return NO_BOX
+        x0, y0 = np.array([columns[0], rows[0]]) / self.scale + self.origin
+        x1, y1 = np.array([columns[-1] + 1, rows[-1] + 1]) / self.scale + self.origin
+        return float(x0), float(y0), float(x1), float(y1)
+
+
+def grade(image: np.ndarray, darkness: float = 0.0, blur_sigma_px: float = 0.0) -> np.ndarray:
+    """A picture as night (darkness 0 to 1, towards navy) and out of focus."""
+    if darkness:
+        levels = np.arange(256)[:, None]
+        night = levels * (1 - darkness * np.array([0.92, 0.86, 0.66])) + darkness * np.array([2.0, 3.0, 10.0])
+        image = cv2.LUT(image, np.rint(night).clip(0, 255).astype(np.uint8)[:, None])
+    if blur_sigma_px:
+        image = cv2.GaussianBlur(image, (0, 0), blur_sigma_px)
+    return image
+
+
+def random_pose(rng: random.Random, turn: float | None = None) -> Pose:
+    arms = tuple(ARM_POSES)
+    weights = [5 if name == "down" else 2 for name in arms]
+    left, right = rng.choices(arms, weights, k=2)
+    return Pose(
+        turn=round(rng.uniform(-1, 1), 1) if turn is None else turn,
+        arms=(left, right),
+        arm_shift=(rng.choice((-12, 0, 12)), rng.choice((-12, 0, 12))),
+        stride=rng.choice((0.0, 0.0, 0.0, -1.0, -0.5, 0.5, 1.0)),
+        mouth=rng.choice((0.0, 0.0, 0.0, 0.5, 1.0)),
+        eyes_open=rng.choice((1.0, 1.0, 1.0, 1.0, 1.0, 0.6, 0.0)),
+        expression=rng.choice(EXPRESSIONS),
+        head_tilt=rng.choice((0, 0, 0, -6, 6, -3, 3)),
+        sway=rng.choice((0.0, 0.0, -1.0, 1.0)),
+    )
+
+
+# Height of the head as a share of the picture's, by framing.
+FRAMINGS: dict[str, tuple[float, float]] = {
+    "far": (0.055, 0.1),
+    "full": (0.11, 0.185),
+    "half": (0.2, 0.32),
+    "bust": (0.34, 0.52),
+    "close": (0.58, 0.95),
+}
+_FRAMING_WEIGHTS = {"far": 1.2, "full": 2.6, "half": 2.6, "bust": 2.2, "close": 1.4}
+
+
+def place_people(
+    rng: random.Random, characters: Sequence[Character], size: tuple[int, int], framing: str | None = None
+) -> list[Placement]:
+    """Random places for people so that nobody stands in front of another's face; who finds no room is left out."""
+    width, height = size
+    framing = framing or rng.choices(tuple(_FRAMING_WEIGHTS), tuple(_FRAMING_WEIGHTS.values()))[0]
+    base = rng.uniform(*FRAMINGS[framing])
+    placed: list[Placement] = []
+    for character in characters:
+        for _ in range(16):
+            head_px = base * height * rng.uniform(0.8, 1.2)
+            if framing in ("far", "full"):
+                top_px = height * rng.uniform(0.82, 1.04) - SOLES_Y * head_px
+            elif framing == "half":
+                top_px = height * rng.uniform(0.06, 0.34)
+            else:
+                top_px = height * rng.uniform(0.04, 0.2) if framing == "bust" else height * rng.uniform(-0.12, 0.12)
+            margin = 0.25 * head_px if framing == "close" else 0.5 * head_px
+            x_px = rng.uniform(margin, max(margin, width - margin))
+            room = all(abs(x_px - p.x_px) > 0.62 * max(head_px, p.head_px) + 0.4 * min(head_px, p.head_px) for p in placed)
+            if room:
+                placed.append(Placement(character, x_px, top_px, head_px, random_pose(rng)))
+                break
+    return sorted(placed, key=lambda p: p.head_px)
+
+
+def draw_scene(
+    seed: int,
+    size: tuple[int, int] = (1280, 720),
+    cast: Sequence[Character] | None = None,
+    people: int | None = None,
+    backdrop_seed: int | None = None,
+) -> Scene:
+    """A random composition of 0 to 4 people (or up to `people`) before a backdrop.
+
+    Without a cast the people are random strangers, without a backdrop seed the place is one of the training ones. Some
+    scenes are dark or out of focus. Everybody drawn is listed, and every listed face can be seen.
+    """
+    rng = random.Random(seed * 104_729 + 31)
+    count = rng.choices((0, 1, 2, 3, 4), (0.7, 4, 3, 1.6, 0.9))[0]
+    count = count if people is None else people
+    if cast is None:
+        characters = [random_character(rng, f"stranger-{seed}-{k}") for k in range(count)]
+    else:
+        characters = rng.sample(list(cast), min(count, len(cast)))
+    place = rng.choice(TRAINING_BACKDROP_SEEDS) if backdrop_seed is None else backdrop_seed
+    placements = place_people(rng, characters, size)
+    darkness = rng.uniform(0.35, 0.75) if rng.random() < 0.12 else 0.0
+    blur = rng.uniform(0.6, 2.2) * size[1] / 720 if rng.random() < 0.1 else 0.0
+    backdrop = draw_backdrop(place, size)
+    while True:
+        image = backdrop.copy()
+        drawn = draw_people(image, placements)
+        clear = {person.character for person in drawn if person.face != NO_BOX}
+        if len(clear) == len(placements):
+            return Scene(grade(image, darkness, blur), drawn)
+        placements = [p for p in placements if p.character in clear]
