@@ -59,12 +59,12 @@ class ModelsSettings(Section):
 class KeyframesSettings(Section):
     mode: Literal["iframes"]
     working_short_side_px: Annotated[int, Field(ge=32, le=4096)]
+    alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
 
 
 class DistinctFramesSettings(Section):
     similarity: Annotated[float, Field(ge=-1.0, le=1.0)]
     min_contrast: Share
-    alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
 
 
 class DetectionsSettings(Section):
@@ -101,8 +101,11 @@ class CropsSettings(Section):
         return getattr(self, f"{kind}_scale", None)
 
 
-class CharacterGallerySettings(Section):
+class CropEmbeddingsSettings(Section):
     kinds: Annotated[list[CropKind], Field(min_length=1)]
+
+
+class CharacterGallerySettings(Section):
     max_difference: Share
     min_crops: Annotated[int, Field(ge=2)]
     exemplars: Annotated[int, Field(ge=1)]
@@ -176,6 +179,7 @@ class Settings(Section):
     distinct_frames: DistinctFramesSettings
     detections: DetectionsSettings
     crops: CropsSettings
+    crop_embeddings: CropEmbeddingsSettings
     character_gallery: CharacterGallerySettings
     clusters: ClustersSettings
     quality_scores: QualityScoresSettings

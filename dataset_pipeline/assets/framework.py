@@ -23,7 +23,7 @@ from dataset_pipeline.settings import Section, Settings
 from dataset_pipeline.store.reuse import measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
-from dataset_pipeline.timing import span
+from dataset_pipeline.timing import span, timed_iteration
 
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
 
@@ -138,13 +138,63 @@ class Step:
         with span("decode and encode"):
             yield from _ahead(save, pictures)
 
+    def render(
+        self,
+        rows: list[dict],
+        same: tuple[str, ...],
+        given: str,
+        draw: Callable[[list[dict]], Iterable[tuple[str, np.ndarray]]],
+    ) -> list[dict]:
+        """Pictures for the rows with `kept`, drawing only those that are not there yet.
+
+        A picture of last time is taken over if its row agrees in the columns `same` and the input table `given` is the same
+        version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels); a kept row that it
+        does not yield becomes `unreadable`.
+        """
+        before = self._rendered_before(same, given)
+        kept = [row for row in rows if row["kept"]]
+        done = {
+            row["image_id"]: {**row, "path": old["path"], "pixel_sha256": old["pixel_sha256"]}
+            for row in kept
+            if (old := before.get(tuple(row[name] for name in same)))
+        }
+        absent = {row["image_id"]: row for row in kept if row["image_id"] not in done}
+        drawn = timed_iteration("decode and encode", draw(list(absent.values()))) if absent else ()
+        pairs = ((absent[image_id], pixels) for image_id, pixels in drawn)
+        for row in self.save_pictures(track(pairs, self.declaration.name, len(absent))):
+            done[row["image_id"]] = row
+        lost = {"kept": False, "reason": "unreadable", "path": "", "pixel_sha256": ""}
+        return [
+            done.get(row["image_id"], {**row, **lost}) if row["kept"] else {**row, "path": "", "pixel_sha256": ""}
+            for row in rows
+        ]
+
+    def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
+        pointer = self.store.pointer(self.declaration.name, self.episode)
+        if pointer is None or not pointer.provenance.get("code_version", "").startswith(f"{self.declaration.algorithm}-"):
+            return {}
+        if given:
+            now = self.store.pointer(given, self.episode)
+            if now is None or pointer.provenance["inputs"].get(given) != now.data_version:
+                return {}
+        missing = self.store.missing_pictures(self.declaration.name, self.episode)
+        return {
+            tuple(row[name] for name in same): row
+            for row in self.previous()
+            if row["path"] and row["path"] not in missing
+        }
+
     def measure(
-        self, role: str, wanted: list[dict], compute: Callable[[Any, Iterator[np.ndarray]], Iterable[dict]]
+        self,
+        role: str,
+        wanted: list[dict],
+        compute: Callable[[Any, Iterator[np.ndarray]], Iterable[dict]],
+        keyed_by: str = "",
     ) -> tuple[pa.Table, dict[str, Number]]:
         """Run a model over the pictures of `wanted` (image_id, pixel_sha256, path) that it has not seen yet.
 
-        `compute(model, pictures)` yields one payload for each picture, in order. Returns the rows of all wanted
-        pictures and how many were measured and reused.
+        `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section that
+        changes what is measured. Returns the rows of all wanted pictures and how many were measured and reused.
         """
         assert self.episode is not None
         model = self.model(role)
@@ -158,8 +208,9 @@ class Step:
             pictures = self.pictures(paths[image_id] for image_id in image_ids)
             yield from track(compute(model, pictures), self.declaration.name, len(image_ids))
 
-        # Settings that a measuring asset declares change its rows, so they belong to the algorithm.
-        algorithm = f"{self.declaration.algorithm}-{self._resources.settings.section_hash(*self.declaration.settings)}"
+        algorithm = str(self.declaration.algorithm)
+        if keyed_by:
+            algorithm += f"-{self._resources.settings.section_hash(keyed_by)}"
         table, reuse = measure_missing(
             self.store,
             self.declaration.name,

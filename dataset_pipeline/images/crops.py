@@ -51,6 +51,22 @@ def plan_crops(
     return [found[image_id] for image_id in sorted(found)]
 
 
+def plan_all_crops(
+    stills: Mapping[str, Mapping[str, Any]], boxes: Iterable[Mapping[str, Any]], settings: CropsSettings
+) -> list[dict]:
+    """`plan_crops` over an episode: stills by id with width_px, height_px, pixel_sha256; boxes of any of them."""
+    by_still: dict[str, list[Mapping[str, Any]]] = {}
+    for box in boxes:
+        by_still.setdefault(box["image_id"], []).append(box)
+    return [
+        {**row, "still_sha256": stills[still_id]["pixel_sha256"]}
+        for still_id in sorted(by_still.keys() & stills.keys())
+        for row in plan_crops(
+            still_id, (stills[still_id]["width_px"], stills[still_id]["height_px"]), by_still[still_id], settings
+        )
+    ]
+
+
 def _place(
     box: tuple[float, float, float, float], size_px: tuple[int, int], scale: float | None
 ) -> tuple[int, int, int, int]:

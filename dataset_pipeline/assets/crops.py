@@ -1,0 +1,73 @@
+"""What is on the stills, cut out and made comparable."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.images.crops import cut, plan_all_crops
+from dataset_pipeline.images.detections import as_found_boxes, detection_rows
+from dataset_pipeline.store.schemas import SCHEMAS
+
+
+@pipeline_asset(
+    reads=["distinct_frames"], settings=["detections"], models=["detector"], group="c_crops", kinds=["onnx"]
+)
+def detections(step: Step) -> Result:
+    """Every box a detector saw on the stills, down to a low score: person, half body, head, face, hand. Decides nothing."""
+    settings = step.section("detections")
+    stills = [row for row in step.rows("distinct_frames") if row["kept"]]
+    measured, counts = step.measure(
+        "detector",
+        stills,
+        lambda model, pictures: as_found_boxes(model.detect(pictures, settings.kinds, settings.score_floor)),
+        keyed_by="detections",
+    )
+    rows = detection_rows(measured)
+    kinds = Counter(row["kind"] for row in rows)
+    return Result(SCHEMAS["detections"].table(rows), {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}})
+
+
+@pipeline_asset(reads=["distinct_frames", "detections"], settings=["crops"], group="c_crops", kinds=["python"])
+def crops(step: Step) -> Result:
+    """Persons and heads cut out of the stills. `[crops]` says which kinds, from which score and size on."""
+    stills = {row["image_id"]: row for row in step.rows("distinct_frames") if row["kept"]}
+    rows = plan_all_crops(stills, step.rows("detections"), step.section("crops"))
+
+    def draw(absent: list[dict]):
+        pictures = step.pictures(path for path, _ in by_still(absent))
+        for (_, members), picture in zip(by_still(absent), pictures, strict=True):
+            for row in members:
+                yield row["image_id"], cut(picture, row)
+
+    def by_still(absent: list[dict]) -> list[tuple[str, list[dict]]]:
+        groups: dict[str, list[dict]] = {}
+        for row in absent:
+            groups.setdefault(stills[row["still_id"]]["path"], []).append(row)
+        return list(groups.items())
+
+    rows = step.render(rows, same=("image_id", "still_sha256", "x_px", "y_px", "width_px", "height_px"), given="", draw=draw)
+    reasons = Counter(row["reason"] for row in rows)
+    kept = [row for row in rows if row["kept"]]
+    return Result(
+        SCHEMAS["crops"].table(rows),
+        {
+            **{reason: reasons[reason] for reason in ("kept", "small")},
+            "mean_short_side_px": float(np.mean([min(r["width_px"], r["height_px"]) for r in kept])) if kept else 0.0,
+        },
+    )
+
+
+@pipeline_asset(
+    reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="c_crops", kinds=["onnx"]
+)
+def crop_embeddings(step: Step) -> Result:
+    """The CCIP vector of every crop that may say who somebody is (`[crop_embeddings] kinds`)."""
+    kinds = step.section("crop_embeddings").kinds
+    wanted = [row for row in step.rows("crops") if row["kept"] and row["kind"] in kinds]
+    table, counts = step.measure(
+        "identity", wanted, lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures))
+    )
+    return Result(table, counts)

@@ -1,0 +1,74 @@
+"""From a source to its distinct full-size stills."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.images.near_duplicates import decide_distinct
+from dataset_pipeline.progress import track
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.timing import timed_iteration
+from dataset_pipeline.video.sources import candidates, full_size
+
+
+@pipeline_asset(reads=["video", "video_probe"], settings=["keyframes"], group="b_frames", kinds=["opencv"])
+def keyframes(step: Step) -> Result:
+    """Candidate frames with cheap signals and small working copies. `[keyframes] mode` says which frames are candidates."""
+    source, probe = step.row("video"), step.row("video_probe")
+    found = candidates(source, probe, step.section("keyframes"))
+    pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
+    rows = list(step.save_pictures(track(pairs, "keyframes")))
+    return Result(
+        SCHEMAS["keyframes"].table(rows),
+        {
+            "mean_sharpness": float(np.mean([row["sharpness"] for row in rows])) if rows else 0.0,
+            "mean_brightness": float(np.mean([row["brightness"] for row in rows])) if rows else 0.0,
+        },
+    )
+
+
+@pipeline_asset(reads=["keyframes"], models=["embedder"], group="b_frames", kinds=["torch"])
+def frame_embeddings(step: Step) -> Result:
+    """The CLIP vector of every candidate frame."""
+    table, counts = step.measure(
+        "embedder",
+        step.rows("keyframes"),
+        lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures)),
+    )
+    return Result(table, counts)
+
+
+@pipeline_asset(
+    reads=["video", "keyframes", "frame_embeddings"],
+    settings=["distinct_frames", "keyframes"],
+    group="b_frames",
+    kinds=["python"],
+)
+def distinct_frames(step: Step) -> Result:
+    """Near-duplicates grouped, the sharpest of each group kept as a full-size picture; dropped frames keep their row and reason.
+
+    `[distinct_frames] similarity` says how alike two frames may be.
+    """
+    frames = {row["image_id"]: row for row in step.rows("keyframes")}
+    decisions = decide_distinct(step.read("keyframes"), step.read("frame_embeddings"), step.section("distinct_frames"))
+    taken_over = ("episode", "pts_s", "width_px", "height_px")
+    rows = [{**{name: frames[row["image_id"]][name] for name in taken_over}, **row} for row in decisions]
+    rows = step.render(
+        rows,
+        same=("image_id",),
+        given="keyframes",
+        draw=lambda absent: full_size(
+            step.row("video"), {row["image_id"]: frames[row["image_id"]] for row in absent}, step.section("keyframes")
+        ),
+    )
+    reasons = Counter(row["reason"] for row in rows)
+    return Result(
+        SCHEMAS["distinct_frames"].table(rows),
+        {
+            **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", "unreadable")},
+            "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
+        },
+    )

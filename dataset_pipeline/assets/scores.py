@@ -1,0 +1,48 @@
+"""What models say of every image: how good it is, what is on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.tags.filter import scored_tags
+
+
+def images(step: Step) -> list[dict]:
+    """Stills and crops that have a picture: image_id, pixel_sha256, path."""
+    return [row for asset in ("distinct_frames", "crops") for row in step.rows(asset) if row["kept"]]
+
+
+@pipeline_asset(
+    reads=["distinct_frames", "crops"],
+    settings=["quality_scores"],
+    models=["quality"],
+    group="d_scores",
+    kinds=["torch"],
+)
+def quality_scores(step: Step) -> Result:
+    """How good every still and crop looks, higher is better: hyperIQA unless `[models] quality` names another metric."""
+    side_px = step.section("quality_scores").short_side_px
+    table, counts = step.measure(
+        "quality",
+        images(step),
+        lambda model, pictures: ({"score": float(score)} for score in model.score(pictures, side_px)),
+        keyed_by="quality_scores",
+    )
+    scores = table["score"].to_numpy()
+    return Result(table, {**counts, "mean_score": float(np.mean(scores)) if len(scores) else 0.0})
+
+
+@pipeline_asset(
+    reads=["distinct_frames", "crops"], settings=["tag_scores"], models=["tagger"], group="d_scores", kinds=["onnx"]
+)
+def tag_scores(step: Step) -> Result:
+    """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
+    floor = step.section("tag_scores").score_floor
+    table, counts = step.measure(
+        "tagger",
+        images(step),
+        lambda model, pictures: ({"tags": tags} for tags in scored_tags(model.tag(pictures), floor)),
+        keyed_by="tag_scores",
+    )
+    return Result(table, counts)

@@ -1,0 +1,78 @@
+"""Assembles assets and resources into code locations: `defs` for the user's models, `demo_defs` for the shipped ones."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from dataset_pipeline import models
+from dataset_pipeline.assets import characters, crops, frames, scores, source, tags, training
+from dataset_pipeline.assets.framework import DECLARATIONS, location_prefix, partitions_name
+from dataset_pipeline.settings import Settings, load_settings, project_folder
+from dataset_pipeline.store.store import Store
+
+# Projections over many episodes in one run rest on it; the reason is in DESIGN of the projections.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
+
+MODULES = (source, frames, crops, characters, scores, tags, training)
+
+
+def store_of(settings: Settings) -> Store:
+    """The store of a project; a relative root starts at the project folder."""
+    return Store(_rooted(settings.store.root.format(pack=settings.models.pack)))
+
+
+def export_root(settings: Settings) -> Path:
+    """The folder that exported sets are written into."""
+    return Path(_rooted(settings.exported_set.root.format(pack=settings.models.pack)))
+
+
+def _rooted(root: str) -> str:
+    return root if "://" in root else str(project_folder() / root)
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """One project as a code location.
+
+    A pack other than the real one prefixes its asset keys and its partitions, so that projects share a Dagster
+    instance without mixing.
+    """
+    prefix = location_prefix(settings)
+    partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
+    roles = models.resources(settings)
+    weights = models.known_weights(roles)
+
+    def versioned(spec: dg.AssetSpec) -> dg.AssetSpec:
+        declaration = DECLARATIONS[spec.key.path[-1]]
+        return spec.replace_attributes(
+            code_version=declaration.code_version(settings, weights),
+            partitions_def=None if declaration.joined else partitions,
+        )
+
+    loaded = dg.load_assets_from_modules(MODULES, key_prefix=prefix or None)
+    video = source.video.replace_attributes(
+        key=dg.AssetKey([*prefix, *source.video.key.path]), partitions_def=partitions
+    )
+    return dg.Definitions(
+        assets=[video, *dg.map_asset_specs(versioned, loaded)],
+        resources={
+            "settings": settings,
+            "store": store_of(settings),
+            "export_root": export_root(settings),
+            **roles,
+        },
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The user's project."""
+    return build_definitions(load_settings())
+
+
+@dg.definitions
+def demo_defs() -> dg.Definitions:
+    """The same graph on the shipped demo models, in a store of its own."""
+    return build_definitions(load_settings(models__pack="demo"))

@@ -1,0 +1,40 @@
+"""Making an episode known: its row in the store, its partition, and the fingerprint reported for `video`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import dagster as dg
+
+from dataset_pipeline.assets.framework import location_prefix, partitions_name
+from dataset_pipeline.episodes import Source
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+
+def register(
+    instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]
+) -> list[str]:
+    """Register sources where they lie; nothing is copied. Returns the partition keys that are new or have changed."""
+    sources = list(sources)
+    instance.add_dynamic_partitions(partitions_name(settings), [source.key for source in sources])
+    changed = []
+    for source in sources:
+        pointer = store.pointer("video", source.key)
+        known = pointer.provenance.get("fingerprint") if pointer else None
+        row = asdict(source) | {"episode": source.key, "path": str(source.path)}
+        table = SCHEMAS["video"].table([{name: row[name] for name in SCHEMAS["video"].columns}])
+        store.write("video", table, source.key, {"fingerprint": source.fingerprint})
+        if known != source.fingerprint:
+            changed.append(source.key)
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=dg.AssetKey([*location_prefix(settings), "video"]),
+                    partition=source.key,
+                    metadata={"path": dg.MetadataValue.path(str(source.path)), "size_bytes": source.size_bytes},
+                    tags={"dagster/data_version": source.fingerprint},
+                )
+            )
+    return changed

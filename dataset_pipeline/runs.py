@@ -1,0 +1,147 @@
+"""Materializing the whole graph from the command line, in the instance that the web UI shows.
+
+Each episode gets one run through its measuring assets; joined assets follow, one run each level; projections handle
+all episodes in one run. What is already current is kept by the assets themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from dataset_pipeline.assets.framework import DECLARATIONS, is_joined, location_prefix, partitions_name
+from dataset_pipeline.settings import Settings
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Assets that run together: for each episode alone, for all episodes at once, or joined."""
+
+    assets: tuple[str, ...]
+    joined: bool
+    projection: bool
+
+
+@dataclass
+class Failure:
+    """An asset that could not be made: for which episode (empty if joined) and why."""
+
+    asset: str
+    episode: str
+    error: str
+
+
+@dataclass
+class Outcome:
+    """What a run of the graph did."""
+
+    episodes: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    runs: int = 0
+
+
+def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
+    """The graph in the order of the work.
+
+    An asset's level is the number of times its inputs change between per episode and joined.
+    """
+    levels: dict[str, int] = {}
+
+    def level(asset: str) -> int:
+        if asset not in DECLARATIONS:
+            return 0
+        if asset not in levels:
+            mine = is_joined(asset)
+            levels[asset] = max((level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=0)
+        return levels[asset]
+
+    def depth(asset: str) -> int:
+        return 1 + max((depth(read) for read in DECLARATIONS[asset].reads if read in DECLARATIONS), default=0)
+
+    def group(asset: str) -> tuple[int, bool, bool]:
+        return level(asset), DECLARATIONS[asset].joined, DECLARATIONS[asset].projection
+
+    wanted = sorted((a for a in DECLARATIONS if a not in leave_out), key=lambda a: (level(a), depth(a), a))
+    return [
+        Phase(tuple(members), joined, projection)
+        for (_, joined, projection), members in itertools.groupby(wanted, key=group)
+    ]
+
+
+def materialize_all(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    episodes: Sequence[str],
+    say: Callable[[str, int, int], None] = lambda what, done, total: None,
+    leave_out: Sequence[str] = (),
+) -> Outcome:
+    """Run the graph: measuring for `episodes`, everything after a join for all registered ones.
+
+    `say(what, done, total)` hears of each run before it starts. One episode's failure leaves the others alone.
+    """
+    start_s = time.monotonic()
+    outcome = Outcome(episodes=list(episodes))
+    job = defs.resolve_implicit_global_asset_job_def()
+    prefix = location_prefix(settings)
+
+    def execute(phase: Phase, **partition: object) -> bool:
+        keys = [dg.AssetKey([*prefix, name]) for name in phase.assets]
+        result = job.execute_in_process(
+            instance=instance, asset_selection=keys, raise_on_error=False, run_config=QUIET, **partition
+        )
+        outcome.runs += 1
+        for event in result.filter_events(lambda event: event.is_step_failure):
+            episode = str(partition.get("partition_key", ""))
+            asset = event.step_key.split("__")[-1] if event.step_key else "?"
+            outcome.failures.append(Failure(asset, episode, _plain_error(event)))
+        return result.success
+
+    registered = list(instance.get_dynamic_partitions(partitions_name(settings)))
+    usable = set(registered)
+    work = phases(leave_out)
+    total = sum(len(episodes) if not (phase.joined or phase.projection) else 1 for phase in work)
+    done = 0
+    for phase in work:
+        if phase.joined:
+            say(", ".join(phase.assets), done, total)
+            execute(phase)
+            done += 1
+        elif phase.projection:
+            say(", ".join(phase.assets), done, total)
+            for first, last in _ranges(registered, usable):
+                tags = {RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first}
+                execute(phase, tags=tags)
+            done += 1
+        else:
+            for episode in episodes:
+                say(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
+                if not execute(phase, partition_key=episode):
+                    usable.discard(episode)
+                done += 1
+    outcome.seconds = time.monotonic() - start_s
+    return outcome
+
+
+def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:
+    """Stretches of usable episodes in registration order, which is how Dagster reads a range of dynamic partitions."""
+    for good, members in itertools.groupby(registered, key=usable.__contains__):
+        if good:
+            stretch = list(members)
+            yield stretch[0], stretch[-1]
+
+
+def _plain_error(event: dg.DagsterEvent) -> str:
+    """The innermost error of a failed step, as its author wrote it."""
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else (event.message or "failed")
