@@ -1,0 +1,286 @@
+"""The gallery: the characters of a show with the crops they are recognised by, and recognition against it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.characters.clustering import cluster
+from dataset_pipeline.settings import CharacterGallerySettings
+
+NEAREST = 3  # a crop is compared with so many of a character's nearest exemplars
+AT_ONCE = 6000  # crops compared all with all; more would not fit into memory
+CLEAR = 0.5  # a difference below this share of the limit is beyond doubt
+SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
+
+Differences = Callable[[np.ndarray], np.ndarray]
+DifferencesTo = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def build_gallery(
+    ids: Sequence[str],
+    embeddings: np.ndarray,
+    episodes: Sequence[str],
+    shows: Sequence[str],
+    differences: Differences,
+    threshold: float,
+    settings: CharacterGallerySettings,
+) -> list[dict]:
+    """Rows of `character_gallery`, show by show.
+
+    embeddings: [n, d] of the crops `ids`, which come from `episodes` of `shows`. differences: of [m, d] gives [m, m].
+    threshold: the model's own, used where settings.max_difference is 0. A character's id is made of its first crop's
+    id and is its name until somebody names it. The order of the crops plays no part.
+    """
+    limit = settings.max_difference or threshold
+    if len(set(ids)) != len(ids):
+        raise ValueError("a crop is given twice")
+    gallery = []
+    for show in sorted(set(shows)):
+        crops = sorted((i for i in range(len(ids)) if shows[i] == show), key=lambda i: ids[i])
+        for members in _characters(crops, ids, embeddings, differences, limit, settings.min_crops):
+            first = min(ids[i] for i in members)
+            exemplars = _exemplars(members, embeddings, differences, limit, settings.exemplars)
+            character = character_id(first)
+            gallery.append(
+                {
+                    "character": character,
+                    "show": show,
+                    "name": character,
+                    "exemplar_ids": [ids[i] for i in exemplars],
+                    "exemplars": [np.asarray(embeddings[i], dtype=np.float32).tolist() for i in exemplars],
+                    "crops": len(members),
+                    "episodes": sorted({episodes[i] for i in members}),
+                }
+            )
+    return sorted(gallery, key=lambda row: row["character"])
+
+
+def character_id(first_crop_id: str) -> str:
+    """`c-` and 8 hex digits made of the id of a character's first crop."""
+    return f"c-{hashlib.sha256(first_crop_id.encode()).hexdigest()[:8]}"
+
+
+def _characters(
+    crops: list[int],
+    ids: Sequence[str],
+    embeddings: np.ndarray,
+    differences: Differences,
+    limit: float,
+    min_crops: int,
+) -> list[list[int]]:
+    """Members of each character, crops given as row numbers sorted by id.
+
+    More crops than AT_ONCE are clustered in rounds: a sample drawn by the hash of the ids shows the frequent
+    characters, every crop near one joins it, what is left goes to the next round, and the sample's noise queues behind
+    it. The rounds end when all that is left was looked at once and showed nobody.
+    """
+    characters: list[list[int]] = []
+    left = crops if len(crops) <= AT_ONCE else sorted(crops, key=lambda i: hashlib.sha256(ids[i].encode()).digest())
+    seen_in_vain = 0
+    while len(left) >= min_crops and seen_in_vain < len(left):
+        sample, rest = sorted(left[:AT_ONCE], key=lambda i: ids[i]), left[AT_ONCE:]
+        labels = cluster(differences(embeddings[sample]), limit, min_crops)
+        found = [[sample[i] for i in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
+        seen_in_vain = 0 if found else seen_in_vain + len(sample)
+        if rest and found:
+            rest = _join(found, rest, embeddings, differences, limit)
+        characters += found
+        left = rest + [sample[i] for i in np.flatnonzero(labels == -1)] if rest else []
+    return characters
+
+
+def _join(
+    found: list[list[int]], rest: list[int], embeddings: np.ndarray, differences: Differences, limit: float
+) -> list[int]:
+    """Add each crop of `rest` to the found character it is within the limit of; gives back those near none."""
+    exemplars = [_exemplars(members, embeddings, differences, limit, 12) for members in found]
+    known = [i for group in exemplars for i in group]
+    owner = np.repeat(np.arange(len(found)), [len(group) for group in exemplars])
+    step = max(1, AT_ONCE - len(known))
+    strangers = []
+    for start in range(0, len(rest), step):
+        chunk = rest[start : start + step]
+        matrix = differences(embeddings[known + chunk])[len(known) :, : len(known)]
+        means = np.stack([_nearest_mean(matrix[:, owner == label]) for label in range(len(found))], axis=1)
+        for i, crop in enumerate(chunk):
+            label = int(means[i].argmin())
+            (found[label] if means[i, label] <= limit else strangers).append(crop)
+    return strangers
+
+
+def _exemplars(
+    members: list[int], embeddings: np.ndarray, differences: Differences, limit: float, count: int
+) -> list[int]:
+    """The medoid, then always the member farthest from those chosen, so that every look of a character is there.
+    Members within the limit of less than half of the others are passed over: they may be somebody else."""
+    members = members[:AT_ONCE]
+    matrix = differences(embeddings[members])
+    core = np.flatnonzero((matrix <= limit).mean(axis=1) >= 0.5)
+    medoid = int(matrix.mean(axis=1).argmin())
+    chosen = [medoid]
+    distance = matrix[:, medoid].copy()
+    outside = np.ones(len(members), dtype=bool)
+    outside[core] = False
+    while len(chosen) < count:
+        distance[outside] = -1.0
+        distance[chosen] = -1.0
+        farthest = int(distance.argmax())
+        if distance[farthest] < 0:
+            break
+        chosen.append(farthest)
+        distance = np.minimum(distance, matrix[:, farthest])
+    return [members[i] for i in chosen]
+
+
+def _nearest_mean(matrix: np.ndarray) -> np.ndarray:
+    """Mean of the NEAREST smallest values of each row: one odd exemplar decides nothing."""
+    count = min(NEAREST, matrix.shape[1])
+    return np.partition(matrix, count - 1, axis=1)[:, :count].mean(axis=1)
+
+
+def name_differences(
+    embeddings: np.ndarray, gallery: Sequence[Mapping[str, Any]], differences_to: DifferencesTo
+) -> tuple[list[str], np.ndarray]:
+    """Names, sorted, and the difference of each crop to each: [n, names]. Characters of one name count as one: the
+    nearest of them speaks for it. differences_to: of [n, d] and [m, d] gives [n, m]."""
+    names = sorted({row["name"] for row in gallery})
+    table = np.full((len(embeddings), len(names)), np.inf)
+    if not names or len(embeddings) == 0:
+        return names, table
+    rows = sorted(gallery, key=lambda row: row["character"])
+    exemplars = np.concatenate([np.asarray(row["exemplars"], dtype=np.float32) for row in rows])
+    matrix = np.asarray(differences_to(np.asarray(embeddings, dtype=np.float32), exemplars), dtype=np.float64)
+    start = 0
+    for row in rows:
+        end = start + len(row["exemplars"])
+        column = names.index(row["name"])
+        table[:, column] = np.minimum(table[:, column], _nearest_mean(matrix[:, start:end]))
+        start = end
+    return names, table
+
+
+def assign(
+    embeddings: np.ndarray,
+    gallery: Sequence[Mapping[str, Any]],
+    differences_to: DifferencesTo,
+    max_difference: float,
+) -> list[tuple[str | None, float]]:
+    """For each crop the nearest character's name and the difference to it; None where it is above `max_difference`.
+    The difference is the mean over the few nearest exemplars; infinite where the gallery is empty."""
+    names, table = name_differences(embeddings, gallery, differences_to)
+    if not names:
+        return [(None, float("inf"))] * len(embeddings)
+    nearest = table.argmin(axis=1)
+    return [
+        (names[column] if table[i, column] <= max_difference else None, float(table[i, column]))
+        for i, column in enumerate(nearest)
+    ]
+
+
+def decide_clusters(
+    stills: Iterable[str],
+    crops: Iterable[Mapping[str, Any]],
+    embeddings: Mapping[str, np.ndarray],
+    gallery: Sequence[Mapping[str, Any]],
+    differences_to: DifferencesTo,
+    max_difference: float,
+) -> list[dict]:
+    """Rows of `clusters` for the stills and kept crops of episodes of one show.
+
+    stills: their image ids. crops: rows of `crops`. embeddings: of the crops that have one. gallery: the rows of that
+    show. A crop without an embedding is who the smallest recognised crop around its centre is; a still shows whoever
+    its crops show. Two crops of one kind in a still are not one character, see `_one_each`.
+    """
+    kept = sorted((crop for crop in crops if crop["kept"]), key=lambda crop: crop["image_id"])
+    measured = [crop for crop in kept if crop["image_id"] in embeddings]
+    vectors = np.stack([embeddings[crop["image_id"]] for crop in measured]) if measured else np.zeros((0, 1))
+    names, table = name_differences(vectors, gallery, differences_to)
+    by_still: dict[str, list[int]] = defaultdict(list)
+    for i, crop in enumerate(measured):
+        by_still[crop["still_id"]].append(i)
+    who: dict[str, str | None] = {}
+    nearest: dict[str, float | None] = {}
+    for members in by_still.values():
+        for i, column in _one_each(members, measured, table, max_difference).items():
+            who[measured[i]["image_id"]] = None if column is None else names[column]
+            nearest[measured[i]["image_id"]] = float(table[i].min()) if names else None
+    for crop in kept:
+        if crop["image_id"] not in embeddings:
+            holder = _smallest_around(crop, [measured[i] for i in by_still.get(crop["still_id"], ())])
+            who[crop["image_id"]] = who[holder["image_id"]] if holder else None
+            nearest[crop["image_id"]] = nearest[holder["image_id"]] if holder else None
+    seen: dict[str, set[str]] = {still: set() for still in stills}
+    rows = []
+    for crop in kept:
+        name = who[crop["image_id"]]
+        if name is not None:
+            seen.setdefault(crop["still_id"], set()).add(name)
+        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], [name] if name else [], crop, nearest))
+    rows += [_row(still, still, "still", sorted(names_), None, nearest) for still, names_ in seen.items()]
+    return sorted(rows, key=lambda row: row["image_id"])
+
+
+def _row(
+    image_id: str,
+    still_id: str,
+    kind: str,
+    characters: list[str],
+    crop: Mapping[str, Any] | None,
+    nearest: Mapping[str, float | None],
+) -> dict:
+    return {
+        "image_id": image_id,
+        "still_id": still_id,
+        "kind": kind,
+        "characters": characters,
+        "difference": nearest[image_id] if crop is not None else None,
+    }
+
+
+def _one_each(
+    members: list[int], crops: Sequence[Mapping[str, Any]], table: np.ndarray, max_difference: float
+) -> dict[int, int | None]:
+    """Column of the name of each crop of one still, or None.
+
+    A person is not in two places: the nearest crop takes a name first, and a later crop of the same kind whose box
+    hardly overlaps takes its next best name within the limit. Exempt are boxes that overlap by SAME_BOX_IOU, being one
+    person found twice, and crops so near that there is no doubt (mirrors, split screens).
+    """
+    given: dict[int, int | None] = dict.fromkeys(members)
+    pairs = sorted(
+        (float(table[i, column]), crops[i]["image_id"], i, int(column))
+        for i in members
+        for column in np.flatnonzero(table[i] <= max_difference)
+    )
+    for difference, _, i, column in pairs:
+        if given[i] is not None:
+            continue
+        rivals = [j for j in members if given[j] == column and crops[j]["kind"] == crops[i]["kind"]]
+        beyond_doubt = difference <= CLEAR * max_difference and table[i].argmin() == column
+        if beyond_doubt or all(_iou(crops[i], crops[j]) >= SAME_BOX_IOU for j in rivals):
+            given[i] = column
+    return given
+
+
+def _iou(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    wide = min(one["x_px"] + one["width_px"], other["x_px"] + other["width_px"]) - max(one["x_px"], other["x_px"])
+    high = min(one["y_px"] + one["height_px"], other["y_px"] + other["height_px"]) - max(one["y_px"], other["y_px"])
+    shared = max(wide, 0) * max(high, 0)
+    area = one["width_px"] * one["height_px"] + other["width_px"] * other["height_px"] - shared
+    return shared / area if area else 0.0
+
+
+def _smallest_around(crop: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    x, y = crop["x_px"] + crop["width_px"] / 2, crop["y_px"] + crop["height_px"] / 2
+    around = [
+        other
+        for other in candidates
+        if other["x_px"] <= x < other["x_px"] + other["width_px"]
+        and other["y_px"] <= y < other["y_px"] + other["height_px"]
+    ]
+    return min(around, key=lambda other: (other["width_px"] * other["height_px"], other["image_id"]), default=None)

@@ -1,0 +1,1 @@
+"""Which tags stay, and the captions made of them."""
