@@ -14,9 +14,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
 
-def register(
-    instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]
-) -> list[str]:
+def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]) -> list[str]:
     """Register sources where they lie; nothing is copied. Returns the partition keys that are new or have changed."""
     sources = list(sources)
     instance.add_dynamic_partitions(partitions_name(settings), [source.key for source in sources])

@@ -60,7 +60,9 @@ def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
             return 0
         if asset not in levels:
             mine = is_joined(asset)
-            levels[asset] = max((level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=0)
+            levels[asset] = max(
+                (level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=0
+            )
         return levels[asset]
 
     def depth(asset: str) -> int:

@@ -27,7 +27,9 @@ def detections(step: Step) -> Result:
     )
     rows = detection_rows(measured)
     kinds = Counter(row["kind"] for row in rows)
-    return Result(SCHEMAS["detections"].table(rows), {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}})
+    return Result(
+        SCHEMAS["detections"].table(rows), {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}}
+    )
 
 
 @pipeline_asset(reads=["distinct_frames", "detections"], settings=["crops"], group="c_crops", kinds=["python"])
@@ -48,7 +50,9 @@ def crops(step: Step) -> Result:
             groups.setdefault(stills[row["still_id"]]["path"], []).append(row)
         return list(groups.items())
 
-    rows = step.render(rows, same=("image_id", "still_sha256", "x_px", "y_px", "width_px", "height_px"), given="", draw=draw)
+    rows = step.render(
+        rows, same=("image_id", "still_sha256", "x_px", "y_px", "width_px", "height_px"), given="", draw=draw
+    )
     reasons = Counter(row["reason"] for row in rows)
     kept = [row for row in rows if row["kept"]]
     return Result(
@@ -60,9 +64,7 @@ def crops(step: Step) -> Result:
     )
 
 
-@pipeline_asset(
-    reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="c_crops", kinds=["onnx"]
-)
+@pipeline_asset(reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="c_crops", kinds=["onnx"])
 def crop_embeddings(step: Step) -> Result:
     """The CCIP vector of every crop that may say who somebody is (`[crop_embeddings] kinds`)."""
     kinds = step.section("crop_embeddings").kinds

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -28,6 +29,9 @@ from dataset_pipeline.timing import span, timed_iteration
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
 
 Number = int | float | str | bool
+
+# So many pictures are handed to a model at a time; what is measured is saved in between.
+CHUNK_PICTURES = 128
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,59 @@ class Step:
             for row in rows
         ]
 
+    def redrawn(
+        self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
+    ) -> list[dict]:
+        """Rows of `training_images`: the changed picture of each image, written unless it was from equal pixels and settings."""
+        from dataset_pipeline.images.resize import encode
+
+        assert self.episode is not None
+        episode = self.episode
+        pointer = self.store.pointer(self.declaration.name, episode)
+        settings_hash = self._resources.settings.section_hash(*self.declaration.settings)
+        before: dict[tuple, dict] = {}
+        if pointer is not None and pointer.provenance.get("settings_hash") == settings_hash:
+            missing = self.store.missing_pictures(self.declaration.name, episode)
+            before = {
+                (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
+            }
+
+        def redraw(image: dict) -> dict:
+            known = before.get((image["image_id"], image["pixel_sha256"]))
+            if known:
+                return known
+            picture = change(self.picture(image["path"]))
+            encoded = encode(picture, format, quality)
+            path = self.store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
+            return {
+                "image_id": image["image_id"],
+                "source_sha256": image["pixel_sha256"],
+                "path": path,
+                "width_px": picture.shape[1],
+                "height_px": picture.shape[0],
+                "size_bytes": len(encoded),
+                "file_sha256": hashlib.sha256(encoded).hexdigest(),
+            }
+
+        with span("decode and encode"):
+            return list(track(_ahead(redraw, images), self.declaration.name, len(images)))
+
+    @property
+    def export_root(self) -> Path:
+        """The folder that exported sets are written into."""
+        return self._resources.export_root
+
+    def origin(self, asset: str) -> dict[str, Any]:
+        """What a set's manifest says of where it comes from: versions and whether demo models had a part in it."""
+        pointer = self.store.pointer(asset, self.episode)
+        assert pointer is not None
+        return {"made_with_demo_models": pointer.provenance["demo"], asset: pointer.data_version}
+
     def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
         pointer = self.store.pointer(self.declaration.name, self.episode)
-        if pointer is None or not pointer.provenance.get("code_version", "").startswith(f"{self.declaration.algorithm}-"):
+        if pointer is None or not pointer.provenance.get("code_version", "").startswith(
+            f"{self.declaration.algorithm}-"
+        ):
             return {}
         if given:
             now = self.store.pointer(given, self.episode)
@@ -205,8 +259,12 @@ class Step:
         )
 
         def missing(image_ids: list[str]) -> Iterable[dict]:
-            pictures = self.pictures(paths[image_id] for image_id in image_ids)
-            yield from track(compute(model, pictures), self.declaration.name, len(image_ids))
+            def payloads() -> Iterator[dict]:
+                for start in range(0, len(image_ids), CHUNK_PICTURES):
+                    chunk = image_ids[start : start + CHUNK_PICTURES]
+                    yield from compute(model, self.pictures(paths[image_id] for image_id in chunk))
+
+            yield from track(payloads(), self.declaration.name, len(image_ids))
 
         algorithm = str(self.declaration.algorithm)
         if keyed_by:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
-from dataset_pipeline.tags.filter import scored_tags
+from dataset_pipeline.models import Tagger
+from dataset_pipeline.tags.scores import scored_tags
 
 
 def images(step: Step) -> list[dict]:
@@ -39,10 +42,15 @@ def quality_scores(step: Step) -> Result:
 def tag_scores(step: Step) -> Result:
     """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
     floor = step.section("tag_scores").score_floor
+
+    def tag(model: Tagger, pictures: Iterator[np.ndarray]) -> Iterator[dict]:
+        found = model.tag(pictures)
+        return ({"tags": tags} for tags in scored_tags(found.tags, found.categories, found.scores, floor))
+
     table, counts = step.measure(
         "tagger",
         images(step),
-        lambda model, pictures: ({"tags": tags} for tags in scored_tags(model.tag(pictures), floor)),
+        tag,
         keyed_by="tag_scores",
     )
     return Result(table, counts)

@@ -1,0 +1,73 @@
+"""Who is who."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.characters.gallery import build_gallery, decide_clusters
+from dataset_pipeline.characters.vectors import differences_between, vectors_by_id
+from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.store.schemas import SCHEMAS
+
+
+@pipeline_asset(
+    reads=["crop_embeddings"],
+    settings=["character_gallery"],
+    models=["identity"],
+    group="e_characters",
+    joined=True,
+    kinds=["onnx"],
+)
+def character_gallery(step: Step) -> Result:
+    """The characters of each show and the crops they are recognised by, over all episodes. `[character_gallery]` says how alike
+    crops of one character are and how many it takes."""
+    identity = step.model("identity")
+    vectors = vectors_by_id(step.read("crop_embeddings"))
+    ids = list(vectors)
+    episodes = [episode_of(image_id) for image_id in ids]
+    rows = build_gallery(
+        ids,
+        np.stack(list(vectors.values())) if ids else np.zeros((0, 1), np.float32),
+        episodes,
+        [show_of(episode) for episode in episodes],
+        identity.differences,
+        identity.threshold,
+        step.section("character_gallery"),
+    )
+    return Result(
+        SCHEMAS["character_gallery"].table(rows),
+        {"characters": len(rows), "crops": len(ids), "crops_in_characters": sum(row["crops"] for row in rows)},
+    )
+
+
+@pipeline_asset(
+    reads=["distinct_frames", "crops", "crop_embeddings", "character_gallery"],
+    settings=["clusters"],
+    models=["identity"],
+    group="e_characters",
+    projection=True,
+    kinds=["onnx"],
+)
+def clusters(step: Step) -> Result:
+    """Who is on each crop and still, by the gallery; nobody where nobody is near enough. `[clusters] max_difference` decides."""
+    identity = step.model("identity")
+    assert step.episode is not None
+    show = show_of(step.episode)
+    rows = decide_clusters(
+        [row["image_id"] for row in step.rows("distinct_frames") if row["kept"]],
+        step.rows("crops"),
+        vectors_by_id(step.read("crop_embeddings")),
+        [row for row in step.rows("character_gallery") if row["show"] == show],
+        differences_between(identity.differences),
+        step.section("clusters").max_difference or identity.threshold,
+    )
+    crops = [row for row in rows if row["kind"] != "still"]
+    return Result(
+        SCHEMAS["clusters"].table(rows),
+        {
+            "crops_recognised": sum(bool(row["characters"]) for row in crops),
+            "crops_unknown": sum(not row["characters"] for row in crops),
+            "characters": len({name for row in rows for name in row["characters"]}),
+        },
+    )

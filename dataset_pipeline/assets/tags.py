@@ -1,0 +1,43 @@
+"""What is said of each image."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.tags.captions import decide_captions
+from dataset_pipeline.tags.filter import decide_tags
+
+
+@pipeline_asset(reads=["tag_scores", "clusters"], settings=["tags"], group="f_text", projection=True, kinds=["python"])
+def tags(step: Step) -> Result:
+    """The tags that stay on each image, by the thresholds and the blacklist of `[tags]`; dropped tags keep their reason."""
+    rows = decide_tags(step.rows("tag_scores"), step.rows("clusters"), step.section("tags"))
+    counts = Counter(tag for row in rows for tag in row["tags"])
+    return Result(
+        SCHEMAS["tags"].table(rows),
+        {"mean_tags": sum(counts.values()) / len(rows) if rows else 0.0, "different_tags": len(counts)},
+    )
+
+
+@pipeline_asset(
+    reads=["video", "tags", "clusters", "selection"],
+    settings=["captions"],
+    group="f_text",
+    projection=True,
+    kinds=["python"],
+)
+def captions(step: Step) -> Result:
+    """One line of text for each selected image, from structured fields. `[captions] order` says what it names."""
+    rows = decide_captions(
+        step.rows("tags"),
+        step.rows("clusters"),
+        step.rows("selection"),
+        step.row("video")["show_title"],
+        step.section("captions"),
+    )
+    return Result(
+        SCHEMAS["captions"].table(rows),
+        {"mean_characters": sum(len(row["caption"]) for row in rows) / len(rows) if rows else 0.0},
+    )

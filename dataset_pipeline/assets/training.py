@@ -1,0 +1,102 @@
+"""From images to the set a trainer reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.images.resize import fit_short_side
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.training.exporters import export
+from dataset_pipeline.training.manifest import balance_rows, funnel, manifest_rows, multiply_rows
+from dataset_pipeline.training.selection import images_of, select
+
+
+@pipeline_asset(
+    reads=["distinct_frames", "crops", "quality_scores", "clusters"],
+    settings=["selection"],
+    group="g_set",
+    projection=True,
+    kinds=["python"],
+)
+def selection(step: Step) -> Result:
+    """Which images go into the set, and for each one left out, why. `[selection]` decides."""
+    rows = select(
+        images_of(step.rows("distinct_frames"), step.rows("crops")),
+        {row["image_id"]: row["score"] for row in step.rows("quality_scores")},
+        step.rows("clusters"),
+        step.section("selection"),
+    )
+    reasons = Counter(row["reason"] for row in rows)
+    return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
+
+
+@pipeline_asset(reads=["selection"], settings=["training_images"], group="g_set", projection=True, kinds=["pillow"])
+def training_images(step: Step) -> Result:
+    """The selected images as a trainer reads them. `[training_images]` says how large at most, and in which format."""
+    settings = step.section("training_images")
+    selected = [row for row in step.rows("selection") if row["selected"]]
+    rows = step.redrawn(
+        selected, lambda picture: fit_short_side(picture, settings.max_short_side_px), settings.format, settings.quality
+    )
+    return Result(SCHEMAS["training_images"].table(rows), {"size_mb": sum(row["size_bytes"] for row in rows) / 1e6})
+
+
+@pipeline_asset(reads=["selection"], settings=["concept_balance"], group="g_set", joined=True, kinds=["python"])
+def concept_balance(step: Step) -> Result:
+    """Each concept's folder, its sampling probability and its multiply, by the weights of `[concept_balance]`."""
+    rows = balance_rows(step.rows("selection"), step.section("concept_balance"))
+    return Result(
+        SCHEMAS["concept_balance"].table(rows),
+        {
+            "concepts": len(rows),
+            "images": sum(row["images"] for row in rows),
+            "images_an_epoch": sum(row["images"] * row["multiply"] for row in rows),
+        },
+    )
+
+
+@pipeline_asset(reads=["concept_balance"], group="g_set", projection=True, kinds=["python"])
+def multiplies(step: Step) -> Result:
+    """How often each image of the episode is repeated in an epoch. Brings concept_balance back to the episode."""
+    assert step.episode is not None
+    rows = multiply_rows(step.rows("concept_balance"), step.episode)
+    return Result(SCHEMAS["multiplies"].table(rows), {"concepts": len({row["concept"] for row in rows})})
+
+
+@pipeline_asset(
+    reads=["distinct_frames", "crops", "selection", "training_images", "captions", "multiplies"],
+    group="g_set",
+    joined=True,
+    kinds=["python"],
+)
+def training_set(step: Step) -> Result:
+    """The manifest of the set: every image with its caption, concept and multiply. Shows what became of every frame."""
+    selected = step.rows("selection")
+    rows = manifest_rows(step.rows("training_images"), step.rows("captions"), step.rows("multiplies"), selected)
+    stages = funnel(step.rows("distinct_frames"), step.rows("crops"), selected, rows)
+    return Result(
+        SCHEMAS["training_set"].table(rows), {f"{stage}: {outcome}": count for stage, outcome, count in stages}
+    )
+
+
+@pipeline_asset(
+    reads=["training_set"], settings=["exported_set"], group="g_set", joined=True, memoized=False, kinds=["file"]
+)
+def exported_set(step: Step) -> Result:
+    """The set as a folder that a trainer reads, by `[exported_set] profile`. Made on demand; a changed folder is left alone."""
+    rows, profile = step.rows("training_set"), step.section("exported_set").profile
+    if not rows:
+        step.log.warning("the training set is empty: nothing was exported")
+        return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
+    report = export(profile, rows, step.store.read_picture, step.export_root, step.origin("training_set"))
+    for change in report.changed:
+        step.log.warning(f"left alone, as somebody changed it: {change}")
+    row = {
+        "profile": profile,
+        "folder": str(report.folder),
+        "pictures": report.images,
+        "concepts": report.concepts,
+        "content_sha256": report.content_sha256,
+    }
+    return Result(SCHEMAS["exported_set"].table([row]), {"folder": str(report.folder), "pictures": report.images})

@@ -1,0 +1,137 @@
+"""Ids of images, made of facts alone, and the file names they map to.
+
+An image id is `<episode>/<still>` or `<episode>/<still>#<kind>-<x>-<y>-<w>-<h>`; the episode is the partition key
+`<show>.<episode>`. Ids are lower-case ASCII, so they compare and sort alike everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+MAX_EPISODE_LENGTH = 100
+MAX_SLUG_LENGTH = 40
+
+_EPISODE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_IMAGE = re.compile(_EPISODE.pattern + r"/[a-z0-9_-]+(#[a-z]+(-\d+){4})?")
+_KIND = re.compile(r"[a-z]+")
+_FRAME = re.compile(r"\d{8,}")
+_SPAN = re.compile(r"(?:pan|plate)-(\d{8,})-\d{8,}")
+_CONTENT_HASH = re.compile(r"-[0-9a-f]{12}$")
+# A dot would start a suffix, and trainers split names without a caption on underscores.
+_TO_FILE = str.maketrans("./#_", "~@=+")
+_FROM_FILE = str.maketrans("~@=+", "./#_")
+
+
+def slug(text: str, limit: int = MAX_SLUG_LENGTH) -> str:
+    """`text` transliterated to `[a-z0-9_-]`, at most `limit` characters of its end; empty if nothing is left."""
+    from anyascii import anyascii
+
+    ascii_text = anyascii(unicodedata.normalize("NFC", text)).lower()
+    return re.sub(r"[^a-z0-9_]+", "-", ascii_text).strip("-_")[-limit:].strip("-_")
+
+
+def check_episode(episode: str) -> str:
+    """Return `episode` if it can be a partition key, else raise ValueError."""
+    if not _EPISODE.fullmatch(episode) or len(episode) > MAX_EPISODE_LENGTH:
+        raise ValueError(
+            f"{episode!r} is no episode key: parts of a-z, 0-9, _ and - joined by dots, "
+            f"at most {MAX_EPISODE_LENGTH} characters"
+        )
+    return episode
+
+
+def check_image(image: str) -> str:
+    """Return `image` if it is an image id, else raise ValueError."""
+    if not _IMAGE.fullmatch(image):
+        raise ValueError(f"{image!r} is no image id: <episode>/<still> or <episode>/<still>#<kind>-<x>-<y>-<w>-<h>")
+    return image
+
+
+def frame_id(episode: str, pts_ms: int) -> str:
+    """The frame shown `pts_ms` milliseconds after the episode's first video frame."""
+    if pts_ms < 0:
+        raise ValueError(f"pts_ms = {pts_ms} of {episode}: frames are counted from the first one, so never below 0")
+    return f"{check_episode(episode)}/{pts_ms:08d}"
+
+
+def picture_id(episode: str, relative: str) -> str:
+    """The picture at `relative`, its path inside the episode's folder.
+
+    The hash is of the path with forward slashes in Unicode form C, so Windows and macOS give the id that Linux gives.
+    """
+    path = unicodedata.normalize("NFC", relative.replace("\\", "/"))
+    stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2] else path
+    name = slug(stem) or "picture"
+    name = re.sub(r"^(pan|plate)-", r"\1_", name)  # never read as a panorama or a plate
+    return f"{check_episode(episode)}/{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+
+
+def crop_id(still_id: str, kind: str, box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
+    """The piece of a still inside the detection `box` (x0, y0, x1, y1 in px); `size` is the still's (width, height in px).
+
+    Two boxes of one kind that agree to a thousandth of the still get the same id. Raises ValueError for an empty
+    still or a box turned inside out.
+    """
+    x0, y0, x1, y1 = box
+    width, height = size
+    if "#" in check_image(still_id):
+        raise ValueError(f"{still_id} is a crop itself; crops are named after their still")
+    if not _KIND.fullmatch(kind):
+        raise ValueError(f"{kind!r} is no kind of crop: letters a-z only")
+    if width <= 0 or height <= 0 or not (x0 <= x1 and y0 <= y1):
+        raise ValueError(f"box {box} of {still_id} ({width}x{height} px) is impossible")
+    x, y = _thousandths(x0, width), _thousandths(y0, height)
+    w, h = _thousandths(x1 - x0, width), _thousandths(y1 - y0, height)
+    return f"{still_id}#{kind}-{x}-{y}-{w}-{h}"
+
+
+def _thousandths(length_px: float, side_px: int) -> int:
+    """Rounded half up; boxes that stick out of the still are held at its edges."""
+    return min(1000, max(0, int(1000 * length_px / side_px + 0.5)))
+
+
+def file_name(image: str) -> str:
+    """A file stem for an image id or an episode key: no dots or underscores, legal on Windows, Linux and macOS."""
+    if not _EPISODE.fullmatch(image):
+        check_image(image)
+    return image.translate(_TO_FILE)
+
+
+def image_id(name: str) -> str:
+    """The id behind a file name or path, with or without suffixes and the content hash that the store appends.
+
+    Raises ValueError if the name was not made by `file_name`.
+    """
+    stem = re.split(r"[/\\]", name)[-1].partition(".")[0]
+    if "@" in stem:
+        stem = _CONTENT_HASH.sub("", stem)
+    image = stem.translate(_FROM_FILE)
+    if not (_IMAGE.fullmatch(image) or _EPISODE.fullmatch(image)) or image.translate(_TO_FILE) != stem:
+        raise ValueError(f"{name!r} is not the file name of an image id")
+    return image
+
+
+def episode_of(image: str) -> str:
+    """The episode of an image id; an episode key is its own."""
+    return image.partition("/")[0]
+
+
+def still_of(image: str) -> str:
+    """The still of a crop id; a still is its own."""
+    return image.partition("#")[0]
+
+
+def show_of(episode: str) -> str:
+    """The show's part of an episode key or image id."""
+    return episode_of(episode).partition(".")[0]
+
+
+def pts_ms_of(image: str) -> int | None:
+    """Where in the video an image is from, in ms; the first frame of a panorama or plate; None for folder pictures."""
+    still = still_of(image).partition("/")[2]
+    if _FRAME.fullmatch(still):
+        return int(still)
+    span = _SPAN.fullmatch(still)
+    return int(span[1]) if span else None
