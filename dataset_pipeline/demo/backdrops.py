@@ -50,7 +50,7 @@ class Place:
         t = np.linspace(0, 1, max(1, bottom - top))
         ys, colors = zip(*stops, strict=True)
         column = np.stack([np.interp(t, ys, [c[k] for c in colors]) for k in range(3)], 1)
-        self.canvas[top:bottom] = np.rint(column).astype(np.uint8)[:, None]
+        self.canvas[top:bottom] = cv2.repeat(np.rint(column).astype(np.uint8)[:, None], 1, self.canvas.shape[1])
 
     def fill(self, points: Points | list, color: Rgb, line: Rgb | None = None) -> None:
         fixed = np.rint(np.asarray(points, float) * (self.px << SUBPIXEL_BITS)).astype(np.int32)
@@ -83,7 +83,10 @@ class Place:
         rng = self.rng
         for _ in range(count):
             x, y, size = rng.uniform(-0.1, self.wide), rng.uniform(y0, y1), rng.uniform(0.05, 0.14)
-            puffs = [(x + rng.uniform(-1.6, 1.6) * size, y - rng.uniform(0, 0.6) * size, size * rng.uniform(0.45, 0.9)) for _ in range(6)]
+            puffs = [
+                (x + rng.uniform(-1.6, 1.6) * size, y - rng.uniform(0, 0.6) * size, size * rng.uniform(0.45, 0.9))
+                for _ in range(6)
+            ]
             for cx, cy, r in puffs:
                 self.fill(ellipse(cx, cy + r * 0.22, r * 1.15, r * 0.75), shade)
             for cx, cy, r in puffs:
@@ -97,8 +100,19 @@ class Place:
 
     def tree(self, x: float, y: float, size: float, leaf: Rgb, trunk: Rgb) -> None:
         rng = self.rng
-        self.fill([(x - size * 0.06, y), (x + size * 0.06, y), (x + size * 0.04, y - size * 0.5), (x - size * 0.04, y - size * 0.5)], trunk)
-        blobs = [(x + rng.uniform(-0.28, 0.28) * size, y - size * rng.uniform(0.45, 0.95), size * rng.uniform(0.18, 0.3)) for _ in range(6)]
+        self.fill(
+            [
+                (x - size * 0.06, y),
+                (x + size * 0.06, y),
+                (x + size * 0.04, y - size * 0.5),
+                (x - size * 0.04, y - size * 0.5),
+            ],
+            trunk,
+        )
+        blobs = [
+            (x + rng.uniform(-0.28, 0.28) * size, y - size * rng.uniform(0.45, 0.95), size * rng.uniform(0.18, 0.3))
+            for _ in range(6)
+        ]
         for cx, cy, r in blobs:
             self.fill(ellipse(cx, cy, r * 1.1, r, 16), mix(leaf, (10, 30, 50), 0.3))
         for cx, cy, r in blobs:
@@ -117,7 +131,9 @@ class Place:
         for _ in range(round(count * self.wide)):
             x, y = rng.uniform(0, self.wide), rng.uniform(y0, 1.0)
             size = 0.012 + 0.03 * (y - y0)
-            self.fill([(x - size * 0.5, y), (x + rng.uniform(-0.4, 0.4) * size, y - size * 1.6), (x + size * 0.5, y)], color)
+            self.fill(
+                [(x - size * 0.5, y), (x + rng.uniform(-0.4, 0.4) * size, y - size * 1.6), (x + size * 0.5, y)], color
+            )
 
     def window(self, x: float, y: float, w: float, h: float, frame: Rgb, glass: Rgb, panes: int = 2) -> None:
         self.rect(x, y, w, h, frame, mix(frame, (0, 0, 0), 0.45))
@@ -127,7 +143,15 @@ class Place:
             left = x + pad + k * (pane + pad)
             self.rect(left, y + pad, pane, h - 2 * pad, glass)
             shine = mix(glass, (255, 255, 255), 0.45)
-            self.fill([(left + pane * 0.15, y + h - pad), (left + pane * 0.45, y + pad), (left + pane * 0.7, y + pad), (left + pane * 0.4, y + h - pad)], shine)
+            self.fill(
+                [
+                    (left + pane * 0.15, y + h - pad),
+                    (left + pane * 0.45, y + pad),
+                    (left + pane * 0.7, y + pad),
+                    (left + pane * 0.4, y + h - pad),
+                ],
+                shine,
+            )
 
 
 def _sky(place: Place) -> tuple[Rgb, Rgb]:
@@ -174,7 +198,19 @@ def _room(place: Place) -> None:
             drape = place.tint(hue + rng.uniform(0.2, 0.7), 0.5, 0.8)
             for side in (0, 1):
                 left = x + 0.02 + side * (w * 0.72)
-                place.fill(curve([(left, y - 0.04, 1), (left + 0.09, y - 0.04, 1), (left + (0.05 if side == 0 else 0.07), y + h * 0.6), (left + 0.08, y + h + 0.06, 1), (left, y + h + 0.06, 1)]), drape, line)
+                place.fill(
+                    curve(
+                        [
+                            (left, y - 0.04, 1),
+                            (left + 0.09, y - 0.04, 1),
+                            (left + (0.05 if side == 0 else 0.07), y + h * 0.6),
+                            (left + 0.08, y + h + 0.06, 1),
+                            (left, y + h + 0.06, 1),
+                        ]
+                    ),
+                    drape,
+                    line,
+                )
         elif what < 0.62:
             wood = place.tint(rng.uniform(0.03, 0.1), 0.5, rng.uniform(0.35, 0.6))
             y, h, width = floor_y - rng.uniform(0.4, 0.58), 0, min(0.36, w * 0.8)
@@ -187,19 +223,56 @@ def _room(place: Place) -> None:
                 while spine_x < x + width - 0.01:
                     spine = rng.uniform(0.012, 0.026)
                     tall = (h / rows - 0.03) * rng.uniform(0.65, 0.95)
-                    place.rect(spine_x, y + r * h / rows + h / rows - 0.01 - tall, spine, tall, place.tint(rng.random(), 0.55, 0.8))
+                    place.rect(
+                        spine_x,
+                        y + r * h / rows + h / rows - 0.01 - tall,
+                        spine,
+                        tall,
+                        place.tint(rng.random(), 0.55, 0.8),
+                    )
                     spine_x += spine + 0.002
         elif what < 0.82:
             color = place.tint(hue + rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.6), rng.uniform(0.55, 0.85))
-            place.fill(curve([(x, floor_y - 0.26), (x + w * 0.9, floor_y - 0.26), (x + w * 0.9, floor_y + 0.08, 1), (x, floor_y + 0.08, 1)]), color, line)
-            place.fill(curve([(x - 0.04, floor_y - 0.1), (x + w * 0.9 + 0.04, floor_y - 0.1), (x + w * 0.9 + 0.04, floor_y + 0.1, 1), (x - 0.04, floor_y + 0.1, 1)]), mix(color, (0, 0, 0), 0.18), line)
+            place.fill(
+                curve(
+                    [
+                        (x, floor_y - 0.26),
+                        (x + w * 0.9, floor_y - 0.26),
+                        (x + w * 0.9, floor_y + 0.08, 1),
+                        (x, floor_y + 0.08, 1),
+                    ]
+                ),
+                color,
+                line,
+            )
+            place.fill(
+                curve(
+                    [
+                        (x - 0.04, floor_y - 0.1),
+                        (x + w * 0.9 + 0.04, floor_y - 0.1),
+                        (x + w * 0.9 + 0.04, floor_y + 0.1, 1),
+                        (x - 0.04, floor_y + 0.1, 1),
+                    ]
+                ),
+                mix(color, (0, 0, 0), 0.18),
+                line,
+            )
         else:
             art = place.tint(rng.random(), 0.5, 0.85)
             place.rect(x + 0.05, 0.16, w * 0.5, 0.22, (122, 88, 60), line)
             place.rect(x + 0.07, 0.18, w * 0.5 - 0.04, 0.18, art)
             place.fill(ellipse(x + 0.05 + w * 0.25, 0.29, 0.05, 0.04), mix(art, (255, 255, 255), 0.5))
             place.fill(ellipse(x + w * 0.3, floor_y - 0.16, 0.09, 0.14), (74, 142, 84), (40, 80, 50))
-            place.fill([(x + w * 0.3 - 0.06, floor_y - 0.06), (x + w * 0.3 + 0.06, floor_y - 0.06), (x + w * 0.3 + 0.04, floor_y + 0.06), (x + w * 0.3 - 0.04, floor_y + 0.06)], (196, 112, 74), line)
+            place.fill(
+                [
+                    (x + w * 0.3 - 0.06, floor_y - 0.06),
+                    (x + w * 0.3 + 0.06, floor_y - 0.06),
+                    (x + w * 0.3 + 0.04, floor_y + 0.06),
+                    (x + w * 0.3 - 0.04, floor_y + 0.06),
+                ],
+                (196, 112, 74),
+                line,
+            )
 
 
 def _classroom(place: Place) -> None:
@@ -238,7 +311,11 @@ def _classroom(place: Place) -> None:
             x = float(x)
             place.line([(x + size * 0.1, y), (x + size * 0.1, y + size * 0.7)], (110, 116, 126), 0.009)
             place.line([(x + size * 0.9, y), (x + size * 0.9, y + size * 0.7)], (110, 116, 126), 0.009)
-            place.fill([(x + size * 0.08, y - size * 0.18), (x + size * 0.92, y - size * 0.18), (x + size, y), (x, y)], (214, 172, 116), (110, 74, 50))
+            place.fill(
+                [(x + size * 0.08, y - size * 0.18), (x + size * 0.92, y - size * 0.18), (x + size, y), (x, y)],
+                (214, 172, 116),
+                (110, 74, 50),
+            )
             place.rect(x, y, size, size * 0.16, (180, 134, 86), (110, 74, 50))
 
 
@@ -250,7 +327,9 @@ def _street(place: Place) -> None:
     for x, w in place.steps(0.2, 0.4):
         place.rect(x, rng.uniform(0.2, 0.45), w, 0.6, mix(far, place.tint(rng.random(), 0.3, 0.6), 0.3))
     for x, w in place.steps(0.3, 0.6):
-        color = place.tint(rng.choice((0.04, 0.08, 0.12, 0.55, 0.6, 0.95)), rng.uniform(0.12, 0.5), rng.uniform(0.6, 0.95))
+        color = place.tint(
+            rng.choice((0.04, 0.08, 0.12, 0.55, 0.6, 0.95)), rng.uniform(0.12, 0.5), rng.uniform(0.6, 0.95)
+        )
         top = rng.uniform(0.1, 0.36)
         edge = mix(color, (30, 20, 40), 0.6)
         place.rect(x, top, w, ground - top, color, edge)
@@ -265,7 +344,15 @@ def _street(place: Place) -> None:
         place.rect(x + w * 0.1, ground - 0.19, w * 0.8, 0.05, sign, edge)
         for k in range(6):
             stripe = sign if k % 2 else (248, 246, 240)
-            place.fill([(x + w * (0.1 + k * 0.133), ground - 0.14), (x + w * (0.1 + (k + 1) * 0.133), ground - 0.14), (x + w * (0.1 + (k + 1) * 0.133) - 0.005, ground - 0.1), (x + w * (0.1 + k * 0.133) - 0.005, ground - 0.1)], stripe)
+            place.fill(
+                [
+                    (x + w * (0.1 + k * 0.133), ground - 0.14),
+                    (x + w * (0.1 + (k + 1) * 0.133), ground - 0.14),
+                    (x + w * (0.1 + (k + 1) * 0.133) - 0.005, ground - 0.1),
+                    (x + w * (0.1 + k * 0.133) - 0.005, ground - 0.1),
+                ],
+                stripe,
+            )
         place.rect(x + w * 0.15, ground - 0.1, w * 0.4, 0.1, (96, 126, 150), edge)
         place.rect(x + w * 0.65, ground - 0.11, w * 0.18, 0.11, mix(color, (60, 30, 20), 0.6), edge)
     pavement = (200, 196, 192)
@@ -282,7 +369,9 @@ def _street(place: Place) -> None:
             place.line([(x, ground + 0.06), (x, 0.22), (x + 0.09, 0.2)], (72, 76, 90), 0.014)
             place.fill(ellipse(x + 0.11, 0.215, 0.035, 0.018), (255, 240, 190), (72, 76, 90))
         else:
-            place.tree(x, ground + 0.05, 0.4, rng.choice(((104, 170, 92), (240, 170, 196), (226, 150, 70))), (112, 82, 62))
+            place.tree(
+                x, ground + 0.05, 0.4, rng.choice(((104, 170, 92), (240, 170, 196), (226, 150, 70))), (112, 82, 62)
+            )
 
 
 def _field(place: Place) -> None:
@@ -296,7 +385,13 @@ def _field(place: Place) -> None:
     place.ridge(horizon + 0.1, 0.05, grass, 0.5)
     place.ridge(horizon + 0.26, 0.06, mix(grass, (40, 110, 60), 0.25), 0.45)
     for _ in range(round(rng.uniform(1, 4) * place.wide)):
-        place.tree(rng.uniform(0, place.wide), horizon + rng.uniform(0.05, 0.16), rng.uniform(0.14, 0.42), mix(grass, (40, 120, 60), rng.uniform(0.3, 0.7)), (104, 78, 58))
+        place.tree(
+            rng.uniform(0, place.wide),
+            horizon + rng.uniform(0.05, 0.16),
+            rng.uniform(0.14, 0.42),
+            mix(grass, (40, 120, 60), rng.uniform(0.3, 0.7)),
+            (104, 78, 58),
+        )
     if rng.random() < 0.5:
         for x in np.arange(rng.uniform(-0.1, 0), place.wide + 0.1, 0.13):
             place.rect(float(x), horizon + 0.14, 0.025, 0.14, (246, 240, 226), (140, 120, 100))
@@ -306,7 +401,10 @@ def _field(place: Place) -> None:
     petal = rng.choice(((252, 214, 90), (248, 150, 180), (250, 250, 250), (190, 150, 240)))
     for _ in range(round(18 * place.wide)):
         y = rng.uniform(horizon + 0.18, 1.0)
-        place.fill(ellipse(rng.uniform(0, place.wide), y, 0.006 + 0.016 * (y - horizon), 0.005 + 0.013 * (y - horizon), 10), petal)
+        place.fill(
+            ellipse(rng.uniform(0, place.wide), y, 0.006 + 0.016 * (y - horizon), 0.005 + 0.013 * (y - horizon), 10),
+            petal,
+        )
 
 
 def _rooftop(place: Place) -> None:
@@ -358,8 +456,24 @@ def _forest(place: Place) -> None:
             if rng.random() < 0.6:
                 bark = mix(tone, (70, 46, 40), 0.5)
                 cx = x + w / 2
-                place.fill([(cx - trunk, ground + 0.03), (cx + trunk, ground + 0.03), (cx + lean + trunk * 0.7, -0.02), (cx + lean - trunk * 0.7, -0.02)], bark)
-                place.fill([(cx + trunk * 0.3, ground + 0.03), (cx + trunk, ground + 0.03), (cx + lean + trunk * 0.7, -0.02), (cx + lean + trunk * 0.3, -0.02)], mix(bark, (20, 16, 40), 0.35))
+                place.fill(
+                    [
+                        (cx - trunk, ground + 0.03),
+                        (cx + trunk, ground + 0.03),
+                        (cx + lean + trunk * 0.7, -0.02),
+                        (cx + lean - trunk * 0.7, -0.02),
+                    ],
+                    bark,
+                )
+                place.fill(
+                    [
+                        (cx + trunk * 0.3, ground + 0.03),
+                        (cx + trunk, ground + 0.03),
+                        (cx + lean + trunk * 0.7, -0.02),
+                        (cx + lean + trunk * 0.3, -0.02),
+                    ],
+                    mix(bark, (20, 16, 40), 0.35),
+                )
             else:
                 place.pine(x + w / 2, ground + 0.04, 0.4 + 0.16 * layer, tone)
     for _ in range(round(14 * place.wide)):
@@ -372,7 +486,17 @@ def _forest(place: Place) -> None:
             beam = np.array([(x, 0), (x + 0.1, 0), (x - 0.12, 0.9), (x - 0.34, 0.9)]) * place.px
             cv2.fillPoly(overlay, [np.rint(beam).astype(np.int32)], mix(light, (255, 255, 255), 0.5), cv2.LINE_AA)
             cv2.addWeighted(overlay, 0.22, place.canvas, 0.78, 0, place.canvas)
-    place.fill(curve([(place.wide * 0.42, 0.8, 1), (place.wide * 0.55, 0.8, 1), (place.wide * 0.75, 1.02, 1), (place.wide * 0.2, 1.02, 1)]), mix(light, (150, 120, 84), 0.55))
+    place.fill(
+        curve(
+            [
+                (place.wide * 0.42, 0.8, 1),
+                (place.wide * 0.55, 0.8, 1),
+                (place.wide * 0.75, 1.02, 1),
+                (place.wide * 0.2, 1.02, 1),
+            ]
+        ),
+        mix(light, (150, 120, 84), 0.55),
+    )
     place.grass(0.8, mix(deep, light, 0.25), 36)
 
 
@@ -422,12 +546,18 @@ def _beach(place: Place) -> None:
             place.line([(x, y), (x + w, y)], mix(sea, (255, 255, 255), 0.35), 0.004)
     if rng.random() < 0.6:
         x = rng.uniform(0.1, place.wide - 0.4)
-        place.fill(curve([(x, horizon, 1), (x + 0.1, horizon - 0.08), (x + 0.24, horizon - 0.05), (x + 0.4, horizon, 1)]), mix(far, (70, 120, 100), 0.6))
+        place.fill(
+            curve([(x, horizon, 1), (x + 0.1, horizon - 0.08), (x + 0.24, horizon - 0.05), (x + 0.4, horizon, 1)]),
+            mix(far, (70, 120, 100), 0.6),
+        )
     sand = rng.choice(((244, 222, 166), (234, 206, 156), (250, 234, 200)))
     place.ridge(shore + 0.03, 0.04, (246, 252, 252), 0.35)
     place.ridge(shore + 0.06, 0.04, sand, 0.4)
     for _ in range(round(26 * place.wide)):
-        place.fill(ellipse(rng.uniform(0, place.wide), rng.uniform(shore + 0.08, 1.0), 0.006, 0.003, 8), mix(sand, (140, 100, 60), 0.4))
+        place.fill(
+            ellipse(rng.uniform(0, place.wide), rng.uniform(shore + 0.08, 1.0), 0.006, 0.003, 8),
+            mix(sand, (140, 100, 60), 0.4),
+        )
     for _ in range(round(rng.uniform(0.6, 1.8) * place.wide)):
         x, y = rng.uniform(0, place.wide), rng.uniform(shore + 0.06, 0.92)
         if rng.random() < 0.5:
@@ -436,14 +566,33 @@ def _beach(place: Place) -> None:
             for k in range(6):
                 a, b = math.pi * (1 + k / 6), math.pi * (1 + (k + 1) / 6)
                 cx, cy = x + 0.03, y - 0.27
-                place.fill([(cx, cy - 0.08), (cx + 0.22 * math.cos(a), cy + 0.05 * math.sin(a)), (cx + 0.22 * math.cos(b), cy + 0.05 * math.sin(b))], colors[k % 2], (90, 70, 70))
+                place.fill(
+                    [
+                        (cx, cy - 0.08),
+                        (cx + 0.22 * math.cos(a), cy + 0.05 * math.sin(a)),
+                        (cx + 0.22 * math.cos(b), cy + 0.05 * math.sin(b)),
+                    ],
+                    colors[k % 2],
+                    (90, 70, 70),
+                )
         else:
             trunk = curve([(x, y), (x + 0.04, y - 0.2), (x + 0.1, y - 0.42)], closed=False)
             place.line(trunk, (150, 110, 74), 0.03)
             for k in range(6):
                 a = math.pi * (0.95 + k * 0.22)
                 tip = (x + 0.1 + 0.2 * math.cos(a), y - 0.42 + 0.16 * math.sin(a) + 0.06)
-                place.fill(curve([(x + 0.1, y - 0.44, 1), (x + 0.1 + 0.12 * math.cos(a), y - 0.47 + 0.12 * math.sin(a)), (*tip, 1), (x + 0.1 + 0.1 * math.cos(a), y - 0.41 + 0.1 * math.sin(a))]), (72, 150, 84), (36, 84, 56))
+                place.fill(
+                    curve(
+                        [
+                            (x + 0.1, y - 0.44, 1),
+                            (x + 0.1 + 0.12 * math.cos(a), y - 0.47 + 0.12 * math.sin(a)),
+                            (*tip, 1),
+                            (x + 0.1 + 0.1 * math.cos(a), y - 0.41 + 0.1 * math.sin(a)),
+                        ]
+                    ),
+                    (72, 150, 84),
+                    (36, 84, 56),
+                )
 
 
 def _corridor(place: Place) -> None:
@@ -476,8 +625,14 @@ def _corridor(place: Place) -> None:
                 mid = (near + far) / 2
                 place.line([at(mid, 0.2), at(mid, 0.62)], (244, 244, 244), 0.01)
             else:
-                place.fill([at(near, 0.18), at(far, 0.18), at(far, 1.0), at(near, 1.0)], mix(wall, (150, 100, 60), 0.55), line)
-                place.fill([at(near - 0.03, 0.26), at(far + 0.03, 0.26), at(far + 0.03, 0.5), at(near - 0.03, 0.5)], (214, 232, 240), line)
+                place.fill(
+                    [at(near, 0.18), at(far, 0.18), at(far, 1.0), at(near, 1.0)], mix(wall, (150, 100, 60), 0.55), line
+                )
+                place.fill(
+                    [at(near - 0.03, 0.26), at(far + 0.03, 0.26), at(far + 0.03, 0.5), at(near - 0.03, 0.5)],
+                    (214, 232, 240),
+                    line,
+                )
     for depth in (0.1, 0.28, 0.55, 0.95):
         left, right = x0 * (1 - depth), x1 + (place.wide - x1) * depth
         y = y1 + (1 - y1) * depth
@@ -495,7 +650,15 @@ def _snow(place: Place) -> None:
     for _ in range(round(rng.uniform(4, 9) * place.wide)):
         x, y, size = rng.uniform(0, place.wide), rng.uniform(0.62, 0.78), rng.uniform(0.16, 0.42)
         place.pine(x, y, size, (62, 104, 98))
-        place.fill([(x - size * 0.12, y - size * 0.84), (x, y - size * 1.02), (x + size * 0.12, y - size * 0.84), (x, y - size * 0.88)], (246, 250, 255))
+        place.fill(
+            [
+                (x - size * 0.12, y - size * 0.84),
+                (x, y - size * 1.02),
+                (x + size * 0.12, y - size * 0.84),
+                (x, y - size * 0.88),
+            ],
+            (246, 250, 255),
+        )
     if rng.random() < 0.7:
         x = rng.uniform(0.1, place.wide - 0.5)
         wood = rng.choice(((150, 92, 64), (120, 72, 62), (170, 130, 90)))
@@ -529,14 +692,30 @@ def _shrine(place: Place) -> None:
             place.rect(x + dx, 0.26, 0.05, 0.52, red, (76, 30, 36))
             place.rect(x + dx - 0.012, 0.74, 0.074, 0.05, (60, 50, 56))
         place.rect(x - 0.05, 0.34, 0.65, 0.04, red, (76, 30, 36))
-        place.fill(curve([(x - 0.12, 0.2, 1), (x + 0.275, 0.235), (x + 0.67, 0.2, 1), (x + 0.65, 0.265, 1), (x + 0.275, 0.285), (x - 0.1, 0.265, 1)]), mix(red, (40, 20, 30), 0.45), (50, 24, 30))
+        place.fill(
+            curve(
+                [
+                    (x - 0.12, 0.2, 1),
+                    (x + 0.275, 0.235),
+                    (x + 0.67, 0.2, 1),
+                    (x + 0.65, 0.265, 1),
+                    (x + 0.275, 0.285),
+                    (x - 0.1, 0.265, 1),
+                ]
+            ),
+            mix(red, (40, 20, 30), 0.45),
+            (50, 24, 30),
+        )
         place.rect(x + 0.245, 0.265, 0.06, 0.08, (70, 60, 66), (40, 30, 36))
     for x in np.arange(rng.uniform(0, 0.3), place.wide, 0.62):
         x = float(x)
         place.rect(x, 0.68, 0.05, 0.14, (172, 170, 164), (96, 92, 92))
         place.fill([(x - 0.03, 0.67), (x + 0.025, 0.62), (x + 0.08, 0.67)], (150, 148, 146), (96, 92, 92))
     for _ in range(round(26 * place.wide)):
-        place.fill(ellipse(rng.uniform(0, place.wide), rng.uniform(0.1, 1.0), 0.008, 0.005, 8), mix(blossom, (255, 255, 255), 0.3))
+        place.fill(
+            ellipse(rng.uniform(0, place.wide), rng.uniform(0.1, 1.0), 0.008, 0.005, 8),
+            mix(blossom, (255, 255, 255), 0.3),
+        )
 
 
 KINDS: dict[str, Callable[[Place], None]] = {

@@ -235,7 +235,9 @@ class Figure:
                 sock = (250, 250, 252) if self.outfit.kind in ("dress", "sweater") else (58, 56, 76)
                 top_w = w[1] * 0.98 if self.outfit.kind != "dress" else 0.19
                 shape = limb(sock_top, ankle + np.array([0, 0.03]), top_w, 0.17)
-                self.pen.fill(shape, sock, shade=cut(shape, float(shape[:, 0].mean()) + 0.03 * self.light, 0, self.light))
+                self.pen.fill(
+                    shape, sock, shade=cut(shape, float(shape[:, 0].mean()) + 0.03 * self.light, 0, self.light)
+                )
 
     def _wears_trousers(self) -> bool:
         return self.outfit.kind in ("hoodie", "jacket") or (
@@ -248,18 +250,30 @@ class Figure:
         sway = self.pose.sway * 0.1
         if self._wears_trousers():
             hip = 0.36 if self.girl else 0.38
-            seat = curve([(-0.3, 2.1, 1), (0.3, 2.1, 1), (hip, 2.5), (hip, 2.72, 1), (0.0, 2.74), (-hip, 2.72, 1), (-hip, 2.5)])
+            seat = curve(
+                [(-0.3, 2.1, 1), (0.3, 2.1, 1), (hip, 2.5), (hip, 2.72, 1), (0.0, 2.74), (-hip, 2.72, 1), (-hip, 2.5)]
+            )
             self.pen.fill(seat, color, shade=cut(seat, 0.12 * self.light, 0, self.light))
             return
         dress = self.outfit.kind == "dress"
         hem, wide = (3.42, 0.82) if dress else (2.98, 0.66)
         top = 1.96
-        folds = [(wide * x + sway, hem + dy, 1) for x, dy in ((1, -0.03), (0.6, 0.05), (0.2, 0.0), (-0.2, 0.06), (-0.6, 0.0), (-1, -0.03))]
+        folds = [
+            (wide * x + sway, hem + dy, 1)
+            for x, dy in ((1, -0.03), (0.6, 0.05), (0.2, 0.0), (-0.2, 0.06), (-0.6, 0.0), (-1, -0.03))
+        ]
         skirt = curve([(-0.28, top, 1), (0.28, top, 1), (0.46, 2.3), *folds, (-0.46, 2.3)])
         self.pen.fill(skirt, color, shade=cut(skirt, 0.2 * self.light, 0.16 * self.light, self.light))
         pleats = (-0.5, -0.18, 0.16, 0.5) if dress else (-0.66, -0.33, 0.0, 0.33, 0.66)
         for x in pleats:
-            line = curve([(0.2 * x * 1.6, top + (0.5 if dress else 0.25)), (wide * x * 0.8, (top + hem) / 2 + 0.2), (wide * x + sway, hem - 0.05)], closed=False)
+            line = curve(
+                [
+                    (0.2 * x * 1.6, top + (0.5 if dress else 0.25)),
+                    (wide * x * 0.8, (top + hem) / 2 + 0.2),
+                    (wide * x + sway, hem - 0.05),
+                ],
+                closed=False,
+            )
             self.pen.stroke(line, mix(color, ink_of(color), 0.55))
         if self.outfit.kind in ("dress", "uniform"):
             band = np.array([(wide * x + sway, hem + dy - 0.14) for x, dy, _ in folds])
@@ -269,7 +283,17 @@ class Figure:
 
     def _neck(self) -> None:
         lean = 0.03 * self.turn
-        neck = curve([(-0.1 + lean, 0.85, 1), (0.1 + lean, 0.85, 1), (0.1, 1.12), (0.2, 1.22, 1), (0.0, 1.36), (-0.2, 1.22, 1), (-0.1, 1.12)])
+        neck = curve(
+            [
+                (-0.1 + lean, 0.85, 1),
+                (0.1 + lean, 0.85, 1),
+                (0.1, 1.12),
+                (0.2, 1.22, 1),
+                (0.0, 1.36),
+                (-0.2, 1.22, 1),
+                (-0.1, 1.12),
+            ]
+        )
         shadow = cut(neck, 1.13, 0.03, -1, 1)
         self.pen.fill(neck, self.skin, shade=shadow)
 
@@ -294,21 +318,42 @@ class Figure:
         lean = 0.06 * self.turn
         if kind == "jacket":
             self.pen.fill(body, main, shade=shade)
-            gap = curve([(-0.13, 1.12, 1), (0.13, 1.12, 1), (0.15 + lean, 1.7), (0.13 + lean, hem, 1), (-0.13 + lean, hem, 1), (-0.15 + lean, 1.7)])
+            gap = curve(
+                [
+                    (-0.13, 1.12, 1),
+                    (0.13, 1.12, 1),
+                    (0.15 + lean, 1.7),
+                    (0.13 + lean, hem, 1),
+                    (-0.13 + lean, hem, 1),
+                    (-0.15 + lean, 1.7),
+                ]
+            )
             self.pen.fill(gap, trim, shade=cut(gap, lean + 0.04 * self.light, 0, self.light))
             for side in (-1, 1):
-                lapel = curve([(side * 0.1, 1.12, 1), (side * 0.26, 1.16, 1), (side * 0.31, 1.46, 1), (side * 0.15 + lean, 1.78, 1)], 2)
+                lapel = curve(
+                    [
+                        (side * 0.1, 1.12, 1),
+                        (side * 0.26, 1.16, 1),
+                        (side * 0.31, 1.46, 1),
+                        (side * 0.15 + lean, 1.78, 1),
+                    ],
+                    2,
+                )
                 self.pen.fill(lapel, mix(main, (255, 255, 255), 0.1))
                 pocket = np.array([(side * 0.26, 2.14), (side * 0.38, 2.1)])
                 self.pen.stroke(pocket, ink_of(main), 0.02)
         elif kind == "hoodie":
             self.pen.fill(body, main, shade=shade)
-            pouch = curve([(-0.17, 2.0, 1), (0.17, 2.0, 1), (0.28, 2.3, 1), (0.27, 2.4, 1), (-0.27, 2.4, 1), (-0.28, 2.3, 1)], 2)
+            pouch = curve(
+                [(-0.17, 2.0, 1), (0.17, 2.0, 1), (0.28, 2.3, 1), (0.27, 2.4, 1), (-0.27, 2.4, 1), (-0.28, 2.3, 1)], 2
+            )
             self.pen.fill(pouch, mix(main, shade_of(main), 0.5), None, 0.8)
             collar = curve([(-0.2, 1.1), (0.0, 1.2), (0.2, 1.1), (0.25, 1.22), (0.0 + lean, 1.42), (-0.25, 1.22)])
             self.pen.fill(collar, shade_of(main))
             for side in (-1, 1):
-                cord = curve([(side * 0.1 + lean, 1.36), (side * 0.12 + lean, 1.6), (side * 0.1 + lean, 1.76)], closed=False)
+                cord = curve(
+                    [(side * 0.1 + lean, 1.36), (side * 0.12 + lean, 1.6), (side * 0.1 + lean, 1.76)], closed=False
+                )
                 self.pen.stroke(cord, trim, 0.03)
             band = np.array([(-hip, hem - 0.12), (hip, hem - 0.12), (hip, hem), (-hip, hem)])
             self.pen.fill(band, shade_of(main))
@@ -325,12 +370,26 @@ class Figure:
             self.pen.fill(body, main, shade=shade)
             neckline = curve([(-0.19, 1.12, 1), (0.19, 1.12, 1), (0.16, 1.28), (0.0, 1.36), (-0.16, 1.28)])
             self.pen.fill(neckline, self.skin, shade=cut(neckline, 1.18, 0.03, -1, 1))
-            self.pen.stroke(curve([(-0.19, 1.14), (-0.16, 1.29), (0.0, 1.38), (0.16, 1.29), (0.19, 1.14)], closed=False), trim, 0.05)
+            self.pen.stroke(
+                curve([(-0.19, 1.14), (-0.16, 1.29), (0.0, 1.38), (0.16, 1.29), (0.19, 1.14)], closed=False), trim, 0.05
+            )
             belt = np.array([(-waist - 0.01, 1.93), (waist + 0.01, 1.93), (waist + 0.01, 2.06), (-waist - 0.01, 2.06)])
             self.pen.fill(belt, trim)
         elif kind == "uniform" and self.girl:
             self.pen.fill(body, main, shade=shade)
-            collar = curve([(-0.2, 1.12, 1), (-0.36, 1.22, 1), (-0.33, 1.42, 1), (lean, 1.72, 1), (0.33, 1.42, 1), (0.36, 1.22, 1), (0.2, 1.12, 1), (lean, 1.5, 1)], 2)
+            collar = curve(
+                [
+                    (-0.2, 1.12, 1),
+                    (-0.36, 1.22, 1),
+                    (-0.33, 1.42, 1),
+                    (lean, 1.72, 1),
+                    (0.33, 1.42, 1),
+                    (0.36, 1.22, 1),
+                    (0.2, 1.12, 1),
+                    (lean, 1.5, 1),
+                ],
+                2,
+            )
             self.pen.fill(collar, self.outfit.lower)
             self.pen.stroke(np.array([(-0.29, 1.39), (lean, 1.65), (0.29, 1.39)]), (240, 242, 252))
             self._ribbon(lean, 1.7, 0.19, trim)
@@ -338,7 +397,9 @@ class Figure:
             self.pen.fill(body, main, shade=shade)
             self._shirt_front(lean, (250, 250, 254), trim, 1.8)
             for side in (-1, 1):
-                lapel = curve([(side * 0.1, 1.12, 1), (side * 0.25, 1.15, 1), (side * 0.27, 1.42, 1), (lean, 1.84, 1)], 2)
+                lapel = curve(
+                    [(side * 0.1, 1.12, 1), (side * 0.25, 1.15, 1), (side * 0.27, 1.42, 1), (lean, 1.84, 1)], 2
+                )
                 self.pen.fill(lapel, mix(main, (255, 255, 255), 0.08))
             self.pen.stroke(np.array([(lean, 1.84), (lean, hem)]), ink_of(main))
             for y in (1.98, 2.2):
@@ -349,24 +410,38 @@ class Figure:
             for y in (1.58, 1.78, 1.98):
                 self.pen.fill(ellipse(lean + 0.04, y, 0.02, 0.02, 10), trim, None, 0)
             for side in (-1, 1):
-                collar = curve([(side * 0.11, 1.08, 1), (side * 0.24, 1.15, 1), (side * 0.2, 1.36, 1), (lean, 1.36, 1)], 2)
+                collar = curve(
+                    [(side * 0.11, 1.08, 1), (side * 0.24, 1.15, 1), (side * 0.2, 1.36, 1), (lean, 1.36, 1)], 2
+                )
                 self.pen.fill(collar, light_of(main))
             if self.girl:
                 self._ribbon(lean, 1.42, 0.13, trim)
             else:
-                tie = np.array([(lean - 0.04, 1.36), (lean + 0.04, 1.36), (lean + 0.08, 1.9), (lean, 2.0), (lean - 0.08, 1.9)])
+                tie = np.array(
+                    [(lean - 0.04, 1.36), (lean + 0.04, 1.36), (lean + 0.08, 1.9), (lean, 2.0), (lean - 0.08, 1.9)]
+                )
                 self.pen.fill(tie, trim)
 
     def _shirt_front(self, lean: float, white: Rgb, tie_color: Rgb, depth: float) -> None:
         front = curve([(-0.13, 1.08, 1), (0.13, 1.08, 1), (0.17, 1.3), (lean, depth + 0.06, 1), (-0.17, 1.3)])
         self.pen.fill(front, white, shade=cut(front, lean + 0.05 * self.light, 0, self.light))
-        tie = np.array([(lean * 0.5 - 0.045, 1.26), (lean * 0.5 + 0.045, 1.26), (lean + 0.07, 1.68), (lean, 1.8), (lean - 0.07, 1.68)])
+        tie = np.array(
+            [
+                (lean * 0.5 - 0.045, 1.26),
+                (lean * 0.5 + 0.045, 1.26),
+                (lean + 0.07, 1.68),
+                (lean, 1.8),
+                (lean - 0.07, 1.68),
+            ]
+        )
         self.pen.fill(tie, tie_color)
 
     def _ribbon(self, x: float, y: float, size: float, color: Rgb, pen: Pen | None = None, part: str = "body") -> None:
         pen = pen or self.pen
         for side in (-1, 1):
-            tail = curve([(x, y, 1), (x + side * size * 0.75, y + size * 1.5, 1), (x + side * size * 0.2, y + size * 1.3, 1)], 2)
+            tail = curve(
+                [(x, y, 1), (x + side * size * 0.75, y + size * 1.5, 1), (x + side * size * 0.2, y + size * 1.3, 1)], 2
+            )
             pen.fill(tail, shade_of(color), part)
         for side in (-1, 1):
             loop = curve([(x, y), (x + side * size, y - size * 0.62), (x + side * size * 1.1, y + size * 0.5)])
@@ -381,11 +456,30 @@ class Figure:
     def _scarf(self) -> None:
         color: Rgb = (226, 62, 66) if self.character.outfit not in ("red_dress", "red_hoodie") else (84, 150, 214)
         side = -1 if self.turn > 0 else 1
-        end = curve([(side * 0.1, 1.2, 1), (side * 0.3, 1.18, 1), (side * 0.36 + self.pose.sway * 0.08, 2.0, 1), (side * 0.12 + self.pose.sway * 0.08, 2.04, 1)], 3)
+        end = curve(
+            [
+                (side * 0.1, 1.2, 1),
+                (side * 0.3, 1.18, 1),
+                (side * 0.36 + self.pose.sway * 0.08, 2.0, 1),
+                (side * 0.12 + self.pose.sway * 0.08, 2.04, 1),
+            ],
+            3,
+        )
         self.pen.fill(end, color, shade=cut(end, side * 0.2, 0, side))
         for y in (1.86, 1.93):
             self.pen.stroke(np.array([(side * 0.14, y), (side * 0.34, y - 0.03)]), (250, 240, 226))
-        wrap = curve([(-0.28, 1.02), (0.0, 1.08), (0.28, 1.02), (0.36, 1.18), (0.22, 1.32), (0.0, 1.36), (-0.22, 1.32), (-0.36, 1.18)])
+        wrap = curve(
+            [
+                (-0.28, 1.02),
+                (0.0, 1.08),
+                (0.28, 1.02),
+                (0.36, 1.18),
+                (0.22, 1.32),
+                (0.0, 1.36),
+                (-0.22, 1.32),
+                (-0.36, 1.18),
+            ]
+        )
         self.pen.fill(wrap, color, shade=cut(wrap, 1.22, 0.05, 1, 1))
 
     # Head
@@ -431,7 +525,9 @@ class Figure:
                 x = side * 0.19 + 0.1 * t
                 rim = ellipse(x, 0.635, 0.155, 0.135, 28)
                 pen.stroke(rim, (44, 44, 62), 0.024, closed=True)
-            pen.stroke(np.array([(0.1 * t - 0.045, 0.62), (0.1 * t, 0.605), (0.1 * t + 0.045, 0.62)]), (44, 44, 62), 0.024)
+            pen.stroke(
+                np.array([(0.1 * t - 0.045, 0.62), (0.1 * t, 0.605), (0.1 * t + 0.045, 0.62)]), (44, 44, 62), 0.024
+            )
 
     def _eye(self, side: int) -> None:
         t, pen, pose = self.turn, self.head, self.pose
@@ -442,7 +538,17 @@ class Figure:
             height *= 1.12
         x, y = side * 0.19 + 0.105 * t, 0.635
         open_share = max(0.0, min(1.0, pose.eyes_open))
-        white = curve([(x - width, y), (x - width * 0.55, y - height * 0.9), (x + width * 0.55, y - height * 0.9), (x + width, y), (x + width * 0.62, y + height * 0.86), (x - width * 0.62, y + height * 0.86)], 4)
+        white = curve(
+            [
+                (x - width, y),
+                (x - width * 0.55, y - height * 0.9),
+                (x + width * 0.55, y - height * 0.9),
+                (x + width, y),
+                (x + width * 0.62, y + height * 0.86),
+                (x - width * 0.62, y + height * 0.86),
+            ],
+            4,
+        )
         part = "eye0" if side < 0 else "eye1"
         lash = (40, 26, 38)
         pen.parts[part].append(pen.to_px(white))
@@ -454,14 +560,23 @@ class Figure:
             ix, iw, ih = x + 0.018 * t, width * 0.72, height * 0.93
             pen.fill(ellipse(ix, y, iw, ih, 20), mix(self.iris, (0, 0, 0), 0.52), None, 0)
             pen.fill(ellipse(ix, y + ih * 0.1, iw * 0.84, ih * 0.84, 18), self.iris, None, 0)
-            pen.fill(ellipse(ix, y + ih * 0.45, iw * 0.56, ih * 0.42, 14), mix(self.iris, (255, 255, 255), 0.42), None, 0)
+            pen.fill(
+                ellipse(ix, y + ih * 0.45, iw * 0.56, ih * 0.42, 14), mix(self.iris, (255, 255, 255), 0.42), None, 0
+            )
             pen.fill(ellipse(ix, y - ih * 0.02, iw * 0.36, ih * 0.42, 14), (24, 18, 30), None, 0)
             pen.fill(ellipse(ix - iw * 0.34, y - ih * 0.42, iw * 0.32, ih * 0.28, 12), (255, 255, 255), None, 0)
             pen.fill(ellipse(ix + iw * 0.36, y + ih * 0.44, iw * 0.16, ih * 0.14, 10), (255, 255, 255), None, 0)
             drop = (1 - open_share) * height * 1.3
             if drop > 0.01:
                 top = y - height * 1.05
-                lid = np.array([(x - width * 1.1, top), (x + width * 1.1, top), (x + width * 1.1, top + drop), (x - width * 1.1, top + drop)])
+                lid = np.array(
+                    [
+                        (x - width * 1.1, top),
+                        (x + width * 1.1, top),
+                        (x + width * 1.1, top + drop),
+                        (x - width * 1.1, top + drop),
+                    ]
+                )
                 pen.fill(lid, self.skin, None, 0)
             top = y - height + drop
             outer = 1 if side > 0 else -1
@@ -473,16 +588,38 @@ class Figure:
                 (x + wing * 1.05, y - height * 0.28 + drop * 0.5),
             ]
             thick = 0.06 if self.girl else 0.048
-            back = [(px, py + thick * (0.35 if i in (0, 3) else 0.85), *(() if i in (1, 2) else (1,))) for i, (px, py) in enumerate(lid_line)]
+            back = [
+                (px, py + thick * (0.35 if i in (0, 3) else 0.85), *(() if i in (1, 2) else (1,)))
+                for i, (px, py) in enumerate(lid_line)
+            ]
             shape = [*((p[0], p[1]) for p in lid_line)]
             if self.girl:
                 shape.append((x + wing * 1.28, y - height * 0.42 + drop * 0.5, 1))
             pen.fill(curve([*shape, *reversed(back)], 4), lash, None, 0)
-            pen.stroke(curve([(x - width * 0.5, y + height * 0.93), (x, y + height * 0.98), (x + width * 0.5, y + height * 0.93)], 4, closed=False), mix(self.skin, ink_of(self.skin), 0.8))
+            pen.stroke(
+                curve(
+                    [
+                        (x - width * 0.5, y + height * 0.93),
+                        (x, y + height * 0.98),
+                        (x + width * 0.5, y + height * 0.93),
+                    ],
+                    4,
+                    closed=False,
+                ),
+                mix(self.skin, ink_of(self.skin), 0.8),
+            )
         slant = {"angry": 0.055, "sad": -0.05}.get(pose.expression, 0.0)
         lift = {"surprised": -0.05, "smile": -0.015}.get(pose.expression, 0.0)
         brow_y = (0.445 if self.girl else 0.47) + lift
-        brow = curve([(x - side * width * 0.8, brow_y + slant), (x, brow_y - 0.02), (x + side * width * 0.95, brow_y + 0.012 - slant)], 5, closed=False)
+        brow = curve(
+            [
+                (x - side * width * 0.8, brow_y + slant),
+                (x, brow_y - 0.02),
+                (x + side * width * 0.95, brow_y + 0.012 - slant),
+            ],
+            5,
+            closed=False,
+        )
         pen.stroke(brow, mix(self.hair, INK_BROW, 0.5), 0.022 if self.girl else 0.034)
 
     def _mouth(self) -> None:
@@ -497,14 +634,25 @@ class Figure:
         wide, deep = 0.055 + 0.035 * opened, 0.02 + 0.085 * opened
         if self.pose.expression == "surprised":
             wide *= 0.7
-        mouth = curve([(x - wide, y - 0.03, 1), (x, y - 0.02), (x + wide, y - 0.03, 1), (x + wide * 0.6, y - 0.03 + deep * 0.8), (x, y - 0.03 + deep), (x - wide * 0.6, y - 0.03 + deep * 0.8)])
+        mouth = curve(
+            [
+                (x - wide, y - 0.03, 1),
+                (x, y - 0.02),
+                (x + wide, y - 0.03, 1),
+                (x + wide * 0.6, y - 0.03 + deep * 0.8),
+                (x, y - 0.03 + deep),
+                (x - wide * 0.6, y - 0.03 + deep * 0.8),
+            ]
+        )
         self.head.fill(mouth, (150, 46, 58), None, 0.8)
         if opened > 0.45:
             self.head.fill(ellipse(x, y - 0.03 + deep * 0.76, wide * 0.5, deep * 0.2, 12), (236, 128, 124), None, 0)
 
     # Hair
 
-    def _lock(self, points: Sequence[Sequence[float]], part: str = "body", pen: Pen | None = None, dark: bool = False) -> None:
+    def _lock(
+        self, points: Sequence[Sequence[float]], part: str = "body", pen: Pen | None = None, dark: bool = False
+    ) -> None:
         """A loose strand; points below the shoulders follow the sway."""
         color = shade_of(self.hair) if dark else self.hair
         blown = [(p[0] + self.pose.sway * 0.16 * max(0.0, p[1] - 0.8), *p[1:]) for p in points]
@@ -518,18 +666,55 @@ class Figure:
         dx = -0.05 * t
         cap = [(0.0 + dx, -0.05), (0.3 + dx, 0.0), (0.47 + dx, 0.22), (0.5 + dx, 0.5)]
         if style == "long_hair":
-            falls = [(0.5 + dx, 0.5), (0.54, 1.0), (0.6, 1.6), (0.62, 2.2), (0.5, 2.62, 1), (0.42, 2.34), (0.3, 2.7, 1), (0.16, 2.4), (0.0, 2.66, 1)]
+            falls = [
+                (0.5 + dx, 0.5),
+                (0.54, 1.0),
+                (0.6, 1.6),
+                (0.62, 2.2),
+                (0.5, 2.62, 1),
+                (0.42, 2.34),
+                (0.3, 2.7, 1),
+                (0.16, 2.4),
+                (0.0, 2.66, 1),
+            ]
             shape = mirrored(falls)
             self._lock([*shape[: len(falls)], *[(-p[0], p[1], *p[2:]) for p in reversed(falls[:-1])]], dark=True)
         elif style == "twintails":
             for side in (-1, 1):
-                tail = [(side * 0.42 + dx, 0.12), (side * 0.62 + dx, 0.04), (side * 0.86, 0.36), (side * 0.98, 1.0), (side * 0.94, 1.6), (side * 0.78, 2.2, 1), (side * 0.74, 1.86), (side * 0.62, 2.0, 1), (side * 0.62, 1.3), (side * 0.58, 0.7), (side * 0.44, 0.34)]
+                tail = [
+                    (side * 0.42 + dx, 0.12),
+                    (side * 0.62 + dx, 0.04),
+                    (side * 0.86, 0.36),
+                    (side * 0.98, 1.0),
+                    (side * 0.94, 1.6),
+                    (side * 0.78, 2.2, 1),
+                    (side * 0.74, 1.86),
+                    (side * 0.62, 2.0, 1),
+                    (side * 0.62, 1.3),
+                    (side * 0.58, 0.7),
+                    (side * 0.44, 0.34),
+                ]
                 self._lock(tail)
-                strand = [(side * 0.68 + self.pose.sway * 0.0, 0.3), (side * 0.82 + self.pose.sway * 0.05, 0.9), (side * 0.8 + self.pose.sway * 0.12, 1.6)]
+                strand = [
+                    (side * 0.68 + self.pose.sway * 0.0, 0.3),
+                    (side * 0.82 + self.pose.sway * 0.05, 0.9),
+                    (side * 0.8 + self.pose.sway * 0.12, 1.6),
+                ]
                 self.head.stroke(curve(strand, closed=False), mix(self.hair, ink_of(self.hair), 0.5))
         elif style == "ponytail":
             side = -1 if t > 0 else 1
-            tail = [(side * 0.18, 0.06), (side * 0.4, -0.12), (side * 0.74, 0.1), (side * 0.9, 0.66), (side * 0.86, 1.3), (side * 0.66, 1.86, 1), (side * 0.66, 1.5), (side * 0.52, 1.6, 1), (side * 0.58, 1.0), (side * 0.5, 0.46)]
+            tail = [
+                (side * 0.18, 0.06),
+                (side * 0.4, -0.12),
+                (side * 0.74, 0.1),
+                (side * 0.9, 0.66),
+                (side * 0.86, 1.3),
+                (side * 0.66, 1.86, 1),
+                (side * 0.66, 1.5),
+                (side * 0.52, 1.6, 1),
+                (side * 0.58, 1.0),
+                (side * 0.5, 0.46),
+            ]
             self._lock(tail)
             strand = [(side * 0.52, 0.16), (side * 0.72, 0.7), (side * 0.7 + self.pose.sway * 0.07, 1.3)]
             self.head.stroke(curve(strand, closed=False), mix(self.hair, ink_of(self.hair), 0.5))
@@ -549,15 +734,35 @@ class Figure:
             self._cap([*tips, (0.3, 0.98), (-0.3, 0.98)])
         elif style in ("short_hair",):
             low = 1.0 if self.girl else 0.9
-            short = [*cap, (0.49 + dx, 0.74), (0.43 + dx, low, 1), (0.34 + dx, low - 0.06), (0.2 + dx, low + 0.03, 1), (0.0, low - 0.02)]
+            short = [
+                *cap,
+                (0.49 + dx, 0.74),
+                (0.43 + dx, low, 1),
+                (0.34 + dx, low - 0.06),
+                (0.2 + dx, low + 0.03, 1),
+                (0.0, low - 0.02),
+            ]
             self._symmetric_cap(short)
         else:
             self._symmetric_cap([*cap, (0.48 + dx, 0.76), (0.36 + dx, 0.98), (0.0, 1.0)])
         if style == "double_bun":
             for side in (-1, 1):
                 bun = ellipse(side * 0.42 + dx, 0.02, 0.23, 0.22, 24)
-                self.head.fill(bun, self.hair, "head", shade=cut(bun, side * 0.42 + dx + 0.06 * self.light, 0.05 * self.light, self.light))
-                swirl = curve([(side * 0.42 + dx - 0.1, 0.02), (side * 0.42 + dx, -0.08), (side * 0.42 + dx + 0.1, 0.0), (side * 0.42 + dx + 0.02, 0.08)], closed=False)
+                self.head.fill(
+                    bun,
+                    self.hair,
+                    "head",
+                    shade=cut(bun, side * 0.42 + dx + 0.06 * self.light, 0.05 * self.light, self.light),
+                )
+                swirl = curve(
+                    [
+                        (side * 0.42 + dx - 0.1, 0.02),
+                        (side * 0.42 + dx, -0.08),
+                        (side * 0.42 + dx + 0.1, 0.0),
+                        (side * 0.42 + dx + 0.02, 0.08),
+                    ],
+                    closed=False,
+                )
                 self.head.stroke(swirl, ink_of(self.hair))
 
     def _symmetric_cap(self, half: Sequence[Sequence[float]]) -> None:
@@ -581,15 +786,57 @@ class Figure:
                     edge.append(((x + xs[k + 1]) / 2 + dx, 0.36))
             return edge
         if style in ("twintails", "double_bun"):
-            return [(0.37 + dx, 0.58, 1), (0.27 + dx, 0.38), (0.17 + dx, 0.5, 1), (0.1 + dx, 0.3), (0.02 + dx, 0.52, 1), (-0.07 + dx, 0.3), (-0.19 + dx, 0.51, 1), (-0.27 + dx, 0.37), (-0.37 + dx, 0.58, 1)]
+            return [
+                (0.37 + dx, 0.58, 1),
+                (0.27 + dx, 0.38),
+                (0.17 + dx, 0.5, 1),
+                (0.1 + dx, 0.3),
+                (0.02 + dx, 0.52, 1),
+                (-0.07 + dx, 0.3),
+                (-0.19 + dx, 0.51, 1),
+                (-0.27 + dx, 0.37),
+                (-0.37 + dx, 0.58, 1),
+            ]
         if style in ("ponytail", "single_braid"):
             s = 1 if t <= 0 else -1
-            edge = [(0.38 * s + dx, 0.6, 1), (0.32 * s + dx, 0.36), (0.2 * s + dx, 0.18, 1), (0.02 * s + dx, 0.38), (-0.08 * s + dx, 0.53, 1), (-0.15 * s + dx, 0.38), (-0.27 * s + dx, 0.57, 1), (-0.31 * s + dx, 0.42), (-0.38 * s + dx, 0.66, 1)]
+            edge = [
+                (0.38 * s + dx, 0.6, 1),
+                (0.32 * s + dx, 0.36),
+                (0.2 * s + dx, 0.18, 1),
+                (0.02 * s + dx, 0.38),
+                (-0.08 * s + dx, 0.53, 1),
+                (-0.15 * s + dx, 0.38),
+                (-0.27 * s + dx, 0.57, 1),
+                (-0.31 * s + dx, 0.42),
+                (-0.38 * s + dx, 0.66, 1),
+            ]
             return edge if s > 0 else edge[::-1]
         if style == "spiky_hair":
-            return [(0.4 + dx, 0.62, 1), (0.3 + dx, 0.34), (0.24 + dx, 0.53, 1), (0.12 + dx, 0.3), (0.05 + dx, 0.57, 1), (-0.06 + dx, 0.28), (-0.15 + dx, 0.5, 1), (-0.23 + dx, 0.3), (-0.33 + dx, 0.55, 1), (-0.36 + dx, 0.42), (-0.42 + dx, 0.6, 1)]
+            return [
+                (0.4 + dx, 0.62, 1),
+                (0.3 + dx, 0.34),
+                (0.24 + dx, 0.53, 1),
+                (0.12 + dx, 0.3),
+                (0.05 + dx, 0.57, 1),
+                (-0.06 + dx, 0.28),
+                (-0.15 + dx, 0.5, 1),
+                (-0.23 + dx, 0.3),
+                (-0.33 + dx, 0.55, 1),
+                (-0.36 + dx, 0.42),
+                (-0.42 + dx, 0.6, 1),
+            ]
         s = 1 if t <= 0 else -1
-        edge = [(0.38 * s + dx, 0.56, 1), (0.3 * s + dx, 0.33), (0.22 * s + dx, 0.4, 1), (0.16 * s + dx, 0.28), (0.02 * s + dx, 0.5, 1), (-0.06 * s + dx, 0.36), (-0.17 * s + dx, 0.54, 1), (-0.24 * s + dx, 0.4), (-0.38 * s + dx, 0.6, 1)]
+        edge = [
+            (0.38 * s + dx, 0.56, 1),
+            (0.3 * s + dx, 0.33),
+            (0.22 * s + dx, 0.4, 1),
+            (0.16 * s + dx, 0.28),
+            (0.02 * s + dx, 0.5, 1),
+            (-0.06 * s + dx, 0.36),
+            (-0.17 * s + dx, 0.54, 1),
+            (-0.24 * s + dx, 0.4),
+            (-0.38 * s + dx, 0.6, 1),
+        ]
         return edge if s > 0 else edge[::-1]
 
     def _hair_shadow(self) -> None:
@@ -613,14 +860,34 @@ class Figure:
                     b = math.radians(float(degrees) + 11)
                     crown.append((math.sin(b) * 0.46 + dx, 0.46 - math.cos(b) * 0.46))
         else:
-            crown = [(-0.47 + dx, 0.56), (-0.48 + dx, 0.3), (-0.36 + dx, 0.05), (0.0 + dx, -0.06), (0.36 + dx, 0.05), (0.48 + dx, 0.3), (0.47 + dx, 0.56)]
+            crown = [
+                (-0.47 + dx, 0.56),
+                (-0.48 + dx, 0.3),
+                (-0.36 + dx, 0.05),
+                (0.0 + dx, -0.06),
+                (0.36 + dx, 0.05),
+                (0.48 + dx, 0.3),
+                (0.47 + dx, 0.56),
+            ]
         shape = curve([*crown, *edge])
         # Side locks lie over the cheeks, under the fringe.
-        if style in ("bob_cut", "long_hair", "twintails", "double_bun", "single_braid", "ponytail") or (self.girl and style == "short_hair"):
+        if style in ("bob_cut", "long_hair", "twintails", "double_bun", "single_braid", "ponytail") or (
+            self.girl and style == "short_hair"
+        ):
             length = {"long_hair": 1.32, "twintails": 1.12, "bob_cut": 0.98, "double_bun": 0.98}.get(style, 0.9)
             for side in (-1, 1):
                 x = side * 0.4 + 0.02 * t
-                self._lock([(x + side * 0.07, 0.4), (x + side * 0.1, 0.7), (x + side * 0.05, length - 0.08), (x - side * 0.02, length, 1), (x - side * 0.05, 0.75), (x - side * 0.05, 0.4)], "head" if length < 1.05 else "body")
+                self._lock(
+                    [
+                        (x + side * 0.07, 0.4),
+                        (x + side * 0.1, 0.7),
+                        (x + side * 0.05, length - 0.08),
+                        (x - side * 0.02, length, 1),
+                        (x - side * 0.05, 0.75),
+                        (x - side * 0.05, 0.4),
+                    ],
+                    "head" if length < 1.05 else "body",
+                )
                 self.head.parts["head"].append(self.head.to_px(np.array([(x + side * 0.1, 0.7)])))
         shade = cut(shape, 0.27 * self.light + dx, 0.05 * self.light, self.light)
         self.head.fill(shape, self.hair, "head", shade=shade)
@@ -630,11 +897,32 @@ class Figure:
             strand = curve([p, (p[0] * 0.9, p[1] - 0.1), (p[0] * 0.72 + dx, p[1] - 0.2)], 4, closed=False)
             self.head.stroke(strand, mix(self.hair, ink_of(self.hair), 0.55))
         gloss = mix(self.hair, (255, 255, 255), 0.5 if sum(self.hair) > 260 else 0.28)
-        ring = [(-0.31 + dx, 0.2), (-0.2 + dx, 0.13), (-0.05 + dx, 0.1), (0.1 + dx, 0.12), (0.2 + dx, 0.17, 1), (0.12 + dx, 0.155, 1), (0.08 + dx, 0.2, 1), (0.0 + dx, 0.15, 1), (-0.06 + dx, 0.21, 1), (-0.12 + dx, 0.165, 1), (-0.2 + dx, 0.235, 1), (-0.22 + dx, 0.19, 1)]
+        ring = [
+            (-0.31 + dx, 0.2),
+            (-0.2 + dx, 0.13),
+            (-0.05 + dx, 0.1),
+            (0.1 + dx, 0.12),
+            (0.2 + dx, 0.17, 1),
+            (0.12 + dx, 0.155, 1),
+            (0.08 + dx, 0.2, 1),
+            (0.0 + dx, 0.15, 1),
+            (-0.06 + dx, 0.21, 1),
+            (-0.12 + dx, 0.165, 1),
+            (-0.2 + dx, 0.235, 1),
+            (-0.22 + dx, 0.19, 1),
+        ]
         side = -self.light
         self.head.fill(curve([(p[0] * -side if side > 0 else p[0], *p[1:]) for p in ring]), gloss, None, 0)
         if style == "single_braid" or (style == "ponytail" and self.girl) or (style == "short_hair" and not self.girl):
-            ahoge = curve([(dx - 0.02, -0.04), (dx + 0.05 * self.light, -0.17), (dx + 0.2 * self.light, -0.15, 1), (dx + 0.1 * self.light, -0.12), (dx + 0.05, -0.03)])
+            ahoge = curve(
+                [
+                    (dx - 0.02, -0.04),
+                    (dx + 0.05 * self.light, -0.17),
+                    (dx + 0.2 * self.light, -0.15, 1),
+                    (dx + 0.1 * self.light, -0.12),
+                    (dx + 0.05, -0.03),
+                ]
+            )
             self.head.fill(ahoge, self.hair, "head")
         if style == "twintails":
             for side in (-1, 1):
@@ -654,7 +942,19 @@ class Figure:
             self.pen.fill(shape, self.hair, shade=cut(shape, x + 0.03 * self.light, 0.03 * self.light, self.light))
             self.pen.stroke(np.array([(x - side * 0.09, y - 0.05), (x + side * 0.02, y + 0.06)]), ink_of(self.hair))
         x, y = side * 0.4 + sway, 2.16
-        self.pen.fill(curve([(x - 0.06, y - 0.03, 1), (x + 0.06, y - 0.03, 1), (x + 0.09, y + 0.2, 1), (x, y + 0.16), (x - 0.09, y + 0.22, 1)], 3), self.hair)
+        self.pen.fill(
+            curve(
+                [
+                    (x - 0.06, y - 0.03, 1),
+                    (x + 0.06, y - 0.03, 1),
+                    (x + 0.09, y + 0.2, 1),
+                    (x, y + 0.16),
+                    (x - 0.09, y + 0.22, 1),
+                ],
+                3,
+            ),
+            self.hair,
+        )
         self.pen.fill(ellipse(x, y - 0.02, 0.075, 0.05, 14), self._tie_color())
 
     def _headwear(self) -> None:
@@ -663,11 +963,25 @@ class Figure:
             self._ribbon(0.3 if t <= 0 else -0.3, 0.02, 0.22, self._tie_color(), pen, "head")
         elif worn == "beret":
             color: Rgb = (176, 52, 66)
-            beret = curve([(-0.44 + 0.05 * t, 0.16), (-0.56, 0.0), (-0.36, -0.2), (0.1, -0.24), (0.5, -0.1), (0.5, 0.08), (0.4 + 0.05 * t, 0.16), (0.0, 0.06)])
+            beret = curve(
+                [
+                    (-0.44 + 0.05 * t, 0.16),
+                    (-0.56, 0.0),
+                    (-0.36, -0.2),
+                    (0.1, -0.24),
+                    (0.5, -0.1),
+                    (0.5, 0.08),
+                    (0.4 + 0.05 * t, 0.16),
+                    (0.0, 0.06),
+                ]
+            )
             pen.fill(beret, color, "head", shade=cut(beret, 0.0, 0.03, 1, 1))
             pen.fill(limb((0.0, -0.22), (0.03, -0.31), 0.05, 0.04), color, "head")
         elif worn == "headphones":
-            arc = curve([(-0.5, 0.5), (-0.5, 0.1), (-0.3, -0.1), (0.0, -0.15), (0.3, -0.1), (0.5, 0.1), (0.5, 0.5)], closed=False)
+            arc = curve(
+                [(-0.5, 0.5), (-0.5, 0.1), (-0.3, -0.1), (0.0, -0.15), (0.3, -0.1), (0.5, 0.1), (0.5, 0.5)],
+                closed=False,
+            )
             pen.stroke(arc, (52, 54, 70), 0.08)
             for side in (-1, 1):
                 cup = ellipse(side * 0.49, 0.58, 0.1, 0.16, 20)

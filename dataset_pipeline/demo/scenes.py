@@ -21,7 +21,7 @@ from dataset_pipeline.demo.shapes import Box, Pen, Points, extent
 
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
 SEEN_SHARE = 0.4  # what is hidden by more than 60 % counts as not seen
-_MASK_PX = 200
+_MASK_PX = 240
 
 
 @dataclass(frozen=True)
@@ -68,37 +68,55 @@ def draw_person(
 
 def draw_people(canvas: np.ndarray, placements: Sequence[Placement]) -> tuple[DrawnPerson, ...]:
     """Draw people back to front, in place; those hidden by more than 60 % or outside the picture are not returned."""
+    return seen_people(trace_people(canvas, placements), (canvas.shape[1], canvas.shape[0]))
+
+
+def trace_people(canvas: np.ndarray, placements: Sequence[Placement]) -> list[Outlines]:
+    """Draw people back to front, in place, and return their outlines in the canvas's pixels."""
     figures = []
     for placement in placements:
         pen = Pen.at(canvas, placement.x_px, placement.top_px, placement.head_px)
         draw_figure(pen, placement.character, placement.pose)
-        figures.append(_Outlines(placement, {part: list(shapes) for part, shapes in pen.parts.items()}, pen.line_px))
-    size = canvas.shape[1], canvas.shape[0]
+        waist_px = placement.top_px + WAIST_Y * placement.head_px
+        figures.append(Outlines(placement.character, dict(pen.parts), waist_px, pen.line_px))
+    return figures
+
+
+def seen_people(
+    figures: Sequence[Outlines], size: tuple[int, int], offset_px: tuple[float, float] = (0, 0), zoom: float = 1.0
+) -> tuple[DrawnPerson, ...]:
+    """What a window of `size` shows of people traced on a canvas; the canvas point `offset_px` is its corner."""
+    if offset_px != (0, 0) or zoom != 1.0:
+        figures = [figure.through_window(offset_px, zoom) for figure in figures]
     people = (_seen(figure, figures[i + 1 :], size) for i, figure in enumerate(figures))
     return tuple(person for person in people if person is not None)
 
 
-class _Outlines:
-    """The filled outlines of one drawn figure, by part."""
+class Outlines:
+    """The filled outlines of one drawn figure in pixels, by part."""
 
-    def __init__(self, placement: Placement, parts: dict[str, list[Points]], line_px: int) -> None:
-        self.placement = placement
+    def __init__(self, character: Character, parts: dict[str, list[Points]], waist_px: float, line_px: float) -> None:
+        self.character = character
         self.parts = parts
-        self.grow = line_px / 2
+        self.waist_px = waist_px
+        self.line_px = line_px
         self.body = [s for part, shapes in parts.items() if not part.startswith("eye") for s in shapes]
         self.box = self._grown(self.body)
-        waist_px = placement.top_px + WAIST_Y * placement.head_px
-        above = np.concatenate(self.body)
-        above = above[above[:, 1] <= waist_px]
-        x0, y0, x1, _ = self._grown([above])
+        joined = np.concatenate(self.body)
+        x0, y0, x1, _ = self._grown([joined[joined[:, 1] <= waist_px]])
         self.halfbody: Box = (x0, y0, x1, waist_px)
 
     def _grown(self, shapes: Sequence[Points]) -> Box:
         x0, y0, x1, y1 = extent(shapes)
-        return x0 - self.grow, y0 - self.grow, x1 + self.grow, y1 + self.grow
+        grow = self.line_px / 2
+        return x0 - grow, y0 - grow, x1 + grow, y1 + grow
 
     def part_box(self, part: str) -> Box:
         return self._grown(self.parts[part])
+
+    def through_window(self, offset_px: tuple[float, float], zoom: float) -> Outlines:
+        parts = {part: [(s - offset_px) * zoom for s in shapes] for part, shapes in self.parts.items()}
+        return Outlines(self.character, parts, (self.waist_px - offset_px[1]) * zoom, self.line_px * zoom)
 
 
 def clip(box: Box, size: tuple[int, int]) -> Box:
@@ -112,7 +130,7 @@ def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _seen(figure: _Outlines, in_front: Sequence[_Outlines], size: tuple[int, int]) -> DrawnPerson | None:
+def _seen(figure: Outlines, in_front: Sequence[Outlines], size: tuple[int, int]) -> DrawnPerson | None:
     box = figure.box
     if clip(box, size) == NO_BOX:
         return None
@@ -122,33 +140,43 @@ def _seen(figure: _Outlines, in_front: Sequence[_Outlines], size: tuple[int, int
     boxes |= {part: figure.part_box(part) for part in figure.parts if part not in ("body", "head")}
     whole = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
     if whole and not covering:
-        return _person(figure.placement.character, boxes, 1.0)
+        return _person(figure.character, boxes, 1.0)
 
-    grid = _Grid(box)
-    own = grid.mask(figure.body)
-    framed = own & grid.inside(size)
+    whole_grid = _Grid(box)
+    own = whole_grid.mask(figure.body)
+    area, framed_area = int(own.sum()), int((own & whole_grid.within(clip(box, size))).sum())
+    grid = _Grid(clip(box, size))
+    framed = grid.mask(figure.body)
     open_ = framed.copy()
     for other in covering:
         open_ &= ~grid.mask(other.body)
-    area = int(own.sum())
-    if not area or open_.sum() < SEEN_SHARE * framed.sum():
+    open_share = open_.sum() / max(1, framed.sum())
+    if not area or open_share < SEEN_SHARE:
         return None
     seen: dict[str, Box] = {}
     for name, full in boxes.items():
-        if name == "person":
-            part = own
-        elif name == "halfbody":
-            part = own & grid.within(full)
-        else:
-            part = grid.mask(head_shapes if name == "head" else figure.parts[name])
-        left = part & open_
-        share = left.sum() / max(1, part.sum())
-        if name not in ("person", "halfbody") and share < SEEN_SHARE:
-            continue
         clipped = clip(full, size)
-        hidden = (left != (part & framed)).any()
-        seen[name] = _meet(clipped, grid.extent(left)) if hidden else clipped
-    return _person(figure.placement.character, seen, float(open_.sum()) / area)
+        if clipped == NO_BOX:
+            continue
+        cut_off = clipped != full
+        if name in ("person", "halfbody"):
+            left = open_ & grid.within(clipped)
+        else:
+            shapes = head_shapes if name == "head" else figure.parts[name]
+            part = grid.mask(shapes)
+            left = part & open_
+            in_frame = _area(clipped) / _area(full)
+            if left.sum() / max(1, part.sum()) * in_frame < SEEN_SHARE:
+                continue
+        seen[name] = _meet(clipped, grid.extent(left)) if cut_off or covering else clipped
+    if "person" not in seen:
+        return None
+    seen.setdefault("halfbody", NO_BOX)
+    return _person(figure.character, seen, framed_area / area * float(open_share))
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _person(character: Character, boxes: dict[str, Box], visible: float) -> DrawnPerson:
@@ -262,7 +290,9 @@ def place_people(
                 top_px = height * rng.uniform(0.04, 0.2) if framing == "bust" else height * rng.uniform(-0.12, 0.12)
             margin = 0.25 * head_px if framing == "close" else 0.5 * head_px
             x_px = rng.uniform(margin, max(margin, width - margin))
-            room = all(abs(x_px - p.x_px) > 0.62 * max(head_px, p.head_px) + 0.4 * min(head_px, p.head_px) for p in placed)
+            room = all(
+                abs(x_px - p.x_px) > 0.62 * max(head_px, p.head_px) + 0.4 * min(head_px, p.head_px) for p in placed
+            )
             if room:
                 placed.append(Placement(character, x_px, top_px, head_px, random_pose(rng)))
                 break

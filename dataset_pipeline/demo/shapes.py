@@ -76,18 +76,29 @@ def mirrored(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return [*points, *((-p[0], *p[1:]) for p in reversed(points))]
 
 
-def ellipse(cx: float, cy: float, rx: float, ry: float, steps: int = 24) -> Points:
+@lru_cache(64)
+def _circle(steps: int) -> Points:
     angle = np.arange(steps) * (2 * math.pi / steps)
-    return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], 1)
+    return np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+@lru_cache(1)
+def _round_cap() -> Points:
+    angle = np.linspace(math.pi / 2, 3 * math.pi / 2, 9)
+    return np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, steps: int = 24) -> Points:
+    return _circle(steps) * (rx, ry) + (cx, cy)
 
 
 def limb(a: Sequence[float], b: Sequence[float], width_a: float, width_b: float) -> Points:
     """A tapered capsule from a to b with round ends."""
-    start, end = np.array(a, float), np.array(b, float)
-    heading = math.atan2(end[1] - start[1], end[0] - start[0])
-    cap = np.linspace(math.pi / 2, 3 * math.pi / 2, 9) + heading
-    ring = np.stack([np.cos(cap), np.sin(cap)], 1)
-    return np.concatenate([start + ring * (width_a / 2), end - ring * (width_b / 2)])
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    length = math.hypot(dx, dy) or 1.0
+    c, s = dx / length, dy / length
+    cap = _round_cap() @ np.array([[c, s], [-s, c]])
+    return np.concatenate([cap * (width_a / 2) + (a[0], a[1]), cap * (-width_b / 2) + (b[0], b[1])])
 
 
 def cut(points: Points, at: float, bend: float = 0.0, side: int = 1, axis: int = 0) -> Points:
@@ -97,44 +108,33 @@ def cut(points: Points, at: float, bend: float = 0.0, side: int = 1, axis: int =
     """
     other = points[:, 1 - axis]
     low, span = float(other.min()), max(float(np.ptp(other)), 1e-6)
-
-    def line(v: np.ndarray | float) -> np.ndarray | float:
-        u = (v - low) / span
-        return at + bend * 4 * u * (1 - u)
-
-    depth = side * (points[:, axis] - line(other))
-    if (depth > 0).all():
-        return points
-    kept: list[np.ndarray] = []
-    left_at: np.ndarray | None = None
-    first = int(np.argmax(depth <= 0))
-    for step in range(len(points)):
-        i = (first + step) % len(points)
-        j = (i + 1) % len(points)
-        inside, next_inside = depth[i] > 0, depth[j] > 0
-        if inside:
-            kept.append(points[i])
-        if inside != next_inside:
-            crossing = points[i] + (points[j] - points[i]) * (depth[i] / (depth[i] - depth[j]))
-            kept.append(crossing)
-            left_at = crossing if inside else None
-        if left_at is not None and bend:
-            # The edge back to where the outline comes in again follows the bent line.
-            entry = _next_entry(points, depth, j)
-            v = np.linspace(left_at[1 - axis], entry[1 - axis], 8)[1:-1]
+    bow = (other - low) / span
+    depth = side * (points[:, axis] - at - bend * 4 * bow * (1 - bow))
+    inside = depth > 0
+    after = np.concatenate([inside[1:], inside[:1]])
+    crossed = np.flatnonzero(inside != after)
+    if not len(crossed):
+        return points if inside[0] else points[:0]
+    following = (crossed + 1) % len(points)
+    share = depth[crossed] / (depth[crossed] - depth[following])
+    crossings = points[crossed] + (points[following] - points[crossed]) * share[:, None]
+    # Every point gets its place along the outline; what is new lies between two old ones.
+    kept = np.flatnonzero(inside)
+    places, pieces = [kept, crossed + 0.5], [points[kept], crossings]
+    if bend:
+        leaving = inside[crossed]
+        for k in np.flatnonzero(leaving):
+            entry = crossings[(k + 1) % len(crossings)]
+            v = crossings[k, 1 - axis] + (entry[1 - axis] - crossings[k, 1 - axis]) * _EDGE_STEPS
             edge = np.empty((len(v), 2))
-            edge[:, axis], edge[:, 1 - axis] = line(v), v
-            kept.extend(edge)
-            left_at = None
-    return np.array(kept).reshape(-1, 2)
+            u = (v - low) / span
+            edge[:, axis], edge[:, 1 - axis] = at + bend * 4 * u * (1 - u), v
+            places.append(crossed[k] + 0.5 + _EDGE_STEPS * 0.1)
+            pieces.append(edge)
+    return np.concatenate(pieces)[np.argsort(np.concatenate(places), kind="stable")]
 
 
-def _next_entry(points: Points, depth: np.ndarray, start: int) -> np.ndarray:
-    for step in range(len(points)):
-        i, j = (start + step) % len(points), (start + step + 1) % len(points)
-        if depth[i] <= 0 < depth[j]:
-            return points[i] + (points[j] - points[i]) * (depth[i] / (depth[i] - depth[j]))
-    return points[start]
+_EDGE_STEPS = np.arange(1, 7) / 7
 
 
 def extent(shapes: Sequence[Points]) -> Box:
@@ -155,7 +155,7 @@ class Pen:
         self.canvas = canvas
         self.matrix = matrix
         self.unit_px = unit_px
-        self.line_px = max(1, round(unit_px / 52))
+        self.line_px = max(1, round(1.7 * (unit_px / 100) ** 0.8))
         # Thin figures get lighter lines in place of lines thinner than a pixel.
         self.ink_share = min(1.0, 0.35 + unit_px / 80)
         self.parts: dict[str, list[Points]] = defaultdict(list) if parts is None else parts
