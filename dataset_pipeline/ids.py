@@ -69,7 +69,7 @@ def picture_id(episode: str, relative: str) -> str:
 
 
 def crop_id(still_id: str, kind: str, box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
-    """The piece of a still inside the detection `box` (x0, y0, x1, y1 in px); `size` is the still's (width, height in px).
+    """The piece of a still inside the detection `box` (x0, y0, x1, y1 in px); `size`: width and height of the still.
 
     Two boxes of one kind that agree to a thousandth of the still get the same id. Raises ValueError for an empty
     still or a box turned inside out.

@@ -7,6 +7,7 @@ Box corners are pixels of the still, x to the right and y down, the right and lo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -42,7 +43,7 @@ class TableSchema:
             if unknown := row.keys() - self.columns.keys():
                 raise ValueError(f"{self.name} has no column {sorted(unknown)}")
         rows = sorted(rows, key=lambda row: tuple(row[k] for k in self.key))
-        for one, other in zip(rows, rows[1:], strict=False):
+        for one, other in pairwise(rows):
             if all(one[k] == other[k] for k in self.key):
                 raise ValueError(f"{self.name} has two rows for {[one[k] for k in self.key]}")
         return pa.Table.from_pylist(rows, schema=self.arrow)

@@ -1,0 +1,201 @@
+"""Whole files at a root: a local folder or an fsspec file system. A file is there completely or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, TypeVar
+
+import fsspec
+
+TEMPORARY_SUFFIX = ".tmp"
+# Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
+REFRESH_S = 3600.0
+# Windows refuses to replace or open a file while another process has it open; readers hold ours for milliseconds.
+RETRIES = 12
+FIRST_RETRY_S = 0.005
+WINDOWS_LONG_PATH = 240
+
+T = TypeVar("T")
+
+
+class Files(Protocol):
+    """Paths are relative to the root, with forward slashes."""
+
+    def read(self, path: str) -> bytes:
+        """Raises FileNotFoundError."""
+        ...
+
+    def write(self, path: str, data: bytes, durable: bool = False) -> None:
+        """Put a whole file in place of any other; `durable`: on the disk before this returns."""
+        ...
+
+    def keep(self, path: str, size_bytes: int) -> bool:
+        """Whether a file of this size is there and safe from a cleaner for a while; if not, write it."""
+        ...
+
+    def folders(self, path: str) -> list[str]:
+        """Names of the folders right below `path`, sorted."""
+        ...
+
+    def names(self, path: str) -> list[str]:
+        """Names of the files right in `path`, sorted."""
+        ...
+
+    def age_and_size(self, path: str) -> tuple[float, int]:
+        """Seconds since the file was written and its bytes. Raises FileNotFoundError."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """No error if it is gone already."""
+        ...
+
+    def local_path(self, path: str) -> Path | None: ...
+
+    def uri(self, path: str) -> str: ...
+
+
+def open_files(root: str) -> Files:
+    """`root`: a local path, or a URL that fsspec knows (file://, memory://, s3://, ...)."""
+    if "://" not in root:
+        return LocalFiles(Path(root))
+    # Listings must not come from a cache: other processes write here too.
+    system, path = fsspec.url_to_fs(root, use_listings_cache=False)
+    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
+    return LocalFiles(Path(path)) if "file" in protocols else RemoteFiles(system, path)
+
+
+class LocalFiles:
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def read(self, path: str) -> bytes:
+        return _patiently(self._at(path).read_bytes)
+
+    def write(self, path: str, data: bytes, durable: bool = False) -> None:
+        target = self._at(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            _patiently(lambda: os.replace(temporary, target))
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def keep(self, path: str, size_bytes: int) -> bool:
+        try:
+            age_s, size = self.age_and_size(path)
+        except FileNotFoundError:
+            return False
+        if size == size_bytes and age_s > REFRESH_S:
+            os.utime(self._at(path))
+        return size == size_bytes
+
+    def folders(self, path: str) -> list[str]:
+        return self._list(path, lambda entry: entry.is_dir())
+
+    def names(self, path: str) -> list[str]:
+        return self._list(path, lambda entry: entry.is_file())
+
+    def _list(self, path: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+        try:
+            with os.scandir(self._at(path)) as entries:
+                return sorted(entry.name for entry in entries if wanted(entry))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def age_and_size(self, path: str) -> tuple[float, int]:
+        status = self._at(path).stat()
+        return time.time() - status.st_mtime, status.st_size
+
+    def remove(self, path: str) -> None:
+        target = self._at(path)
+        _patiently(lambda: target.unlink(missing_ok=True))
+
+    def local_path(self, path: str) -> Path:
+        return self._at(path)
+
+    def uri(self, path: str) -> str:
+        return (self.root / PurePosixPath(path)).as_uri()
+
+    def _at(self, path: str) -> Path:
+        target = self.root / PurePosixPath(path)
+        if os.name == "nt" and len(str(target)) > WINDOWS_LONG_PATH and not str(target).startswith("\\\\"):
+            return Path(f"\\\\?\\{target}")
+        return target
+
+
+class RemoteFiles:
+    """An object store: a put shows the whole object or nothing, and replaces at once."""
+
+    def __init__(self, system: Any, root: str) -> None:
+        self.system, self.root = system, root.rstrip("/")
+
+    def read(self, path: str) -> bytes:
+        return self.system.cat_file(self._at(path))
+
+    def write(self, path: str, data: bytes, durable: bool = False) -> None:
+        self.system.pipe_file(self._at(path), data)
+
+    def keep(self, path: str, size_bytes: int) -> bool:
+        # Objects cannot be touched; an old one is put again, which makes it new.
+        try:
+            age_s, size = self.age_and_size(path)
+        except FileNotFoundError:
+            return False
+        return size == size_bytes and age_s <= REFRESH_S
+
+    def folders(self, path: str) -> list[str]:
+        return self._list(path, "directory")
+
+    def names(self, path: str) -> list[str]:
+        return self._list(path, "file")
+
+    def _list(self, path: str, kind: str) -> list[str]:
+        try:
+            entries = self.system.ls(self._at(path), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == kind)
+
+    def age_and_size(self, path: str) -> tuple[float, int]:
+        at = self._at(path)
+        return time.time() - self.system.modified(at).timestamp(), int(self.system.info(at)["size"])
+
+    def remove(self, path: str) -> None:
+        try:
+            self.system.rm_file(self._at(path))
+        except FileNotFoundError:
+            return
+
+    def local_path(self, path: str) -> None:
+        return None
+
+    def uri(self, path: str) -> str:
+        return self.system.unstrip_protocol(self._at(path))
+
+    def _at(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
+
+
+def _patiently(do: Callable[[], T]) -> T:
+    for retry in _waits():
+        try:
+            return do()
+        except PermissionError:
+            time.sleep(retry)
+    return do()
+
+
+def _waits() -> Iterator[float]:
+    """Up to about a second in all, and only where an open file can be in the way."""
+    if os.name == "nt":
+        yield from (min(FIRST_RETRY_S * 2**i, 0.15) for i in range(RETRIES))

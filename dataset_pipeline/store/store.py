@@ -1,0 +1,319 @@
+"""Where tables and pictures live.
+
+`<asset>/<episode or _all>/<content hash>.parquet` never changes once written; `current.json` beside it names the one
+that counts and is replaced last. Pictures lie in the same folder under a name that holds id and content hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_pipeline.ids import check_episode, check_image, file_name, show_of
+from dataset_pipeline.store.files import TEMPORARY_SUFFIX, open_files
+from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
+from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical
+
+POINTER = "current.json"
+ALL_EPISODES = "_all"
+MEASURED_SUFFIX = "__measured"
+READERS = 8
+
+_ASSET = re.compile(r"[a-z][a-z0-9_]*")
+_TABLE = re.compile(r"[0-9a-f]{12}\.parquet")
+_PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
+# Windows takes these for devices, with any suffix.
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))],
+)
+
+
+class StoreError(Exception):
+    """Something in the store cannot be used; the message says what to do."""
+
+
+class TableMissing(StoreError):  # noqa: N818
+    """A table that was never written, or whose file is gone."""
+
+
+class TableOutdated(StoreError):  # noqa: N818
+    """A table written under a schema that the present one cannot stand in for, or whose file cannot be read."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What is current. `file`: relative to the root. `provenance`: how the table came about, as plain JSON."""
+
+    file: str
+    rows: int
+    data_version: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Written:
+    """`path`: relative to the root. `changed`: another table is current now than before."""
+
+    path: str
+    rows: int
+    data_version: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    tables: int
+    pictures: int
+    temporary: int
+    size_bytes: int
+
+
+def schema_of(asset: str) -> TableSchema:
+    """The schema of an asset's table, or of the side table `<asset>__measured`. Raises ValueError if there is none."""
+    base = asset.removesuffix(MEASURED_SUFFIX)
+    if base == asset and asset in SCHEMAS:
+        return SCHEMAS[asset]
+    if base != asset and (found := SCHEMAS.get(f"{base}_measured") or SCHEMAS.get(base)):
+        return replace(found, name=asset, key=MEASURED_KEY)
+    raise ValueError(f"no table is called {asset!r}; there are {', '.join(sorted(SCHEMAS))}")
+
+
+class Store:
+    """Tables and pictures below `root`: a local path or an fsspec URL. Safe for many processes at once."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._files = open_files(root)
+
+    def read(self, asset: str, episode: str | None = None) -> pa.Table:
+        """The current table. Raises TableMissing or TableOutdated, both saying what to materialize."""
+        table = self.find(asset, episode)
+        if table is None:
+            raise TableMissing(f"there is no table yet of {_label(asset, episode)}: materialize {asset} first")
+        return table
+
+    def find(self, asset: str, episode: str | None = None) -> pa.Table | None:
+        """Like `read`, but None if the table was never written."""
+        schema = schema_of(asset)
+        pointer = self.pointer(asset, episode)
+        if pointer is None:
+            return None
+        try:
+            stored = pq.read_table(pa.BufferReader(self._files.read(pointer.file)), use_threads=False)
+        except FileNotFoundError:
+            raise TableMissing(
+                f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
+            ) from None
+        except pa.ArrowInvalid as error:
+            raise TableOutdated(
+                f"{self.uri(pointer.file)} cannot be read ({error}): delete it and materialize {asset} again"
+            ) from None
+        return _aligned(stored, schema, _label(asset, episode))
+
+    def read_many(self, asset: str, episodes: Sequence[str]) -> pa.Table:
+        """The tables of several episodes one after another; episodes without one are skipped."""
+        with ThreadPoolExecutor(READERS) as readers:
+            found = readers.map(lambda episode: self.find(asset, episode), episodes)
+            tables = [table for table in found if table is not None]
+        return pa.concat_tables(tables) if tables else schema_of(asset).empty()
+
+    def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
+        """What is current, or None if nothing was ever written. Raises TableOutdated if it cannot be read."""
+        path = f"{_folder(asset, episode)}/{POINTER}"
+        try:
+            return Pointer(**json.loads(self._files.read(path)))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise TableOutdated(
+                f"{self.uri(path)} is damaged ({error}): materialize {asset} again, which replaces it"
+            ) from None
+
+    def write(
+        self,
+        asset: str,
+        table: pa.Table,
+        episode: str | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> Written:
+        """Make `table` the current one. Rows are sorted by key first.
+
+        Equal content leaves the files as they are, but for a pointer whose provenance differs. Raises ValueError if
+        the table does not fit the asset's schema, TypeError if the provenance is not plain JSON.
+        """
+        schema = schema_of(asset)
+        folder = _folder(asset, episode)
+        table = canonical(table, schema)
+        path = f"{folder}/{content_hash(table)}.parquet"
+        pointer = Pointer(
+            path,
+            table.num_rows,
+            version_of_canonical(table, schema),
+            json.loads(json.dumps(provenance or {}, allow_nan=False)),
+        )
+        try:
+            before = self.pointer(asset, episode)
+        except TableOutdated:
+            before = None  # writing a whole new pointer is the cure
+        encoded = _parquet(table)
+        if not self._files.keep(path, len(encoded)):
+            self._files.write(path, encoded, durable=True)
+        if pointer != before:
+            text = json.dumps(asdict(pointer), indent=1, sort_keys=True) + "\n"
+            self._files.write(f"{folder}/{POINTER}", text.encode(), durable=True)
+        changed = before is None or before.file != path
+        return Written(path, pointer.rows, pointer.data_version, changed)
+
+    def episodes(self, asset: str) -> list[str]:
+        """The episodes that have a table of this asset, sorted."""
+        _check_asset(asset)
+        folders = [name for name in self._files.folders(asset) if name != ALL_EPISODES]
+        with ThreadPoolExecutor(READERS) as readers:
+            written = list(readers.map(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders))
+        return sorted(name.replace("~", ".") for name, there in zip(folders, written, strict=True) if there)
+
+    def put_picture(self, asset: str, episode: str, image_id: str, encoded: bytes, suffix: str) -> str:
+        """Keep an encoded picture and return its path relative to the root.
+
+        A picture of the same id and content is kept as it is. `suffix`: `webp`, `png`, `jpg`, ...
+        """
+        suffix = suffix.removeprefix(".")
+        if not re.fullmatch(r"[a-z0-9]{1,8}", suffix):
+            raise ValueError(f"{suffix!r} is no suffix for the picture {image_id}")
+        name = file_name(check_image(image_id))
+        path = f"{_folder(asset, episode)}/{name}-{hashlib.sha256(encoded).hexdigest()[:12]}.{suffix}"
+        if not self._files.keep(path, len(encoded)):
+            self._files.write(path, encoded)
+        return path
+
+    def read_picture(self, path: str) -> bytes:
+        """The encoded picture at a path of `put_picture`. Raises StoreError if it is gone."""
+        try:
+            return self._files.read(_check_path(path))
+        except FileNotFoundError:
+            asset = path.partition("/")[0]
+            raise StoreError(f"picture {self.uri(path)} is gone: materialize {asset} of its episode again") from None
+
+    def local_path(self, path: str) -> Path | None:
+        """Where a picture lies on this machine's disk; None if the store is elsewhere."""
+        return self._files.local_path(_check_path(path))
+
+    def uri(self, path: str) -> str:
+        """The picture's address, e.g. file:///... or s3://..."""
+        return self._files.uri(_check_path(path))
+
+    def clean(self, grace_s: float) -> Cleaned:
+        """Remove what no pointer reaches and nobody wrote or kept in the last `grace_s` seconds.
+
+        These are tables that are not current, pictures that no current table's `path` names, and temporary files of
+        killed runs. Other files are left alone. The grace period must exceed the length of a run, as a run writes its
+        pictures before the table that names them.
+        """
+        folders = [
+            f"{asset}/{episode}"
+            for asset in self._files.folders("")
+            if _ASSET.fullmatch(asset)
+            for episode in self._files.folders(asset)
+        ]
+        # Files are listed before pointers are read: what becomes current meanwhile is too young to be removed.
+        listed = {folder: self._files.names(folder) for folder in folders}
+        reached: set[str] = set()
+        for folder, names in listed.items():
+            if POINTER in names:
+                reached |= self._reached_from(folder)
+        counts = {"tables": 0, "pictures": 0, "temporary": 0, "size_bytes": 0}
+        for folder, names in listed.items():
+            for path in (f"{folder}/{name}" for name in names):
+                kind = _kind_of(path)
+                if kind is None or path in reached:
+                    continue
+                try:
+                    age_s, size = self._files.age_and_size(path)
+                except FileNotFoundError:
+                    continue
+                if age_s >= grace_s:
+                    self._files.remove(path)
+                    counts[kind] += 1
+                    counts["size_bytes"] += size
+        return Cleaned(**counts)
+
+    def _reached_from(self, folder: str) -> set[str]:
+        asset, _, name = folder.partition("/")
+        pointer = self.pointer(asset, None if name == ALL_EPISODES else name.replace("~", "."))
+        if pointer is None:
+            return set()
+        try:
+            source = pa.BufferReader(self._files.read(pointer.file))
+        except FileNotFoundError:
+            return set()
+        if "path" not in pq.read_schema(source).names:
+            return {pointer.file}
+        source.seek(0)
+        return {pointer.file, *pq.read_table(source, columns=["path"])["path"].to_pylist()}
+
+
+def _kind_of(path: str) -> str | None:
+    name = path.rpartition("/")[2]
+    if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX):
+        return "temporary"
+    if _TABLE.fullmatch(name):
+        return "tables"
+    return "pictures" if _PICTURE.fullmatch(name) else None
+
+
+def _check_asset(asset: str) -> None:
+    if not _ASSET.fullmatch(asset):
+        raise ValueError(f"{asset!r} is no asset name: a-z, 0-9 and _, beginning with a letter")
+
+
+def _check_path(path: str) -> str:
+    if path.startswith("/") or "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"{path!r} is no path inside the store")
+    return path
+
+
+def _folder(asset: str, episode: str | None) -> str:
+    _check_asset(asset)
+    if episode is None:
+        return f"{asset}/{ALL_EPISODES}"
+    if check_episode(episode) == ALL_EPISODES:
+        raise ValueError(f"{ALL_EPISODES!r} cannot be the key of an episode")
+    return f"{asset}/{file_name(episode) if show_of(episode) in _DEVICES else episode}"
+
+
+def _label(asset: str, episode: str | None) -> str:
+    return asset if episode is None else f"{asset} for episode {episode}"
+
+
+def _aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:
+    """The stored table in the present schema; columns added since are null. Raises TableOutdated."""
+    faults = [f"{name} is not known any more" for name in stored.column_names if name not in schema.columns]
+    for name, kind in schema.columns.items():
+        if name not in stored.column_names:
+            if name in schema.key:
+                faults.append(f"{name} is part of the key and missing")
+            else:
+                stored = stored.append_column(name, pa.nulls(stored.num_rows, kind))
+        elif (found := stored.schema.field(name).type) != kind:
+            faults.append(f"{name} is {found}, now {kind}")
+    if faults:
+        asset = label.partition(" ")[0]
+        raise TableOutdated(f"{label} was written by another version: {'; '.join(faults)}. Materialize {asset} again")
+    return stored.select(list(schema.columns)).cast(schema.arrow)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    """The same bytes for the same table, on the same version of pyarrow."""
+    sink = BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd", write_statistics=False)
+    return sink.getvalue()

@@ -1,0 +1,129 @@
+"""Hashes of tables: of their exact content, and of what downstream may rely on."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_pipeline.store.schemas import TableSchema
+
+VERSION_DIGITS = 24
+
+
+def canonical(table: pa.Table, schema: TableSchema) -> pa.Table:
+    """The table with the schema's columns in their order, sorted by its key, in one chunk a column.
+
+    Raises ValueError if columns are missing, unknown or of another type, a key is null or two rows share one.
+    """
+    if unknown := sorted(set(table.column_names) - schema.columns.keys()):
+        raise ValueError(f"{schema.name} has no column {unknown}")
+    if missing := sorted(schema.columns.keys() - set(table.column_names)):
+        raise ValueError(f"{schema.name} lacks the column {missing}")
+    for name, kind in schema.columns.items():
+        if (found := table.schema.field(name).type) != kind:
+            raise ValueError(f"{schema.name}.{name} is {found}, not {kind}")
+    table = table.select(list(schema.columns)).cast(schema.arrow).combine_chunks()
+    for name in schema.key:
+        if table[name].null_count:
+            raise ValueError(f"{schema.name} has a row without {name}, which is part of its key")
+    if table.num_rows < 2:
+        return table
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in schema.key])
+    if not np.array_equal(order.to_numpy(), np.arange(table.num_rows)):
+        table = table.take(order).combine_chunks()
+    same = np.ones(table.num_rows - 1, dtype=bool)
+    for name in schema.key:
+        same &= pc.equal(table[name][1:], table[name][:-1]).to_numpy()
+    if same.any():
+        row = int(np.argmax(same))
+        raise ValueError(f"{schema.name} has two rows for {[table[name][row].as_py() for name in schema.key]}")
+    return table
+
+
+def data_version(table: pa.Table, schema: TableSchema) -> str:
+    """24 hex digits of what downstream may rely on.
+
+    Silent columns are left out and floats rounded to `schema.decimals`, so that noise below them goes unseen unless
+    a value lies on the edge of rounding. The same on every platform and for every chunk layout and order of rows.
+    """
+    return version_of_canonical(canonical(table, schema), schema)
+
+
+def version_of_canonical(table: pa.Table, schema: TableSchema) -> str:
+    digest = hashlib.sha256()
+    for name in schema.columns:
+        if name not in schema.silent:
+            _feed_column(digest, name, table[name], schema.decimals)
+    return digest.hexdigest()[:VERSION_DIGITS]
+
+
+def content_hash(table: pa.Table) -> str:
+    """12 hex digits of everything in a canonical table, to the last bit."""
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        _feed_column(digest, name, table[name], None)
+    return digest.hexdigest()[:12]
+
+
+def _feed_column(digest: Any, name: str, column: pa.ChunkedArray, decimals: int | None) -> None:
+    _tag(digest, f"column {name}", len(column))
+    _feed(digest, column.combine_chunks(), decimals)
+
+
+def _feed(digest: Any, array: pa.Array, decimals: int | None) -> None:
+    """Feed an array's values. Every part is led by its kind and length, so no two contents give the same bytes."""
+    kind = array.type
+    if array.null_count:
+        _tag(digest, "nulls", array.null_count)
+        digest.update(np.packbits(array.is_null().to_numpy(zero_copy_only=False)))
+    if pa.types.is_struct(kind):
+        _tag(digest, "struct", kind.num_fields)
+        for field, values in zip(kind, array.flatten(), strict=True):
+            _tag(digest, field.name, len(values))
+            _feed(digest, values, decimals)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        values = array.flatten()
+        _tag(digest, "list", len(values))
+        digest.update(_numpy(pc.list_value_length(array), 0, "<i8"))
+        _feed(digest, values, decimals)
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        text = pc.fill_null(array, "").cast(pa.large_string())
+        offsets = np.frombuffer(text.buffers()[1], dtype="<i8")[text.offset : text.offset + len(text) + 1]
+        _tag(digest, "string", len(text))
+        if len(text):
+            digest.update(np.ascontiguousarray(np.diff(offsets)))
+            data = text.buffers()[2]
+            digest.update(memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b"")
+    elif pa.types.is_boolean(kind):
+        _tag(digest, "bool", len(array))
+        digest.update(_numpy(array, False, "u1"))
+    elif pa.types.is_integer(kind):
+        _tag(digest, "int", len(array))
+        digest.update(_numpy(array, 0, "<i8"))
+    elif pa.types.is_floating(kind):
+        exact = decimals is None
+        _tag(digest, str(kind) if exact else "float", len(array))
+        values = _numpy(array, 0.0, ("<f4" if kind == pa.float32() else "<f8") if exact else "<f8")
+        digest.update(values if decimals is None else _rounded(values, decimals))
+    else:
+        raise TypeError(f"no way to hash a column of type {kind}")
+
+
+def _tag(digest: Any, text: str, length: int) -> None:
+    digest.update(f"{text}:{length}\n".encode())
+
+
+def _numpy(array: pa.Array, null: Any, dtype: str) -> np.ndarray:
+    filled = pc.fill_null(array, pa.scalar(null, array.type)) if array.null_count else array
+    return np.ascontiguousarray(filled.to_numpy(zero_copy_only=False), dtype=dtype)
+
+
+def _rounded(values: np.ndarray, decimals: int) -> np.ndarray:
+    """Whole multiples of 10**-decimals; one zero and one NaN, whatever their sign bits."""
+    rounded = np.rint(values * 10.0**decimals) + 0.0
+    rounded[np.isnan(rounded)] = np.nan
+    return rounded
