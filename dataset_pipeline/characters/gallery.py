@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from dataset_pipeline.characters.clustering import cluster
 from dataset_pipeline.settings import CharacterGallerySettings
 
+JOINED_BY = 12  # exemplars of a character while many crops are clustered in rounds
 NEAREST = 3  # a crop is compared with so many of a character's nearest exemplars
 AT_ONCE = 6000  # crops compared all with all; more would not fit into memory
 CLEAR = 0.5  # a difference below this share of the limit is beyond doubt
@@ -34,18 +35,18 @@ def build_gallery(
 
     embeddings: [n, d] of the crops `ids`, which come from `episodes` of `shows`. differences: of [m, d] gives [m, m].
     threshold: the model's own, used where settings.max_difference is 0. A character's id is made of its first crop's
-    id and is its name until somebody names it. The order of the crops plays no part.
+    id and is its name until somebody names it. The order of the crops plays no part. Raises ValueError for a crop
+    given twice.
     """
-    limit = settings.max_difference or threshold
     if len(set(ids)) != len(ids):
         raise ValueError("a crop is given twice")
+    limit = settings.max_difference or threshold
     gallery = []
     for show in sorted(set(shows)):
         crops = sorted((i for i in range(len(ids)) if shows[i] == show), key=lambda i: ids[i])
-        for members in _characters(crops, ids, embeddings, differences, limit, settings.min_crops):
-            first = min(ids[i] for i in members)
-            exemplars = _exemplars(members, embeddings, differences, limit, settings.exemplars)
-            character = character_id(first)
+        for members, matrix in _characters(crops, ids, embeddings, differences, limit, settings.min_crops):
+            exemplars = [members[i] for i in exemplars_of(matrix, limit, settings.exemplars)]
+            character = character_id(min(ids[i] for i in members))
             gallery.append(
                 {
                     "character": character,
@@ -72,25 +73,47 @@ def _characters(
     differences: Differences,
     limit: float,
     min_crops: int,
-) -> list[list[int]]:
-    """Members of each character, crops given as row numbers sorted by id.
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Members of each character with the differences among (the first AT_ONCE of) them.
+    crops: row numbers sorted by id."""
+    if len(crops) > AT_ONCE:
+        for members in _characters_of_many(crops, ids, embeddings, differences, limit, min_crops):
+            yield members, differences(embeddings[members[:AT_ONCE]])
+        return
+    matrix = differences(embeddings[crops])
+    labels = cluster(matrix, limit, min_crops)
+    for label in range(labels.max(initial=-1) + 1):
+        where = np.flatnonzero(labels == label)
+        yield [crops[i] for i in where], matrix[np.ix_(where, where)]
 
-    More crops than AT_ONCE are clustered in rounds: a sample drawn by the hash of the ids shows the frequent
-    characters, every crop near one joins it, what is left goes to the next round, and the sample's noise queues behind
-    it. The rounds end when all that is left was looked at once and showed nobody.
+
+def _characters_of_many(
+    crops: list[int],
+    ids: Sequence[str],
+    embeddings: np.ndarray,
+    differences: Differences,
+    limit: float,
+    min_crops: int,
+) -> list[list[int]]:
+    """Members of each character of more crops than can be compared all with all.
+
+    In rounds: a sample drawn by the hash of the ids shows the frequent characters, every crop near one joins it, what
+    is left goes to the next round, and the sample's noise queues behind it. The rounds end when all that is left was
+    looked at and showed nobody.
     """
     characters: list[list[int]] = []
-    left = crops if len(crops) <= AT_ONCE else sorted(crops, key=lambda i: hashlib.sha256(ids[i].encode()).digest())
+    left = sorted(crops, key=lambda i: hashlib.sha256(ids[i].encode()).digest())
     seen_in_vain = 0
     while len(left) >= min_crops and seen_in_vain < len(left):
         sample, rest = sorted(left[:AT_ONCE], key=lambda i: ids[i]), left[AT_ONCE:]
         labels = cluster(differences(embeddings[sample]), limit, min_crops)
         found = [[sample[i] for i in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
+        noise = [sample[i] for i in np.flatnonzero(labels == -1)]
         seen_in_vain = 0 if found else seen_in_vain + len(sample)
         if rest and found:
             rest = _join(found, rest, embeddings, differences, limit)
         characters += found
-        left = rest + [sample[i] for i in np.flatnonzero(labels == -1)] if rest else []
+        left = rest + noise if rest else []
     return characters
 
 
@@ -98,7 +121,9 @@ def _join(
     found: list[list[int]], rest: list[int], embeddings: np.ndarray, differences: Differences, limit: float
 ) -> list[int]:
     """Add each crop of `rest` to the found character it is within the limit of; gives back those near none."""
-    exemplars = [_exemplars(members, embeddings, differences, limit, 12) for members in found]
+    exemplars = [
+        [members[i] for i in exemplars_of(differences(embeddings[members]), limit, JOINED_BY)] for members in found
+    ]
     known = [i for group in exemplars for i in group]
     owner = np.repeat(np.arange(len(found)), [len(group) for group in exemplars])
     step = max(1, AT_ONCE - len(known))
@@ -113,28 +138,23 @@ def _join(
     return strangers
 
 
-def _exemplars(
-    members: list[int], embeddings: np.ndarray, differences: Differences, limit: float, count: int
-) -> list[int]:
-    """The medoid, then always the member farthest from those chosen, so that every look of a character is there.
-    Members within the limit of less than half of the others are passed over: they may be somebody else."""
-    members = members[:AT_ONCE]
-    matrix = differences(embeddings[members])
-    core = np.flatnonzero((matrix <= limit).mean(axis=1) >= 0.5)
-    medoid = int(matrix.mean(axis=1).argmin())
+def exemplars_of(differences: np.ndarray, limit: float, count: int) -> list[int]:
+    """Row numbers: the medoid, then always the member farthest from those chosen, so that every look of a character is
+    there. Members within the limit of less than half of the others are passed over: they may be somebody else.
+    differences: [n, n] among one character's crops."""
+    medoid = int(differences.mean(axis=1).argmin())
+    doubtful = (differences <= limit).mean(axis=1) < 0.5
     chosen = [medoid]
-    distance = matrix[:, medoid].copy()
-    outside = np.ones(len(members), dtype=bool)
-    outside[core] = False
+    distance = differences[:, medoid].astype(np.float64)
     while len(chosen) < count:
-        distance[outside] = -1.0
+        distance[doubtful] = -1.0
         distance[chosen] = -1.0
         farthest = int(distance.argmax())
         if distance[farthest] < 0:
             break
         chosen.append(farthest)
-        distance = np.minimum(distance, matrix[:, farthest])
-    return [members[i] for i in chosen]
+        distance = np.minimum(distance, differences[:, farthest])
+    return chosen
 
 
 def _nearest_mean(matrix: np.ndarray) -> np.ndarray:

@@ -43,6 +43,7 @@ def distinct(embeddings: np.ndarray, order: Sequence[int], similarity: float) ->
     _check(rows, walk)
     survivor = np.arange(n, dtype=np.int64)
     nearness = np.ones(n, dtype=np.float32)
+    limit = np.float32(similarity)  # a cosine that rounds to the threshold is at it, not above
     kept = np.empty(n, dtype=np.int64)
     kept_rows = np.empty((min(n, KEPT_ROWS), rows.shape[1]), dtype=np.float32)
     count = 0
@@ -52,8 +53,8 @@ def distinct(embeddings: np.ndarray, order: Sequence[int], similarity: float) ->
         best, owner = _nearest(block, kept_rows[:count])
         within = block @ block.T
         for i, member in enumerate(members):
-            if best[i] > similarity:
-                survivor[member], nearness[member] = kept[owner[i]], best[i]
+            if min(best[i], np.float32(1)) > limit:
+                survivor[member], nearness[member] = kept[owner[i]], min(best[i], np.float32(1))
                 continue
             if count == len(kept_rows):
                 kept_rows = np.concatenate([kept_rows, np.empty_like(kept_rows)])
@@ -130,7 +131,5 @@ def _sharpness_step(sharpness: float) -> int:
 
 
 def _vectors(embeddings: pa.Table) -> np.ndarray:
-    column = embeddings.column("embedding").combine_chunks()
-    if len(column) == 0:
-        return np.empty((0, 1), dtype=np.float32)
-    return np.stack(column.to_numpy(zero_copy_only=False)).astype(np.float32)
+    rows = embeddings.column("embedding").to_numpy()
+    return np.stack(rows).astype(np.float32) if len(rows) else np.empty((0, 1), dtype=np.float32)

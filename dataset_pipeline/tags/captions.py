@@ -61,7 +61,7 @@ def _clean(part: str, settings: CaptionsSettings) -> str:
         part = part.replace("_", " ")
     for mark in {",", settings.separator.strip()} - {""}:
         part = part.replace(mark, " ")
-    return BREAKS.sub(" ", part).strip()
+    return BREAKS.sub(" ", part.encode("utf-8", "replace").decode()).strip()
 
 
 def is_emoticon(tag: str) -> bool:

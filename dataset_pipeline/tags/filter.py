@@ -8,14 +8,14 @@ from typing import Any
 
 from dataset_pipeline.settings import TagsSettings
 
-PEOPLE_COUNT = re.compile(r"(?:[1-6]\+?|multiple)[ _](?:girl|boy|other)s?|[1-6]\+?(?:girl|boy|other)s?")
+PEOPLE_COUNT = re.compile(r"(?:\d+\+?|multiple[ _])(?:girl|boy|other)s?")
 COUNTED = re.compile(r"(\d+\+?)([a-z]+)")
-RATING = "rating"
+RATING, GENERAL, CHARACTER = "rating", "general", "character"
 
 
 def words(tag: str) -> tuple[str, ...]:
     """A tag's words, for comparing: lower case, spaces and underscores alike, `1girl` as 1 and girl."""
-    counted = COUNTED.fullmatch(tag)
+    counted = COUNTED.fullmatch(tag.lower())
     return counted.groups() if counted else tuple(tag.lower().replace("_", " ").split())
 
 
@@ -75,27 +75,30 @@ def _decide(
     blacklist: set[tuple[str, ...]],
     settings: TagsSettings,
 ) -> dict:
-    ratings = {entry["tag"]: float(entry["score"]) for entry in scored if entry["category"] == RATING}
-    names = {words(name) for name in characters}
-    used: dict[str, dict[str, float]] = {"general": {}, "character": {}}
+    limits = {GENERAL: settings.general_min_score, CHARACTER: settings.character_min_score}
+    known = {words(name) for name in characters}
+    ratings: dict[str, float] = {}
+    used: dict[str, dict[str, float]] = {GENERAL: {}, CHARACTER: {}}
     dropped: dict[str, str] = {}
     for entry in scored:
-        tag, category, score = entry["tag"], entry["category"], float(entry["score"])
+        tag, category = entry["tag"], entry["category"]
+        score = round(float(entry["score"]), 4)  # 0.35 is stored as a float32 just below it
         if category == RATING:
-            continue
-        limit = settings.character_min_score if category == "character" else settings.general_min_score
-        if score < limit:
+            ratings[tag] = score
+        elif category not in limits:
+            dropped[tag] = category
+        elif score < limits[category]:
             dropped[tag] = "low_score"
         elif words(tag) in blacklist:
             dropped[tag] = "blacklist"
-        elif category == "character" and words(tag) in names:
+        elif category == CHARACTER and words(tag) in known:
             dropped[tag] = "known_character"
         else:
-            used["character" if category == "character" else "general"][tag] = score
-    for tag, other in implied_tags(used["general"]).items():
-        del used["general"][tag]
+            used[category][tag] = score
+    for tag, other in implied_tags(used[GENERAL]).items():
+        del used[GENERAL][tag]
         dropped[tag] = f"implied by {other}"
-    ordered = sort_tags(used["general"] | used["character"])
+    ordered = sort_tags(used[GENERAL] | used[CHARACTER])
     dropped |= dict.fromkeys(ordered[settings.max_tags :], "max_tags")
     return {
         "tags": ordered[: settings.max_tags],

@@ -50,18 +50,18 @@ def arrange(rows: Iterable[Mapping[str, Any]], settings: ConceptBalanceSettings)
     Concepts that a file system blind to case would take for one get a hash each.
     """
     raw: dict[str, str] = {}
-    people: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    spellings: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         concept = concept_of(row["characters"], settings.many_characters)
         raw[row["image_id"]] = concept
-        people[concept.casefold()].add((concept,))
+        spellings[concept.casefold()].add(concept)
     counts = Counter(raw.values())
     arranged = {}
     for image_id, concept in raw.items():
         parent, leaf = concept.split("/")
         if leaf != OTHERS and counts[concept] < settings.min_images_per_combination:
             leaf = OTHERS
-        elif len(people[concept.casefold()]) > 1:
+        elif len(spellings[concept.casefold()]) > 1:
             leaf = f"{leaf}-{hashlib.sha256(leaf.encode()).hexdigest()[:6]}"
         arranged[image_id] = f"{parent}/{leaf}"
     return arranged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -80,7 +81,7 @@ def _reason(
     if min(row["width_px"], row["height_px"]) < settings.min_short_side_px:
         return "small"
     score = quality.get(row["image_id"])
-    if score is None:
+    if score is None or math.isnan(score):
         return "not_scored"
     if score < settings.min_quality:
         return "low_quality"
