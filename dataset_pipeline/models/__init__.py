@@ -1,0 +1,28 @@
+"""The injected models: one resource class per role, offline, lazy, batched, and open about which weights answer.
+
+Importing this package imports no model library.
+"""
+
+from dataset_pipeline.models.detector import Box, Detector
+from dataset_pipeline.models.device import DeviceUnavailable
+from dataset_pipeline.models.embedder import FrameEmbedder
+from dataset_pipeline.models.identity import Identity
+from dataset_pipeline.models.quality import QualityMetric
+from dataset_pipeline.models.registry import ModelFingerprint, ModelPack, RegistryError, WeightsMissing, load_registry
+from dataset_pipeline.models.tagger import Tagger, TagScores
+
+__all__ = [
+    "Box",
+    "Detector",
+    "DeviceUnavailable",
+    "FrameEmbedder",
+    "Identity",
+    "ModelFingerprint",
+    "ModelPack",
+    "QualityMetric",
+    "RegistryError",
+    "TagScores",
+    "Tagger",
+    "WeightsMissing",
+    "load_registry",
+]

@@ -1,0 +1,50 @@
+"""Feeding pictures to a model: bounded memory, and the next batch is prepared while the model runs on this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
+from typing import TypeVar
+
+import numpy as np
+
+Prepared = TypeVar("Prepared")
+PREPARE_THREADS = 4
+
+
+def prepared_batches(
+    images: Iterable[np.ndarray], prepare: Callable[[np.ndarray], Prepared], batch_size: int
+) -> Iterator[list[Prepared]]:
+    """Batches of `prepare(image)`, in order; at most two batches of pictures are held at any time.
+
+    `images` is consumed in the calling thread, `prepare` runs in a few others. Raises ValueError for a picture that is
+    not [height, width, 3] uint8 RGB.
+    """
+    numbered = enumerate(images)
+    with ThreadPoolExecutor(PREPARE_THREADS, "prepare") as pool:
+        waiting: list[Future[Prepared]] = []
+        while batch := list(islice(numbered, batch_size)):
+            started = [pool.submit(prepare, _checked(image, position)) for position, image in batch]
+            if waiting:
+                yield [future.result() for future in waiting]
+            waiting = started
+        if waiting:
+            yield [future.result() for future in waiting]
+
+
+def _checked(image: np.ndarray, position: int) -> np.ndarray:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"picture {position}: models take [height, width, 3] uint8 RGB arrays, not {got}")
+    if 0 in image.shape:
+        raise ValueError(f"picture {position} is empty: its shape is {image.shape}")
+    return image
+
+
+def peek(images: Iterable[np.ndarray]) -> Iterator[np.ndarray] | None:
+    """The same pictures, or None if there are none: so that no model is loaded for nothing."""
+    iterator = iter(images)
+    for first in iterator:
+        return chain([first], iterator)
+    return None

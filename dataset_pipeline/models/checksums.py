@@ -1,0 +1,57 @@
+"""sha256 of weight files, computed once per file: big ones are remembered by path, size and time of change."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+REMEMBER_FROM_BYTES = 8 * 2**20
+_KNOWN: dict[str, str] = {}
+
+
+def sha256_of(path: Path, memory: Path | None = None) -> str:
+    """Hex sha256 of a file.
+
+    The answer is kept for the process, and for files from 8 MiB also in the JSON file `memory`, under a key of path,
+    size and modification time, so that a changed file is read again.
+    """
+    facts = path.stat()
+    key = f"{os.path.realpath(path)}|{facts.st_size}|{facts.st_mtime_ns}"
+    if key not in _KNOWN:
+        if memory is None or facts.st_size < REMEMBER_FROM_BYTES:
+            _KNOWN[key] = compute_sha256(path)
+        else:
+            _KNOWN[key] = _remembered(path, key, memory)
+    return _KNOWN[key]
+
+
+def compute_sha256(path: Path) -> str:
+    """Hex sha256 of a file, always read from disk."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", "utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _remembered(path: Path, key: str, memory: Path) -> str:
+    sums: dict[str, str] = json.loads(memory.read_text("utf-8")) if memory.is_file() else {}
+    if key not in sums:
+        sums[key] = compute_sha256(path)
+        # A cache folder that is mounted read-only is fine: the sum is computed again in the next process.
+        with contextlib.suppress(OSError):
+            write_json(memory, sums)
+    return sums[key]

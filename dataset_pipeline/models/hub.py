@@ -1,0 +1,227 @@
+"""Listing, fetching and verifying weights. Only `pull` uses the network.
+
+`pull` writes down in models.lock.json, beside hub/, the commit each repository was taken at and the sha256 of every
+file; pulling again on another machine with that file takes the same commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_pipeline.models.checksums import compute_sha256, write_json
+from dataset_pipeline.models.registry import (
+    ROLES,
+    HubFile,
+    ModelEntry,
+    ModelPack,
+    RegistryError,
+    Role,
+    repository_folder,
+)
+
+LOCK_VERSION = 1
+Source = tuple[str, str]  # repository, revision
+
+
+class PullFailed(RuntimeError):  # noqa: N818 - the name says what is wrong
+    """Weights could not be fetched; the message names the repository, the file, the reason and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One model of models.toml: whether the pack uses it, and what of it is on this machine."""
+
+    entry: ModelEntry
+    used: bool
+    present: bool
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    """File `number` of `total` is about to be fetched (`size_bytes` None) or is there."""
+
+    file: HubFile
+    number: int
+    total: int
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """A recorded or needed file and what is wrong with it (empty if nothing is)."""
+
+    path: Path
+    problem: str
+
+
+def list_models(pack: ModelPack) -> list[ModelStatus]:
+    """Every model of models.toml, role by role, and whether this pack uses it and has it."""
+    used = {name for role in ROLES for name in pack.roles[role]}
+    statuses = []
+    for entry in sorted(pack.registry.models.values(), key=lambda entry: ROLES.index(entry.role)):
+        present = pack.has(entry)
+        size = sum(path.stat().st_size for _, path in pack.present_files(entry).values()) if present else 0
+        statuses.append(ModelStatus(entry, entry.name in used, present, size))
+    return statuses
+
+
+def pull(
+    pack: ModelPack,
+    roles: Sequence[Role] = ROLES,
+    update: bool = False,
+    progress: Callable[[PullProgress], None] | None = None,
+    endpoint: str | None = None,
+) -> list[Path]:
+    """Fetch the files of the models that the pack uses for these roles; what is there already is not fetched again.
+
+    Repositories named in the lock are taken at the commit written there; with `update`, and for others, at the newest
+    commit of their revision. HF_HUB_OFFLINE is lifted for the time of the call. Files become visible to the pack only
+    when all of them are there. endpoint: another hub address (HF_ENDPOINT works too).
+    Raises PullFailed; RegistryError for a pack that is shipped with the project.
+    """
+    if not pack.pullable:
+        raise RegistryError(f"the pack {pack.name!r} is shipped in {pack.root}; there is nothing to pull")
+    wanted = [
+        (model, alternatives, optional)
+        for role in roles
+        for model in pack.models(role)
+        for files, optional in ((model.files, False), (model.optional_files, True))
+        for alternatives in files.values()
+    ]
+    lock = _read_lock(pack)
+    commits: dict[Source, str] = {}
+    fetched: dict[Source, list[Path]] = {}
+    with _online():
+        for number, (model, alternatives, optional) in enumerate(wanted, start=1):
+            for file in alternatives:
+                source = (file.repository, file.revision)
+                if source not in commits:
+                    locked = None if update else lock["commits"].get("@".join(source))
+                    commits[source] = locked or _newest_commit(file, endpoint)
+                if progress:
+                    progress(PullProgress(file, number, len(wanted)))
+                path = _fetch(file, commits[source], pack.hub, endpoint)
+                if path is None:
+                    continue
+                fetched.setdefault(source, []).append(path)
+                if progress:
+                    progress(PullProgress(file, number, len(wanted), path.stat().st_size))
+                break
+            else:
+                if not optional:
+                    tried = ", ".join(map(str, alternatives))
+                    raise PullFailed(f"the model {model.name!r} has no such file on the hub: {tried}")
+    _record(pack, lock, commits, fetched)
+    return [path for paths in fetched.values() for path in paths]
+
+
+def verify(pack: ModelPack) -> list[FileCheck]:
+    """Read every file that the pack's record lists, or that its models need, and compare it with the recorded sha256.
+
+    Raises FileNotFoundError if the pack has no record.
+    """
+    if not pack.record.is_file():
+        raise FileNotFoundError(f"{pack.record} does not exist: there is nothing to compare the weights with")
+    recorded: dict[str, str] = json.loads(pack.record.read_text("utf-8"))["files"]
+    needed = {
+        path.relative_to(pack.root).as_posix()
+        for role in ROLES
+        for model in pack.models(role)
+        if pack.has(model)
+        for _, path in pack.present_files(model).values()
+    }
+    return [FileCheck(pack.root / name, _problem(pack, name, recorded)) for name in sorted({*recorded, *needed})]
+
+
+def _problem(pack: ModelPack, name: str, recorded: dict[str, str]) -> str:
+    path = pack.root / name
+    if not path.is_file():
+        return "missing"
+    if name not in recorded:
+        return f"not listed in {pack.record.name}"
+    actual = compute_sha256(path)
+    return "" if actual == recorded[name] else f"sha256 is {actual}, recorded is {recorded[name]}"
+
+
+def _read_lock(pack: ModelPack) -> dict[str, Any]:
+    if not pack.record.is_file():
+        return {"version": LOCK_VERSION, "commits": {}, "files": {}}
+    lock = json.loads(pack.record.read_text("utf-8"))
+    if lock.get("version") != LOCK_VERSION:
+        raise PullFailed(f"{pack.record} has version {lock.get('version')}; this program writes version {LOCK_VERSION}")
+    return lock
+
+
+def _newest_commit(file: HubFile, endpoint: str | None) -> str:
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi(endpoint=endpoint).model_info(file.repository, revision=file.revision).sha)
+    except Exception as error:
+        raise PullFailed(_failure(file, error)) from error
+
+
+def _fetch(file: HubFile, commit: str, hub: Path, endpoint: str | None) -> Path | None:
+    """The fetched file, or None if the repository has no such file."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        path = Path(hf_hub_download(file.repository, file.path, revision=commit, cache_dir=hub, endpoint=endpoint))
+    except RemoteEntryNotFoundError:
+        return None
+    except Exception as error:
+        raise PullFailed(_failure(file, error)) from error
+    # The hub keeps large files under their sha256 and does not compare it itself.
+    content = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", content) and compute_sha256(path) != content:
+        path.resolve().unlink()
+        raise PullFailed(f"{file} arrived damaged and was removed; pull again")
+    return path
+
+
+def _failure(file: HubFile, error: Exception) -> str:
+    return (
+        f"{file.path} of {file.repository} (revision {file.revision}) could not be fetched: "
+        f"{type(error).__name__}: {error}. A machine without access to the hub can be given another pull's folder."
+    )
+
+
+def _record(
+    pack: ModelPack, lock: dict[str, Any], commits: dict[Source, str], fetched: dict[Source, list[Path]]
+) -> None:
+    for (repository, revision), paths in fetched.items():
+        folder, commit = repository_folder(repository), commits[repository, revision]
+        current = f"hub/{folder}/snapshots/{commit}/"
+        lock["commits"][f"{repository}@{revision}"] = commit
+        lock["files"] = {
+            name: sha256
+            for name, sha256 in lock["files"].items()
+            if not name.startswith(f"hub/{folder}/") or name.startswith(current)
+        }
+        lock["files"].update({path.relative_to(pack.root).as_posix(): compute_sha256(path) for path in paths})
+    write_json(pack.record, lock)
+    for repository, revision in fetched:
+        if commits[repository, revision] != revision:
+            reference = pack.hub / repository_folder(repository) / "refs" / revision
+            reference.parent.mkdir(parents=True, exist_ok=True)
+            reference.write_text(commits[repository, revision], "utf-8")
+
+
+@contextlib.contextmanager
+def _online() -> Iterator[None]:
+    from huggingface_hub import constants
+
+    offline = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = False
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline

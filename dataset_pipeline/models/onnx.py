@@ -1,0 +1,73 @@
+"""Running ONNX files: a session on an explicit device, in batches where the file allows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.models.device import CUDA_PROVIDER, Device, DeviceUnavailable, preload_cuda_libraries
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class OnnxRunner:
+    """One ONNX file opened on one device; `run` may be called from several threads.
+
+    threads: cores for one run on the CPU; 0 = all that this process may use.
+    Raises DeviceUnavailable if the session does not run on the device asked for.
+    """
+
+    def __init__(self, path: Path, device: Device, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if device.cuda:
+            preload_cuda_libraries()
+            # The default search times every algorithm and may pick another one each time: other bits in the answer.
+            cuda = {"device_id": device.index, "cudnn_conv_algo_search": "HEURISTIC"}
+            providers.insert(0, (CUDA_PROVIDER, cuda))
+        else:
+            options.intra_op_num_threads = threads or usable_cores()
+        self.path = path
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        runs_on = self.session.get_providers()[0]
+        if device.cuda and runs_on != CUDA_PROVIDER:
+            raise DeviceUnavailable(f"{path} was to run on {device}, but its session runs on {runs_on}")
+        self.input = self.session.get_inputs()[0]
+        axis = self.input.shape[0]
+        self.fixed_batch: int | None = axis if isinstance(axis, int) else None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The key/value pairs stored in the file."""
+        return self.session.get_modelmeta().custom_metadata_map
+
+    def run(self, batch: np.ndarray, output: str | None = None) -> tuple[np.ndarray, int]:
+        """The named output (the first, if none is named) for a batch [b, ...], and how many runs that took.
+
+        A file whose batch axis is fixed is run piece by piece; a short last piece is filled up and cut again.
+        """
+        name = output or self.session.get_outputs()[0].name
+        answers = [
+            np.asarray(self.session.run([name], {self.input.name: piece})[0])[:length]
+            for piece, length in self._cut(batch)
+        ]
+        return (answers[0] if len(answers) == 1 else np.concatenate(answers)), len(answers)
+
+    def _cut(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        size = self.fixed_batch
+        if size is None or len(batch) == size:
+            yield batch, len(batch)
+            return
+        for start in range(0, len(batch), size):
+            piece = batch[start : start + size]
+            yield np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)]), len(piece)

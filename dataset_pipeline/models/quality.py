@@ -1,0 +1,121 @@
+"""How good a picture is technically, without a reference, with the metrics of pyiqa."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from dataset_pipeline.models import loading
+from dataset_pipeline.models.batching import peek, prepared_batches
+from dataset_pipeline.models.device import Device, torch_device
+from dataset_pipeline.models.registry import Role
+from dataset_pipeline.models.resource import SingleModelResource
+
+if TYPE_CHECKING:
+    import torch
+
+
+class QualityMetric(SingleModelResource):
+    """A score per picture, on the metric's own scale but always with higher = better: where pyiqa's metric counts
+    errors, its score is negated.
+
+    The metrics look at fixed numbers of pixels (hyperIQA at 25 crops of 224 px), so the same drawing at twice the size
+    scores differently unless both are brought to one size.
+    """
+
+    role: ClassVar[Role] = "quality"
+
+    batch_size: int = Field(4, ge=1, description="Pictures per model run; hyperIQA makes 25 crops of each.")
+    short_side_px: int = Field(512, ge=0, description="Larger pictures are scaled down to this first; 0 = never.")
+
+    def score(self, images: Iterable[np.ndarray]) -> np.ndarray:
+        """float32 [n], higher = better, for n RGB pictures [height, width, 3] uint8 of any sizes.
+
+        Pictures with a longer short side are first scaled down to `short_side_px`, each pixel the mean of its area.
+
+        Raises WeightsMissing, DeviceUnavailable, ValueError for a picture of another shape.
+        """
+        pictures = peek(images)
+        if pictures is None:
+            return np.zeros(0, np.float32)
+        import torch
+
+        metric, device = self._metric()
+        scores: list[float] = []
+        for batch in prepared_batches(pictures, partial(_prepare, short_side_px=self.short_side_px), self.batch_size):
+            answers = torch.zeros(len(batch))
+            for positions in _by_shape(batch):
+                inputs = torch.stack([batch[position] for position in positions]).to(str(device))
+                answers[positions] = metric(inputs).reshape(len(positions)).float().cpu()
+                loading.count(self.role, len(positions))
+            scores.extend(answers.tolist())
+        return np.asarray(scores, np.float32) * (-1 if metric.lower_better else 1)
+
+    def _metric(self) -> tuple[Any, Device]:
+        pack, entry = self._entry()
+        device = torch_device(self.device)
+        weights = pack.file(entry, "weights") if entry.files else None
+        key = (pack.root, entry.name, pack.fingerprint(self.role).sha256, device)
+        return self._loaded(key, lambda: _load(entry.metric, weights, device)), device
+
+
+def _prepare(image: np.ndarray, short_side_px: int) -> torch.Tensor:
+    import cv2
+    from PIL import Image
+    from pyiqa.utils.img_util import imread2tensor
+
+    height, width = image.shape[:2]
+    scale = short_side_px / min(height, width)
+    if 0 < scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return imread2tensor(Image.fromarray(image), rgb=True)
+
+
+def _load(metric: str, weights: Path | None, device: Device) -> Any:
+    import pyiqa
+    import torch
+    from pyiqa.archs.arch_util import clean_state_dict
+
+    options: dict[str, Any] = {} if weights is None else {"pretrained_model_path": str(weights)}
+    logging.getLogger("pyiqa").setLevel(logging.WARNING)
+    # pyiqa prints the path of the file it loads.
+    with _without_backbone_downloads(), contextlib.redirect_stdout(io.StringIO()):
+        model = pyiqa.create_metric(metric, device=torch.device(str(device)), **options)
+    if weights is not None:
+        # Some of pyiqa's metrics accept a file with missing tensors and go on with random ones.
+        state = torch.load(weights, map_location="cpu", weights_only=False)
+        model.net.load_state_dict(clean_state_dict(state.get("params", state)), strict=True)
+    return model
+
+
+@contextlib.contextmanager
+def _without_backbone_downloads() -> Iterator[None]:
+    """Build timm networks without their ImageNet weights, which pyiqa asks for even where a file replaces them."""
+    import timm
+
+    create = timm.create_model
+
+    def create_empty(*arguments: Any, **options: Any) -> Any:
+        return create(*arguments, **{**options, "pretrained": False})
+
+    timm.create_model = create_empty
+    try:
+        yield
+    finally:
+        timm.create_model = create
+
+
+def _by_shape(batch: list[torch.Tensor]) -> list[list[int]]:
+    positions: dict[tuple[int, ...], list[int]] = {}
+    for position, tensor in enumerate(batch):
+        positions.setdefault(tuple(tensor.shape), []).append(position)
+    return list(positions.values())

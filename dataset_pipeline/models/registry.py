@@ -1,0 +1,314 @@
+"""What resources/models.toml says, and finding a pack's files on disk without any network call.
+
+A *pack* is a folder with `hub/` in the layout of a Hugging Face cache (`models--<owner>--<name>/refs/<revision>` and
+`snapshots/<commit>/<path>`), so that any hub client given the same folder as HF_HOME finds the same files.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dataset_pipeline.models.checksums import sha256_of
+from dataset_pipeline.settings import resources_folder
+
+Role = Literal["embedder", "detector", "identity", "quality", "tagger"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class RegistryError(ValueError):
+    """models.toml, or a model named in the settings, cannot be used; the message names the file and the key."""
+
+
+class WeightsMissing(FileNotFoundError):  # noqa: N818 - the name says what is wrong
+    """A model's file is not on this machine; the message names the role, the repository, the file and what to do."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a hub repository."""
+
+    repository: str
+    revision: str
+    path: str
+
+    _FORM = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?/(?P<path>[^/\\].*)")
+
+    @classmethod
+    def parse(cls, text: str) -> HubFile:
+        match = cls._FORM.fullmatch(text)
+        if match is None or ".." in match["path"].split("/"):
+            raise ValueError(f"{text!r} is not '<owner>/<repository>[@revision]/<path>'")
+        return cls(match["repository"], match["revision"] or "main", match["path"])
+
+    def __str__(self) -> str:
+        at = "" if self.revision == "main" else f"@{self.revision}"
+        return f"{self.repository}{at}/{self.path}"
+
+
+def repository_folder(repository: str) -> str:
+    """The folder of a repository in a Hugging Face cache."""
+    return f"models--{repository.replace('/', '--')}"
+
+
+def _alternatives(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    return tuple(HubFile.parse(text) for text in texts)
+
+
+# The first of these that the repository has.
+Alternatives = Annotated[tuple[HubFile, ...], BeforeValidator(_alternatives), Field(min_length=1)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class ModelEntry(_Entry):
+    """One [models.*] table."""
+
+    name: str
+    role: Role
+    purpose: str
+    licence: str
+    size_mb: float
+    files: dict[str, Alternatives] = {}
+    optional_files: dict[str, Alternatives] = {}
+    kind: str = ""
+    conf_threshold: float = 0.0
+    iou_threshold: float = 0.0
+    metric: str = ""
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> ModelEntry:
+        needed: dict[str, tuple[str, ...]] = {
+            "embedder": ("config", "weights"),
+            "detector": ("model",),
+            "identity": ("features", "differences", "metrics"),
+            "quality": (),
+            "tagger": ("model", "tags"),
+        }
+        absent = [key for key in needed[self.role] if key not in self.files]
+        if absent:
+            raise ValueError(f"a {self.role} needs files.{', files.'.join(absent)}")
+        if (self.role == "detector") != bool(self.kind):
+            raise ValueError("detectors, and only they, name the `kind` of box they find")
+        if (self.role == "quality") != bool(self.metric):
+            raise ValueError("quality models, and only they, name pyiqa's `metric`")
+        return self
+
+
+class PackEntry(_Entry):
+    """One [packs.*] table: which model each role uses."""
+
+    path: str = ""
+    demo: bool = False
+    embedder: str
+    detector: list[str]
+    identity: str
+    quality: str
+    tagger: str
+
+    def chosen(self, role: Role) -> tuple[str, ...]:
+        names = getattr(self, role)
+        return tuple(names) if role == "detector" else (names,)
+
+
+class Registry(_Entry):
+    """All of models.toml."""
+
+    source: Path
+    models: dict[str, ModelEntry]
+    packs: dict[str, PackEntry]
+
+    def model(self, name: str, role: Role) -> ModelEntry:
+        """The entry of this name; RegistryError if there is none or it has another role."""
+        entry = self.models.get(name)
+        if entry is None or entry.role != role:
+            known = ", ".join(entry.name for entry in self.models.values() if entry.role == role)
+            raise RegistryError(f"{self.source}: there is no {role} named {name!r}; there are: {known}")
+        return entry
+
+
+@functools.lru_cache(maxsize=8)
+def load_registry(path: Path | None = None) -> Registry:
+    """Read models.toml (the project's, unless another is given). Raises RegistryError."""
+    path = path or resources_folder() / "models.toml"
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise RegistryError(f"{path}: {error}") from error
+    for name, entry in table.get("models", {}).items():
+        entry["name"] = name
+    try:
+        registry = Registry.model_validate({"source": path, **table})
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise RegistryError(f"{path}: " + "; ".join(lines)) from None
+    for pack in registry.packs.values():
+        for role in ROLES:
+            for model in pack.chosen(role):
+                registry.model(model, role)
+    return registry
+
+
+@dataclass(frozen=True)
+class ModelFingerprint:
+    """Which weights a role used.
+
+    `sha256` combines the names and contents of all files of all its models; `repositories` maps each repository to
+    the commit its files come from; `files` maps "<repository>/<path>" to that file's sha256.
+    """
+
+    role: str
+    model: str
+    repositories: dict[str, str]
+    sha256: str
+    files: dict[str, str]
+    demo: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for metadata and JSON."""
+        return asdict(self)
+
+
+def cache_folder() -> Path:
+    """Where pulled weights lie by default: a folder of this project's own in the platform's cache folder."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "dataset_pipeline"
+
+
+@dataclass(frozen=True)
+class ModelPack:
+    """The models one run uses and the folder their files lie in."""
+
+    name: str
+    root: Path
+    demo: bool
+    pullable: bool
+    registry: Registry
+    roles: Mapping[Role, tuple[str, ...]]
+
+    @classmethod
+    def open(
+        cls,
+        name: str = "real",
+        cache: str | Path = "",
+        overrides: Mapping[str, str | Sequence[str]] | None = None,
+        registry: Registry | None = None,
+    ) -> ModelPack:
+        """The pack called `name` in models.toml.
+
+        cache: the folder that holds `hub/` for packs without a `path` of their own; empty = `cache_folder()`.
+        overrides: another model for a role, by name; for the detector several names, each replacing the pack's model
+            of the same kind of box, or adding a kind. Empty values change nothing.
+        Raises RegistryError.
+        """
+        registry = registry or load_registry()
+        entry = registry.packs.get(name)
+        if entry is None:
+            raise RegistryError(f"{registry.source}: there is no pack {name!r}; there are: {', '.join(registry.packs)}")
+        if entry.path:
+            root = registry.source.parent / entry.path
+        else:
+            root = Path(cache).expanduser() if str(cache) else cache_folder()
+        roles: dict[Role, tuple[str, ...]] = {role: entry.chosen(role) for role in ROLES}
+        for role in ROLES:
+            value = (overrides or {}).get(role)
+            if not value:
+                continue
+            names = (value,) if isinstance(value, str) else tuple(value)
+            by_kind = {registry.model(old, role).kind: old for old in roles[role]}
+            by_kind.update({registry.model(new, role).kind: new for new in names})
+            roles[role] = tuple(by_kind.values())
+        return cls(name, root.resolve(), entry.demo, not entry.path, registry, roles)
+
+    @property
+    def hub(self) -> Path:
+        """The folder in the layout of a Hugging Face cache."""
+        return self.root / "hub"
+
+    @property
+    def record(self) -> Path:
+        """The file that lists the pack's files with their sha256."""
+        return self.root / ("models.lock.json" if self.pullable else "pack.json")
+
+    def models(self, role: Role) -> tuple[ModelEntry, ...]:
+        """The entries this pack uses for a role: several for the detector, one for every other role."""
+        return tuple(self.registry.model(name, role) for name in self.roles[role])
+
+    def commit(self, file: HubFile) -> str:
+        """The commit that the file's revision stands for in this pack; the revision itself if nothing is there."""
+        reference = self._repository(file) / "refs" / file.revision
+        return reference.read_text("utf-8").strip() if reference.is_file() else file.revision
+
+    def find(self, file: HubFile) -> Path | None:
+        """Where the file lies, or None."""
+        path = self._repository(file) / "snapshots" / self.commit(file) / file.path
+        return path if path.is_file() else None
+
+    def file(self, model: ModelEntry, key: str) -> Path:
+        """The file a model calls `key`. Raises WeightsMissing."""
+        return self._present(model, key)[1]
+
+    def has(self, model: ModelEntry) -> bool:
+        """Whether every file the model needs is there."""
+        return all(any(self.find(file) for file in alternatives) for alternatives in model.files.values())
+
+    def present_files(self, model: ModelEntry) -> dict[str, tuple[HubFile, Path]]:
+        """Every needed file and every optional one that is there, by key. Raises WeightsMissing."""
+        present = {key: self._present(model, key) for key in model.files}
+        for key, alternatives in model.optional_files.items():
+            found = next(((file, path) for file in alternatives if (path := self.find(file))), None)
+            if found:
+                present[key] = found
+        return present
+
+    def fingerprint(self, role: Role, models: Sequence[ModelEntry] | None = None) -> ModelFingerprint:
+        """Which weights the role (or only the given models of it) uses. Raises WeightsMissing."""
+        chosen = tuple(models) if models is not None else self.models(role)
+        digest = hashlib.sha256()
+        repositories: dict[str, str] = {}
+        files: dict[str, str] = {}
+        for model in chosen:
+            digest.update(f"{model.name}\n".encode())
+            for key, (file, path) in sorted(self.present_files(model).items()):
+                sha256 = sha256_of(path, self.root / "sha256.json" if self.pullable else None)
+                digest.update(f"{key} {sha256}\n".encode())
+                repositories[file.repository] = self.commit(file)
+                files[str(file)] = sha256
+        names = "+".join(model.name for model in chosen)
+        return ModelFingerprint(role, names, repositories, digest.hexdigest(), files, self.demo)
+
+    def _repository(self, file: HubFile) -> Path:
+        return self.hub / repository_folder(file.repository)
+
+    def _present(self, model: ModelEntry, key: str) -> tuple[HubFile, Path]:
+        for file in model.files[key]:
+            if path := self.find(file):
+                return file, path
+        wanted = model.files[key][0]
+        remedy = (
+            "fetch it once with: dataset-pipeline models pull"
+            if self.pullable
+            else f"restore {self.root} from the project's repository"
+        )
+        raise WeightsMissing(
+            f"the {model.role} {model.name!r} of the pack {self.name!r} needs {wanted.path} of {wanted.repository} "
+            f"(revision {wanted.revision}), which is not in {self.hub}; {remedy}"
+        )
