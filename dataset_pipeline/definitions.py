@@ -1,4 +1,4 @@
-"""Assembles assets and resources into code locations: `defs` for the user's models, `demo_defs` for the shipped ones."""
+"""Assembles assets and resources into code locations: `defs` on the user's models, `demo_defs` on the shipped ones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from dataset_pipeline import models
 from dataset_pipeline.assets import characters, crops, frames, scores, source, tags, training
 from dataset_pipeline.assets.framework import DECLARATIONS, location_prefix, partitions_name
+from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.settings import Settings, load_settings, project_folder
 from dataset_pipeline.store.store import Store
 
-# Projections over many episodes in one run rest on it; the reason is in DESIGN of the projections.
+# Projections handle many episodes in one run by a backfill policy, which Dagster calls beta.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
 MODULES = (source, frames, crops, characters, scores, tags, training)
@@ -41,8 +41,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """
     prefix = location_prefix(settings)
     partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
-    roles = models.resources(settings)
-    weights = models.known_weights(roles)
+    roles = model_resources(settings)
+    weights = known_weights(roles)
 
     def versioned(spec: dg.AssetSpec) -> dg.AssetSpec:
         declaration = DECLARATIONS[spec.key.path[-1]]

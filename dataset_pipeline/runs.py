@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -92,20 +93,12 @@ def materialize_all(
     """
     start_s = time.monotonic()
     outcome = Outcome(episodes=list(episodes))
-    job = defs.resolve_implicit_global_asset_job_def()
-    prefix = location_prefix(settings)
 
-    def execute(phase: Phase, **partition: object) -> bool:
-        keys = [dg.AssetKey([*prefix, name]) for name in phase.assets]
-        result = job.execute_in_process(
-            instance=instance, asset_selection=keys, raise_on_error=False, run_config=QUIET, **partition
-        )
+    def execute(phase: Phase, **partition: Any) -> bool:
+        failures = materialize_assets(defs, instance, settings, phase.assets, **partition)
         outcome.runs += 1
-        for event in result.filter_events(lambda event: event.is_step_failure):
-            episode = str(partition.get("partition_key", ""))
-            asset = event.step_key.split("__")[-1] if event.step_key else "?"
-            outcome.failures.append(Failure(asset, episode, _plain_error(event)))
-        return result.success
+        outcome.failures += failures
+        return not failures
 
     registered = list(instance.get_dynamic_partitions(partitions_name(settings)))
     usable = set(registered)
@@ -131,6 +124,30 @@ def materialize_all(
                 done += 1
     outcome.seconds = time.monotonic() - start_s
     return outcome
+
+
+def materialize_assets(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    assets: Sequence[str],
+    partition_key: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> list[Failure]:
+    """One run in this process: of the named assets, of one episode, or of a range of them given by tags."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey([*location_prefix(settings), name]) for name in assets],
+        partition_key=partition_key,
+        tags=tags,
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    return [
+        Failure((event.step_key or "?").split("__")[-1], partition_key or "", _plain_error(event))
+        for event in result.filter_events(lambda event: event.is_step_failure)
+    ]
 
 
 def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:

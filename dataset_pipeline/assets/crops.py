@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
 from dataset_pipeline.images.crops import cut, plan_all_crops
-from dataset_pipeline.images.detections import as_found_boxes, detection_rows
+from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.store.schemas import SCHEMAS
 
 
@@ -19,17 +19,14 @@ def detections(step: Step) -> Result:
     """Every box a detector saw on the stills, down to a low score: person, half body, head, face, hand. Decides nothing."""
     settings = step.section("detections")
     stills = [row for row in step.rows("distinct_frames") if row["kept"]]
-    measured, counts = step.measure(
+    table, counts = step.measure(
         "detector",
         stills,
-        lambda model, pictures: as_found_boxes(model.detect(pictures, settings.kinds, settings.score_floor)),
+        lambda model, pictures: as_found_boxes(model.detect(pictures, settings.kinds)),
         keyed_by="detections",
     )
-    rows = detection_rows(measured)
-    kinds = Counter(row["kind"] for row in rows)
-    return Result(
-        SCHEMAS["detections"].table(rows), {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}}
-    )
+    kinds = Counter(table["kind"].to_pylist())
+    return Result(table, {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}})
 
 
 @pipeline_asset(reads=["distinct_frames", "detections"], settings=["crops"], group="c_crops", kinds=["python"])

@@ -24,12 +24,11 @@ def images(step: Step) -> list[dict]:
     kinds=["torch"],
 )
 def quality_scores(step: Step) -> Result:
-    """How good every still and crop looks, higher is better: hyperIQA unless `[models] quality` names another metric."""
-    side_px = step.section("quality_scores").short_side_px
+    """How good every still and crop looks, higher is better: hyperIQA unless `[models] quality` names another."""
     table, counts = step.measure(
         "quality",
         images(step),
-        lambda model, pictures: ({"score": float(score)} for score in model.score(pictures, side_px)),
+        lambda model, pictures: ({"score": float(score)} for score in model.score(pictures)),
         keyed_by="quality_scores",
     )
     scores = table["score"].to_numpy()

@@ -1,0 +1,57 @@
+"""The model resources of a project, made from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dataset_pipeline.models.detector import Detector
+from dataset_pipeline.models.embedder import FrameEmbedder
+from dataset_pipeline.models.identity import Identity
+from dataset_pipeline.models.quality import QualityMetric
+from dataset_pipeline.models.registry import WeightsMissing
+from dataset_pipeline.models.resource import ModelResource
+from dataset_pipeline.models.tagger import Tagger
+from dataset_pipeline.settings import Settings
+
+NOT_PULLED = "not pulled"
+
+
+def model_resources(settings: Settings) -> dict[str, ModelResource]:
+    """One resource for each role: embedder, detector, identity, quality, tagger."""
+    chosen = settings.models
+    common = {
+        "pack": chosen.pack,
+        "cache": chosen.cache,
+        "device": chosen.device,
+        "keep_loaded": chosen.keep_loaded,
+        "batch_size": chosen.batch_size,
+    }
+    return {
+        "embedder": FrameEmbedder(model=chosen.embedder, **common),
+        "detector": Detector(models=chosen.detector, score_floor=settings.detections.score_floor, **common),
+        "identity": Identity(model=chosen.identity, **common),
+        "quality": QualityMetric(model=chosen.quality, short_side_px=settings.quality_scores.short_side_px, **common),
+        "tagger": Tagger(model=chosen.tagger, **common),
+    }
+
+
+def known_weights(resources: Mapping[str, ModelResource]) -> dict[str, str]:
+    """The sha256 of each role's weights, or `not pulled`: definitions load without weights, runs do not start."""
+    weights = {}
+    for role, resource in resources.items():
+        try:
+            weights[role] = resource.fingerprint().sha256
+        except WeightsMissing:
+            weights[role] = NOT_PULLED
+    return weights
+
+
+def missing_weights(resources: Mapping[str, ModelResource]) -> list[str]:
+    """For each role without weights, the error that names role, repository, file and the command that fetches them."""
+    messages = []
+    for resource in resources.values():
+        try:
+            resource.fingerprint()
+        except WeightsMissing as error:
+            messages.append(str(error))
+    return messages

@@ -1,0 +1,107 @@
+"""What a run came to: the account of every frame, the damage met, and a sheet that shows each character in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dataset_pipeline.ids import episode_of
+from dataset_pipeline.images.resize import decode
+from dataset_pipeline.images.sheets import row_sheet
+from dataset_pipeline.runs import Outcome
+from dataset_pipeline.store.store import Store
+from dataset_pipeline.training.manifest import funnel
+
+SHEET_COLUMNS = 8
+
+
+@dataclass
+class Report:
+    """Plain values, as `--json` prints them. `damaged`: reasons by episode. `empty`: tables without a row by episode."""
+
+    episodes: list[str]
+    damaged: dict[str, list[str]]
+    rejected: dict[str, str]
+    failures: list[dict[str, str]]
+    empty: dict[str, list[str]]
+    funnel: list[tuple[str, str, int]]
+    concepts: list[dict[str, Any]]
+    export_folder: str
+    made_with_demo_models: bool
+    seconds: float
+    model_calls: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Nothing was damaged, rejected or failed."""
+        return not (self.damaged or self.rejected or self.failures)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"whole": self.whole}
+
+
+WATCHED = ("keyframes", "distinct_frames", "detections", "crops", "selection", "training_images")
+
+
+def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_calls: dict[str, int]) -> Report:
+    """Read the current tables of the run's episodes, and the whole set, into a report."""
+    episodes = outcome.episodes
+    everything = store.episodes("selection")
+    damaged = {row["episode"]: row["damage"] for row in store.read_many("video_probe", episodes).to_pylist()}
+    empty = {
+        episode: [asset for asset in WATCHED if (pointer := store.pointer(asset, episode)) and pointer.rows == 0]
+        for episode in episodes
+    }
+    set_pointer = store.pointer("training_set")
+    exported = store.find("exported_set")
+    balance = store.find("concept_balance")
+    return Report(
+        episodes=list(episodes),
+        damaged={episode: list(reasons) for episode, reasons in damaged.items() if reasons},
+        rejected=rejected,
+        failures=[asdict(failure) for failure in outcome.failures],
+        empty={episode: assets for episode, assets in empty.items() if assets},
+        funnel=account(store, everything),
+        concepts=[] if balance is None else balance.drop_columns("image_ids").to_pylist(),
+        export_folder=exported["folder"][0].as_py() if exported is not None and exported.num_rows else "",
+        made_with_demo_models=bool(set_pointer and set_pointer.provenance.get("demo")),
+        seconds=round(outcome.seconds, 1),
+        model_calls=model_calls,
+    )
+
+
+def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]:
+    """(stage, outcome, images): what became of every extracted frame of these episodes."""
+    episodes = list(episodes)
+    columns = {"distinct_frames": ["reason"], "crops": ["reason"], "selection": ["reason"]}
+    tables = [store.read_many(asset, episodes).select(names).to_pylist() for asset, names in columns.items()]
+    training_set = store.find("training_set")
+    return funnel(*tables, [] if training_set is None else training_set.select(["image_id"]).to_pylist())
+
+
+def write_character_sheet(store: Store, path: Path, kind: str = "person") -> list[str]:
+    """A JPEG with one row of crops for each recognised character, spread over the episodes. Returns the names shown."""
+    episodes = store.episodes("clusters")
+    paths = {row["image_id"]: row["path"] for row in store.read_many("crops", episodes).to_pylist() if row["kept"]}
+    members: dict[str, list[str]] = {}
+    for row in store.read_many("clusters", episodes).to_pylist():
+        if row["kind"] == kind and row["characters"] and row["image_id"] in paths:
+            members.setdefault(row["characters"][0], []).append(row["image_id"])
+    rows = {
+        f"{name} ({len(ids)} crops, {len({episode_of(i) for i in ids})} episodes)": [
+            decode(store.read_picture(paths[image_id])) for image_id in _spread(ids, SHEET_COLUMNS)
+        ]
+        for name, ids in sorted(members.items())
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(row_sheet(rows, columns=SHEET_COLUMNS, max_bytes=1_000_000, thumb_px=160))
+    return sorted(members)
+
+
+def _spread(ids: list[str], count: int) -> list[str]:
+    """At most `count` of the ids at even distances."""
+    if len(ids) <= count:
+        return ids
+    return [ids[round(i * (len(ids) - 1) / (count - 1))] for i in range(count)]
