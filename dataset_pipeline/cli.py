@@ -136,8 +136,6 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the current training set for a trainer, into a fresh folder."""
-    import dagster as dg
-
     from dataset_pipeline.definitions import build_definitions, store_of
     from dataset_pipeline.runs import materialize_assets
 
@@ -289,7 +287,7 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
     from dataset_pipeline.definitions import build_definitions, store_of
     from dataset_pipeline.episodes import find_sources
     from dataset_pipeline.models import DeviceUnavailable, RegistryError
-    from dataset_pipeline.models.device import check_device
+    from dataset_pipeline.models.device import onnx_device, torch_device
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.models.loading import CALLS, reset_calls
     from dataset_pipeline.registration import register
@@ -300,7 +298,9 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
         if missing := missing_weights(model_resources(settings)):
             _stop("\n".join(missing))
         found = find_sources(paths)
-        check_device(settings.models.device)
+        if settings.models.device.startswith("cuda"):
+            torch_device(settings.models.device)
+            onnx_device(settings.models.device)
     except (RegistryError, DeviceUnavailable, FileNotFoundError) as error:
         _stop(str(error))
     rejected = {str(entry.path): entry.reason for entry in found.rejected}
@@ -391,7 +391,7 @@ def _print_explanation(told: Explanation) -> None:
     where = f"second {told.second_s:.3f} of " if told.second_s is not None else ""
     out.print(f"from {where}{told.source}", highlight=False, soft_wrap=True)
     if told.box_px:
-        out.print("cut at x {}..{}, y {}..{} px".format(told.box_px[0], told.box_px[2], told.box_px[1], told.box_px[3]))
+        out.print(f"cut at x {told.box_px[0]}..{told.box_px[2]}, y {told.box_px[1]}..{told.box_px[3]} px")
     if told.made_with_demo_models:
         out.print("made with the demo models", style="yellow")
     table = Table("asset", "what it says", "by")
@@ -431,7 +431,7 @@ def _tag(entry: dict[str, Any]) -> str:
 
 
 class _Progress:
-    """Two lines on the terminal: runs of the whole graph, and the pictures of the asset at work with rate and time left."""
+    """Two lines on the terminal: the graph, and the pictures of the asset at work with rate and time left."""
 
     def __init__(self, bar: Any) -> None:
         self.bar = bar

@@ -19,7 +19,7 @@ SHEET_COLUMNS = 8
 
 @dataclass
 class Report:
-    """Plain values, as `--json` prints them. `damaged`: reasons by episode. `empty`: tables without a row by episode."""
+    """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]

@@ -20,8 +20,10 @@ from dataset_pipeline.store.schemas import SCHEMAS
     kinds=["onnx"],
 )
 def character_gallery(step: Step) -> Result:
-    """The characters of each show and the crops they are recognised by, over all episodes. `[character_gallery]` says how alike
-    crops of one character are and how many it takes."""
+    """The characters of each show and the crops they are recognised by, over all episodes.
+
+    `[character_gallery]` says how alike crops of one character are and how many it takes.
+    """
     identity = step.model("identity")
     vectors = vectors_by_id(step.read("crop_embeddings"))
     ids = list(vectors)
@@ -50,7 +52,10 @@ def character_gallery(step: Step) -> Result:
     kinds=["onnx"],
 )
 def clusters(step: Step) -> Result:
-    """Who is on each crop and still, by the gallery; nobody where nobody is near enough. `[clusters] max_difference` decides."""
+    """Who is on each crop and still, by the gallery; nobody where nobody is near enough.
+
+    `[clusters] max_difference` decides what is near enough.
+    """
     identity = step.model("identity")
     assert step.episode is not None
     show = show_of(step.episode)

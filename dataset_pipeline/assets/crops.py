@@ -16,7 +16,10 @@ from dataset_pipeline.store.schemas import SCHEMAS
     reads=["distinct_frames"], settings=["detections"], models=["detector"], group="c_crops", kinds=["onnx"]
 )
 def detections(step: Step) -> Result:
-    """Every box a detector saw on the stills, down to a low score: person, half body, head, face, hand. Decides nothing."""
+    """Every box a detector saw on the stills, down to a low score. Decides nothing.
+
+    `[detections] kinds` says what is looked for: person, half body, head, face, hand.
+    """
     settings = step.section("detections")
     stills = [row for row in step.rows("distinct_frames") if row["kept"]]
     table, counts = step.measure(

@@ -16,7 +16,10 @@ from dataset_pipeline.video.sources import candidates, full_size
 
 @pipeline_asset(reads=["video", "video_probe"], settings=["keyframes"], group="b_frames", kinds=["opencv"])
 def keyframes(step: Step) -> Result:
-    """Candidate frames with cheap signals and small working copies. `[keyframes] mode` says which frames are candidates."""
+    """Candidate frames with cheap signals and small working copies.
+
+    `[keyframes] mode` says which frames are candidates.
+    """
     source, probe = step.row("video"), step.row("video_probe")
     found = candidates(source, probe, step.section("keyframes"))
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
@@ -48,9 +51,9 @@ def frame_embeddings(step: Step) -> Result:
     kinds=["python"],
 )
 def distinct_frames(step: Step) -> Result:
-    """Near-duplicates grouped, the sharpest of each group kept as a full-size picture; dropped frames keep their row and reason.
+    """Near-duplicates grouped, the sharpest of each group kept as a full-size picture.
 
-    `[distinct_frames] similarity` says how alike two frames may be.
+    Dropped frames keep their row and reason. `[distinct_frames] similarity` says how alike two frames may be.
     """
     frames = {row["image_id"]: row for row in step.rows("keyframes")}
     decisions = decide_distinct(step.read("keyframes"), step.read("frame_embeddings"), step.section("distinct_frames"))

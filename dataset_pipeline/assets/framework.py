@@ -151,9 +151,9 @@ class Step:
     ) -> list[dict]:
         """Pictures for the rows with `kept`, drawing only those that are not there yet.
 
-        A picture of last time is taken over if its row agrees in the columns `same` and the input table `given` is the same
-        version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels); a kept row that it
-        does not yield becomes `unreadable`.
+        A picture of last time is taken over if its row agrees in the columns `same` and the input table `given` is
+        the same version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels); a
+        kept row that it does not yield becomes `unreadable`.
         """
         before = self._rendered_before(same, given)
         kept = [row for row in rows if row["kept"]]
@@ -176,7 +176,7 @@ class Step:
     def redrawn(
         self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
     ) -> list[dict]:
-        """Rows of `training_images`: the changed picture of each image, written unless it was from equal pixels and settings."""
+        """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels."""
         from dataset_pipeline.images.resize import encode
 
         assert self.episode is not None
@@ -247,8 +247,8 @@ class Step:
     ) -> tuple[pa.Table, dict[str, Number]]:
         """Run a model over the pictures of `wanted` (image_id, pixel_sha256, path) that it has not seen yet.
 
-        `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section that
-        changes what is measured. Returns the rows of all wanted pictures and how many were measured and reused.
+        `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section
+        that changes what is measured. Returns the rows of all wanted pictures and how many were measured and reused.
         """
         assert self.episode is not None
         model = self.model(role)
@@ -315,8 +315,8 @@ def pipeline_asset(
     """Make a Dagster asset of a function from Step to Result.
 
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
-    equal inputs. A projection handles many episodes in one run. A `memoized` asset whose inputs and code version are those of
-    its current table keeps that table; the others (exports) run each time.
+    equal inputs. A projection handles many episodes in one run. A `memoized` asset whose inputs and code version are
+    those of its current table keeps that table; the others (exports) run each time.
     """
 
     def wrap(function: Callable[[Step], Result]) -> dg.AssetsDefinition:

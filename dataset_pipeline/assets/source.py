@@ -13,13 +13,13 @@ video = dg.AssetSpec(
     partitions_def=EPISODES,
     group_name="a_source",
     kinds={"video"},
-    description="A video file or a folder of pictures, registered where it lies. Its version is the file's fingerprint.",
+    description="A video file or a folder of pictures, where it lies. Its version is the file's fingerprint.",
 )
 
 
 @pipeline_asset(reads=["video"], group="a_source", kinds=["python"])
 def video_probe(step: Step) -> Result:
-    """What the file is: container, codec, size, colour, frame rate, duration, and what is damaged. Measures; decides nothing."""
+    """What the file is: container, codec, size, colour, frame rate, duration, damage. Measures; decides nothing."""
     row = probe_source(step.row("video"))
     if row["damage"]:
         step.log.warning(f"{step.episode}: {'; '.join(row['damage'])}")

@@ -12,7 +12,7 @@ from dataset_pipeline.tags.filter import decide_tags
 
 @pipeline_asset(reads=["tag_scores", "clusters"], settings=["tags"], group="f_text", projection=True, kinds=["python"])
 def tags(step: Step) -> Result:
-    """The tags that stay on each image, by the thresholds and the blacklist of `[tags]`; dropped tags keep their reason."""
+    """The tags that stay on each image, by the thresholds and the blacklist of `[tags]`; dropped ones keep a reason."""
     rows = decide_tags(step.rows("tag_scores"), step.rows("clusters"), step.section("tags"))
     counts = Counter(tag for row in rows for tag in row["tags"])
     return Result(

@@ -84,7 +84,10 @@ def training_set(step: Step) -> Result:
     reads=["training_set"], settings=["exported_set"], group="g_set", joined=True, memoized=False, kinds=["file"]
 )
 def exported_set(step: Step) -> Result:
-    """The set as a folder that a trainer reads, by `[exported_set] profile`. Made on demand; a changed folder is left alone."""
+    """The set as a folder that a trainer reads, by `[exported_set] profile`.
+
+    Made on demand; a folder that somebody changed is left alone.
+    """
     rows, profile = step.rows("training_set"), step.section("exported_set").profile
     if not rows:
         step.log.warning("the training set is empty: nothing was exported")
