@@ -6,6 +6,7 @@ import colorsys
 import math
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -618,7 +619,7 @@ def _corridor(place: Place) -> None:
             return x, y0 + (0 - y0) * depth + level * ((y1 - y0) + ((1 - 0) - (y1 - y0)) * depth)
 
         glow = rng.choice(((186, 222, 248), (252, 224, 160), (168, 206, 196)))
-        for a, b in zip(bars, bars[1:], strict=False):
+        for a, b in pairwise(bars):
             near, far = b - 0.03, a + 0.03
             if side == 0:
                 place.fill([at(near, 0.2), at(far, 0.2), at(far, 0.62), at(near, 0.62)], glow, line)

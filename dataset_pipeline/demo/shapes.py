@@ -1,4 +1,4 @@
-"""Vector drawing on numpy pictures: smooth closed curves, cel shading by cutting a shape, and a pen with a transform."""
+"""Vector drawing on numpy pictures: smooth closed curves, cel shading by cutting shapes, a pen with a transform."""
 
 from __future__ import annotations
 
