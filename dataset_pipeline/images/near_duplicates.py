@@ -103,7 +103,7 @@ def decide_distinct(keyframes: pa.Table, embeddings: pa.Table, settings: Distinc
     if missing := [frame["image_id"] for frame in visible if frame["image_id"] not in place]:
         raise ValueError(f"{len(missing)} keyframes have no embedding, the first is {missing[0]}")
     visible.sort(key=lambda frame: (-_sharpness_step(frame["sharpness"]), frame["image_id"]))
-    vectors = _vectors(embeddings.take([place[frame["image_id"]] for frame in visible]))
+    vectors = _matrix(embeddings)[np.array([place[frame["image_id"]] for frame in visible], dtype=np.int64)]
     groups = distinct(vectors, range(len(visible)), settings.similarity)
     decided = {
         frame["image_id"]: {
@@ -130,6 +130,7 @@ def _sharpness_step(sharpness: float) -> int:
     return int(np.floor(np.log(max(sharpness, 1e-12)) / np.log(SHARPNESS_STEP)))
 
 
-def _vectors(embeddings: pa.Table) -> np.ndarray:
-    rows = embeddings.column("embedding").to_numpy()
-    return np.stack(rows).astype(np.float32) if len(rows) else np.empty((0, 1), dtype=np.float32)
+def _matrix(embeddings: pa.Table) -> np.ndarray:
+    """float32 [rows, dimensions] of the column `embedding`."""
+    vectors = embeddings["embedding"].combine_chunks()
+    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1 if len(vectors) else 1)

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dataset_pipeline.images import near_duplicates
+from dataset_pipeline.images.near_duplicates import decide_distinct, distinct
+from dataset_pipeline.settings import DistinctFramesSettings
+from dataset_pipeline.store.schemas import SCHEMAS
+
+SETTINGS = DistinctFramesSettings(similarity=0.95, min_contrast=0.02)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def three_in_a_row() -> np.ndarray:
+    """cos(e1, e2) = cos(e2, e3) = 0.96 and cos(e1, e3) = 0.90."""
+    gram = np.array([[1, 0.96, 0.90], [0.96, 1, 0.96], [0.90, 0.96, 1]])
+    return np.linalg.cholesky(gram).astype(np.float32)
+
+
+def crowd(seed: int, originals: int, copies: int, size: int = 32, noise: float = 0.15) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    base = unit(rng.normal(size=(originals, size)))
+    near = base[rng.integers(originals, size=copies)] + noise * unit(rng.normal(size=(copies, size)))
+    return rng.permutation(unit(np.concatenate([base, near])))
+
+
+def greedy(embeddings: np.ndarray, order: list[int], similarity: float) -> tuple[list[int], dict[int, int]]:
+    """The rule, word for word."""
+    kept: list[int] = []
+    survivor: dict[int, int] = {}
+    for i in order:
+        cosines = [float(embeddings[i] @ embeddings[k]) for k in kept]
+        if cosines and max(cosines) > similarity:
+            survivor[i] = kept[int(np.argmax(cosines))]
+        else:
+            kept.append(i)
+            survivor[i] = i
+    return kept, survivor
+
+
+def test_a_dropped_frame_drops_nobody_else():
+    groups = distinct(three_in_a_row(), [0, 1, 2], 0.95)
+    assert groups.kept == [0, 2]
+    assert groups.survivor.tolist() == [0, 0, 2]
+    assert groups.similarity == pytest.approx([1.0, 0.96, 1.0], abs=1e-6)
+
+
+def test_the_best_of_a_group_stays_and_stands_for_the_others():
+    groups = distinct(three_in_a_row(), [1, 0, 2], 0.95)
+    assert groups.kept == [1]
+    assert groups.survivor.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("cosine", [0.6, 0.7, 0.9, 0.95, 0.985])
+def test_a_cosine_exactly_at_the_threshold_keeps_both(cosine: float):
+    pair = np.array([[1.0, 0.0], [cosine, math.sqrt(1 - cosine**2)]], dtype=np.float32)
+    assert distinct(pair, [0, 1], cosine).kept == [0, 1]
+    assert distinct(pair, [0, 1], cosine - 1e-6).kept == [0]
+
+
+def test_equal_frames_group_and_a_threshold_of_one_keeps_even_them():
+    same = np.repeat(unit(np.random.default_rng(0).normal(size=(1, 512))), 5, axis=0)
+    assert distinct(same, range(5), 0.999).survivor.tolist() == [0] * 5
+    assert distinct(same, range(5), 1.0).kept == [0, 1, 2, 3, 4]
+    assert distinct(same, range(5), 0.5).similarity.max() == 1.0
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 512])
+def test_blocks_of_any_size_give_what_the_plain_rule_gives(monkeypatch: pytest.MonkeyPatch, block: int):
+    monkeypatch.setattr(near_duplicates, "BLOCK_ROWS", block)
+    monkeypatch.setattr(near_duplicates, "KEPT_ROWS", 2 * block)
+    for seed in range(3):
+        embeddings = crowd(seed, originals=60, copies=90)
+        order = np.random.default_rng(seed).permutation(len(embeddings)).tolist()
+        groups = distinct(embeddings, order, 0.95)
+        kept, survivor = greedy(embeddings, order, 0.95)
+        assert groups.kept == kept
+        assert groups.survivor.tolist() == [survivor[i] for i in range(len(embeddings))]
+
+
+def test_every_frame_is_near_its_survivor_and_no_two_survivors_are_near():
+    embeddings = crowd(9, originals=150, copies=300)
+    groups = distinct(embeddings, range(len(embeddings)), 0.95)
+    cosines = embeddings @ embeddings.T
+    among_kept = cosines[np.ix_(groups.kept, groups.kept)] - 2 * np.eye(len(groups.kept))
+    assert among_kept.max() <= 0.95
+    dropped = np.flatnonzero(groups.survivor != np.arange(len(embeddings)))
+    assert len(dropped) + len(groups.kept) == len(embeddings)
+    assert (cosines[dropped, groups.survivor[dropped]] > 0.95).all()
+    assert groups.similarity[dropped] == pytest.approx(cosines[dropped, groups.survivor[dropped]], abs=1e-6)
+
+
+def test_no_frames_give_no_groups_and_one_frame_stays():
+    assert distinct(np.zeros((0, 8), np.float32), [], 0.9).kept == []
+    assert distinct(np.array([[1.0, 0.0]], np.float32), [0], -1.0).kept == [0]
+
+
+def test_rows_of_another_length_and_orders_with_holes_are_refused():
+    with pytest.raises(ValueError, match=r"row 1 has length 3"):
+        distinct(np.array([[1, 0], [3, 0]], np.float32), [0, 1], 0.9)
+    with pytest.raises(ValueError, match="row 0 has length nan"):
+        distinct(np.array([[np.nan, 0]], np.float32), [0], 0.9)
+    with pytest.raises(ValueError, match="each of the 2 rows once"):
+        distinct(np.eye(2, dtype=np.float32), [0, 0], 0.9)
+
+
+def tables(frames: list[tuple[str, float, float]], vectors: np.ndarray) -> tuple[pa.Table, pa.Table]:
+    """frames: (id, sharpness, contrast); the i-th vector is of the i-th frame."""
+    keyframes = SCHEMAS["keyframes"].table(
+        [
+            {
+                "image_id": f"show.e1/{name}",
+                "episode": "show.e1",
+                "pts_s": 1.0,
+                "sharpness": sharp,
+                "contrast": contrast,
+            }
+            for name, sharp, contrast in frames
+        ]
+    )
+    embeddings = SCHEMAS["frame_embeddings"].table(
+        [
+            {"image_id": f"show.e1/{name}", "embedding": vector.tolist()}
+            for (name, *_), vector in zip(frames, vectors, strict=False)
+        ]
+    )
+    return keyframes, embeddings
+
+
+def test_the_sharpest_frame_of_a_group_stays_and_blank_ones_group_with_nobody():
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
+    frames = [("00000001", 50.0, 0.2), ("00000002", 90.0, 0.2), ("00000003", 10.0, 0.2), ("00000004", 500.0, 0.001)]
+    rows = {row["image_id"][-1]: row for row in decide_distinct(*tables(frames, vectors), SETTINGS)}
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        "1": "duplicate",
+        "2": "kept",
+        "3": "kept",
+        "4": "blank",
+    }
+    assert rows["1"]["group"] == "show.e1/00000002"
+    assert rows["2"]["group"] == "show.e1/00000002"
+    assert (rows["4"]["group"], rows["4"]["similarity"], rows["4"]["kept"]) == ("", None, False)
+
+
+def test_of_frames_equally_sharp_within_noise_the_first_stays():
+    vectors = np.array([[1, 0], [1, 0]], np.float32)
+    frames = [("00000001", 100.0, 0.2), ("00000002", 100.9, 0.2)]
+    reasons = [row["reason"] for row in decide_distinct(*tables(frames, vectors), SETTINGS)]
+    assert reasons == ["kept", "duplicate"]
+
+
+def test_the_order_of_the_tables_rows_decides_nothing():
+    rng = np.random.default_rng(4)
+    vectors = crowd(4, originals=20, copies=60, size=16)
+    frames = [(f"{i:08d}", float(rng.uniform(10, 100)), 0.2) for i in range(80)]
+    keyframes, embeddings = tables(frames, vectors)
+    expected = decide_distinct(keyframes, embeddings, SETTINGS)
+    shuffled = decide_distinct(keyframes.take(rng.permutation(80)), embeddings.take(rng.permutation(80)), SETTINGS)
+    assert [row["group"] for row in shuffled] == [row["group"] for row in expected]
+    SCHEMAS["distinct_frames"].table(expected)
+
+
+def test_a_frame_without_an_embedding_is_named_unless_it_is_blank():
+    frames = [("00000001", 1.0, 0.2), ("00000002", 1.0, 0.0)]
+    keyframes, embeddings = tables(frames, np.zeros((0, 2), np.float32))
+    with pytest.raises(ValueError, match=r"1 keyframes have no embedding, the first is show\.e1/00000001"):
+        decide_distinct(keyframes, embeddings, SETTINGS)
+    only_blank = keyframes.slice(1)
+    assert [row["reason"] for row in decide_distinct(only_blank, embeddings, SETTINGS)] == ["blank"]
+
+
+def test_an_episode_without_keyframes_gives_no_rows():
+    empty = SCHEMAS["keyframes"].empty(), SCHEMAS["frame_embeddings"].empty()
+    assert decide_distinct(*empty, SETTINGS) == []
