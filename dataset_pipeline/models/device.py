@@ -19,7 +19,7 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 logger = logging.getLogger(__name__)
 
 
-class DeviceUnavailable(RuntimeError):  # noqa: N818 - the name says what is wrong
+class DeviceUnavailable(RuntimeError):
     """A GPU was asked for and is not what the model would run on."""
 
 

@@ -29,7 +29,7 @@ LOCK_VERSION = 1
 Source = tuple[str, str]  # repository, revision
 
 
-class PullFailed(RuntimeError):  # noqa: N818 - the name says what is wrong
+class PullFailed(RuntimeError):
     """Weights could not be fetched; the message names the repository, the file, the reason and what to do."""
 
 

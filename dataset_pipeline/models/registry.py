@@ -30,7 +30,7 @@ class RegistryError(ValueError):
     """models.toml, or a model named in the settings, cannot be used; the message names the file and the key."""
 
 
-class WeightsMissing(FileNotFoundError):  # noqa: N818 - the name says what is wrong
+class WeightsMissing(FileNotFoundError):
     """A model's file is not on this machine; the message names the role, the repository, the file and what to do."""
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.registry import ModelEntry, ModelFingerprint, ModelPack, Role, load_registry
+from dataset_pipeline.models.registry import ModelEntry, ModelFingerprint, ModelPack, Role
 
 Loaded = TypeVar("Loaded")
 
@@ -32,12 +31,10 @@ class ModelResource(dg.ConfigurableResource):
     batch_size: int = Field(16, ge=1, description="Pictures per model run.")
     keep_loaded: int = Field(3, ge=1, description="Roles whose models stay in memory, in this process.")
     threads: int = Field(0, ge=0, description="Cores for one ONNX run on the CPU; 0 = all that the process may use.")
-    registry: str = Field("", description="Another models.toml; empty = the project's.")
 
     def open_pack(self) -> ModelPack:
         """The pack this resource reads. Raises RegistryError."""
-        registry = load_registry(Path(self.registry)) if self.registry else load_registry()
-        return ModelPack.open(self.pack, self.cache, {self.role: self._chosen()}, registry)
+        return ModelPack.open(self.pack, self.cache, {self.role: self._chosen()})
 
     def fingerprint(self) -> ModelFingerprint:
         """Which weights answer. Raises WeightsMissing."""
