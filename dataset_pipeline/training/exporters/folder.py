@@ -57,10 +57,12 @@ def check_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         image_id, caption = row["image_id"], row["caption"]
         if not caption or not caption.strip() or len(caption.splitlines()) != 1 or caption != caption.strip():
             raise ExportError(f"image {image_id} has no one-line caption: {caption!r}")
-        if multiplies.setdefault(row["concept"], row["multiply"]) != row["multiply"]:
-            raise ExportError(f"concept {row['concept']} has two multiplies, the second on image {image_id}")
+        if any(part in ("", ".", "..") for part in row["concept"].split("/")):
+            raise ExportError(f"concept {row['concept']} is no folder of a set")
         if not row["multiply"] > 0:
             raise ExportError(f"concept {row['concept']} has the multiply {row['multiply']}")
+        if multiplies.setdefault(row["concept"], row["multiply"]) != row["multiply"]:
+            raise ExportError(f"concept {row['concept']} has two multiplies, the second on image {image_id}")
         stem = picture_path(row).rsplit(".", 1)[0].casefold()
         if stem in stems:
             raise ExportError(f"images {stems[stem]} and {image_id} would be one file: {picture_path(row)}")
