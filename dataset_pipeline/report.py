@@ -75,10 +75,17 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
 def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]:
     """(stage, outcome, images): what became of every extracted frame of these episodes."""
     episodes = list(episodes)
-    columns = {"distinct_frames": ["reason"], "crops": ["reason"], "selection": ["reason"]}
-    tables = [store.read_many(asset, episodes).select(names).to_pylist() for asset, names in columns.items()]
     training_set = store.find("training_set")
-    return funnel(*tables, [] if training_set is None else training_set.select(["image_id"]).to_pylist())
+
+    def reasons(asset: str) -> list[dict]:
+        return store.read_many(asset, episodes).select(["reason"]).to_pylist()
+
+    return funnel(
+        reasons("distinct_frames"),
+        reasons("crops"),
+        reasons("selection"),
+        [] if training_set is None else training_set.select(["image_id"]).to_pylist(),
+    )
 
 
 def write_character_sheet(store: Store, path: Path, kind: str = "person") -> list[str]:

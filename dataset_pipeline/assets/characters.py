@@ -35,7 +35,7 @@ def character_gallery(step: Step) -> Result:
         [show_of(episode) for episode in episodes],
         identity.differences,
         identity.threshold,
-        step.section("character_gallery"),
+        step.settings.character_gallery,
     )
     return Result(
         SCHEMAS["character_gallery"].table(rows),
@@ -65,7 +65,7 @@ def clusters(step: Step) -> Result:
         vectors_by_id(step.read("crop_embeddings")),
         [row for row in step.rows("character_gallery") if row["show"] == show],
         differences_between(identity.differences),
-        step.section("clusters").max_difference or identity.threshold,
+        step.settings.clusters.max_difference or identity.threshold,
     )
     crops = [row for row in rows if row["kind"] != "still"]
     return Result(

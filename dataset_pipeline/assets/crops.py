@@ -20,7 +20,7 @@ def detections(step: Step) -> Result:
 
     `[detections] kinds` says what is looked for: person, half body, head, face, hand.
     """
-    settings = step.section("detections")
+    settings = step.settings.detections
     stills = [row for row in step.rows("distinct_frames") if row["kept"]]
     table, counts = step.measure(
         "detector",
@@ -36,7 +36,7 @@ def detections(step: Step) -> Result:
 def crops(step: Step) -> Result:
     """Persons and heads cut out of the stills. `[crops]` says which kinds, from which score and size on."""
     stills = {row["image_id"]: row for row in step.rows("distinct_frames") if row["kept"]}
-    rows = plan_all_crops(stills, step.rows("detections"), step.section("crops"))
+    rows = plan_all_crops(stills, step.rows("detections"), step.settings.crops)
 
     def draw(absent: list[dict]):
         pictures = step.pictures(path for path, _ in by_still(absent))
@@ -67,7 +67,7 @@ def crops(step: Step) -> Result:
 @pipeline_asset(reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="c_crops", kinds=["onnx"])
 def crop_embeddings(step: Step) -> Result:
     """The CCIP vector of every crop that may say who somebody is (`[crop_embeddings] kinds`)."""
-    kinds = step.section("crop_embeddings").kinds
+    kinds = step.settings.crop_embeddings.kinds
     wanted = [row for row in step.rows("crops") if row["kept"] and row["kind"] in kinds]
     table, counts = step.measure(
         "identity", wanted, lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures))

@@ -21,7 +21,7 @@ def keyframes(step: Step) -> Result:
     `[keyframes] mode` says which frames are candidates.
     """
     source, probe = step.row("video"), step.row("video_probe")
-    found = candidates(source, probe, step.section("keyframes"))
+    found = candidates(source, probe, step.settings.keyframes)
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     rows = list(step.save_pictures(track(pairs, "keyframes")))
     return Result(
@@ -56,7 +56,7 @@ def distinct_frames(step: Step) -> Result:
     Dropped frames keep their row and reason. `[distinct_frames] similarity` says how alike two frames may be.
     """
     frames = {row["image_id"]: row for row in step.rows("keyframes")}
-    decisions = decide_distinct(step.read("keyframes"), step.read("frame_embeddings"), step.section("distinct_frames"))
+    decisions = decide_distinct(step.read("keyframes"), step.read("frame_embeddings"), step.settings.distinct_frames)
     taken_over = ("episode", "pts_s", "width_px", "height_px")
     rows = [{**{name: frames[row["image_id"]][name] for name in taken_over}, **row} for row in decisions]
     rows = step.render(
@@ -64,7 +64,7 @@ def distinct_frames(step: Step) -> Result:
         same=("image_id",),
         given="keyframes",
         draw=lambda absent: full_size(
-            step.row("video"), {row["image_id"]: frames[row["image_id"]] for row in absent}, step.section("keyframes")
+            step.row("video"), {row["image_id"]: frames[row["image_id"]] for row in absent}, step.settings.keyframes
         ),
     )
     reasons = Counter(row["reason"] for row in rows)

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.progress import track
-from dataset_pipeline.settings import Section, Settings
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.reuse import measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
@@ -76,11 +76,10 @@ class Step:
         self._resources = resources
         self.inputs: dict[str, str] = {}
 
-    def section(self, name: str) -> Section:
-        """A declared section of the settings."""
-        if name not in self.declaration.settings:
-            raise LookupError(f"{self.declaration.name} does not declare that it reads the settings [{name}]")
-        return getattr(self._resources.settings, name)
+    @property
+    def settings(self) -> Settings:
+        """The declared sections of the settings; any other raises LookupError."""
+        return cast(Settings, _DeclaredSections(self._resources.settings, self.declaration))
 
     def model(self, role: str) -> Any:
         """The resource of a declared model role."""
@@ -279,6 +278,18 @@ class Step:
             missing,
         )
         return table, {"measured": reuse.measured, "reused": reuse.reused}
+
+
+class _DeclaredSections:
+    """Settings of which only the sections an asset declares can be read."""
+
+    def __init__(self, settings: Settings, declaration: Declaration):
+        self._settings, self._declaration = settings, declaration
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._declaration.settings:
+            raise LookupError(f"{self._declaration.name} does not declare that it reads the settings [{name}]")
+        return getattr(self._settings, name)
 
 
 def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:

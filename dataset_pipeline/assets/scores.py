@@ -40,7 +40,7 @@ def quality_scores(step: Step) -> Result:
 )
 def tag_scores(step: Step) -> Result:
     """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
-    floor = step.section("tag_scores").score_floor
+    floor = step.settings.tag_scores.score_floor
 
     def tag(model: Tagger, pictures: Iterator[np.ndarray]) -> Iterator[dict]:
         found = model.tag(pictures)

@@ -13,7 +13,7 @@ from dataset_pipeline.tags.filter import decide_tags
 @pipeline_asset(reads=["tag_scores", "clusters"], settings=["tags"], group="f_text", projection=True, kinds=["python"])
 def tags(step: Step) -> Result:
     """The tags that stay on each image, by the thresholds and the blacklist of `[tags]`; dropped ones keep a reason."""
-    rows = decide_tags(step.rows("tag_scores"), step.rows("clusters"), step.section("tags"))
+    rows = decide_tags(step.rows("tag_scores"), step.rows("clusters"), step.settings.tags)
     counts = Counter(tag for row in rows for tag in row["tags"])
     return Result(
         SCHEMAS["tags"].table(rows),
@@ -35,7 +35,7 @@ def captions(step: Step) -> Result:
         step.rows("clusters"),
         step.rows("selection"),
         step.row("video")["show_title"],
-        step.section("captions"),
+        step.settings.captions,
     )
     return Result(
         SCHEMAS["captions"].table(rows),

@@ -25,7 +25,7 @@ def selection(step: Step) -> Result:
         images_of(step.rows("distinct_frames"), step.rows("crops")),
         {row["image_id"]: row["score"] for row in step.rows("quality_scores")},
         step.rows("clusters"),
-        step.section("selection"),
+        step.settings.selection,
     )
     reasons = Counter(row["reason"] for row in rows)
     return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
@@ -34,7 +34,7 @@ def selection(step: Step) -> Result:
 @pipeline_asset(reads=["selection"], settings=["training_images"], group="g_set", projection=True, kinds=["pillow"])
 def training_images(step: Step) -> Result:
     """The selected images as a trainer reads them. `[training_images]` says how large at most, and in which format."""
-    settings = step.section("training_images")
+    settings = step.settings.training_images
     selected = [row for row in step.rows("selection") if row["selected"]]
     rows = step.redrawn(
         selected, lambda picture: fit_short_side(picture, settings.max_short_side_px), settings.format, settings.quality
@@ -45,7 +45,7 @@ def training_images(step: Step) -> Result:
 @pipeline_asset(reads=["selection"], settings=["concept_balance"], group="g_set", joined=True, kinds=["python"])
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by the weights of `[concept_balance]`."""
-    rows = balance_rows(step.rows("selection"), step.section("concept_balance"))
+    rows = balance_rows(step.rows("selection"), step.settings.concept_balance)
     return Result(
         SCHEMAS["concept_balance"].table(rows),
         {
@@ -88,7 +88,7 @@ def exported_set(step: Step) -> Result:
 
     Made on demand; a folder that somebody changed is left alone.
     """
-    rows, profile = step.rows("training_set"), step.section("exported_set").profile
+    rows, profile = step.rows("training_set"), step.settings.exported_set.profile
     if not rows:
         step.log.warning("the training set is empty: nothing was exported")
         return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
