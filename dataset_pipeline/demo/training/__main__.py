@@ -1,0 +1,21 @@
+"""Train the demo model pack: ``python -m dataset_pipeline.demo.training --out resources/demo_models``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dataset_pipeline.demo.training.build import PLANS, build_pack
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m dataset_pipeline.demo.training", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the pack, e.g. resources/demo_models")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the nets' first weights and of their batches")
+    parser.add_argument("--plan", choices=sorted(PLANS), default="full", help="how much is drawn and learnt")
+    arguments = parser.parse_args()
+    build_pack(arguments.out, plan=PLANS[arguments.plan], seed=arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

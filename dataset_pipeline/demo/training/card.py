@@ -1,0 +1,95 @@
+"""The page that says what the demo pack is, how it was made and how well it does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset_pipeline.demo.training.data import CALIBRATION, MEASURED, TRAINING
+from dataset_pipeline.demo.training.layout import (
+    CCIP_REPO,
+    DETECTORS,
+    EMBEDDER_REPO,
+    QUALITY_REPO,
+    TAGGER_REPO,
+    sha256_of_files,
+)
+
+if TYPE_CHECKING:
+    from dataset_pipeline.demo.training.build import Plan
+
+TEXT = """# Demo model pack
+
+Tiny networks trained on drawn scenes, in the file layout and input/output contract of the real models, so that the
+whole pipeline runs with no download. **They know nothing of real pictures**; results made with them say so.
+
+The folder is a hub cache: with `HF_HOME` set to it and `HF_HUB_OFFLINE=1`, the loaders of imgutils, open_clip and
+pyiqa read it unmodified. Repositories carry the real models' names because the loaders ask for them; no weight in
+here was taken from a real model.
+
+Licence: Apache-2.0, as the project.
+
+## What is in it
+
+| role | repository | what it is |
+| --- | --- | --- |
+| detectors | {detectors} | one anchor-free net at 320 x 320, exported once per kind of box (YOLO contract) |
+| identity | {ccip} | 128 x 128 crops, supervised contrastive loss (CCIP contract); 96 of the 768 numbers carry it |
+| tagger | {tagger} | the same net's tags (WD14 contract) |
+| embedder | {embedder} | a ResNet tower of open_clip at 96 x 96; its text tower is untrained |
+| quality | {quality} | CNNIQA as pyiqa builds it; the weights are trained on damaged drawings |
+
+Weights are stored in half precision and computed with in single precision. Size of all files: {size_mb:.1f} MB.
+
+## How it was made
+
+`python -m dataset_pipeline.demo.training --out resources/demo_models --seed {seed}`, on two cores:
+
+{plan}
+
+Training, calibration and measuring draw from worlds of their own: people and scenes from seeds {training},
+{calibration} and {measured_seeds} on, places from backdrop seeds {training_places}, {calibration_places} and
+{measured_places}. The people of the demo episodes and of the tests' episodes are never drawn in training: the drawer of
+random people refuses anyone who shares hair colour, hair style and outfit with one of them. Calibration sets the
+detectors' score shifts and the scale of the identity differences. A rerun on one machine gives the same
+weights; another version of torch or another processor may round differently.
+
+## How well it does
+
+On scenes never seen, through the libraries' public functions at their default thresholds; every third scene is dark,
+every fourth blurred, all are compressed; boxes count at IoU 0.5.
+
+{measured}
+"""
+
+
+def write_card(pack: Path, *, plan: Plan, seed: int, measured: dict[str, dict[str, float]]) -> None:
+    """Write ``CARD.md`` into a complete pack."""
+    size = sum((pack / path).stat().st_size for path in sha256_of_files(pack))
+    rows = ["| what | measured |", "| --- | --- |"]
+    for name, values in measured.items():
+        rows.append(f"| {name} | {', '.join(f'{key} {value:g}' for key, value in values.items())} |")
+
+    def span(world_range: range) -> str:
+        return f"{world_range[0]} to {world_range[-1]}"
+
+    (pack / "CARD.md").write_text(
+        TEXT.format(
+            detectors=", ".join(role.repo for role in DETECTORS.values()),
+            ccip=CCIP_REPO,
+            tagger=TAGGER_REPO,
+            embedder=EMBEDDER_REPO,
+            quality=QUALITY_REPO,
+            size_mb=size / 1e6,
+            seed=seed,
+            plan="\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in asdict(plan).items()),
+            training=TRAINING.first,
+            calibration=CALIBRATION.first,
+            measured_seeds=MEASURED.first,
+            training_places=span(TRAINING.backdrops),
+            calibration_places=span(CALIBRATION.backdrops),
+            measured_places=span(MEASURED.backdrops),
+            measured="\n".join(rows) if measured else "Not measured.",
+        )
+    )
