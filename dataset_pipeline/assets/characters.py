@@ -6,7 +6,7 @@ import numpy as np
 
 from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters
-from dataset_pipeline.characters.vectors import differences_between, vectors_by_id
+from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.schemas import SCHEMAS
 
@@ -64,7 +64,7 @@ def clusters(step: Step) -> Result:
         step.rows("crops"),
         vectors_by_id(step.read("crop_embeddings")),
         [row for row in step.rows("character_gallery") if row["show"] == show],
-        differences_between(identity.differences),
+        identity.differences,
         step.settings.clusters.max_difference or identity.threshold,
     )
     crops = [row for row in rows if row["kind"] != "still"]

@@ -168,7 +168,7 @@ SCHEMAS = {
                 "score": FLOAT,  # of the box it was made from
                 "still_share": FLOAT,  # its area by that of the still
                 "kept": BOOL,
-                "reason": STRING,  # kept, small, low_score
+                "reason": STRING,  # kept, small
                 "path": STRING,
                 "pixel_sha256": STRING,
             },

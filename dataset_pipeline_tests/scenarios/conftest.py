@@ -1,0 +1,116 @@
+"""A drawn show, taken through the whole graph with the demo models once for all scenarios."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dataset_pipeline.episodes import find_sources
+
+from dataset_pipeline.definitions import build_definitions, store_of
+from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
+from dataset_pipeline.demo.truth import EpisodeTruth, load_truth
+from dataset_pipeline.models.loading import CALLS, reset_calls
+from dataset_pipeline.registration import register
+from dataset_pipeline.runs import Outcome, materialize_all
+from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.store.store import Store
+
+
+@dataclass
+class Project:
+    """A store, a Dagster instance of its own, and the runs made in it."""
+
+    root: Path
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, **changes: Any) -> Settings:
+        return load_settings(
+            self.root / "settings.toml",
+            models__pack="demo",
+            models__device="cpu",
+            store__root=str(self.root / "store"),
+            exported_set__root=str(self.root / "exports"),
+            **(self.changes | changes),
+        )
+
+    @property
+    def store(self) -> Store:
+        return store_of(self.settings())
+
+    def run(self, *paths: Path, **changes: Any) -> tuple[Outcome, dict[str, int]]:
+        """Take the sources at `paths` through the graph. Returns the outcome and the pictures each model role saw."""
+        settings = self.settings(**changes)
+        (self.root / "dagster").mkdir(exist_ok=True)
+        reset_calls()
+        with dg.DagsterInstance.local_temp(str(self.root / "dagster")) as instance, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = find_sources(list(paths)).sources
+            register(instance, self.store, settings, found)
+            outcome = materialize_all(build_definitions(settings), instance, settings, [s.key for s in found])
+        return outcome, {name: count for name, count in CALLS.items() if name.endswith(".pictures")}
+
+    def rows(self, asset: str) -> list[dict]:
+        """The rows of all episodes, or of a joined asset."""
+        whole = self.store.find(asset)
+        table = whole if whole is not None else self.store.read_many(asset, self.store.episodes(asset))
+        return table.to_pylist()
+
+
+def new_project(root: Path) -> Project:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "settings.toml").write_text("")
+    return Project(root)
+
+
+@dataclass
+class DrawnShow:
+    """Episodes on disk and what is true of each, by partition key."""
+
+    folder: Path
+    episodes: list[Path]
+    truths: dict[str, EpisodeTruth]
+
+    def truth_of(self, image_id: str) -> EpisodeTruth:
+        return self.truths[image_id.partition("/")[0]]
+
+    def drawing_of(self, row: dict) -> Any:
+        truth = self.truth_of(row["image_id"])
+        return truth.drawing_at(truth.frame_at(row["pts_s"]))
+
+
+@pytest.fixture(scope="session")
+def drawn_show(tmp_path_factory: pytest.TempPathFactory) -> DrawnShow:
+    folder = tmp_path_factory.mktemp("drawn") / "episodes"
+    episodes = write_show(folder, TEST_SHOW)
+    truth_folder = folder.parent / "truth"
+    keys = {source.path: source.key for source in find_sources([folder]).sources}
+    truths = {keys[path]: load_truth(truth_folder / f"{path.stem}.json") for path in episodes}
+    return DrawnShow(folder, episodes, truths)
+
+
+@pytest.fixture(scope="session")
+def finished(drawn_show: DrawnShow, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The drawn show after one run. Scenarios read it and leave it as it is."""
+    project = new_project(tmp_path_factory.mktemp("finished"))
+    outcome, _ = project.run(drawn_show.folder)
+    assert not outcome.failures, outcome.failures
+    return project
+
+
+@pytest.fixture
+def copy_of_finished(finished: Project, tmp_path: Path) -> Project:
+    """A copy that a scenario may go on with."""
+    shutil.copytree(finished.root, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A project in which nothing has happened yet."""
+    return new_project(tmp_path / "fresh")

@@ -1,0 +1,135 @@
+"""The spine: episodes in, an arranged set out, everything accounted for, nothing done twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_pipeline.explain import explain, image_of
+from dataset_pipeline.images.resize import decode
+from dataset_pipeline.models.loading import CALLS
+from dataset_pipeline.report import account
+from dataset_pipeline.video.decode import frames_at
+
+
+def exported_folder(project) -> Path:
+    return Path(project.rows("exported_set")[0]["folder"])
+
+
+def test_every_exported_picture_opens_and_has_one_line_of_text(finished):
+    folder = exported_folder(finished)
+    pictures = sorted(folder.rglob("*.webp"))
+    assert len(pictures) == len(finished.rows("training_set")) >= 30
+    for picture in pictures:
+        assert min(decode(picture.read_bytes()).shape[:2]) >= 96
+        caption = picture.with_suffix(".txt").read_text(encoding="utf-8")
+        assert caption.strip()
+        assert len(caption.splitlines()) == 1
+    for concept in {picture.parent for picture in pictures}:
+        assert float((concept / "multiply.txt").read_text()) >= 1.0
+        assert concept.parent.name.split("_")[1] in ("character", "characters")
+
+
+def test_every_extracted_frame_is_accounted_for(finished):
+    stages: Counter = Counter()
+    counts = {}
+    for stage, reason, images in account(finished.store, finished.store.episodes("selection")):
+        stages[stage] += images
+        counts[stage, reason] = images
+    assert stages["frames"] == len(finished.rows("keyframes"))
+    assert stages["images"] == counts["frames", "kept"] + counts["crops", "kept"]
+    assert stages["set"] == counts["images", "selected"]
+    duplicates = [row for row in finished.rows("distinct_frames") if row["reason"] == "duplicate"]
+    kept = {row["image_id"] for row in finished.rows("distinct_frames") if row["kept"]}
+    assert duplicates
+    assert {row["group"] for row in duplicates} <= kept
+
+
+def test_the_set_says_that_demo_models_made_it(finished):
+    manifest = json.loads((exported_folder(finished) / "manifest.json").read_text())
+    assert manifest["about"]["made_with_demo_models"] is True
+    pointer = finished.store.pointer("training_set")
+    assert pointer is not None
+    assert pointer.provenance["demo"] is True
+
+
+def test_a_rerun_changes_nothing_and_calls_no_model(copy_of_finished, drawn_show):
+    before = tables_of(copy_of_finished)
+    outcome, calls = copy_of_finished.run(drawn_show.folder)
+    assert not outcome.failures
+    assert calls == {}
+    assert tables_of(copy_of_finished) == before
+
+
+def test_a_larger_minimum_crop_calls_no_model_and_neither_does_the_way_back(copy_of_finished, drawn_show):
+    crops_before = sum(row["kept"] for row in copy_of_finished.rows("crops"))
+    before = tables_of(copy_of_finished)
+    _, calls = copy_of_finished.run(drawn_show.folder, crops__person_min_side_px=220)
+    assert calls == {}
+    assert 0 < sum(row["kept"] for row in copy_of_finished.rows("crops")) < crops_before
+    _, calls = copy_of_finished.run(drawn_show.folder)
+    assert calls == {}
+    assert tables_of(copy_of_finished) == before
+
+
+def test_two_runs_in_two_folders_give_the_same_bytes(finished, drawn_show, fresh):
+    episodes = list(reversed(drawn_show.episodes))
+    outcome, _ = fresh.run(*episodes)
+    assert not outcome.failures
+    assert tables_of(fresh) == tables_of(finished)
+    ours, theirs = exported_folder(finished), exported_folder(fresh)
+    assert ours.name == theirs.name
+    for path in ours.rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (theirs / path.relative_to(ours)).read_bytes()
+
+
+def tables_of(project) -> dict[str, str]:
+    """The current table's file, named by its content, by asset and episode; of tables whose rows hold no place."""
+    root = project.root / "store"
+    places = {"video", "exported_set"}
+    return {
+        path.parent.relative_to(root).as_posix(): json.loads(path.read_text())["file"]
+        for path in sorted(root.rglob("current.json"))
+        if path.relative_to(root).parts[0] not in places
+    }
+
+
+def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn_show):
+    folder = exported_folder(finished)
+    by_id = {row["image_id"]: row for row in finished.rows("selection")}
+    keyframes = {row["image_id"]: row for row in finished.rows("keyframes")}
+    stills = {row["image_id"]: row for row in finished.rows("distinct_frames")}
+    pictures = sorted(folder.rglob("*.webp"))
+    for picture in pictures[:: max(1, len(pictures) // 6)]:
+        told = explain(finished.store, image_of(str(picture)))
+        assert told.image_id in by_id
+        assert told.made_with_demo_models
+        assert told.second_s == pytest.approx(keyframes[told.still_id]["pts_s"])
+        assert {"distinct_frames", "selection", "captions", "multiplies"} <= {d.asset for d in told.decisions}
+        assert any(model["sha256"] for d in told.decisions for model in d.models)
+        [(_, frame)] = frames_at(Path(told.source), [keyframes[told.still_id]["pts"]])
+        still = decode(finished.store.read_picture(stills[told.still_id]["path"]))
+        assert np.array_equal(frame, still)
+        if told.box_px:
+            x0, y0, x1, y1 = told.box_px
+            crop = decode(finished.store.read_picture(by_id[told.image_id]["path"]))
+            assert np.array_equal(crop, still[y0:y1, x0:x1])
+
+
+def test_model_calls_are_counted_at_all(drawn_show, fresh):
+    """Otherwise the counts of zero above would prove nothing."""
+    _, calls = fresh.run(drawn_show.episodes[0])
+    assert {
+        "embedder.pictures",
+        "detector.pictures",
+        "identity.pictures",
+        "quality.pictures",
+        "tagger.pictures",
+    } <= set(calls)
+    assert all(count > 0 for count in calls.values())
+    assert CALLS

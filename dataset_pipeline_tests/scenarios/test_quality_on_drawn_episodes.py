@@ -1,0 +1,135 @@
+"""What the whole chain achieves on drawn episodes whose cast, places and seeds no model was trained on."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from dataset_pipeline.demo.scenes import draw_scene
+from dataset_pipeline.models.injected import model_resources
+
+NEAR = 0.5  # IoU from which a box is a hit
+
+
+def iou(a, b) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def corners(row) -> tuple[float, float, float, float]:
+    return row["x0_px"], row["y0_px"], row["x1_px"], row["y1_px"]
+
+
+def test_near_duplicates_of_held_frames_are_found_and_every_shot_keeps_a_frame(finished, drawn_show):
+    frames = finished.rows("distinct_frames")
+    held: dict[tuple[str, str], list[dict]] = defaultdict(list)
+    shots: dict[tuple[str, int], list[dict]] = defaultdict(list)
+    kept = {row["image_id"] for row in frames if row["kept"]}
+    for row in frames:
+        truth = drawn_show.truth_of(row["image_id"])
+        frame = truth.frame_at(row["pts_s"])
+        held[row["episode"], truth.drawing_at(frame).id].append(row)
+        if row["reason"] != "blank":
+            shots[row["episode"], truth.shot_at(frame).index].append(row)
+    repeats = [sorted(rows, key=lambda row: not row["kept"])[1:] for rows in held.values()]
+    found = [not row["kept"] for rows in repeats for row in rows]
+    assert len(found) >= 10
+    assert np.mean(found) >= 0.95
+    lost = [shot for shot, rows in shots.items() if not any(row["image_id"] in kept for row in rows)]
+    assert lost == []
+
+
+@pytest.mark.parametrize("kind", ["person", "head"])
+def test_people_are_found_where_they_were_drawn(finished, drawn_show, kind):
+    settings = finished.settings().crops
+    stills = {row["image_id"]: row for row in finished.rows("distinct_frames") if row["kept"]}
+    boxes: dict[str, list[dict]] = defaultdict(list)
+    for row in finished.rows("detections"):
+        if row["kind"] == kind and row["score"] >= settings.min_score(kind):
+            boxes[row["image_id"]].append(row)
+    hits = predicted = drawn = 0
+    for image_id, still in stills.items():
+        truths = [getattr(person, kind) for person in drawn_show.drawing_of(still).people]
+        free = set(range(len(truths)))
+        for row in sorted(boxes[image_id], key=lambda row: -row["score"]):
+            best = max(free, key=lambda i: iou(corners(row), truths[i]), default=None)
+            if best is not None and iou(corners(row), truths[best]) >= NEAR:
+                free.discard(best)
+                hits += 1
+        predicted += len(boxes[image_id])
+        drawn += len(truths)
+    assert drawn >= 30
+    assert hits / drawn >= 0.85, f"recall of {kind}: {hits}/{drawn}"
+    assert hits / predicted >= 0.85, f"precision of {kind}: {hits}/{predicted}"
+
+
+def named_crops(finished, drawn_show) -> list[tuple[str, str]]:
+    """(true name, given name or empty) of each person crop that shows somebody of the cast."""
+    stills = {row["image_id"]: row for row in finished.rows("distinct_frames")}
+    given = {row["image_id"]: row["characters"] for row in finished.rows("clusters")}
+    pairs = []
+    for crop in finished.rows("crops"):
+        if crop["kind"] != "person" or not crop["kept"]:
+            continue
+        box = (crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"])
+        people = drawn_show.drawing_of(stills[crop["still_id"]]).people
+        nearest = max(people, key=lambda person: iou(box, person.person), default=None)
+        if nearest is None or iou(box, nearest.person) < NEAR:
+            continue
+        cast = {character.name for character in drawn_show.truth_of(crop["still_id"]).cast}
+        if nearest.character.name in cast:
+            pairs.append((nearest.character.name, (given[crop["image_id"]] or [""])[0]))
+    return pairs
+
+
+def test_one_character_is_one_cluster_over_all_episodes(finished, drawn_show):
+    pairs = named_crops(finished, drawn_show)
+    true, found = zip(*pairs, strict=True)
+    assert len(pairs) >= 30
+    assert adjusted_rand_score(true, found) >= 0.85
+    usual = {name: Counter(given for drawn, given in pairs if drawn == name).most_common(1)[0][0] for name in set(true)}
+    assert "" not in usual.values()
+    assert len(set(usual.values())) == len(usual)
+
+
+def test_hair_colours_are_tagged_rightly(finished, drawn_show):
+    stills = {row["image_id"]: row for row in finished.rows("distinct_frames")}
+    scores = {row["image_id"]: row["tags"] for row in finished.rows("tag_scores")}
+    right = []
+    for crop in finished.rows("crops"):
+        if not crop["kept"]:
+            continue
+        box = (crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"])
+        people = drawn_show.drawing_of(stills[crop["still_id"]]).people
+        inside = [p for p in people if iou(box, getattr(p, crop["kind"])) >= 0.3]
+        if len(inside) != 1:
+            continue
+        hair = [
+            entry for entry in scores[crop["image_id"]] if entry["tag"].endswith("_hair") and is_colour(entry["tag"])
+        ]
+        best = max(hair, key=lambda entry: entry["score"], default=None)
+        right.append(best is not None and best["tag"] == inside[0].character.hair_color)
+    assert len(right) >= 60
+    assert np.mean(right) >= 0.85
+
+
+def is_colour(tag: str) -> bool:
+    from dataset_pipeline.demo.characters import HAIR_COLORS
+
+    return tag in HAIR_COLORS
+
+
+def test_a_blurred_frame_scores_lower_than_its_sharp_twin(finished):
+    import cv2
+
+    metric = model_resources(finished.settings())["quality"]
+    sharp = [draw_scene(seed, (640, 360)).image for seed in range(91_000, 91_040)]
+    blurred = [cv2.GaussianBlur(picture, (0, 0), 1.0 + 0.5 * (i % 4)) for i, picture in enumerate(sharp)]
+    assert np.mean(metric.score(sharp) > metric.score(blurred)) >= 0.9
