@@ -80,12 +80,12 @@ DEMO_SHOW = ShowPlan(
     size=(1280, 720),
     backdrop_seeds=DEMO_BACKDROP_SEEDS,
     scripts=(
-        "opening, establish 2, talk 5, pair 3.5, solo 2, talk 4, pan 5.5, trio 3, dark 3, talk 3.5, blur 1.5, "
-        "locked 5, focus 2, walk 2.5, group 3, talk 3, whip 1.5, zoom 2.5, pair 3, ending",
-        "talk 3.5, walk 2.5, pair 3, opening, establish 1.5, trio 3.5, solo 2, talk 5, locked 5, dark 3, talk 3, "
-        "whip 1.5, pair 3, pan 5.5, blur 1.5, talk 4, group 3, focus 2, solo 2, zoom 2.5, ending",
-        "establish 1.5, solo 2.5, opening, pair 3.5, talk 4.5, pan 5.5, walk 2.5, talk 3, focus 2, trio 3.5, "
-        "dark 3, locked 5, blur 1.5, talk 5, zoom 2.5, group 3.5, talk 3, whip 1.5, pair 2.5, ending",
+        "opening, establish 1.5, talk 4.5, pair 3, solo 2, talk 3.5, pan 5, trio 2.5, dark 2.5, blur 1.5, talk 3, "
+        "locked 4.5, focus 1.5, walk 2, group 2.5, whip 1.5, zoom 2.5, pair 2, ending",
+        "talk 3.5, walk 2, pair 2.5, opening, establish 1.5, trio 2.5, solo 2, talk 4.5, locked 4.5, dark 2.5, talk 3, "
+        "whip 1.5, pair 2, pan 5, blur 1.5, group 2.5, focus 1.5, zoom 2.5, ending",
+        "establish 1.5, solo 2, opening, pair 3, talk 4, pan 5, walk 2, focus 1.5, trio 2.5, talk 3, dark 2.5, "
+        "locked 4.5, blur 1.5, talk 4.5, zoom 2.5, group 2.5, whip 1.5, pair 2, ending",
     ),
     opening_s=5.0,
     opening_entrances=5,
@@ -120,7 +120,7 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
     places = [rng.choice(block[kind :: len(KINDS)]) for kind in rng.sample(range(len(KINDS)), len(KINDS))]
     turns = dict.fromkeys(show.cast, 0.0)
     shots: list[Shot] = []
-    scene = 0
+    scene, stayed = 0, 0
     for line in show.scripts[number - 1].split(","):
         kind, *seconds = line.split()
         if kind == "opening":
@@ -133,9 +133,10 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
         cast = _next_in_turn(rng, turns, len(show.cast) if wanted is None else wanted)
         for character in cast:
             turns[character] += 1.0 if wanted == 1 else 0.01
-        # A scene stays in one place for two or three shots; moves and clean plates get places of their own.
-        if kind in ("pan", "locked", "zoom", "establish") or rng.random() < 0.45:
-            scene += 1
+        # A scene stays in one place for at most three shots; moves and clean plates begin a new one.
+        stayed += 1
+        if kind in ("pan", "locked", "zoom", "establish") or stayed > 2 or rng.random() < 0.4:
+            scene, stayed = scene + 1, 0
         seed = show.seed * 1_000_003 + number * 1009 + len(shots)
         frames = round(float(seconds[0]) * show.fps)
         shots.append(Shot(kind, kind, frames, seed, places[scene % len(places)], cast))
@@ -234,8 +235,9 @@ def write_show(
 ) -> list[Path]:
     """Draw all episodes of a show into `folder`, and their truth into `truth_folder`, by default `truth` beside it.
 
-    Episodes are drawn in processes of their own, as many as there are cores unless `workers` says otherwise; their
-    bytes do not depend on that. `progress` is told how many episodes of how many are done.
+    Episodes are drawn in processes of their own, one more than there are cores unless `workers` says otherwise, so
+    that three episodes keep two cores busy to the end; their bytes do not depend on that. `progress` is told how many
+    episodes of how many are done.
     """
     truth_folder = truth_folder or folder.parent / "truth"
     if truth_folder.resolve() == folder.resolve():
@@ -243,7 +245,7 @@ def write_show(
     folder.mkdir(parents=True, exist_ok=True)
     truth_folder.mkdir(parents=True, exist_ok=True)
     numbers = range(1, len(show.scripts) + 1)
-    workers = min(len(numbers), workers or os.cpu_count() or 1)
+    workers = min(len(numbers), workers or (os.cpu_count() or 1) + 1)
     if workers == 1:
         written = []
         for number in numbers:
@@ -285,7 +287,7 @@ class _Encoder:
 
     def __init__(self, path: Path, show: ShowPlan) -> None:
         self.container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        options = {"crf": "20", "preset": "veryfast", "threads": "1", "g": str(show.gop_frames)}
+        options = {"crf": "20", "preset": "superfast", "threads": "1", "g": str(show.gop_frames)}
         self.stream = self.container.add_stream("libx264", rate=show.fps, options=options)
         self.stream.width, self.stream.height = show.size
         self.stream.pix_fmt = "yuv420p"

@@ -39,7 +39,7 @@ ARM_POSES: dict[str, tuple[float, float, str]] = {
     "wave": (58, 162, "open"),
     "raised": (146, 172, "open"),
     "chest": (14, -112, "relaxed"),
-    "chin": (22, -158, "fist"),
+    "chin": (30, -146, "fist"),
     "point": (82, 88, "point"),
     "present": (34, 82, "open"),
     "swing": (24, 30, "fist"),
@@ -100,14 +100,18 @@ class Figure:
         self._torso()
         if self.character.hair_style == "single_braid":
             self._braid()
+        over_head = [name == "chin" for name in self.pose.arms]
         for i, side in enumerate((-1, 1)):
-            if not behind[i]:
+            if not behind[i] and not over_head[i]:
                 self._arm(side, arms[i])
         if self.character.accessory == "scarf":
             self._scarf()
         self._face()
         self._front_hair()
         self._headwear()
+        for i, side in enumerate((-1, 1)):
+            if over_head[i]:
+                self._arm(side, arms[i])
 
     # Body
 
@@ -138,27 +142,29 @@ class Figure:
         thick = 0.2 if self.girl else 0.24
         if kind in ("hoodie", "jacket", "sweater"):
             thick += 0.06
-        if form != "hidden":
-            self._hand(side, wrist, fore, form)
-        skin_arm = [limb(top, elbow, 0.17, 0.15), limb(elbow, wrist, 0.15, 0.12)]
         if bare or short:
-            self.pen.merge(skin_arm, self.skin)
+            forearm = limb(elbow, wrist, 0.15, 0.12)
+            self.pen.merge([limb(top, elbow, 0.17, 0.15), forearm], self.skin)
+            if form != "hidden":
+                self._hand(side, wrist, fore, form)
+                self.pen.fill(forearm, self.skin, None, 0)
             end = top + (elbow - top) * (0.38 if bare else 0.72)
             wide = 0.32 if bare else thick + 0.06
             shape = limb(top, end, wide, wide + (0.02 if bare else 0.04))
             self.pen.fill(shape, sleeve, shade=cut(shape, float(shape[:, 0].mean()) + 0.04 * side, 0, self.light))
-        else:
-            cuff = wrist - (wrist - elbow) * 0.04
-            self.pen.merge([limb(top, elbow, thick + 0.02, thick), limb(elbow, cuff, thick, thick - 0.03)], sleeve)
-            for a, b, w in ((top, elbow, thick), (elbow, cuff, thick - 0.03)):
-                normal = np.array([-(b - a)[1], (b - a)[0]]) / max(1e-6, float(np.hypot(*(b - a))))
-                normal *= self.light if normal[0] > 0 else -self.light
-                off = normal * w * 0.3
-                self.pen.fill(limb(a + off, b + off, w * 0.4, w * 0.36), shade_of(sleeve), None, 0)
-            if kind in ("uniform", "jacket", "sweater", "hoodie"):
-                band = self._cuff_color()
-                back = cuff - (cuff - elbow) * 0.16
-                self.pen.fill(limb(back, cuff, thick - 0.01, thick - 0.03), band)
+            return
+        cuff = wrist - (wrist - elbow) * 0.14
+        self.pen.merge([limb(top, elbow, thick + 0.02, thick), limb(elbow, cuff, thick, thick - 0.03)], sleeve)
+        # Both halves are in shade on the same side of the arm's run, whichever way the elbow bends.
+        hang = 1 if (self.light > 0) == (elbow[1] < top[1]) else -1
+        for a, b, w in ((top, elbow, thick), (elbow, cuff, thick - 0.03)):
+            normal = np.array([-(b - a)[1], (b - a)[0]]) / max(1e-6, float(np.hypot(*(b - a))))
+            off = normal * hang * w * 0.3
+            self.pen.fill(limb(a + off, b + off, w * 0.4, w * 0.36), shade_of(sleeve), None, 0)
+        if form != "hidden":
+            self._hand(side, wrist, fore, form)
+        back = cuff - (cuff - elbow) * 0.12
+        self.pen.fill(limb(back, cuff, thick, thick - 0.02), self._cuff_color())
 
     def _hand(self, side: int, wrist: Points, fore: float, form: str) -> None:
         a = math.radians(fore)
@@ -276,8 +282,7 @@ class Figure:
             )
             self.pen.stroke(line, mix(color, ink_of(color), 0.55))
         if self.outfit.kind in ("dress", "uniform"):
-            band = np.array([(wide * x + sway, hem + dy - 0.14) for x, dy, _ in folds])
-            band[:, 0] *= 0.97
+            band = np.array([(x * 0.97, y - 0.14) for x, y, _ in folds])
             trim = self.outfit.trim if dress else (235, 238, 250)
             self.pen.stroke(band, trim, 0.045)
 
@@ -573,19 +578,21 @@ class Figure:
                     [
                         (x - width * 1.1, top),
                         (x + width * 1.1, top),
-                        (x + width * 1.1, top + drop),
-                        (x - width * 1.1, top + drop),
+                        (x + width * 1.1, top + drop + height * 0.24),
+                        (x + width * 0.5, top + drop),
+                        (x - width * 0.5, top + drop),
+                        (x - width * 1.1, top + drop + height * 0.24),
                     ]
                 )
-                pen.fill(lid, self.skin, None, 0)
+                pen.fill(lid, mix(self.skin, shade_of(self.skin), 0.4), None, 0)
             top = y - height + drop
             outer = 1 if side > 0 else -1
             wing = outer * width
             lid_line = [
-                (x - wing * 0.98, y - height * 0.35 + drop * 0.5),
+                (x - wing * 0.98, max(top + height * 0.12, y - height * 0.35)),
                 (x - wing * 0.5, top + height * 0.08),
                 (x + wing * 0.45, top + height * 0.06),
-                (x + wing * 1.05, y - height * 0.28 + drop * 0.5),
+                (x + wing * 1.05, max(top + height * 0.14, y - height * 0.28)),
             ]
             thick = 0.06 if self.girl else 0.048
             back = [
@@ -594,7 +601,7 @@ class Figure:
             ]
             shape = [*((p[0], p[1]) for p in lid_line)]
             if self.girl:
-                shape.append((x + wing * 1.28, y - height * 0.42 + drop * 0.5, 1))
+                shape.append((x + wing * 1.28, y - height * 0.42 + drop * 0.9, 1))
             pen.fill(curve([*shape, *reversed(back)], 4), lash, None, 0)
             pen.stroke(
                 curve(

@@ -26,7 +26,9 @@ def mix(a: Rgb, b: Rgb, share_of_b: float) -> Rgb:
 
 @lru_cache(4096)
 def shade_of(color: Rgb) -> Rgb:
-    """The one shade tone of a flat colour: darker and a little colder, as cel paint is."""
+    """The one shade tone of a flat colour: darker, and colder unless the colour is a warm light one, like skin."""
+    if color[0] > color[1] > color[2] and color[2] > 0.48 * color[0]:
+        return int(color[0] * 0.88), int(color[1] * 0.76), int(color[2] * 0.75)
     return int(color[0] * 0.76), int(color[1] * 0.73), int(min(255, color[2] * 0.80 + 6))
 
 

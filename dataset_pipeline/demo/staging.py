@@ -118,7 +118,7 @@ class Stage:
             if standing:
                 top_px = height * 0.95 - SOLES_Y * head_px
             else:
-                top_px = height * 0.4 - 1.15 * head_px - (stature(character) - 1) * 2 * head_px
+                top_px = height * 0.47 - 1.15 * head_px - (stature(character) - 1) * 2 * head_px
             turn = 0.0 if count == 1 else round(0.6 * (0.5 - x_px / width) / 0.3, 1)
             pose = Pose(
                 turn=turn, arms=self.rng.choice(GESTURES), expression=self.rng.choice(("smile", "neutral", "smile"))
@@ -411,8 +411,8 @@ def title_card(stage: Stage) -> Held:
     steps = max(1, min(letters, (stage.frames - stage.frames // 3) // 3))
     for k in range(1, steps + 1):
         image = stage.backdrop().copy()
-        radius = round(height * 0.33)
-        cv2.circle(image, (width // 2, height // 2), radius, (255, 246, 226), -1, cv2.LINE_AA)
+        radius = round(height * 0.36)
+        cv2.circle(image, (width // 2, height // 2), radius, (92, 66, 128), -1, cv2.LINE_AA)
         cv2.circle(image, (width // 2, height // 2), radius, (232, 92, 92), max(2, height // 90), cv2.LINE_AA)
         write_text(
             image,
