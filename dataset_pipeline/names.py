@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from anyascii import anyascii
+from dataset_pipeline import ids
 
 _APOSTROPHES = str.maketrans("", "", "'’‘`´")
 _WINDOWS_DEVICES = frozenset(
@@ -24,8 +24,8 @@ def slug(text: str, max_length: int | None = None) -> str:
 
     Longer than `max_length` it is cut and ends in its hash, so that two long names with one beginning stay apart.
     """
-    ascii_text = anyascii(unicodedata.normalize("NFKC", text)).translate(_APOSTROPHES).lower()
-    slugged = re.sub(r"[^a-z0-9_]+", "-", ascii_text).strip("-_") or short_hash(text)
+    plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+    slugged = ids.slug(plain, limit=10_000) or short_hash(text)
     if max_length is not None and len(slugged) > max_length:
         slugged = f"{slugged[: max_length - 9].rstrip('-_')}-{short_hash(text)}"
     return slugged
@@ -93,7 +93,8 @@ _TITLE_SEASON = re.compile(
     re.IGNORECASE,
 )
 _SEASON_FOLDER = re.compile(
-    r"(?:season|staffel|saison|series|s)[ ._-]?(?P<a>\d{1,2})|(?P<b>\d{1,2})(?:st|nd|rd|th)[ ._-]season|第(?P<c>\d)[期季]",
+    r"(?:season|staffel|saison|series|s)[ ._-]?(?P<a>\d{1,2})"
+    r"|(?P<b>\d{1,2})(?:st|nd|rd|th)[ ._-]season|第(?P<c>\d)[期季]",
     re.IGNORECASE,
 )
 _SPECIALS_FOLDER = re.compile(

@@ -1,0 +1,109 @@
+"""Containers by their first bytes, and whether a file ends before its container does. Reads headers only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+SNIFF_BYTES = 2048
+VIDEO_ENDINGS = frozenset(
+    f".{name}"
+    for name in (
+        *("mkv", "mp4", "m4v", "avi", "webm", "ogm", "ogv", "flv", "f4v", "mov", "wmv", "asf", "ts", "m2ts", "mts"),
+        *("mpg", "mpeg", "vob", "rm", "rmvb", "3gp", "divx", "y4m"),
+    )
+)
+_ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+_PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jpeg", b"crx "})
+_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+
+
+def sniff_container(head: bytes) -> str | None:
+    """Name of the container that these first bytes (`SNIFF_BYTES` of them) begin, or None.
+
+    A container by its content may still hold no video: audio shares most of them.
+    """
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return "matroska"
+    if head[4:8] in _ISO_BOXES:
+        return None if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS else "mp4"
+    if head[:4] == b"RIFF":
+        return "avi" if head[8:12] == b"AVI " else None
+    for magic, name in (
+        (b"OggS", "ogg"),
+        (b"FLV\x01", "flv"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
+        (b"\x00\x00\x01\xba", "mpeg-ps"),
+        (b"\x00\x00\x01\xb3", "mpeg-video"),
+        (b".RMF", "realmedia"),
+        (b"\x06\x0e\x2b\x34", "mxf"),
+        (b"YUV4MPEG2", "y4m"),
+        (b"DKIF", "ivf"),
+    ):
+        if head.startswith(magic):
+            return name
+    for start, packet_bytes in ((0, 188), (4, 192)):
+        if len(head) > start + 4 * packet_bytes and all(head[start + n * packet_bytes] == 0x47 for n in range(5)):
+            return "mpeg-ts"
+    return None
+
+
+def missing_end(path: Path) -> str | None:
+    """A sentence saying how much of the file is missing, if its container promises more bytes than there are.
+
+    Knows MP4/MOV boxes, the Matroska/WebM segment and AVI's RIFF chunks; None for others and for whole files.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        container = sniff_container(file.read(SNIFF_BYTES))
+        ends = {"mp4": _box_ends, "matroska": _segment_ends, "avi": _riff_ends}.get(container or "")
+        end = max(ends(file, size), default=0) if ends else 0
+    return f"the file is cut off: it ends at byte {size} of {end}" if end > size else None
+
+
+def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(16)
+        length, kind = int.from_bytes(header[:4], "big"), header[4:8]
+        if length == 1 and len(header) == 16:
+            length = int.from_bytes(header[8:16], "big")
+        # A length of 0 means up to the end of the file; what is not a box is padding behind the last one.
+        if length < 8 or not (kind.isascii() and kind.isalnum()):
+            return
+        position += length
+        yield position
+
+
+def _segment_ends(file: BinaryIO, size: int) -> Iterator[int]:
+    position = 0
+    while position < size:
+        file.seek(position)
+        header = file.read(12)
+        element, id_bytes = _vint(header, keep_marker=True)
+        length, length_bytes = _vint(header[id_bytes:], keep_marker=False)
+        if element not in (_EBML, _SEGMENT) or length_bytes == 0 or length == (1 << 7 * length_bytes) - 1:
+            return  # an all-ones length is a live recording's: unknown
+        position += id_bytes + length_bytes + length
+        yield position
+
+
+def _vint(data: bytes, keep_marker: bool) -> tuple[int, int]:
+    """Value and byte count of an EBML variable-length integer; (0, 0) where there is none."""
+    length = 9 - data[0].bit_length() if data and data[0] else 0
+    if length == 0 or len(data) < length:
+        return 0, 0
+    value = int.from_bytes(data[:length], "big")
+    return (value if keep_marker else value & ((1 << 7 * length) - 1)), length
+
+
+def _riff_ends(file: BinaryIO, size: int) -> Iterator[int]:
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(8)
+        if header[:4] != b"RIFF":
+            return
+        length = int.from_bytes(header[4:8], "little")
+        position += 8 + length + length % 2
+        yield position - length % 2

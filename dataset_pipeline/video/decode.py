@@ -1,0 +1,304 @@
+"""Frames of a video by their exact timestamps.
+
+Time is the stream's own `pts`, never a frame count: `pts_ms` is the distance from the first video frame. Damage is
+skipped and written down in a `DecodeReport`; a file that gives no frame at all raises `VideoError`.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from dataset_pipeline.video.bitstream import intra_test
+from dataset_pipeline.video.color import to_rgb
+from dataset_pipeline.video.stream import (
+    Clock,
+    DecodeReport,
+    Frame,
+    VideoError,
+    open_video,
+    plain_reason,
+    promised_duration_s,
+)
+
+__all__ = ["DecodeReport", "Frame", "VideoError", "frames_at", "iter_frames", "to_rgb"]
+
+SEEK_AHEAD_S = 10.0  # where the container has no index: nearer frames are reached by decoding on
+
+_SEEKABLE = frozenset({"matroska", "mov"})  # containers whose seeks land on key frames by timestamp
+_OUTPUT_CORRUPT = 1 << 3  # AV_CODEC_FLAG_OUTPUT_CORRUPT
+
+
+def iter_frames(path: Path, *, intra_only: bool = False, report: DecodeReport | None = None) -> Iterator[Frame]:
+    """All frames in the order of their timestamps, or only the intra frames (`pict_type` I).
+
+    Intra frames are the same with either, only faster: codecs that can, decode nothing else. Timestamps strictly
+    rise, also in milliseconds; frames that would share one are left out and counted. Where a recording starts over
+    (joined transport streams), time goes on from the frame before. Memory does not grow with the length.
+    Raises FileNotFoundError and VideoError.
+    """
+    report = report if report is not None else DecodeReport()
+    skip, threads, last = intra_only, "AUTO", None
+    while True:
+        report.clear()
+        try:
+            for frame in _intra_frames(path, report) if skip else _all_frames(path, threads, report):
+                if (last is None or frame.pts > last) and (frame.is_intra or not intra_only):
+                    last = frame.pts
+                    yield frame
+            break
+        except _CannotSkip:
+            skip = False
+        except _CannotThread:
+            threads = "SLICE"
+    report.reasons += _counted(report)
+    if report.frames == 0 and not skip:
+        raise VideoError(path, "; ".join(["no frame can be decoded", *report.reasons]))
+
+
+def frames_at(
+    path: Path, pts: Iterable[int], *, report: DecodeReport | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The frames with exactly these timestamps, ascending, as (pts, RGB uint8 HxWx3), each once.
+
+    Seeks to the key frame before each where the container allows exact seeking, decodes on where they lie close.
+    A timestamp that no frame has is named in `report.reasons`; without a report it raises VideoError at the end.
+    """
+    wanted = sorted(set(pts))
+    found = 0
+    if not wanted:
+        return
+    try:
+        for frame in _seek_frames(path, wanted):
+            found += 1
+            yield frame.pts, frame.rgb()
+    except _CannotSeek:
+        missing = set(wanted[found:])
+        for frame in iter_frames(path, report=report):
+            if frame.pts in missing:
+                missing.discard(frame.pts)
+                yield frame.pts, frame.rgb()
+            if not missing or frame.pts > wanted[-1]:
+                break
+        if missing:
+            reason = f"no frame at pts {', '.join(str(value) for value in sorted(missing)[:10])}"
+            if report is None:
+                raise VideoError(path, reason) from None
+            report.reasons.append(reason)
+
+
+class _CannotSkip(Exception):
+    """This stream's intra frames are not to be had without decoding the others."""
+
+
+class _CannotThread(Exception):
+    """A packet failed: how much a frame-threaded decoder loses with it depends on the machine."""
+
+
+class _CannotSeek(Exception):
+    """Exact frames of this file are only to be had from its beginning."""
+
+
+def _packets(container: InputContainer, stream: VideoStream, report: DecodeReport) -> Iterator[av.Packet]:
+    """The stream's packets up to its end, or to the first place that cannot be read, which is written down."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (FFmpegError, OSError) as error:
+            report.reasons.append(f"reading stopped early: {plain_reason(error)}")
+            return
+        if packet is None or packet.size == 0:
+            return
+        yield packet
+
+
+def _all_frames(path: Path, threads: str, report: DecodeReport) -> Iterator[Frame]:
+    """Every frame, in the order the decoder shows them."""
+    with open_video(path, threads) as (container, stream):
+        clock = Clock(stream)
+        for packet in chain(_packets(container, stream, report), [None]):
+            try:
+                images = stream.decode(packet)
+            except FFmpegError as error:
+                if threads != "SLICE":
+                    raise _CannotThread from error
+                report.bad_packets += 1
+                continue
+            for image in images:
+                report.frames += 1
+                report.corrupt_frames += image.is_corrupt
+                pts = clock.place(image)
+                if pts is None:
+                    report.misplaced_frames += 1
+                else:
+                    yield clock.frame(pts, image, image.is_corrupt)
+        report.reasons += _early_end(container, stream, clock.seconds_shown)
+
+
+def _intra_frames(path: Path, report: DecodeReport) -> Iterator[Frame]:
+    """Intra frames alone, in order. Raises _CannotSkip where they might not be those that `_all_frames` gives.
+
+    Each intra packet is decoded by itself: told to skip the others, the H.264 decoder puts intra frames out of order
+    and drops some, and the HEVC decoder knows no other than key frames.
+    """
+    first = _first_pts(path)
+    with open_video(path, "SLICE") as (container, stream):
+        context = stream.codec_context
+        codec = context.codec.canonical_name
+        is_intra = intra_test(codec, context.extradata)
+        if codec == "av1":
+            context.skip_frame = "NONINTRA"  # its decoder does not reorder
+        elif is_intra is None:
+            raise _CannotSkip
+        context.flags |= _OUTPUT_CORRUPT  # without the pictures before it, what is no key frame counts as corrupt
+        clock = Clock(stream, first)
+        waiting: list[tuple[int, int, Frame]] = []
+        last_dts, end = None, first
+        for packet in chain(_packets(container, stream, report), [None]):
+            if packet is not None:
+                dts, pts = packet.dts, packet.pts
+                if dts is None or pts is None or pts < dts or (last_dts is not None and dts < last_dts):
+                    raise _CannotSkip  # without an order of time in the packets only the decoder can tell it
+                last_dts, end = dts, max(end, pts + (packet.duration or 0))
+                while waiting and waiting[0][0] < dts:
+                    yield from _placed(clock, heapq.heappop(waiting)[2], report)
+            for image in _decode_alone(stream, packet, is_intra, report):
+                if image.pts is None or image.interlaced_frame:
+                    raise _CannotSkip  # the second field of an interlaced intra picture may be predicted
+                corrupt = image.is_corrupt and bool(image.key_frame)
+                report.frames += 1
+                report.corrupt_frames += corrupt
+                heapq.heappush(waiting, (image.pts, report.frames, clock.frame(image.pts, image, corrupt)))
+        while waiting:
+            yield from _placed(clock, heapq.heappop(waiting)[2], report)
+        report.reasons += _early_end(container, stream, float((end - first) * clock.time_base))
+
+
+def _placed(clock: Clock, frame: Frame, report: DecodeReport) -> Iterator[Frame]:
+    if clock.place(frame.image) == frame.pts:
+        yield frame
+    else:
+        report.misplaced_frames += 1
+
+
+def _decode_alone(
+    stream: VideoStream, packet: av.Packet | None, is_intra: Callable[[bytes], bool] | None, report: DecodeReport
+) -> list[av.VideoFrame]:
+    """The picture of an intra packet, decoded with no other; nothing for other packets."""
+    try:
+        if is_intra is None:
+            return stream.decode(packet)
+        if packet is None or packet.is_discard or not is_intra(bytes(packet)):
+            return []
+        images = [*stream.decode(packet), *stream.decode(None)]
+    except FFmpegError:
+        images = []
+    except ValueError as error:
+        raise _CannotSkip from error
+    if is_intra is not None:
+        stream.codec_context.flush_buffers()
+    if len(images) > 1:
+        raise _CannotSkip
+    report.bad_packets += not images
+    return images
+
+
+def _first_pts(path: Path) -> int:
+    frame = next(iter_frames(path), None)
+    if frame is None or frame.image.pts is None:
+        raise _CannotSkip
+    return frame.pts
+
+
+def _seek_frames(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
+    """Frames at the ascending timestamps `wanted`; raises _CannotSeek at the first that seeking does not reach."""
+    first = _first_pts(path)
+    with open_video(path) as (container, stream):
+        if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
+            raise _CannotSeek
+        clock = Clock(stream, first)
+        frames: Iterator[av.VideoFrame] | None = None
+        at: int | None = None
+        for target in wanted:
+            image = None
+            if frames is not None and at is not None and not _key_frame_between(stream, at, target):
+                image, at = _decode_until(frames, target)
+            else:
+                for back_s in (0, 5, 30):
+                    frames = _decode_from(container, stream, target - round(back_s / stream.time_base), target)
+                    image, at = _decode_until(frames, target) if frames else (None, None)
+                    if image is not None:
+                        break
+            if image is None:
+                raise _CannotSeek
+            yield clock.frame(target, image, image.is_corrupt)
+
+
+def _key_frame_between(stream: VideoStream, at: int, target: int) -> bool:
+    """Whether seeking to `target` gets there sooner than decoding on from `at`."""
+    entries = stream.index_entries
+    index = entries.search_timestamp(target) if len(entries) else -1
+    if index >= 0 and entries[index].timestamp > at:
+        return True
+    return (target - at) * Fraction(stream.time_base or 1) > SEEK_AHEAD_S
+
+
+def _decode_from(
+    container: InputContainer, stream: VideoStream, seek_pts: int, target: int
+) -> Iterator[av.VideoFrame] | None:
+    """Frames from the key frame before `seek_pts` on; None where that key frame comes after `target`."""
+    try:
+        container.seek(seek_pts, stream=stream)
+        packets = container.demux(stream)
+        first = next((packet for packet in packets if packet.size), None)
+    except (FFmpegError, OSError) as error:
+        raise _CannotSeek from error
+    if first is None or first.pts is None or not first.is_keyframe or first.pts > target:
+        return None
+
+    def frames() -> Iterator[av.VideoFrame]:
+        try:
+            yield from first.decode()
+            for packet in packets:
+                yield from packet.decode()
+        except (FFmpegError, OSError) as error:
+            raise _CannotSeek from error
+
+    # Frames before the key frame lean on pictures that were not decoded.
+    return (frame for frame in frames() if frame.pts is not None and frame.pts >= first.pts)
+
+
+def _decode_until(frames: Iterator[av.VideoFrame], target: int) -> tuple[av.VideoFrame | None, int | None]:
+    at: int | None = None
+    for frame in frames:
+        at = frame.pts
+        if at is not None and at >= target:
+            return (frame if at == target and not frame.is_corrupt else None), at
+    return None, at
+
+
+def _early_end(container: InputContainer, stream: VideoStream, seconds: float) -> list[str]:
+    promised = promised_duration_s(container, stream)
+    if promised is None or seconds <= 0 or seconds >= promised - max(1.0, 0.02 * promised):
+        return []
+    return [f"the video ends at {seconds:.1f} s of {promised:.1f} s"]
+
+
+def _counted(report: DecodeReport) -> list[str]:
+    return [
+        f"{count} {noun}{'s' if count > 1 else ''} {what}"
+        for count, noun, what in (
+            (report.bad_packets, "packet", "could not be decoded"),
+            (report.corrupt_frames, "frame", "decoded with errors"),
+            (report.misplaced_frames, "frame", "left out: the timestamp was taken"),
+        )
+        if count
+    ]

@@ -1,0 +1,103 @@
+"""Candidate frames of a video. A detector is one class with one method, `candidates(path)`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dataset_pipeline.video.decode import DecodeReport, Frame, iter_frames
+
+WORKING_SHORT_SIDE_PX = 288
+BLACK_BELOW = 32  # of 255: ffmpeg's blackframe filter counts the same pixels
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Cheap measures of one picture at full size, taken on its luma (BT.601 weights of its RGB).
+
+    `sharpness`: variance of the Laplacian, in squared grey levels of 255 (Pech-Pacheco et al. 2000).
+    `brightness`, `contrast`: mean and standard deviation, 0..1. `blackness`: share of pixels darker than 32/255.
+    `entropy`: Shannon entropy of the 256-bin histogram, in bits.
+    """
+
+    sharpness: float
+    brightness: float
+    contrast: float
+    blackness: float
+    entropy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One candidate frame: a small working copy (RGB uint8 HxWx3) and signals taken at full size.
+
+    `pts` is in the stream's time base and finds the frame again with `frames_at`; `pts_ms` and `pts_s` count from
+    the first video frame; `width_px`, `height_px` are of the full picture, upright with square pixels.
+    """
+
+    pts: int
+    pts_ms: int
+    pts_s: float
+    image: np.ndarray
+    width_px: int
+    height_px: int
+    signals: Signals
+
+
+@dataclass(frozen=True)
+class IFrames:
+    """Every intra frame, as `ffmpeg -vf select=eq(pict_type\\,I)` picks them, less those that decode with errors."""
+
+    short_side_px: int = WORKING_SHORT_SIDE_PX
+
+    def candidates(self, path: Path, report: DecodeReport | None = None) -> Iterator[Candidate]:
+        """In the order of their timestamps; damage is written into `report`. Raises VideoError, FileNotFoundError."""
+        for frame in iter_frames(path, intra_only=True, report=report):
+            if not frame.corrupt:
+                yield candidate(frame, self.short_side_px)
+
+
+def iframes(
+    path: Path, *, short_side_px: int = WORKING_SHORT_SIDE_PX, report: DecodeReport | None = None
+) -> Iterator[Candidate]:
+    """`IFrames(short_side_px).candidates(path, report)`."""
+    return IFrames(short_side_px).candidates(path, report)
+
+
+def candidate(frame: Frame, short_side_px: int) -> Candidate:
+    """The frame's working copy and signals."""
+    rgb = frame.rgb()
+    height, width = rgb.shape[:2]
+    return Candidate(
+        frame.pts, frame.pts_ms, frame.pts_s, working_copy(rgb, short_side_px), width, height, measure(rgb)
+    )
+
+
+def working_copy(rgb: np.ndarray, short_side_px: int) -> np.ndarray:
+    """The picture area-averaged to that short side; a smaller one as it is."""
+    height, width = rgb.shape[:2]
+    scale = short_side_px / min(height, width)
+    if scale >= 1:
+        return rgb
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+
+
+def measure(rgb: np.ndarray) -> Signals:
+    """Signals of an RGB uint8 picture, HxWx3."""
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    histogram = np.bincount(luma.ravel(), minlength=256)
+    share = histogram / luma.size
+    levels = np.arange(256)
+    mean = float(share @ levels)
+    _, edge_std = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))
+    present = share[share > 0]
+    return Signals(
+        sharpness=float(edge_std[0, 0] ** 2),
+        brightness=mean / 255,
+        contrast=float(np.sqrt(share @ (levels - mean) ** 2)) / 255,
+        blackness=float(share[:BLACK_BELOW].sum()),
+        entropy=float(-(present * np.log2(present)).sum()),
+    )

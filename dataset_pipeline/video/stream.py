@@ -1,0 +1,179 @@
+"""A video file opened: its stream, its time line, and what was wrong with it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from dataset_pipeline.video.color import to_rgb
+
+MAX_THREADS = 8
+JUMP_BACK_S = 1.0  # a timestamp this far back is a new recording joined to the first, not a disordered frame
+
+
+class VideoError(ValueError):
+    """A file that gives no frames. `path` and `reason` name it."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+@dataclass
+class DecodeReport:
+    """What was met while decoding; `reasons` are sentences for people, empty for a sound file."""
+
+    frames: int = 0
+    bad_packets: int = 0
+    corrupt_frames: int = 0
+    misplaced_frames: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        vars(self).update(vars(DecodeReport()))
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A decoded frame. `pts` counts in the stream's time base; `pts_ms` and `pts_s` start at the first video frame."""
+
+    pts: int
+    pts_ms: int
+    pts_s: float
+    image: av.VideoFrame
+    sar: Fraction
+    corrupt: bool
+
+    @property
+    def is_intra(self) -> bool:
+        return self.image.pict_type == PictureType.I
+
+    def rgb(self) -> np.ndarray:
+        return to_rgb(self.image, self.sar)
+
+
+@contextmanager
+def open_video(path: Path, threads: str = "AUTO") -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its video stream, decoding on up to `MAX_THREADS` threads.
+
+    `threads`: `AUTO`, or `SLICE` for decoders that must not run frames in parallel.
+    Raises FileNotFoundError for a missing file and VideoError for one without video.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no such video file: {path}")
+    if path.is_dir():
+        raise VideoError(path, "is a folder, not a video file")
+    if path.stat().st_size == 0:
+        raise VideoError(path, "the file is empty (0 bytes)")
+    try:
+        # Absolute, because `Title: Part 2.mkv` alone reads as a protocol; no playlist may reach out to the network.
+        container = av.open(
+            str(path.absolute()), metadata_errors="replace", container_options={"protocol_whitelist": "file"}
+        )
+    except (FFmpegError, OSError) as error:
+        raise VideoError(path, f"cannot be opened as a video: {plain_reason(error)}") from error
+    with container:
+        stream = pick_stream(container)
+        if stream is None:
+            covers = len(container.streams.video)
+            kinds = f"{len(container.streams.audio)} audio" + (f" and {covers} cover art" if covers else "")
+            raise VideoError(path, f"holds no video stream ({kinds} streams)")
+        context = stream.codec_context
+        if context is None:
+            raise VideoError(path, "its video codec is unknown")
+        context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
+        stream.thread_type = threads
+        yield container, stream
+
+
+def pick_stream(container: InputContainer) -> VideoStream | None:
+    """The video stream to read: never cover art; the one marked default, else the largest, else the first."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    return max(
+        streams,
+        key=lambda s: (bool(s.disposition & Disposition.default), (s.width or 0) * (s.height or 0), -s.index),
+        default=None,
+    )
+
+
+def sample_aspect(stream: VideoStream) -> Fraction:
+    """The stream's sample aspect ratio; 1 where it is absent or absurd."""
+    sar = stream.sample_aspect_ratio
+    return Fraction(sar) if sar and Fraction(1, 4) <= sar <= 4 else Fraction(1)
+
+
+def promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    """The video's duration by the file's header: the stream's own, else its tag, else the container's; or None."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    tag = stream.metadata.get("DURATION", "").split(":")
+    try:
+        hours, minutes, seconds = (float(part) for part in tag)
+        return hours * 3600 + minutes * 60 + seconds
+    except ValueError:
+        return container.duration / av.time_base if container.duration else None
+
+
+class Clock:
+    """Places frames on one rising time line that starts at the first frame."""
+
+    def __init__(self, stream: VideoStream, first: int | None = None) -> None:
+        self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
+        self.sar = sample_aspect(stream)
+        rate = stream.average_rate or stream.guessed_rate
+        self.step = max(1, round(1 / (Fraction(rate) * self.time_base))) if rate else 1
+        self.first = first
+        self._last: int | None = None
+        self._last_ms = -1
+        self._offset = 0
+
+    @property
+    def first_s(self) -> float:
+        return float((self.first or 0) * self.time_base)
+
+    @property
+    def seconds_shown(self) -> float:
+        """From the first frame to the end of the last one."""
+        if self._last is None or self.first is None:
+            return 0.0
+        return float((self._last + self.step - self.first) * self.time_base)
+
+    def place(self, image: av.VideoFrame) -> int | None:
+        """The frame's pts on the line, or None where an earlier frame has its place."""
+        stamp = image.pts if image.pts is not None else image.dts
+        last = self._last
+        if stamp is None:
+            pts = 0 if last is None else last + self.step
+        else:
+            pts = stamp + self._offset
+            if last is not None and (last - pts) * self.time_base > JUMP_BACK_S:
+                self._offset += last + self.step - pts
+                pts = last + self.step
+        if self.first is None:
+            self.first = pts
+        milliseconds = self.milliseconds(pts)
+        if (last is not None and pts <= last) or milliseconds <= self._last_ms:
+            return None
+        self._last, self._last_ms = pts, milliseconds
+        return pts
+
+    def milliseconds(self, pts: int) -> int:
+        return round((pts - (self.first or 0)) * self.time_base * 1000)
+
+    def frame(self, pts: int, image: av.VideoFrame, corrupt: bool) -> Frame:
+        seconds = float((pts - (self.first or 0)) * self.time_base)
+        return Frame(pts, self.milliseconds(pts), seconds, image, self.sar, corrupt)
+
+
+def plain_reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)
