@@ -32,7 +32,7 @@ class SettingsError(ValueError):
 class Section(BaseModel):
     """One table of the settings file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class EpisodesSettings(Section):
@@ -263,17 +263,27 @@ def _explain(error: ValidationError, overlay: Path | None) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            lines.append(f"  {key} = {fault['input']!r}: unknown key; known here: {_known_keys(fault['loc'][:-1])}")
+            known = ", ".join(_schema_at(fault["loc"][:-1])["properties"])
+            lines.append(f"  {key} = {fault['input']!r}: unknown key; known here: {known}")
         elif fault["type"] == "missing":
             lines.append(f"  {key}: missing")
         else:
-            lines.append(f"  {key} = {fault['input']!r}: {fault['msg']}")
+            lines.append(f"  {key} = {fault['input']!r}: {fault['msg']}{_allowed(_schema_at(fault['loc']))}")
     return "\n".join(lines)
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    model: Any = Settings
+def _schema_at(location: tuple[int | str, ...]) -> dict[str, Any]:
+    """The JSON schema of a key."""
+    root = Settings.model_json_schema()
+    node = root
     for part in location:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field is not None else ConceptWeight
-    return ", ".join(model.model_fields)
+        node = node["items"] if isinstance(part, int) else node["properties"][part]
+        if "$ref" in node:
+            node = root["$defs"][node["$ref"].rpartition("/")[2]]
+    return node
+
+
+def _allowed(node: dict[str, Any]) -> str:
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    bounds = [f"{word} {node[bound]}" for bound, word in words.items() if bound in node]
+    return f" (allowed: {' '.join(bounds)})" if bounds else ""

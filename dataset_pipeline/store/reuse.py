@@ -6,7 +6,6 @@ model_sha256, algorithm), so dropping an image and adding it again costs no mode
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,13 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_pipeline.store.schemas import MEASURED, MEASURED_KEY, SCHEMAS, TableSchema
-from dataset_pipeline.store.store import MEASURED_SUFFIX, Store, TableMissing, TableOutdated, schema_of
+from dataset_pipeline.store.store import MEASURED_SUFFIX, Store, schema_of
 
 # What a killed run may lose: the rows of its last minute, and not more than this many.
 SAVE_EVERY_ROWS = 2048
 SAVE_EVERY_S = 60.0
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,11 +98,7 @@ class _Cache:
         self.store.write(self.schema.name, self.table, self.episode)
 
     def _stored(self) -> pa.Table:
-        try:
-            found = self.store.find(self.schema.name, self.episode)
-        except (TableMissing, TableOutdated) as error:
-            log.warning("Measured rows cannot be reused, the model runs again. %s", error)
-            found = None
+        found = self.store.previous(self.schema.name, self.episode)
         return self.schema.empty() if found is None else found
 
 

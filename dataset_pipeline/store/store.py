@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ ALL_EPISODES = "_all"
 MEASURED_SUFFIX = "__measured"
 READERS = 8
 
+log = logging.getLogger(__name__)
+
 _ASSET = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE = re.compile(r"[0-9a-f]{12}\.parquet")
 _PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
@@ -42,11 +45,11 @@ class StoreError(Exception):
     """Something in the store cannot be used; the message says what to do."""
 
 
-class TableMissing(StoreError):  # noqa: N818
+class TableMissing(StoreError):
     """A table that was never written, or whose file is gone."""
 
 
-class TableOutdated(StoreError):  # noqa: N818
+class TableOutdated(StoreError):
     """A table written under a schema that the present one cannot stand in for, or whose file cannot be read."""
 
 
@@ -108,17 +111,32 @@ class Store:
         pointer = self.pointer(asset, episode)
         if pointer is None:
             return None
-        try:
-            stored = pq.read_table(pa.BufferReader(self._files.read(pointer.file)), use_threads=False)
-        except FileNotFoundError:
-            raise TableMissing(
-                f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
-            ) from None
-        except pa.ArrowInvalid as error:
-            raise TableOutdated(
-                f"{self.uri(pointer.file)} cannot be read ({error}): delete it and materialize {asset} again"
-            ) from None
+        stored = self._load(pointer, asset, episode)
         return _aligned(stored, schema, _label(asset, episode))
+
+    def previous(self, asset: str, episode: str | None = None) -> pa.Table | None:
+        """What there is to take rows over from: like `find`, but also None, with a warning, if it cannot be used."""
+        try:
+            return self.find(asset, episode)
+        except (TableMissing, TableOutdated) as error:
+            log.warning("Earlier rows are not reused. %s", error)
+            return None
+
+    def intact(self, asset: str, episode: str | None = None) -> bool:
+        """Whether there is a current table that can be read, with every picture it names."""
+        return self.previous(asset, episode) is not None and not self.missing_pictures(asset, episode)
+
+    def missing_pictures(self, asset: str, episode: str | None = None) -> set[str]:
+        """Paths in the current table's `path` column that no file is at. Raises what `read` raises."""
+        table = self.read(asset, episode)
+        if "path" not in table.column_names:
+            return set()
+        paths = {path for path in table["path"].to_pylist() if path}
+        folders = sorted({path.rpartition("/")[0] for path in paths})
+        with ThreadPoolExecutor(READERS) as readers:
+            listings = readers.map(self._files.names, folders)
+            there = {f"{folder}/{name}" for folder, names in zip(folders, listings, strict=True) for name in names}
+        return paths - there
 
     def read_many(self, asset: str, episodes: Sequence[str]) -> pa.Table:
         """The tables of several episodes one after another; episodes without one are skipped."""
@@ -253,13 +271,23 @@ class Store:
         if pointer is None:
             return set()
         try:
-            source = pa.BufferReader(self._files.read(pointer.file))
-        except FileNotFoundError:
+            table = self._load(pointer, asset, None if name == ALL_EPISODES else name, columns=["path"])
+        except TableMissing:
             return set()
-        if "path" not in pq.read_schema(source).names:
-            return {pointer.file}
-        source.seek(0)
-        return {pointer.file, *pq.read_table(source, columns=["path"])["path"].to_pylist()}
+        return {pointer.file, *(table["path"].to_pylist() if table.num_columns else ())}
+
+    def _load(self, pointer: Pointer, asset: str, episode: str | None, columns: list[str] | None = None) -> pa.Table:
+        """The table that a pointer names, as it was written; only those of `columns` that it has."""
+        try:
+            return pq.read_table(pa.BufferReader(self._files.read(pointer.file)), columns=columns, use_threads=False)
+        except FileNotFoundError:
+            raise TableMissing(
+                f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
+            ) from None
+        except pa.ArrowInvalid as error:
+            raise TableOutdated(
+                f"{self.uri(pointer.file)} cannot be read ({error}): delete it and materialize {asset} again"
+            ) from None
 
 
 def _kind_of(path: str) -> str | None:
