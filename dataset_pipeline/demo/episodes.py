@@ -185,10 +185,13 @@ def write_episode(folder: Path, truth_folder: Path, show: ShowPlan, number: int)
     with _Encoder(part, show) as encoder:
         for shot, stage, cels in draw_episode(show, number):
             first = frame
+            known: dict[Cel, tuple[str, av.VideoFrame]] = {}
             for cel, held in cels:
-                key = drawing_id(cel.image)
+                if cel not in known:
+                    known[cel] = drawing_id(cel.image), encoder.picture(cel.image)
+                key, picture = known[cel]
                 drawings.setdefault(key, _drawing(key, cel))
-                encoder.hold(cel.image, held)
+                encoder.hold(picture, held)
                 exposures.append(Exposure(frame, frame + held - 1, key))
                 frame += held
             files = {}
@@ -295,16 +298,19 @@ class _Encoder:
         context = self.stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
         context.color_range = 1  # limited
+        self.fps = show.fps
         self.frame = 0
 
-    def hold(self, image: np.ndarray, frames: int) -> None:
-        """Show an H x W x 3 RGB picture for some frames."""
+    def picture(self, image: np.ndarray) -> av.VideoFrame:
+        """An H x W x 3 RGB picture as the encoder takes it."""
         rgb = av.VideoFrame.from_ndarray(image, format="rgb24")
-        picture = rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
-        picture.time_base = Fraction(1, self.stream.codec_context.framerate)
+        return rgb.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
+
+    def hold(self, picture: av.VideoFrame, frames: int) -> None:
+        """Show a picture for some frames."""
+        picture.time_base = Fraction(1, self.fps)
         for _ in range(frames):
             picture.pts = self.frame
-            picture.pict_type = av.video.frame.PictureType.NONE
             self.container.mux(self.stream.encode(picture))
             self.frame += 1
 

@@ -186,7 +186,8 @@ class Figure:
             shapes.append(limb(palm_end, palm_end + ahead * 0.08, 0.16, 0.09))
             shapes.append(limb(wrist + ahead * 0.05, wrist + ahead * 0.17 - across * 0.09, 0.06, 0.045))
         else:
-            shapes.append(ellipse(*(wrist + ahead * 0.13), 0.1, 0.1, 16))
+            fist = wrist + ahead * 0.13
+            shapes.append(ellipse(float(fist[0]), float(fist[1]), 0.1, 0.1, 16))
         self.pen.merge(shapes, self.skin, part)
         if form in ("fist", "relaxed"):
             for k in (-0.03, 0.03):
@@ -599,7 +600,7 @@ class Figure:
                 (px, py + thick * (0.35 if i in (0, 3) else 0.85), *(() if i in (1, 2) else (1,)))
                 for i, (px, py) in enumerate(lid_line)
             ]
-            shape = [*((p[0], p[1]) for p in lid_line)]
+            shape: list[tuple[float, ...]] = [*lid_line]
             if self.girl:
                 shape.append((x + wing * 1.28, y - height * 0.42 + drop * 0.9, 1))
             pen.fill(curve([*shape, *reversed(back)], 4), lash, None, 0)

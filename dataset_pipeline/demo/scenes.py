@@ -211,7 +211,7 @@ class _Grid:
     def mask(self, shapes: Sequence[Points]) -> np.ndarray:
         raster = np.zeros(self.shape, np.uint8)
         for shape in shapes:
-            cv2.fillPoly(raster, [np.rint((shape - self.origin) * self.scale).astype(np.int32)], 1)
+            cv2.fillPoly(raster, [np.rint((shape - self.origin) * self.scale).astype(np.int32)], (1,))
         return raster.astype(bool)
 
     def within(self, box: Box) -> np.ndarray:

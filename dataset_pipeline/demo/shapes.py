@@ -94,7 +94,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, steps: int = 24) -> Poin
     return _circle(steps) * (rx, ry) + (cx, cy)
 
 
-def limb(a: Sequence[float], b: Sequence[float], width_a: float, width_b: float) -> Points:
+def limb(a: Sequence[float] | Points, b: Sequence[float] | Points, width_a: float, width_b: float) -> Points:
     """A tapered capsule from a to b with round ends."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = math.hypot(dx, dy) or 1.0
