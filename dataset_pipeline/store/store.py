@@ -198,7 +198,7 @@ class Store:
         folders = [name for name in self._files.folders(asset) if name != ALL_EPISODES]
         with ThreadPoolExecutor(READERS) as readers:
             written = list(readers.map(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders))
-        return sorted(name.replace("~", ".") for name, there in zip(folders, written, strict=True) if there)
+        return sorted(_episode(name) for name, there in zip(folders, written, strict=True) if there)
 
     def put_picture(self, asset: str, episode: str, image_id: str, encoded: bytes, suffix: str) -> str:
         """Keep an encoded picture and return its path relative to the root.
@@ -267,11 +267,12 @@ class Store:
 
     def _reached_from(self, folder: str) -> set[str]:
         asset, _, name = folder.partition("/")
-        pointer = self.pointer(asset, None if name == ALL_EPISODES else name.replace("~", "."))
+        episode = None if name == ALL_EPISODES else _episode(name)
+        pointer = self.pointer(asset, episode)
         if pointer is None:
             return set()
         try:
-            table = self._load(pointer, asset, None if name == ALL_EPISODES else name, columns=["path"])
+            table = self._load(pointer, asset, episode, columns=["path"])
         except TableMissing:
             return set()
         return {pointer.file, *(table["path"].to_pylist() if table.num_columns else ())}
@@ -279,7 +280,9 @@ class Store:
     def _load(self, pointer: Pointer, asset: str, episode: str | None, columns: list[str] | None = None) -> pa.Table:
         """The table that a pointer names, as it was written; only those of `columns` that it has."""
         try:
-            return pq.read_table(pa.BufferReader(self._files.read(pointer.file)), columns=columns, use_threads=False)
+            file = pq.ParquetFile(pa.BufferReader(self._files.read(pointer.file)))
+            there = file.schema_arrow.names
+            return file.read([name for name in there if columns is None or name in columns], use_threads=False)
         except FileNotFoundError:
             raise TableMissing(
                 f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
@@ -317,6 +320,10 @@ def _folder(asset: str, episode: str | None) -> str:
     if check_episode(episode) == ALL_EPISODES:
         raise ValueError(f"{ALL_EPISODES!r} cannot be the key of an episode")
     return f"{asset}/{file_name(episode) if show_of(episode) in _DEVICES else episode}"
+
+
+def _episode(folder_name: str) -> str:
+    return folder_name.replace("~", ".")
 
 
 def _label(asset: str, episode: str | None) -> str:
