@@ -13,6 +13,12 @@ _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{digit}" for port in ("com", "lpt") for digit in range(10)}
 )
 
+_IGNORED_NAMES = frozenset(
+    {"@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found"}
+    | {"thumbs.db", "desktop.ini"}
+)
+_PARTIAL_ENDINGS = (".part", ".partial", ".crdownload", ".download", ".!qb", ".!ut", ".aria2", ".tmp")
+
 
 def short_hash(text: str) -> str:
     """8 hex digits of the text's SHA-256, the same for composed and decomposed Unicode (macOS stores the latter)."""
@@ -39,6 +45,12 @@ def safe_first_part(part: str) -> str:
 def posix_path(relative: PurePath) -> str:
     """The relative path as one text that is the same on every system."""
     return unicodedata.normalize("NFC", relative.as_posix())
+
+
+def is_ignored(name: str) -> bool:
+    """Hidden files, leftovers of systems and shares, and downloads that are not finished."""
+    lowered = name.lower()
+    return name.startswith(".") or lowered in _IGNORED_NAMES or lowered.endswith(_PARTIAL_ENDINGS)
 
 
 @dataclass(frozen=True)
