@@ -272,7 +272,8 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
 
     if home is not None:
         home.mkdir(parents=True, exist_ok=True)
-        opened = dg.DagsterInstance.local_temp(str(home))
+        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        opened = dg.DagsterInstance.from_config(str(home))
     elif os.environ.get("DAGSTER_HOME"):
         opened = dg.DagsterInstance.get()
     else:

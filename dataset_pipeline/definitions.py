@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import dagster as dg
@@ -12,9 +11,6 @@ from dataset_pipeline.assets.framework import DECLARATIONS, location_prefix, par
 from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.settings import Settings, load_settings, project_folder
 from dataset_pipeline.store.store import Store
-
-# Projections handle many episodes in one run by a backfill policy, which Dagster calls beta.
-warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
 MODULES = (source, frames, crops, characters, scores, tags, training)
 

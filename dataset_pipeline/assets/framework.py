@@ -5,10 +5,9 @@ dependencies, its code version and its required resources, and a body that reads
 versions cannot drift from the code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +26,9 @@ from dataset_pipeline.store.store import Pointer, Store
 from dataset_pipeline.timing import span, timed_iteration
 
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
+
+# Projections handle many episodes in one run by a backfill policy, which Dagster calls beta.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 
 Number = int | float | str | bool
 

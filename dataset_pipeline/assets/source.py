@@ -26,8 +26,8 @@ def video_probe(step: Step) -> Result:
     return Result(
         SCHEMAS["video_probe"].table([row]),
         {
-            "duration_s": row["duration_s"] or 0.0,
-            "pictures": row["pictures"] or 0,
+            "duration_s": row.get("duration_s") or 0.0,
+            "pictures": row.get("pictures") or 0,
             "readable": row["readable"],
             "damage": "; ".join(row["damage"]) or "none",
         },

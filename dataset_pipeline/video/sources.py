@@ -12,9 +12,10 @@ import numpy as np
 from dataset_pipeline.ids import frame_id, picture_id
 from dataset_pipeline.images.pictures import PictureError, list_pictures, open_picture
 from dataset_pipeline.settings import KeyframesSettings
-from dataset_pipeline.video.decode import DecodeReport, VideoError, frames_at
+from dataset_pipeline.video.decode import frames_at
 from dataset_pipeline.video.keyframes import IFrames, Signals, measure, working_copy
 from dataset_pipeline.video.probe import probe
+from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
 

@@ -47,8 +47,9 @@ class Project:
         """Take the sources at `paths` through the graph. Returns the outcome and the pictures each model role saw."""
         settings = self.settings(**changes)
         (self.root / "dagster").mkdir(exist_ok=True)
+        (self.root / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
         reset_calls()
-        with dg.DagsterInstance.local_temp(str(self.root / "dagster")) as instance, warnings.catch_warnings():
+        with dg.DagsterInstance.from_config(str(self.root / "dagster")) as instance, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = find_sources(list(paths)).sources
             register(instance, self.store, settings, found)
