@@ -20,7 +20,7 @@ from dataset_pipeline.store.schemas import MEASURED, MEASURED_KEY, SCHEMAS, Tabl
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Store, schema_of
 
 # What a killed run may lose: the rows of its last minute, and not more than this many.
-SAVE_EVERY_ROWS = 2048
+SAVE_EVERY_ROWS = 8192
 SAVE_EVERY_S = 60.0
 
 

@@ -105,9 +105,8 @@ def _feed(digest: Any, array: pa.Array, decimals: int | None) -> None:
         _tag(digest, "int", len(array))
         digest.update(_numpy(array, 0, "<i8"))
     elif pa.types.is_floating(kind):
-        exact = decimals is None
-        _tag(digest, str(kind) if exact else "float", len(array))
-        values = _numpy(array, 0.0, ("<f4" if kind == pa.float32() else "<f8") if exact else "<f8")
+        _tag(digest, "float32" if kind == pa.float32() else "float64", len(array))
+        values = _numpy(array, 0.0, "<f4" if kind == pa.float32() else "<f8")
         digest.update(values if decimals is None else _rounded(values, decimals))
     else:
         raise TypeError(f"no way to hash a column of type {kind}")
@@ -124,6 +123,8 @@ def _numpy(array: pa.Array, null: Any, dtype: str) -> np.ndarray:
 
 def _rounded(values: np.ndarray, decimals: int) -> np.ndarray:
     """Whole multiples of 10**-decimals; one zero and one NaN, whatever their sign bits."""
-    rounded = np.rint(values * 10.0**decimals) + 0.0
+    rounded = values * values.dtype.type(10.0**decimals)
+    np.rint(rounded, out=rounded)
+    rounded += 0.0
     rounded[np.isnan(rounded)] = np.nan
     return rounded
