@@ -1,5 +1,6 @@
 """What a video file is, without decoding more than its first frame."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -187,10 +188,8 @@ def _timing(container: InputContainer, stream: VideoStream) -> tuple[float, bool
 def _gaps_s(container: InputContainer, stream: VideoStream) -> list[float]:
     """Times between successive frames of the next packets."""
     packets: list[av.Packet] = []
-    try:
+    with suppress(FFmpegError):  # what cannot be read is named by whoever decodes it
         packets.extend(packet for packet in islice(container.demux(stream), SAMPLED_PACKETS) if packet.size)
-    except FFmpegError:
-        pass  # what cannot be read is named by whoever decodes it
     stamps = [packet.pts for packet in packets]
     if None in stamps:
         stamps = [packet.dts for packet in packets]
@@ -201,7 +200,7 @@ def _gaps_s(container: InputContainer, stream: VideoStream) -> list[float]:
 
 
 def _measured(path: Path, header_rate: float) -> tuple[float, float]:
-    """Average frame rate and duration in seconds from every packet's timestamp; from their count where they have none."""
+    """Average frame rate and duration in seconds from the timestamps of all packets, or from their number."""
     stamps: list[int] = []
     packets = last_duration = 0
     with open_video(path) as (container, stream):
