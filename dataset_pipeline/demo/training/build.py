@@ -75,17 +75,17 @@ FULL = Plan(
     measured_scenes=240,
 )
 SHORT = Plan(
-    casts=150,
-    scenes_per_cast=10,
-    calibration_casts=8,
-    calibration_scenes_per_cast=12,
-    moments=120,
+    casts=180,
+    scenes_per_cast=9,
+    calibration_casts=6,
+    calibration_scenes_per_cast=14,
+    moments=90,
     pictures=150,
-    detector_steps=350,
-    people_steps=250,
-    embedder_steps=150,
-    quality_steps=150,
-    measured_scenes=72,
+    detector_steps=500,
+    people_steps=350,
+    embedder_steps=200,
+    quality_steps=200,
+    measured_scenes=48,
 )
 TINY = Plan(
     casts=3,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import string
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, TypeVar
 
 import cv2
@@ -21,6 +23,7 @@ from dataset_pipeline.demo.characters import Character, random_character
 from dataset_pipeline.demo.figure import Pose
 from dataset_pipeline.demo.scenes import NO_BOX, DrawnPerson, Placement, draw_people, grade, place_people
 from dataset_pipeline.demo.shapes import Box
+from dataset_pipeline.demo.staging import SHOTS, Cel, Stage, held_cels
 from dataset_pipeline.demo.training import degrade
 from dataset_pipeline.demo.training.vocabulary import (
     EXPRESSIONS,
@@ -38,9 +41,10 @@ CROP_SIZE_PX = 128
 EMBEDDING_SIZE_PX = 96
 QUALITY_SIZE_PX = 320
 CLASSES: tuple[str, ...] = ("person", "halfbody", "head", "face", "hand", "eye")
-SHOTS_PER_MOMENT = 4
+MOMENT_SIZE = (480, 270)
 VIEWS_PER_SHOT = 3
 VERSIONS_PER_PICTURE = 5
+STAGED_SHARE = 0.35
 WORKERS = 2
 
 T = TypeVar("T")
@@ -63,12 +67,12 @@ SIZES: tuple[tuple[int, int], ...] = ((640, 360), (640, 360), (640, 360), (1280,
 
 @dataclass(frozen=True)
 class Composed:
-    """A drawn picture with all that its drawing knew. `poses` holds one pose per person, in the people's order."""
+    """A drawn picture with all that its drawing knew. `poses` holds one pose per person, None where unknown."""
 
     image: np.ndarray  # H x W x 3 uint8 RGB
     people: tuple[DrawnPerson, ...]
-    poses: tuple[Pose, ...]
-    place: str  # kind of backdrop
+    poses: tuple[Pose | None, ...]
+    place: str | None  # kind of backdrop, None where it cannot be seen
 
 
 def cast_of(world: World, number: int) -> tuple[Character, ...]:
@@ -106,6 +110,25 @@ def render(placements: Sequence[Placement], backdrop: int, size: tuple[int, int]
             pose_of = {p.character: p.pose for p in placements}
             return Composed(image, people, tuple(pose_of[p.character] for p in people), backdrop_kind(backdrop))
         placements = [p for p in placements if p.character in clear]
+
+
+def staged(world: World, seed: int, size: tuple[int, int], cast: Sequence[Character], kind: str = "") -> Composed:
+    """A picture out of a shot as episodes have them, of one `kind` or of any."""
+    rng = random.Random(world.first + 900_000 + seed)
+    kind = kind or rng.choice(tuple(SHOTS))
+    wanted = SHOTS[kind][1]
+    actors = rng.sample(list(cast), rng.randint(3, len(cast)) if wanted is None else wanted)
+    backdrop = rng.choice(world.backdrops)
+    stage = Stage(size, 16, rng.getrandbits(40), backdrop, actors, "".join(rng.choices(string.ascii_letters, k=12)))
+    cel = drawing(kind, stage, rng.randrange(8))
+    place = None if kind in ("title_card", "entrance") else backdrop_kind(backdrop)
+    return Composed(cel.image, cel.people, (None,) * len(cel.people), place)
+
+
+def drawing(kind: str, stage: Stage, number: int) -> Cel:
+    """Drawing `number` of a shot, or its last one."""
+    cels = [cel for cel, _ in islice(held_cels(kind, stage), number + 1)]
+    return cels[-1]
 
 
 # ---------------------------------------------------------------------------------------------------------- geometry
@@ -239,7 +262,7 @@ def tags_of(composed: Composed, view: Box, scale: float) -> tuple[np.ndarray, np
         character = person.character
         say(character.hair_color, character.hair_style, *([character.accessory] if character.accessory else []))
         eye_px = min((min(b[2] - b[0], b[3] - b[1]) for b in person.eyes), default=0.0) * scale
-        if eye_px < 2.5 or pose.eyes_open < 0.5:
+        if eye_px < 2.5 or (pose and pose.eyes_open < 0.5):
             cannot_tell(EYE_COLORS)
         else:
             say(character.eye_color)
@@ -250,7 +273,7 @@ def tags_of(composed: Composed, view: Box, scale: float) -> tuple[np.ndarray, np
         elif torso > 0.05 * whole_torso:
             cannot_tell(OUTFITS)
         face_px = (person.face[3] - person.face[1]) * scale
-        if face_px < 18:
+        if pose is None or face_px < 18:
             cannot_tell(EXPRESSIONS)
         else:
             say(*(["smile"] if pose.expression == "smile" else []), *(["open_mouth"] if pose.mouth >= 0.5 else []))
@@ -259,7 +282,7 @@ def tags_of(composed: Composed, view: Box, scale: float) -> tuple[np.ndarray, np
         say(framing_of(seen[0][0], view))
     elif seen:
         cannot_tell(FRAMINGS)
-    if area_px(view) > 0.9 * composed.image.shape[0] * composed.image.shape[1]:
+    if composed.place and area_px(view) > 0.9 * composed.image.shape[0] * composed.image.shape[1]:
         say(*PLACES[composed.place])
     else:
         cannot_tell(PLACE_TAGS)
@@ -299,7 +322,8 @@ def scene_sample(job: tuple[World, int, int]) -> SceneSample:
     world, cast, scene = job
     rng = np.random.default_rng(world.first + scene)
     size = SIZES[int(rng.integers(len(SIZES)))]
-    composed = compose(world, scene, size, cast_of(world, cast))
+    draw = staged if rng.random() < STAGED_SHARE else compose
+    composed = draw(world, scene, size, cast_of(world, cast))
     image = degrade.as_broadcast(composed.image, rng)
     detection, boxes = detection_sample(image, composed.people, rng)
     crops, tags, known, characters = [], [], [], []
@@ -336,62 +360,63 @@ def views_of(
 
 
 def moment_sample(job: tuple[World, int, int]) -> np.ndarray:
-    """Views of four shots that are hard to tell apart, uint8 [4, 3, 96, 96, 3]; see `moment_views`."""
+    """Views of six shots that are hard to tell apart, uint8 [6, 3, 96, 96, 3]; see `moment_views`."""
     return np.stack([[resized(v, EMBEDDING_SIZE_PX, EMBEDDING_SIZE_PX) for v in shot] for shot in moment_views(job)])
 
 
 def moment_views(job: tuple[World, int, int]) -> list[list[np.ndarray]]:
-    """Four shots of one moment, each as three near-duplicate views: job (world, cast, moment).
+    """Six shots of one moment, each as three near-duplicate views: job (world, cast number, moment number).
 
-    The shots: a scene, the same people elsewhere in the same place, other people in the same place, and the first
-    shot's people as they stand in another place. The views of a shot differ by what changes while a picture is held:
-    mouths, lids, a pixel of shift, light, compression.
+    The shots: a scene, the same people elsewhere in the same place, other people in the same place, the first shot's
+    people as they stand in another place, somebody of the cast talking in the same place, and any other shot of an
+    episode there. The views of a shot differ by what changes while a picture is held: mouths, lids, a pixel of shift,
+    light, compression.
     """
     world, cast_number, moment = job
     rng = random.Random(world.first + 500_000 + moment)
     noise = np.random.default_rng(world.first + 500_000 + moment)
-    size = SIZES[int(noise.integers(3))]
-    cast = cast_of(world, cast_number)
+    size = MOMENT_SIZE
+    cast = rng.sample(cast_of(world, cast_number), world.cast_size)
     count = rng.choices((0, 1, 2, 3), (0.4, 4, 3, 1))[0]
-    shuffled = rng.sample(list(cast), len(cast))
     here, there = rng.sample(world.backdrops, 2)
-    scenes = [
-        (place_people(rng, shuffled[:count], size), here),
-        (place_people(rng, shuffled[: max(1, count)], size), here),
-        (place_people(rng, shuffled[count : count + max(1, count)], size), here),
-    ]
-    scenes.append((scenes[0][0], there))
+    first = place_people(rng, cast[:count], size)
+    again = place_people(rng, cast[: max(1, count)], size)
+    others = place_people(rng, cast[count : count + max(1, count)], size)
     dark = degrade.darkness(noise) if noise.random() < 0.15 else 0.0
-    shots = []
-    for placements, backdrop in scenes:
-        shots.append([held_view(placements, backdrop, size, rng, noise, dark) for _ in range(VIEWS_PER_SHOT)])
-    return shots
+    shots = [
+        [held_view(placements, place, size, rng) for _ in range(VIEWS_PER_SHOT)]
+        for placements, place in ((first, here), (again, here), (others, here), (first, there))
+    ]
+    talk = Stage(size, 96, rng.getrandbits(40), here, cast[:1], "")
+    said = [cel.image for cel, _ in islice(held_cels("talk", talk), VIEWS_PER_SHOT + 1)]
+    shots.append([said[i] for i in sorted(rng.sample(range(len(said)), VIEWS_PER_SHOT))])
+    kind = rng.choice(("solo", "pair", "trio", "group", "walk", "locked", "pan", "whip", "line_up_card"))
+    stage = Stage(size, 16, rng.getrandbits(40), here, cast[: SHOTS[kind][1]], "")
+    shots.append([drawing(kind, stage, rng.randrange(8)).image] * VIEWS_PER_SHOT)
+    return [[as_held(grade(view, dark), noise) for view in views] for views in shots]
 
 
-def held_view(
-    placements: Sequence[Placement],
-    backdrop: int,
-    size: tuple[int, int],
-    rng: random.Random,
-    noise: np.random.Generator,
-    dark: float,
-) -> np.ndarray:
-    """One more frame of a held shot."""
+def held_view(placements: Sequence[Placement], backdrop: int, size: tuple[int, int], rng: random.Random) -> np.ndarray:
+    """One more drawing of a held shot: mouths and lids may have moved."""
     moved = []
     for placement in placements:
         pose = replace(placement.pose, mouth=rng.choice((0.0, 0.5, 1.0))) if rng.random() < 0.5 else placement.pose
         pose = replace(pose, eyes_open=rng.choice((0.0, 0.6, 1.0))) if rng.random() < 0.25 else pose
         moved.append(replace(placement, pose=pose))
-    image = render(moved, backdrop, size).image
+    return render(moved, backdrop, size).image
+
+
+def as_held(image: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """A drawing as one frame of a video: shifted by up to a pixel, a little lighter or softer, compressed."""
+    height, width = image.shape[:2]
     if noise.random() < 0.5:
-        shift = noise.uniform(-1.5, 1.5, 2) * size[1] / 360
+        shift = noise.uniform(-1.5, 1.5, 2) * height / 360
         move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
-        image = cv2.warpAffine(image, move, size, borderMode=cv2.BORDER_REPLICATE)
-    image = grade(image, dark)
+        image = cv2.warpAffine(image, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
     if noise.random() < 0.3:
-        image = degrade.relit(image, noise.uniform(0.95, 1.05), 1.0, (1.0, 1.0, 1.0))
+        image = degrade.relit(image, float(noise.uniform(0.95, 1.05)), 1.0, (1.0, 1.0, 1.0))
     if noise.random() < 0.25:
-        image = degrade.blurred(image, noise.uniform(0.3, 1.2) * size[1] / 360)
+        image = degrade.blurred(image, float(noise.uniform(0.3, 1.2)) * height / 360)
     return degrade.compressed(image, int(noise.uniform(35, 95)))
 
 

@@ -71,7 +71,7 @@ def as_broadcast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = relit(image, rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.15), tuple(rng.uniform(0.88, 1.1, 3)))
     chance = rng.random()
     if chance < 0.15:
-        image = blurred(image, rng.uniform(0.3, 1.0) * height / 180)
+        image = blurred(image, rng.uniform(0.3, 1.3) * height / 180)
     elif chance < 0.25:
         image = motion_blurred(image, int(rng.uniform(2, 9) * height / 360) + 1, rng.uniform(0, 180))
     elif chance < 0.35:

@@ -30,21 +30,18 @@ MINIMUM_SIDE_PX = 3.0  # at IMAGE_SIZE; smaller things are neither learnt nor pu
 TYPICAL_SIDE_PX = torch.tensor([64.0, 48.0, 24.0, 16.0, 8.0, 6.0])  # per class, the unit of the side distances
 
 
-def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+def stem(outputs: int) -> nn.Sequential:
+    """RGB straight to stride 4: what is left to do at full size is what costs most on a processor."""
+    return nn.Sequential(nn.Conv2d(3, outputs, 6, 4, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class Separable(nn.Module):
     """A depthwise and a pointwise convolution, with a skip where the shapes allow it."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, inputs, kernel, stride, kernel // 2, groups=inputs, bias=False),
-            nn.BatchNorm2d(inputs),
-            nn.ReLU(inplace=True),
+            nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False),
             nn.Conv2d(inputs, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -60,13 +57,13 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fine = nn.Sequential(conv(3, 16, 2), conv(16, 32, 2), conv(32, 64, 2), Separable(64, 64))
-        self.middle = nn.Sequential(Separable(64, 96, 2), Separable(96, 96, kernel=5), Separable(96, 96, kernel=5))
-        self.coarse = nn.Sequential(Separable(96, 160, 2), *(Separable(160, 160, kernel=5) for _ in range(3)))
+        self.fine = nn.Sequential(stem(40), Separable(40, 80, 2), Separable(80, 80))
+        self.middle = nn.Sequential(Separable(80, 112, 2), *(Separable(112, 112) for _ in range(3)))
+        self.coarse = nn.Sequential(Separable(112, 160, 2), *(Separable(160, 160) for _ in range(3)))
         self.scene = nn.Linear(160, 160)
-        self.from_coarse, self.from_middle, self.from_fine = (nn.Conv2d(c, 80, 1) for c in (160, 96, 64))
-        self.merge_middle = Separable(80, 80, kernel=5)
-        self.merge_fine = nn.Sequential(Separable(80, 80, kernel=5), Separable(80, 80, kernel=5))
+        self.from_coarse, self.from_middle, self.from_fine = (nn.Conv2d(c, 80, 1) for c in (160, 112, 80))
+        self.merge_middle = nn.Sequential(Separable(80, 80), Separable(80, 80))
+        self.merge_fine = nn.Sequential(*(Separable(80, 80) for _ in range(3)))
         self.head = nn.Conv2d(80, 5 * len(CLASSES), 1)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.constant_(self.head.bias[: len(CLASSES)], -4.0)

@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from dataset_pipeline.demo.training.data import CROP_SIZE_PX
-from dataset_pipeline.demo.training.detector import Separable, conv, cosine_rate
+from dataset_pipeline.demo.training.detector import Separable, cosine_rate, stem
 
 CROP_SIZE = CROP_SIZE_PX
 TAG_WIDTH = 192
@@ -48,14 +48,14 @@ class PeopleNet(nn.Module):
     def __init__(self, tags: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            conv(3, 24, 2),
-            conv(24, 48, 2),
-            Separable(48, 80),
-            Separable(80, 128, 2),
-            Separable(128, 128, kernel=5),
-            Separable(128, 128, kernel=5),
+            stem(48),
+            Separable(48, 64),
+            Separable(64, 128, 2),
+            Separable(128, 128),
+            Separable(128, 128),
             Separable(128, 192, 2),
-            Separable(192, 192, kernel=5),
+            Separable(192, 192),
+            Separable(192, 192),
         )
         self.features = nn.Linear(384, TAG_WIDTH)
         self.tags = nn.Linear(TAG_WIDTH, tags)
