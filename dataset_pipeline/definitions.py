@@ -47,12 +47,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             partitions_def=None if declaration.joined else partitions,
         )
 
-    loaded = dg.load_assets_from_modules(MODULES, key_prefix=prefix or None)
+    # The prefix reaches dependencies on `video` only if specs are loaded too, though it leaves their own keys alone.
+    loaded = dg.load_assets_from_modules(MODULES, key_prefix=prefix or None, include_specs=True)
+    assets = [asset for asset in loaded if isinstance(asset, dg.AssetsDefinition)]
     video = source.video.replace_attributes(
         key=dg.AssetKey([*prefix, *source.video.key.path]), partitions_def=partitions
     )
     return dg.Definitions(
-        assets=[video, *dg.map_asset_specs(versioned, loaded)],
+        assets=[video, *dg.map_asset_specs(versioned, assets)],
         resources={
             "settings": settings,
             "store": store_of(settings),

@@ -1,0 +1,149 @@
+"""Bad files, missing weights, absent devices: named with what to do, and nothing else is lost because of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dataset_pipeline.cli import FAILED, PARTLY, app
+
+
+def command(project, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and error of the command line, on a project's store and a history of its own."""
+    overlay = project.root / "overlay.toml"
+    overlay.write_text(
+        f"""
+        [models]
+        device = "cpu"
+        cache = {json.dumps(str(project.root / "cache"))}
+        [store]
+        root = {json.dumps(str(project.root / "store"))}
+        [exported_set]
+        root = {json.dumps(str(project.root / "exports"))}
+        """
+    )
+    home = project.root / "dagster"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    environment = {"DAGSTER_HOME": str(home), "DATASET_PIPELINE_SETTINGS": str(overlay), "COLUMNS": "300"}
+    result = CliRunner().invoke(app, list(arguments), env=environment)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def damaged_tree(drawn_show, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("damaged") / "episodes"
+    show = root / "Broken Show"
+    show.mkdir(parents=True)
+    whole = drawn_show.episodes[0].read_bytes()
+    (show / "Broken Show - S01E01.mp4").write_bytes(whole)
+    (show / "Broken Show - S01E02.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    (show / "Broken Show - S01E03.mkv").write_text("this is a shopping list\n" * 50)
+    pictures = root / "Scans"
+    pictures.mkdir()
+    rng = np.random.default_rng(5)
+    for number in range(3):
+        noise = rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((640, 384), Image.Resampling.BICUBIC).save(pictures / f"scan {number}.png")
+    whole_picture = (pictures / "scan 2.png").read_bytes()
+    (pictures / "scan 2.png").write_bytes(whole_picture[: len(whole_picture) // 2])
+    (root / "Nothing here").mkdir()
+    return root
+
+
+def test_each_damaged_source_is_named_with_its_reason_and_the_rest_finishes(fresh, damaged_tree):
+    code, output, errors = command(fresh, "run", str(damaged_tree), "--models", "demo", "--json")
+    assert code == PARTLY, errors
+    report = json.loads(output)
+    assert report["whole"] is False
+    assert report["failures"] == []
+    damaged = {key: " ".join(reasons) for key, reasons in report["damaged"].items()}
+    scans = next(key for key in damaged if key.startswith("scans"))
+    assert set(damaged) == {"broken-show.s01e02", "broken-show.s01e03", scans}
+    assert "scan 2.png" in damaged[scans]
+    assert any(path.endswith("Nothing here") for path in report["rejected"])
+    assert "keyframes" in report["empty"]["broken-show.s01e03"]
+    frames = {row["episode"] for row in fresh.rows("keyframes")}
+    assert "broken-show.s01e01" in frames
+    assert any(episode.startswith("scans") for episode in frames)
+    assert fresh.rows("training_set")
+    assert Path(report["export_folder"]).is_dir()
+
+
+def test_a_run_for_which_nothing_is_there_says_so(fresh, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, errors = command(fresh, "run", str(tmp_path / "empty"), "--models", "demo")
+    assert code == FAILED
+    assert "empty" in errors
+    code, _, errors = command(fresh, "run", str(tmp_path / "nowhere.mkv"), "--models", "demo")
+    assert code == FAILED
+    assert "nowhere.mkv" in errors
+
+
+def test_missing_weights_are_named_with_role_repository_file_and_command(fresh, drawn_show):
+    code, _, errors = command(fresh, "run", str(drawn_show.episodes[0]))
+    assert code == FAILED
+    for part in ("embedder", "detector", "identity", "quality", "tagger"):
+        assert part in errors
+    assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K" in errors
+    assert "HyperIQA-resnet50-koniq10k-c96c41b1.pth" in errors
+    assert "dataset-pipeline models pull" in errors
+    assert not (fresh.root / "store").exists()
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_stops_the_run(fresh, drawn_show, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    overlay = tmp_path / "cuda.toml"
+    overlay.write_text(f'[models]\ndevice = "cuda"\n[store]\nroot = {json.dumps(str(fresh.root / "store"))}\n')
+    code, _, errors = command(fresh, "run", str(drawn_show.episodes[0]), "--models", "demo", "--settings", str(overlay))
+    assert code == FAILED
+    assert "cuda" in errors.lower()
+    assert not (fresh.root / "store").exists()
+
+
+def test_an_unknown_setting_stops_with_its_name(fresh, tmp_path):
+    overlay = tmp_path / "typo.toml"
+    overlay.write_text("[crops]\nmin_sise = 4\n")
+    code, _, errors = command(fresh, "run", "--models", "demo", "--settings", str(overlay))
+    assert code == FAILED
+    assert "crops.min_sise" in errors
+    assert "person_min_side_px" in errors
+
+
+def test_an_image_nobody_knows_is_named(finished):
+    code, _, errors = command(finished, "explain", "no-show.s01e01/00000000", "--models", "demo")
+    assert code == FAILED
+    assert "no-show.s01e01" in errors
+
+
+def test_explain_takes_the_path_of_an_exported_picture(finished):
+    picture = next(Path(finished.rows("exported_set")[0]["folder"]).rglob("*.webp"))
+    code, output, _ = command(finished, "explain", str(picture), "--json")
+    assert code == 0
+    told = json.loads(output)
+    assert told["second_s"] is not None
+    assert told["decisions"]
+
+
+def test_loading_the_definitions_imports_no_model_library():
+    program = (
+        "import sys, dataset_pipeline.definitions as d; d.defs(); d.demo_defs();"
+        "heavy = ('torch', 'torchvision', 'onnxruntime', 'imgutils', 'open_clip', 'pyiqa');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,47 @@
+"""An asset can read only what it declares."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from dataset_pipeline.assets.framework import Declaration, Step
+from dataset_pipeline.settings import load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store, TableMissing
+
+
+@pytest.fixture
+def step(tmp_path) -> Step:
+    declaration = Declaration("crops", ("distinct_frames",), ("crops",), ("detector",), 1, False, False, True)
+    resources = SimpleNamespace(store=Store(str(tmp_path)), settings=load_settings(), detector="the detector")
+    return Step(declaration, resources, "show.e01", log=None, episodes=["show.e01"])
+
+
+def test_an_undeclared_table_cannot_be_read(step):
+    with pytest.raises(LookupError, match="crops does not declare that it reads tags"):
+        step.read("tags")
+
+
+def test_an_undeclared_section_of_the_settings_cannot_be_read(step):
+    assert step.settings.crops.person_min_side_px > 0
+    with pytest.raises(LookupError, match=r"\[captions\]"):
+        _ = step.settings.captions
+
+
+def test_an_undeclared_model_cannot_be_used(step):
+    assert step.model("detector") == "the detector"
+    with pytest.raises(LookupError, match="tagger"):
+        step.model("tagger")
+
+
+def test_a_table_that_is_not_there_is_named(step):
+    with pytest.raises(TableMissing, match=r"distinct_frames.*show\.e01"):
+        step.read("distinct_frames")
+
+
+def test_rows_of_one_key_are_refused():
+    row = {"image_id": "show.e01/00000000", "concept": "a", "multiply": 1.0}
+    with pytest.raises(ValueError, match="two rows"):
+        SCHEMAS["multiplies"].table([row, row])
