@@ -1,8 +1,10 @@
-"""Where the seconds go: exclusive wall time by kind of work, for benchmarks and run summaries."""
+"""Where the seconds go: exclusive wall time by kind of work, for benchmarks.
+
+Spans belong on the thread that runs the asset: what its helper threads do is counted as the time it waits for them.
+"""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,22 +14,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _SECONDS: dict[str, float] = defaultdict(float)
-_LOCAL = threading.local()
+_STACK: list[float] = []
 
 
 @contextmanager
 def span(kind: str) -> Iterator[None]:
-    """Add the seconds inside to `kind`, less those of spans opened within it on the same thread."""
-    stack: list[float] = _LOCAL.__dict__.setdefault("stack", [])
-    stack.append(0.0)
+    """Add the seconds inside to `kind`, less those of spans opened within it."""
+    _STACK.append(0.0)
     start_s = time.perf_counter()
     try:
         yield
     finally:
         elapsed_s = time.perf_counter() - start_s
-        _SECONDS[kind] += elapsed_s - stack.pop()
-        if stack:
-            stack[-1] += elapsed_s
+        _SECONDS[kind] += elapsed_s - _STACK.pop()
+        if _STACK:
+            _STACK[-1] += elapsed_s
 
 
 def timed_iteration(kind: str, items: Iterable[T]) -> Iterator[T]:

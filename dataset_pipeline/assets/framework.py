@@ -116,14 +116,11 @@ class Step:
         """A stored picture, uint8 [height, width, 3] RGB."""
         from dataset_pipeline.images.resize import decode
 
-        with span("store"):
-            encoded = self.store.read_picture(path)
-        with span("decode and encode"):
-            return decode(encoded)
+        return decode(self.store.read_picture(path))
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
-        yield from _ahead(self.picture, paths)
+        yield from timed_iteration("decode and encode", _ahead(self.picture, paths))
 
     def save_pictures(
         self, pictures: Iterable[tuple[dict, np.ndarray]], format: str = "png", quality: int = 100
@@ -140,8 +137,7 @@ class Step:
             path = self.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
             return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
 
-        with span("decode and encode"):
-            yield from _ahead(save, pictures)
+        yield from timed_iteration("decode and encode", _ahead(save, pictures))
 
     def render(
         self,
@@ -208,8 +204,8 @@ class Step:
                 "file_sha256": hashlib.sha256(encoded).hexdigest(),
             }
 
-        with span("decode and encode"):
-            return list(track(_ahead(redraw, images), self.declaration.name, len(images)))
+        rows = timed_iteration("decode and encode", _ahead(redraw, images))
+        return list(track(rows, self.declaration.name, len(images)))
 
     @property
     def export_root(self) -> Path:
@@ -407,7 +403,8 @@ def materialize(
     if declaration.memoized and _answers(store, declaration, episode, pointer, code_version, inputs):
         assert pointer is not None
         return Materialized(pointer.data_version, _metadata(store, declaration, pointer, kept=True))
-    result = function(step)
+    with span("rules"):
+        result = function(step)
     provenance = {
         "code_version": code_version,
         "settings_hash": resources.settings.section_hash(*declaration.settings),
