@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import fsspec
 
@@ -62,10 +64,11 @@ def open_files(root: str) -> Files:
     """`root`: a local path, or a URL that fsspec knows (file://, memory://, s3://, ...)."""
     if "://" not in root:
         return LocalFiles(Path(root))
+    if root.startswith("file://"):
+        return LocalFiles(Path(url2pathname(urlsplit(root).path)))
     # Listings must not come from a cache: other processes write here too.
     system, path = fsspec.url_to_fs(root, use_listings_cache=False)
-    protocols = (system.protocol,) if isinstance(system.protocol, str) else system.protocol
-    return LocalFiles(Path(path)) if "file" in protocols else RemoteFiles(system, path)
+    return RemoteFiles(system, path)
 
 
 class LocalFiles:

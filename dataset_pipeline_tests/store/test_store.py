@@ -1,0 +1,481 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_pipeline.store import files
+from dataset_pipeline.store import store as store_module
+from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
+from dataset_pipeline.store.store import Pointer, Store, TableMissing, TableOutdated, schema_of
+
+EPISODE = "frieren.s01e01"
+
+
+def scores(*pairs: tuple[int, float]) -> pa.Table:
+    measured = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
+    return SCHEMAS["quality_scores"].table(
+        [{"image_id": f"{EPISODE}/{ms:08d}", "score": score, **measured} for ms, score in pairs]
+    )
+
+
+def frames(*paths: str) -> pa.Table:
+    rows = [{"image_id": f"{EPISODE}/{i:08d}", "kept": bool(path), "path": path} for i, path in enumerate(paths)]
+    return SCHEMAS["distinct_frames"].table(rows)
+
+
+def test_a_written_table_is_read_back_with_its_pointer(store: Store) -> None:
+    table = scores((0, 0.5), (40, 0.25))
+    written = store.write("quality_scores", table, EPISODE, {"settings_hash": "abc", "models": [{"sha256": "m"}]})
+    assert store.read("quality_scores", EPISODE).equals(table)
+    assert written.changed
+    assert written.rows == 2
+    assert store.pointer("quality_scores", EPISODE) == Pointer(
+        written.path, 2, written.data_version, {"settings_hash": "abc", "models": [{"sha256": "m"}]}
+    )
+    assert store.episodes("quality_scores") == [EPISODE]
+
+
+def test_a_joined_table_has_no_episode(store: Store) -> None:
+    table = SCHEMAS["concept_balance"].table([{"concept": "1_character/fern", "multiply": 1.5, "image_ids": ["a/b"]}])
+    written = store.write("concept_balance", table)
+    assert written.path.startswith("concept_balance/_all/")
+    assert store.read("concept_balance").equals(table)
+    assert store.episodes("concept_balance") == []
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_every_schema_survives_the_disk(store: Store, name: str) -> None:
+    schema = SCHEMAS[name]
+    nulls = dict.fromkeys(schema.columns)
+    row = nulls | {
+        column: "k" if kind == pa.string() else 1.0 for column, kind in schema.columns.items() if column in schema.key
+    }
+    table = schema.table([row])
+    store.write(name, table, EPISODE)
+    assert store.read(name, EPISODE).equals(table)
+    assert store.read(name, EPISODE).schema.equals(schema.arrow)
+    store.write(name, schema.empty(), EPISODE)
+    assert store.read(name, EPISODE).equals(schema.empty())
+
+
+def test_a_table_never_written_is_named_with_what_to_materialize(store: Store) -> None:
+    assert store.find("crops", EPISODE) is None
+    assert store.pointer("crops", EPISODE) is None
+    with pytest.raises(TableMissing, match=r"crops for episode frieren\.s01e01: materialize crops"):
+        store.read("crops", EPISODE)
+
+
+def test_equal_content_changes_nothing_on_disk(store: Store, disk) -> None:
+    first = store.write("quality_scores", scores((0, 0.5), (40, 0.25)), EPISODE, {"a": (1, 2)})
+    before = disk.files()
+    disk.make_older(60)
+    reordered = scores((40, 0.25), (0, 0.5)).take([1, 0])
+    again = store.write("quality_scores", reordered, EPISODE, {"a": [1, 2]})
+    assert (again.path, again.data_version, again.changed) == (first.path, first.data_version, False)
+    assert disk.files() == before
+    assert all(disk.age_s(path) > 50 for path in before)
+
+
+def test_another_provenance_alone_replaces_only_the_pointer(store: Store, disk) -> None:
+    first = store.write("quality_scores", scores((0, 0.5)), EPISODE, {"run": 1})
+    disk.make_older(60)
+    second = store.write("quality_scores", scores((0, 0.5)), EPISODE, {"run": 2})
+    assert not second.changed
+    assert store.pointer("quality_scores", EPISODE).provenance == {"run": 2}
+    assert disk.age_s(first.path) > 50
+    assert disk.age_s(f"quality_scores/{EPISODE}/current.json") < 50
+
+
+def test_the_same_table_gives_the_same_bytes_in_every_store(store: Store, disk, tmp_path: Path) -> None:
+    table = scores(*((ms, ms / 7) for ms in range(100)))
+    other = Store(str(tmp_path / "other"))
+    path = store.write("quality_scores", table, EPISODE).path
+    pieces = pa.concat_tables([table.slice(0, 30), table.slice(30)])
+    assert other.write("quality_scores", pieces, EPISODE).path == path
+    assert (tmp_path / "other" / path).read_bytes() == disk.files()[path]
+
+
+def test_going_back_to_earlier_content_goes_back_to_its_file(store: Store) -> None:
+    first = store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    second = store.write("quality_scores", scores((0, 0.75)), EPISODE)
+    third = store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert first.path == third.path != second.path
+    assert second.changed
+    assert third.changed
+    assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [0.5]
+
+
+def test_a_writer_killed_before_the_pointer_leaves_the_old_table_current(
+    store: Store, disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    put = store._files.write
+
+    def killed(path: str, data: bytes, durable: bool = False) -> None:
+        if path.endswith("current.json"):
+            raise KeyboardInterrupt
+        put(path, data, durable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._files, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.write("quality_scores", scores((0, 0.75)), EPISODE)
+    assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [0.5]
+    assert len(disk.files()) == 3
+    assert store.write("quality_scores", scores((0, 0.75)), EPISODE).changed
+    assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [0.75]
+
+
+def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    store = Store(str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space"):
+            store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert store.find("quality_scores", EPISODE) is None
+
+
+def test_leftovers_of_a_killed_run_do_not_disturb(store: Store, disk) -> None:
+    disk.put(f"quality_scores/{EPISODE}/.0123456789ab.tmp", b"half a tab")
+    disk.put("quality_scores/other.e01/.0123456789ab.tmp", b"half a tab")
+    assert store.episodes("quality_scores") == []
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.episodes("quality_scores") == [EPISODE]
+    assert store.read("quality_scores", EPISODE).num_rows == 1
+
+
+def test_a_pointer_held_open_by_a_reader_is_replaced_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter([True, True, False, True, False])
+    replace = os.replace
+
+    def refused(*where: object) -> None:
+        if next(refusals):
+            raise PermissionError("used by another process")
+        replace(*where)
+
+    monkeypatch.setattr(files, "_waits", lambda: iter([0.0, 0.0, 0.0]))
+    monkeypatch.setattr(os, "replace", refused)
+    store = Store(str(tmp_path))
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.read("quality_scores", EPISODE).num_rows == 1
+
+
+def test_a_file_held_open_for_good_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("used by another process")
+
+    monkeypatch.setattr(files, "_waits", lambda: iter([0.0, 0.0, 0.0]))
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(PermissionError):
+        Store(str(tmp_path)).write("quality_scores", scores((0, 0.5)), EPISODE)
+
+
+WRITER = """
+    import sys
+    from dataset_pipeline.store.schemas import SCHEMAS
+    from dataset_pipeline.store.store import Store
+    root, number = sys.argv[1], int(sys.argv[2])
+    store = Store(root)
+    for turn in range(12):
+        row = {"score": float(number), "pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
+        rows = [{**row, "image_id": f"a.b/{ms:08d}"} for ms in range(50 * (turn % 3 + 1))]
+        table = SCHEMAS["quality_scores"].table(rows)
+        store.write("quality_scores", table, "a.b", {"writer": number, "rows": len(rows)})
+        seen = store.read("quality_scores", "a.b")
+        assert len(set(seen["score"].to_pylist())) == 1 and seen.num_rows in (50, 100, 150)
+"""
+
+
+def test_of_writers_at_once_in_several_processes_one_wins_whole(tmp_path: Path) -> None:
+    code = textwrap.dedent(WRITER)
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)]) for number in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    store = Store(str(tmp_path))
+    table, pointer = store.read("quality_scores", "a.b"), store.pointer("quality_scores", "a.b")
+    assert pointer.rows == table.num_rows == pointer.provenance["rows"] == 150
+    assert set(table["score"].to_pylist()) == {float(pointer.provenance["writer"])}
+    assert not list(tmp_path.rglob("*.tmp"))
+    store.clean(0)
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
+
+
+def test_of_writers_at_once_in_several_threads_one_wins_whole(store: Store) -> None:
+    def write(number: int) -> None:
+        for _ in range(10):
+            store.write("quality_scores", scores((0, float(number))), EPISODE, {"writer": number})
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winner = store.pointer("quality_scores", EPISODE).provenance["writer"]
+    assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [float(winner)]
+
+
+def test_many_episodes_are_read_in_the_given_order_and_missing_ones_skipped(store: Store) -> None:
+    for name in ("a.1", "a.2", "b.1"):
+        row = {"image_id": f"{name}/00000000", "pixel_sha256": "p", "model_sha256": "m", "algorithm": "1", "score": 0.5}
+        store.write("quality_scores", SCHEMAS["quality_scores"].table([row]), name)
+    read = store.read_many("quality_scores", ["b.1", "a.3", "a.1"])
+    assert read["image_id"].to_pylist() == ["b.1/00000000", "a.1/00000000"]
+    assert store.read_many("quality_scores", ["a.3"]).equals(SCHEMAS["quality_scores"].empty())
+    assert store.episodes("quality_scores") == ["a.1", "a.2", "b.1"]
+
+
+@pytest.mark.parametrize(
+    "episode", ["../x", "a/b", "", ".", "..", "_all", "A.B", "a..b", "a\\b", "a:b", "x" * 101, "a\n"]
+)
+def test_names_that_are_no_episode_are_refused(store: Store, disk, episode: str) -> None:
+    with pytest.raises(ValueError, match="episode"):
+        store.write("quality_scores", scores((0, 0.5)), episode)
+    assert disk.files() == {}
+
+
+@pytest.mark.parametrize("asset", ["../x", "a/b", "", "Crops", "crop-s", "_all"])
+def test_names_that_are_no_asset_are_refused(store: Store, asset: str) -> None:
+    with pytest.raises(ValueError, match="asset name"):
+        store.put_picture(asset, EPISODE, f"{EPISODE}/00000000", b"x", "png")
+    with pytest.raises(ValueError, match="no table is called"):
+        store.write(asset, scores((0, 0.5)), EPISODE)
+
+
+def test_a_show_named_like_a_windows_device_gets_a_folder_that_windows_can_make(store: Store, disk) -> None:
+    store.write("quality_scores", scores((0, 0.5)), "aux.e01")
+    assert all(path.startswith("quality_scores/aux~e01/") for path in disk.files())
+    assert store.episodes("quality_scores") == ["aux.e01"]
+    assert store.read("quality_scores", "aux.e01").num_rows == 1
+    assert store.clean(0) == store_module.Cleaned(0, 0, 0, 0)
+
+
+def test_tables_that_do_not_fit_are_refused_with_the_column(store: Store) -> None:
+    good = scores((0, 0.5), (40, 0.5))
+    with pytest.raises(ValueError, match=r"quality_scores lacks the column \['score'\]"):
+        store.write("quality_scores", good.drop_columns(["score"]), EPISODE)
+    with pytest.raises(ValueError, match=r"quality_scores has no column \['mood'\]"):
+        store.write("quality_scores", good.append_column("mood", pa.array([1, 2])), EPISODE)
+    with pytest.raises(ValueError, match=r"quality_scores\.score is string, not double"):
+        store.write("quality_scores", good.set_column(4, "score", pa.array(["a", "b"])), EPISODE)
+    with pytest.raises(ValueError, match=r"two rows for \['frieren.s01e01/00000000'\]"):
+        store.write("quality_scores", pa.concat_tables([good, good]), EPISODE)
+    with pytest.raises(ValueError, match="without image_id"):
+        store.write("quality_scores", good.set_column(0, "image_id", pa.array(["x", None])), EPISODE)
+    with pytest.raises(TypeError):
+        store.write("quality_scores", good, EPISODE, {"when": object()})
+    assert store.find("quality_scores", EPISODE) is None
+
+
+def test_a_column_added_since_is_null_in_older_tables(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    old = SCHEMAS["quality_scores"]
+    new = TableSchema(old.name, {"mood": pa.list_(pa.string()), **old.columns}, old.key)
+    monkeypatch.setitem(SCHEMAS, "quality_scores", new)
+    table = store.read("quality_scores", EPISODE)
+    assert table.schema.equals(new.arrow)
+    assert table["mood"].to_pylist() == [None]
+    assert table["score"].to_pylist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "fault"),
+    [
+        ({"score": pa.string()}, ("image_id",), "score is double, now string"),
+        ({"score": None}, ("image_id",), "score is not known any more"),
+        ({"shot": pa.string()}, ("image_id", "shot"), "shot is part of the key and missing"),
+    ],
+)
+def test_a_table_of_another_schema_is_refused_until_it_is_written_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, columns: dict, key: tuple[str, ...], fault: str
+) -> None:
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    old = SCHEMAS["quality_scores"]
+    changed = {name: kind for name, kind in {**old.columns, **columns}.items() if kind is not None}
+    new = TableSchema(old.name, changed, key)
+    monkeypatch.setitem(SCHEMAS, "quality_scores", new)
+    with pytest.raises(TableOutdated, match=f"{fault}. Materialize quality_scores again"):
+        store.read("quality_scores", EPISODE)
+    assert store.previous("quality_scores", EPISODE) is None
+    assert not store.intact("quality_scores", EPISODE)
+    store.write("quality_scores", new.empty(), EPISODE)
+    assert store.read("quality_scores", EPISODE).equals(new.empty())
+
+
+def test_a_damaged_pointer_or_table_is_named_and_cured_by_writing_again(store: Store, disk) -> None:
+    path = store.write("quality_scores", scores((0, 0.5)), EPISODE).path
+    disk.put(f"quality_scores/{EPISODE}/current.json", b'{"file": ')
+    with pytest.raises(TableOutdated, match=r"current\.json is damaged"):
+        store.read("quality_scores", EPISODE)
+    assert store.write("quality_scores", scores((0, 0.5)), EPISODE).path == path
+    assert store.intact("quality_scores", EPISODE)
+
+    disk.put(path, b"PAR1")
+    with pytest.raises(TableOutdated, match="cannot be read"):
+        store.read("quality_scores", EPISODE)
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.intact("quality_scores", EPISODE)
+
+    disk.remove(path)
+    with pytest.raises(TableMissing, match="is gone: materialize quality_scores again"):
+        store.read("quality_scores", EPISODE)
+    assert not store.intact("quality_scores", EPISODE)
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.intact("quality_scores", EPISODE)
+
+
+def test_a_picture_is_written_once_under_its_id_and_content(store: Store, disk) -> None:
+    image = f"{EPISODE}/00001200#person-10-20-300-400"
+    path = store.put_picture("crops", EPISODE, image, b"abc", ".webp")
+    # the sha256 of b"abc" begins with ba7816bf8f01
+    assert path == f"crops/{EPISODE}/frieren~s01e01@00001200=person-10-20-300-400-ba7816bf8f01.webp"
+    disk.make_older(60)
+    assert store.put_picture("crops", EPISODE, image, b"abc", "webp") == path
+    assert disk.age_s(path) > 50
+    assert store.read_picture(path) == b"abc"
+    other = store.put_picture("crops", EPISODE, image, b"other pixels", "webp")
+    assert other != path
+    assert store.read_picture(path) == b"abc"
+
+
+def test_a_picture_cut_short_by_a_power_failure_is_written_again(store: Store, disk) -> None:
+    path = store.put_picture("crops", EPISODE, f"{EPISODE}/00001200", b"pixels", "webp")
+    disk.put(path, b"")
+    assert store.put_picture("crops", EPISODE, f"{EPISODE}/00001200", b"pixels", "webp") == path
+    assert store.read_picture(path) == b"pixels"
+
+
+def test_pictures_have_a_place_and_an_address(store: Store, disk) -> None:
+    path = store.put_picture("crops", EPISODE, f"{EPISODE}/00001200", b"pixels", "webp")
+    place = store.local_path(path)
+    assert (place.read_bytes() if place else None) == (b"pixels" if disk.local else None)
+    with pytest.raises(store_module.StoreError, match="materialize crops"):
+        store.read_picture(path.replace("00001200", "00001201"))
+    assert store.uri(path).startswith("file://" if disk.local else "memory://")
+
+
+@pytest.mark.parametrize("path", ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a\\b.png", "a//b.png", ""])
+def test_no_path_leads_out_of_the_store(store: Store, path: str) -> None:
+    for lookup in (store.read_picture, store.local_path, store.uri):
+        with pytest.raises(ValueError, match="no path inside the store"):
+            lookup(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix"), [("frieren/../x", "png"), (EPISODE, "png"), (f"{EPISODE}/1", "p/g"), (f"{EPISODE}/1", "")]
+)
+def test_pictures_under_impossible_names_are_refused(store: Store, disk, image: str, suffix: str) -> None:
+    with pytest.raises(ValueError, match=r"image id|suffix"):
+        store.put_picture("crops", EPISODE, image, b"x", suffix)
+    assert disk.files() == {}
+
+
+def test_missing_pictures_are_those_a_table_names_and_nobody_has(store: Store, disk) -> None:
+    here = store.put_picture("distinct_frames", EPISODE, f"{EPISODE}/00000000", b"a", "png")
+    gone = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000001", b"b", "png")
+    store.write("distinct_frames", frames(here, gone, ""), EPISODE)
+    assert store.intact("distinct_frames", EPISODE)
+    disk.remove(gone)
+    assert store.missing_pictures("distinct_frames", EPISODE) == {gone}
+    assert not store.intact("distinct_frames", EPISODE)
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.missing_pictures("quality_scores", EPISODE) == set()
+    with pytest.raises(TableMissing):
+        store.missing_pictures("crops", EPISODE)
+
+
+def test_cleaning_keeps_what_pointers_reach_and_what_is_young(store: Store, disk) -> None:
+    kept = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000000", b"kept", "png")
+    dropped = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000001", b"dropped", "png")
+    old = store.write("distinct_frames", frames(kept, dropped), EPISODE).path
+    current = store.write("distinct_frames", frames(kept, ""), EPISODE).path
+    training = SCHEMAS["training_set"].table([{"image_id": f"{EPISODE}/00000002", "path": "", "episode": EPISODE}])
+    joined = store.write("training_set", training).path
+    disk.put(f"crops/{EPISODE}/.0123456789ab.tmp", b"half")
+    disk.put("notes.txt", b"not ours")
+    disk.put(f"crops/{EPISODE}/notes.txt", b"not ours")
+    disk.make_older(1000)
+    young = store.put_picture("crops", EPISODE, f"{EPISODE}/00000003", b"of a run in progress", "png")
+    size = len(disk.files()[old]) + len(b"dropped") + len(b"half")
+
+    assert store.clean(2000) == store_module.Cleaned(0, 0, 0, 0)
+    assert store.clean(500) == store_module.Cleaned(tables=1, pictures=1, temporary=1, size_bytes=size)
+    assert set(disk.files()) == {
+        kept, current, joined, young, "notes.txt", f"crops/{EPISODE}/notes.txt",
+        f"distinct_frames/{EPISODE}/current.json", "training_set/_all/current.json",
+    }  # fmt: skip
+    assert store.read("distinct_frames", EPISODE).num_rows == 2
+
+
+def test_an_old_picture_put_again_is_young_again(store: Store, disk) -> None:
+    path = store.put_picture("crops", EPISODE, f"{EPISODE}/00000000", b"pixels", "png")
+    disk.make_older(100_000)
+    store.put_picture("crops", EPISODE, f"{EPISODE}/00000000", b"pixels", "png")
+    assert store.clean(50_000).pictures == 0
+    assert store.read_picture(path) == b"pixels"
+
+
+def test_an_old_table_made_current_again_is_not_cleaned_under_the_writer(
+    store: Store, disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    store.write("quality_scores", scores((0, 0.75)), EPISODE)
+    disk.make_older(100_000)
+    put = store._files.write
+
+    def cleaned_in_between(path: str, data: bytes, durable: bool = False) -> None:
+        if path.endswith("current.json"):
+            Store(store.root).clean(50_000)
+        put(path, data, durable)
+
+    monkeypatch.setattr(store._files, "write", cleaned_in_between)
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.pointer("quality_scores", EPISODE).file == first.path
+    assert store.intact("quality_scores", EPISODE)
+
+
+def test_cleaning_stops_at_a_table_it_cannot_read_and_removes_nothing(store: Store, disk) -> None:
+    store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000000", b"perhaps wanted", "png")
+    path = store.write("distinct_frames", frames("x"), EPISODE).path
+    disk.put(path, b"PAR1")
+    disk.make_older(1000)
+    before = disk.files()
+    with pytest.raises(TableOutdated, match="distinct_frames"):
+        store.clean(0)
+    assert disk.files() == before
+
+
+def test_a_file_url_is_a_local_store(tmp_path: Path) -> None:
+    store = Store((tmp_path / "a b").as_uri())
+    path = store.put_picture("crops", EPISODE, f"{EPISODE}/00000000", b"pixels", "png")
+    assert store.local_path(path) == tmp_path / "a b" / path
+
+
+def test_files_are_plain_parquet_and_json_without_times(store: Store, disk) -> None:
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    found = disk.files()
+    pointer = json.loads(found[f"quality_scores/{EPISODE}/current.json"])
+    assert sorted(pointer) == ["data_version", "file", "provenance", "rows"]
+    file = pq.ParquetFile(pa.BufferReader(found[pointer["file"]]))
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert set(file.metadata.metadata or {}) <= {b"ARROW:schema"}
+
+
+def test_side_tables_have_the_schema_of_what_was_measured() -> None:
+    assert schema_of("quality_scores__measured").key == ("image_id", "pixel_sha256", "model_sha256", "algorithm")
+    assert list(schema_of("detections__measured").columns)[-1] == "boxes"
+    with pytest.raises(ValueError, match="no table is called 'nothing__measured'"):
+        schema_of("nothing__measured")
