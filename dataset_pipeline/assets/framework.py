@@ -259,7 +259,8 @@ class Step:
             def payloads() -> Iterator[dict]:
                 for start in range(0, len(image_ids), CHUNK_PICTURES):
                     chunk = image_ids[start : start + CHUNK_PICTURES]
-                    yield from compute(model, self.pictures(paths[image_id] for image_id in chunk))
+                    pictures = self.pictures(paths[image_id] for image_id in chunk)
+                    yield from timed_iteration("model", compute(model, pictures))
 
             yield from track(payloads(), self.declaration.name, len(image_ids))
 

@@ -9,6 +9,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from dataset_pipeline.timing import span
+
 Loaded = TypeVar("Loaded")
 Key = tuple[Hashable, ...]
 
@@ -44,7 +46,8 @@ def loaded(key: Key, load: Callable[[], Loaded], keep_loaded: int) -> Loaded:
     with LOADING:
         if key not in _MODELS:
             _drop_down_to(keep_loaded - 1)
-            _MODELS[key] = load()
+            with span("imports"):
+                _MODELS[key] = load()
         _MODELS.move_to_end(key)
         return _MODELS[key]
 
