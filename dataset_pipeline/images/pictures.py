@@ -4,6 +4,7 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ MAX_PIXELS = 2 * 89_478_485  # twice Pillow's warning, where Pillow itself refus
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "MPO")
 # What Pillow's decoders raise for broken content.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error)
 
 
 class PictureError(ValueError):
@@ -58,7 +59,7 @@ def is_picture(path: Path) -> bool:
     if path.suffix.lower() in PICTURE_ENDINGS:
         return True
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS):
+        with _opened(path):
             return True
     except (*_BROKEN, UnidentifiedImageError, Image.DecompressionBombError):
         return False
@@ -73,7 +74,7 @@ def open_picture(path: Path, background: Sequence[int] = WHITE, *, max_pixels: i
     if not path.exists():
         raise FileNotFoundError(f"no such picture: {path}")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as image:
+        with _opened(path) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureError(path, f"{width}x{height} pixels are more than the {max_pixels} allowed")
@@ -89,6 +90,15 @@ def open_picture(path: Path, background: Sequence[int] = WHITE, *, max_pixels: i
         raise PictureError(path, f"refused as a decompression bomb: {error}") from error
     except _BROKEN as error:
         raise PictureError(path, f"cannot be decoded: {error}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    Image.init()  # loads the formats that Pillow has; the size of a picture is judged here, so its warning is not
+    with warnings.catch_warnings(action="ignore"):
+        image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
+    with image:
+        yield image
 
 
 def _rgb(image: Image.Image, background: Sequence[int]) -> np.ndarray:

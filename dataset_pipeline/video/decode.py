@@ -26,6 +26,7 @@ from dataset_pipeline.video.stream import (
     open_video,
     plain_reason,
     promised_duration_s,
+    sample_aspect,
 )
 
 __all__ = ["DecodeReport", "Frame", "VideoError", "frames_at", "iter_frames", "to_rgb"]
@@ -76,9 +77,9 @@ def frames_at(
     if not wanted:
         return
     try:
-        for frame in _seek_frames(path, wanted):
+        for target, rgb in _seek_frames(path, wanted):
             found += 1
-            yield frame.pts, frame.rgb()
+            yield target, rgb
     except _CannotSeek:
         missing = set(wanted[found:])
         for frame in iter_frames(path, report=report):
@@ -218,13 +219,12 @@ def _first_pts(path: Path) -> int:
     return frame.pts
 
 
-def _seek_frames(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
+def _seek_frames(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Frames at the ascending timestamps `wanted`; raises _CannotSeek at the first that seeking does not reach."""
-    first = _first_pts(path)
     with open_video(path) as (container, stream):
         if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
             raise _CannotSeek
-        clock = Clock(stream, first)
+        sar = sample_aspect(stream)
         frames: Iterator[av.VideoFrame] | None = None
         at: int | None = None
         for target in wanted:
@@ -239,7 +239,7 @@ def _seek_frames(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
                         break
             if image is None:
                 raise _CannotSeek
-            yield clock.frame(target, image, image.is_corrupt)
+            yield target, to_rgb(image, sar)
 
 
 def _key_frame_between(stream: VideoStream, at: int, target: int) -> bool:
