@@ -96,7 +96,7 @@ _MARKED = [
 ]
 _DASHED = re.compile(rf"(?:^|\s)[-–—]\s*{_NUMBER}(?:\s?(?:END|FIN))?(?=$|\s)")
 _LEADING = re.compile(r"^\s*(?P<number>\d{1,4})(?:\.(?P<part>\d)(?!\d))?(?:v\d+)?(?=\s*$|\s*[-–—]\s|\.\s)")
-_TRAILING = re.compile(r"(?:^|\s)(?P<number>\d{2,4})(?:v\d+)?(?:\s?(?:END|FIN))?$")
+_TRAILING = re.compile(r"(?:^|(?<!\d)\s)(?P<number>\d{2,4})(?:v\d+)?(?:\s?(?:END|FIN))?$")
 _IN_BRACKETS = re.compile(
     r"(?:EP?)?\d{1,4}(?:\.\d)?(?:\s?[-~]\s?\d{1,4})?(?:v\d+)?(?:\s?(?:END|FIN))?|第.{1,5}[話话回集]", re.IGNORECASE
 )

@@ -68,6 +68,7 @@ NAMES = [
     ("Blade Runner 2049 (2017) [1080p]", "Blade Runner 2049", None, None),
     ("Title [1080p] [12345678]", "Title", None, None),
     ("My Show (2019) [10bit]", "My Show", None, None),
+    ("big_buck_bunny_0_30", "big buck bunny 0 30", None, None),
     ("clip", "clip", None, None),
     ("recording (1)", "recording", None, None),
 ]  # fmt: skip
