@@ -11,8 +11,6 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import fsspec
-
 TEMPORARY_SUFFIX = ".tmp"
 # Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
 REFRESH_S = 3600.0
@@ -66,6 +64,8 @@ def open_files(root: str) -> Files:
         return LocalFiles(Path(root))
     if root.startswith("file://"):
         return LocalFiles(Path(url2pathname(urlsplit(root).path)))
+    import fsspec
+
     # Listings must not come from a cache: other processes write here too.
     system, path = fsspec.url_to_fs(root, use_listings_cache=False)
     return RemoteFiles(system, path)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dataset_pipeline.store.schemas import MEASURED, MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Store, schema_of
+from dataset_pipeline.store.versions import repeats
 
 # What a killed run may lose: the rows of its last minute, and not more than this many.
 SAVE_EVERY_ROWS = 8192
@@ -127,16 +127,12 @@ def _paired(absent: list[str], payloads: Iterable[dict[str, Any]], name: str) ->
 def _exploded(measured: pa.Table, schema: TableSchema) -> pa.Table:
     """A row for every item of the measured list. Of items that share a key only the best-scored is kept."""
     (listed,) = [column for column in measured.column_names if column not in MEASURED]
-    column = measured[listed].combine_chunks()
-    parents = pc.list_parent_indices(column)
-    items = pa.Table.from_struct_array(pc.list_flatten(column))
+    lists = measured[listed].combine_chunks()
+    items = pa.Table.from_struct_array(lists.flatten())
+    parents = np.repeat(np.arange(len(lists)), lists.value_lengths().fill_null(0).to_numpy())
     for name in MEASURED:
         if name in schema.columns:
-            items = items.append_column(name, measured[name].take(parents))
+            items = items.append_column(name, measured[name].take(pa.array(parents)))
     items = items.select(list(schema.columns)).cast(schema.arrow)
     items = items.sort_by([*((name, "ascending") for name in schema.key), ("score", "descending")])
-    first = np.ones(items.num_rows, dtype=bool)
-    if items.num_rows > 1:
-        same = np.logical_and.reduce([pc.equal(items[name][1:], items[name][:-1]).to_numpy() for name in schema.key])
-        first[1:] = ~same
-    return items.filter(pa.array(first))
+    return items.filter(pa.array(~repeats(items, schema.key)))

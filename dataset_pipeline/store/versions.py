@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from dataset_pipeline.store.schemas import TableSchema
 
 VERSION_DIGITS = 24
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
 
 def canonical(table: pa.Table, schema: TableSchema) -> pa.Table:
@@ -30,18 +31,22 @@ def canonical(table: pa.Table, schema: TableSchema) -> pa.Table:
     for name in schema.key:
         if table[name].null_count:
             raise ValueError(f"{schema.name} has a row without {name}, which is part of its key")
-    if table.num_rows < 2:
-        return table
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in schema.key])
     if not np.array_equal(order.to_numpy(), np.arange(table.num_rows)):
         table = table.take(order).combine_chunks()
-    same = np.ones(table.num_rows - 1, dtype=bool)
-    for name in schema.key:
-        same &= pc.equal(table[name][1:], table[name][:-1]).to_numpy()
-    if same.any():
+    if (same := repeats(table, schema.key)).any():
         row = int(np.argmax(same))
         raise ValueError(f"{schema.name} has two rows for {[table[name][row].as_py() for name in schema.key]}")
     return table
+
+
+def repeats(table: pa.Table, key: tuple[str, ...]) -> np.ndarray:
+    """Bool [rows]: whether a row of a table sorted by `key` has the key of the row before it."""
+    same = np.ones(table.num_rows, dtype=bool)
+    same[:1] = False
+    for name in key:
+        same[1:] &= pc.equal(table[name][1:], table[name][:-1]).to_numpy()
+    return same
 
 
 def data_version(table: pa.Table, schema: TableSchema) -> str:
@@ -88,7 +93,7 @@ def _feed(digest: Any, array: pa.Array, decimals: int | None) -> None:
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
         values = array.flatten()
         _tag(digest, "list", len(values))
-        digest.update(_numpy(pc.list_value_length(array), 0, "<i8"))
+        digest.update(_numpy(array.value_lengths(), 0, "<i8"))
         _feed(digest, values, decimals)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.fill_null(array, "").cast(pa.large_string())

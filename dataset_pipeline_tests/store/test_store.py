@@ -185,13 +185,19 @@ def test_a_file_held_open_for_good_is_an_error(tmp_path: Path, monkeypatch: pyte
         Store(str(tmp_path)).write("quality_scores", scores((0, 0.5)), EPISODE)
 
 
+WRITERS = 2
 WRITER = """
-    import sys
+    import sys, time
+    from pathlib import Path
     from dataset_pipeline.store.schemas import SCHEMAS
     from dataset_pipeline.store.store import Store
-    root, number = sys.argv[1], int(sys.argv[2])
-    store = Store(root)
-    for turn in range(12):
+    root, number, writers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    store = Store(root + "/store")
+    SCHEMAS["quality_scores"].table([])
+    Path(root, f"ready-{number}").touch()
+    while len(list(Path(root).glob("ready-*"))) < writers:
+        time.sleep(0.001)
+    for turn in range(30):
         row = {"score": float(number), "pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
         rows = [{**row, "image_id": f"a.b/{ms:08d}"} for ms in range(50 * (turn % 3 + 1))]
         table = SCHEMAS["quality_scores"].table(rows)
@@ -202,16 +208,17 @@ WRITER = """
 
 
 def test_of_writers_at_once_in_several_processes_one_wins_whole(tmp_path: Path) -> None:
-    code = textwrap.dedent(WRITER)
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(number)]) for number in range(3)]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    store = Store(str(tmp_path))
+    command = [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)]
+    writers = [subprocess.Popen([*command, str(number), str(WRITERS)]) for number in range(WRITERS)]
+    assert [writer.wait(60) for writer in writers] == [0] * WRITERS
+    root = tmp_path / "store"
+    store = Store(str(root))
     table, pointer = store.read("quality_scores", "a.b"), store.pointer("quality_scores", "a.b")
     assert pointer.rows == table.num_rows == pointer.provenance["rows"] == 150
     assert set(table["score"].to_pylist()) == {float(pointer.provenance["writer"])}
-    assert not list(tmp_path.rglob("*.tmp"))
-    store.clean(0)
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
+    assert not list(root.rglob("*.tmp"))
+    assert store.clean(0).tables == 3 * WRITERS - 1
+    assert len([path for path in root.rglob("*") if path.is_file()]) == 2
 
 
 def test_of_writers_at_once_in_several_threads_one_wins_whole(store: Store) -> None:

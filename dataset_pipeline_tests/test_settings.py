@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dataset_pipeline.settings import (
+    OVERLAY_NAME,
+    OVERLAY_VARIABLE,
+    Settings,
+    SettingsError,
+    load_settings,
+    resources_folder,
+)
+
+DEFAULTS = resources_folder() / "settings.toml"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(OVERLAY_VARIABLE, raising=False)
+    (tmp_path / "workspace.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+
+
+def overlay(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_default_loads_as_it_is_written() -> None:
+    written = tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
+    assert load_settings().model_dump(mode="json") == written
+    assert set(written) == set(Settings.model_fields)
+
+
+def test_every_key_of_the_defaults_is_explained_by_a_comment() -> None:
+    before, unexplained = "", []
+    for line in DEFAULTS.read_text(encoding="utf-8").splitlines():
+        is_key = "=" in line and not line.startswith(("#", " ", "["))
+        if is_key and not (before.startswith("#") or ("=" in before and not before.startswith("["))):
+            unexplained.append(line)
+        # A list over several lines belongs to the key it began with.
+        before = before if line.startswith((" ", "]")) else line
+    assert unexplained == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[crops]\nhead_min_scor = 0.5", ["crops.head_min_scor = 0.5: unknown key", "head_min_score"]),
+        ("[crop]\nkinds = []", ["crop = {'kinds': []}: unknown key", "crops"]),
+        ("[[concept_balance.weights]]\npatern = 'x'", ["concept_balance.weights.0.patern = 'x': unknown", "pattern"]),
+        ("[crops]\nhead_min_score = 'high'", ["crops.head_min_score = 'high'", "number", "from 0.0 to 1.0"]),
+        ("[crops]\nhead_min_score = '0.5'", ["crops.head_min_score = '0.5'", "number"]),
+        ("[crops]\nhead_min_score = true", ["crops.head_min_score = True", "number"]),
+        ("[crops]\nhead_min_side_px = 95.5", ["crops.head_min_side_px = 95.5", "integer", "from 1 to 65536"]),
+        ("[crops]\nkinds = 'person'", ["crops.kinds = 'person'", "list"]),
+        ("[crops]\nkinds = ['person', 'foot']", ["crops.kinds.1 = 'foot'", "'head'", "'hand'"]),
+        ("[selection]\nstills = 1", ["selection.stills = 1", "boolean"]),
+        ("[distinct_frames]\nsimilarity = 1.5", ["distinct_frames.similarity = 1.5", "from -1.0 to 1.0"]),
+        ("[distinct_frames]\nsimilarity = nan", ["distinct_frames.similarity = nan"]),
+        ("[selection]\nmin_quality = inf", ["selection.min_quality = inf", "finite"]),
+        ("[detections]\nscore_floor = 0", ["detections.score_floor = 0", "above 0.0 to 1.0"]),
+        ("[keyframes]\nalpha_background = [0, 0, 256]", ["keyframes.alpha_background.2 = 256", "from 0 to 255"]),
+        ("[keyframes]\nalpha_background = [0, 0]", ["keyframes.alpha_background = [0, 0]", "at least 3"]),
+        ("[models]\ndevice = 'gpu'", ["models.device = 'gpu'", "auto|cpu|cuda"]),
+        ("[training_images]\nformat = 'gif'", ["training_images.format = 'gif'", "'webp'", "'png'", "'jpg'"]),
+        ('[captions]\nseparator = "\\n"', ["captions.separator = '\\n'"]),
+    ],
+)
+def test_a_bad_value_is_named_with_file_key_value_and_what_is_allowed(
+    tmp_path: Path, text: str, told: list[str]
+) -> None:
+    path = overlay(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    for part in [str(path), *told]:
+        assert part in str(caught.value)
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(overlay(tmp_path, "[crops]\nhead_scale = 0.5\nface_scale = 11\n[tags]\nmax_tags = 0"))
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_bounds_that_cross_are_told() -> None:
+    with pytest.raises(SettingsError, match=r"min_multiply = 5\.0 is above concept_balance\.max_multiply = 2\.0"):
+        load_settings(concept_balance__min_multiply=5.0, concept_balance__max_multiply=2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[crops\n", "not valid TOML"), ("crops = 3", "`crops` must be a table"), ("\xff", "not valid TOML")],
+)
+def test_a_file_that_is_no_settings_file_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+    assert told in str(caught.value)
+    with pytest.raises(SettingsError, match=r"absent\.toml does not exist"):
+        load_settings(tmp_path / "absent.toml")
+
+
+def test_an_overlay_changes_only_what_it_names(tmp_path: Path) -> None:
+    defaults = load_settings()
+    changed = load_settings(overlay(tmp_path, "\ufeff[crops]\nhead_min_side_px = 128\nkinds = ['head']"))
+    assert changed.crops.head_min_side_px == 128
+    assert changed.crops.kinds == ["head"]
+    assert changed.crops.person_min_side_px == defaults.crops.person_min_side_px
+    assert changed.model_copy(update={"crops": defaults.crops}) == defaults
+
+
+def test_the_overlay_is_found_beside_the_workspace_or_by_variable_or_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / OVERLAY_NAME).write_text("[tags]\nmax_tags = 11", encoding="utf-8")
+    assert load_settings().tags.max_tags == 11
+    named = overlay(tmp_path, "[tags]\nmax_tags = 12")
+    monkeypatch.setenv(OVERLAY_VARIABLE, str(named))
+    assert load_settings().tags.max_tags == 12
+    given = tmp_path / "given.toml"
+    given.write_text("[tags]\nmax_tags = 13", encoding="utf-8")
+    assert load_settings(given).tags.max_tags == 13
+    assert load_settings(given, tags__max_tags=14).tags.max_tags == 14
+
+
+def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
+    defaults = load_settings()
+    changed = load_settings(crops__head_min_side_px=128)
+    for name in Settings.model_fields:
+        assert (defaults.section_hash(name) == changed.section_hash(name)) == (name != "crops")
+    assert defaults.section_hash("crops", "tags") != changed.section_hash("crops", "tags")
+    assert defaults.section_hash("tags", "crops") == defaults.section_hash("crops", "tags")
+    assert len({defaults.section_hash(name) for name in Settings.model_fields}) == len(Settings.model_fields)
+    assert len(defaults.section_hash("crops")) == 12
+
+
+def test_equal_values_written_differently_hash_alike(tmp_path: Path) -> None:
+    whole = load_settings(overlay(tmp_path, "[selection]\nmin_quality = 1"))
+    decimal = load_settings(overlay(tmp_path, "[selection]\nmin_quality = 1.0"))
+    assert whole.section_hash("selection") == decimal.section_hash("selection")
+
+
+def test_settings_cannot_be_changed_once_loaded() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().tags.max_tags = 3
+
+
+def test_crop_rules_are_looked_up_by_kind() -> None:
+    crops = load_settings().crops
+    assert (crops.min_score("head"), crops.min_side_px("head"), crops.scale("head")) == (0.4, 96, 1.5)
+    assert crops.scale("person") is None
