@@ -138,10 +138,6 @@ class Clock:
         self._offset = 0
 
     @property
-    def first_s(self) -> float:
-        return float((self.first or 0) * self.time_base)
-
-    @property
     def seconds_shown(self) -> float:
         """From the first frame to the end of the last one."""
         if self._last is None or self.first is None:
