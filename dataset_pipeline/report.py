@@ -49,7 +49,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
     """Read the current tables of the run's episodes, and the whole set, into a report."""
     episodes = outcome.episodes
     everything = store.episodes("selection")
-    damaged = {row["episode"]: row["damage"] for row in store.read_many("video_probe", episodes).to_pylist()}
+    damaged = {episode: damage for episode in episodes if (damage := damage_of(store, episode))}
     empty = {
         episode: [asset for asset in WATCHED if (pointer := store.pointer(asset, episode)) and pointer.rows == 0]
         for episode in episodes
@@ -59,7 +59,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
     balance = store.find("concept_balance")
     return Report(
         episodes=list(episodes),
-        damaged={episode: list(reasons) for episode, reasons in damaged.items() if reasons},
+        damaged=damaged,
         rejected=rejected,
         failures=[asdict(failure) for failure in outcome.failures],
         empty={episode: assets for episode, assets in empty.items() if assets},
@@ -70,6 +70,15 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
         seconds=round(outcome.seconds, 1),
         model_calls=model_calls,
     )
+
+
+def damage_of(store: Store, episode: str) -> list[str]:
+    """What probing and decoding an episode's source met, each reason once."""
+    probed, decoded = store.find("video_probe", episode), store.pointer("keyframes", episode)
+    reasons = list(probed["damage"][0].as_py()) if probed is not None else []
+    if decoded and decoded.provenance["numbers"].get("damage"):
+        reasons.append(decoded.provenance["numbers"]["damage"])
+    return list(dict.fromkeys(reasons))
 
 
 def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]:

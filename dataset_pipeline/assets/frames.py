@@ -12,6 +12,7 @@ from dataset_pipeline.progress import track
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.timing import timed_iteration
 from dataset_pipeline.video.sources import candidates, full_size
+from dataset_pipeline.video.stream import DecodeReport
 
 
 @pipeline_asset(reads=["video", "video_probe"], settings=["keyframes"], group="b_frames", kinds=["opencv"])
@@ -21,7 +22,8 @@ def keyframes(step: Step) -> Result:
     `[keyframes] mode` says which frames are candidates.
     """
     source, probe = step.row("video"), step.row("video_probe")
-    found = candidates(source, probe, step.settings.keyframes)
+    report = DecodeReport()
+    found = candidates(source, probe, step.settings.keyframes, report)
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     rows = list(step.save_pictures(track(pairs, "keyframes")))
     return Result(
@@ -29,6 +31,7 @@ def keyframes(step: Step) -> Result:
         {
             "mean_sharpness": float(np.mean([row["sharpness"] for row in rows])) if rows else 0.0,
             "mean_brightness": float(np.mean([row["brightness"] for row in rows])) if rows else 0.0,
+            "damage": "; ".join(report.reasons),
         },
     )
 

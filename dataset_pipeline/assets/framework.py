@@ -21,8 +21,7 @@ import pyarrow as pa
 from dataset_pipeline.progress import track
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.reuse import measure_missing
-from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.store.store import Pointer, Store, TableOutdated
 from dataset_pipeline.timing import span, timed_iteration
 
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
@@ -109,7 +108,7 @@ class Step:
 
     def previous(self) -> list[dict]:
         """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
-        table = self.store.find(self.declaration.name, self.episode)
+        table = self.store.previous(self.declaration.name, self.episode)
         return [] if table is None else table.to_pylist()
 
     def picture(self, path: str) -> np.ndarray:
@@ -178,7 +177,7 @@ class Step:
 
         assert self.episode is not None
         episode = self.episode
-        pointer = self.store.pointer(self.declaration.name, episode)
+        pointer = _usable_pointer(self.store, self.declaration, episode)
         settings_hash = self._resources.settings.section_hash(*self.declaration.settings)
         before: dict[tuple, dict] = {}
         if pointer is not None and pointer.provenance.get("settings_hash") == settings_hash:
@@ -219,7 +218,7 @@ class Step:
         return {"made_with_demo_models": pointer.provenance["demo"], asset: pointer.data_version}
 
     def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
-        pointer = self.store.pointer(self.declaration.name, self.episode)
+        pointer = _usable_pointer(self.store, self.declaration, self.episode)
         if pointer is None or not pointer.provenance.get("code_version", "").startswith(
             f"{self.declaration.algorithm}-"
         ):
@@ -400,7 +399,7 @@ def materialize(
         resources.settings, {role: fingerprint.sha256 for role, fingerprint in fingerprints.items()}
     )
     inputs, demo_inputs = _inputs(store, declaration, episode, episodes)
-    pointer = store.pointer(declaration.name, episode)
+    pointer = _usable_pointer(store, declaration, episode)
     if declaration.memoized and _answers(store, declaration, episode, pointer, code_version, inputs):
         assert pointer is not None
         return Materialized(pointer.data_version, _metadata(store, declaration, pointer, kept=True))
@@ -444,6 +443,14 @@ def _inputs(
     return versions, demo
 
 
+def _usable_pointer(store: Store, declaration: Declaration, episode: str | None) -> Pointer | None:
+    """What the asset wrote last time; None if nothing, or if its pointer is damaged, which writing anew repairs."""
+    try:
+        return store.pointer(declaration.name, episode)
+    except TableOutdated:
+        return None
+
+
 def _answers(
     store: Store,
     declaration: Declaration,
@@ -458,9 +465,7 @@ def _answers(
     provenance = pointer.provenance
     if provenance.get("code_version") != code_version or provenance.get("inputs") != inputs:
         return False
-    if "path" not in SCHEMAS[declaration.name].columns:
-        return True
-    return not store.missing_pictures(declaration.name, episode)
+    return store.intact(declaration.name, episode)
 
 
 def _metadata(store: Store, declaration: Declaration, pointer: Pointer, kept: bool) -> dict[str, Any]:

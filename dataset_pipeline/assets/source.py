@@ -29,6 +29,6 @@ def video_probe(step: Step) -> Result:
             "duration_s": row.get("duration_s") or 0.0,
             "pictures": row.get("pictures") or 0,
             "readable": row["readable"],
-            "damage": "; ".join(row["damage"]) or "none",
+            "damage": "; ".join(row["damage"]),
         },
     )

@@ -85,11 +85,12 @@ def _probed_pictures(folder: Path) -> dict[str, Any]:
 
 
 def candidates(
-    source: Mapping[str, Any], probe_row: Mapping[str, Any], settings: KeyframesSettings
+    source: Mapping[str, Any], probe_row: Mapping[str, Any], settings: KeyframesSettings, report: DecodeReport
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.
 
-    An unreadable source gives none; what breaks off in the middle gives its good part.
+    An unreadable source gives none; what breaks off in the middle gives its good part. What was met on the way stands
+    in `report`.
     """
     if not probe_row["readable"]:
         return
@@ -98,9 +99,12 @@ def candidates(
         yield from _picture_candidates(path, source["episode"], settings)
         return
     detector = IFrames(settings.working_short_side_px)
-    for found in detector.candidates(path, DecodeReport()):
-        identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
-        yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
+    try:
+        for found in detector.candidates(path, report):
+            identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
+            yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
+    except VideoError as error:
+        report.reasons.append(error.reason)
 
 
 def _picture_candidates(
@@ -133,8 +137,10 @@ def _row(identity: dict[str, Any], file: str, width_px: int, height_px: int, sig
 def full_size(
     source: Mapping[str, Any], frames: Mapping[str, Mapping[str, Any]], settings: KeyframesSettings
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(image id, full-size pixels) of rows of `keyframes` by id, decoded by exact timestamp; a frame that cannot be decoded
-    any more is left out."""
+    """(image id, full-size pixels) of rows of `keyframes` by id, decoded by exact timestamp.
+
+    A frame that cannot be decoded any more is left out.
+    """
     path = _present(source)
     if source["kind"] == FOLDER:
         for image_id, row in frames.items():
