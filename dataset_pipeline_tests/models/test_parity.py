@@ -17,6 +17,7 @@ import pytest
 
 from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.models import Detector, Identity, ModelPack, Tagger
+from dataset_pipeline.models.hub import verify
 
 KINDS = ("person", "halfbody", "head", "face", "hand", "eye")
 SCRIPT = """
@@ -114,3 +115,9 @@ def test_tag_scores_are_those_of_imgutils_wd14(scenes: list[np.ndarray], imgutil
         assert {tag for tag in ours if category[tag] == "general" and ours[tag] > 0.35} == set(general)
         assert {tag for tag in ours if category[tag] == "character" and ours[tag] > 0.85} == set(character)
         assert all(ours[tag] == pytest.approx(score, abs=1e-5) for tag, score in {**rating, **general}.items())
+
+
+def test_every_file_of_the_shipped_pack_is_the_recorded_one():
+    checks = verify(ModelPack.open("demo"))
+    assert {check.path.name: check.problem for check in checks if check.problem} == {}
+    assert len(checks) > 10
