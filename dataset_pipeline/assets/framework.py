@@ -8,7 +8,7 @@ versions cannot drift from the code.
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +68,7 @@ class Result:
 class Step:
     """One asset at work on one episode, or on all of them if the asset is joined."""
 
-    def __init__(self, declaration: Declaration, resources: Any, episode: str | None, log: Any, episodes: list[str]):
+    def __init__(self, declaration: Declaration, resources: Any, episode: str | None, log: Any, episodes: Sequence[str]):
         self.declaration = declaration
         self.episode = episode
         self.episodes = episodes
@@ -388,7 +388,7 @@ def materialize(
     function: Callable[[Step], Result],
     context: dg.AssetExecutionContext,
     episode: str | None,
-    episodes: list[str],
+    episodes: Sequence[str],
 ) -> Materialized:
     """Run one asset for one episode (or all) unless its current table already answers, and write what it gives."""
     resources = context.resources
@@ -422,7 +422,7 @@ def materialize(
 
 
 def _inputs(
-    store: Store, declaration: Declaration, episode: str | None, episodes: list[str]
+    store: Store, declaration: Declaration, episode: str | None, episodes: Sequence[str]
 ) -> tuple[dict[str, str], bool]:
     """The data version of everything read, and whether demo models had a part in any of it.
 
