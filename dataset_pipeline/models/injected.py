@@ -14,6 +14,7 @@ from dataset_pipeline.models.tagger import Tagger
 from dataset_pipeline.settings import Settings
 
 NOT_PULLED = "not pulled"
+QUALITY_BATCH = 4  # hyperIQA makes 25 crops of a picture
 
 
 def model_resources(settings: Settings) -> dict[str, ModelResource]:
@@ -30,7 +31,11 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
         "embedder": FrameEmbedder(model=chosen.embedder, **common),
         "detector": Detector(models=chosen.detector, score_floor=settings.detections.score_floor, **common),
         "identity": Identity(model=chosen.identity, **common),
-        "quality": QualityMetric(model=chosen.quality, short_side_px=settings.quality_scores.short_side_px, **common),
+        "quality": QualityMetric(
+            model=chosen.quality,
+            short_side_px=settings.quality_scores.short_side_px,
+            **common | {"batch_size": min(chosen.batch_size, QUALITY_BATCH)},
+        ),
         "tagger": Tagger(model=chosen.tagger, **common),
     }
 
