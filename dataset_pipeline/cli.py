@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dataset_pipeline.settings import Settings, SettingsError, load_settings, project_folder
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.report import Report
     from dataset_pipeline.store.store import Store
 
-FAILED, PARTLY = 1, 3  # exit codes: nothing was done; done, but some inputs were damaged or failed
+FAILED, PARTLY = 1, 3  # exit codes: nothing came out; done, but some inputs were damaged or failed
 
 app = typer.Typer(
     help="Video episodes in, training datasets for image models out.", no_args_is_help=True, add_completion=False
@@ -36,7 +37,9 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 
-out, err = Console(), Console(stderr=True)
+# Paths and messages hold square brackets and colons, which rich would take for its own markup.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 SettingsOption = Annotated[
     Path | None,
@@ -108,6 +111,7 @@ def explain(
     """Say where an image comes from and what was decided about it, by which settings and models."""
     from dataset_pipeline.explain import UnknownImage, image_of
     from dataset_pipeline.explain import explain as gather
+    from dataset_pipeline.store.store import StoreError
 
     try:
         image_id = image_of(image)
@@ -119,12 +123,12 @@ def explain(
         try:
             told = gather(store, image_id)
             break
-        except (UnknownImage, ValueError) as error:
+        except (UnknownImage, StoreError, ValueError) as error:
             faults.append(str(error))
     if told is None:
         _stop("\n".join(dict.fromkeys(faults)))
     if as_json:
-        print(json.dumps(asdict(told), ensure_ascii=False, indent=1))
+        print(json.dumps(asdict(told), indent=1))
     else:
         _print_explanation(told)
 
@@ -163,16 +167,20 @@ def export(
 def doctor(models: ModelsOption = "", settings_file: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Check what a run needs: Python, the device models really run on, weights, disk, writable folders."""
     from dataset_pipeline.doctor import examine
+    from dataset_pipeline.models import RegistryError
 
     settings = _settings(settings_file, **({"models__pack": models} if models else {}))
-    findings = examine(settings)
+    try:
+        findings = examine(settings)
+    except RegistryError as error:
+        _stop(str(error))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         table = Table(box=None, show_header=False)
-        marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[red]fault[/]"}
+        colors = {"ok": "green", "note": "yellow", "fault": "red"}
         for finding in findings:
-            table.add_row(marks[finding.state], finding.what, finding.detail)
+            table.add_row(Text(finding.state, colors[finding.state]), finding.what, finding.detail)
         out.print(table)
     if any(finding.state == "fault" for finding in findings):
         raise typer.Exit(FAILED)
@@ -303,7 +311,7 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
         if settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)
-    except (RegistryError, DeviceUnavailable, FileNotFoundError) as error:
+    except (RegistryError, DeviceUnavailable, OSError) as error:
         _stop(str(error))
     rejected = {str(entry.path): entry.reason for entry in found.rejected}
     if not found.sources:
@@ -328,10 +336,10 @@ def _finish(report: Report, settings: Settings, as_json: bool) -> None:
     sheet = export_root(settings).parent / "characters.jpg"
     names = write_character_sheet(store_of(settings), sheet)
     if as_json:
-        print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, ensure_ascii=False, indent=1))
+        print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, indent=1))
     else:
         _print_report(report, sheet, len(names))
-    if report.failures and not report.export_folder:
+    if not report.export_folder:
         raise typer.Exit(FAILED)
     if not report.whole:
         raise typer.Exit(PARTLY)
@@ -358,7 +366,9 @@ def _print_report(report: Report, sheet: Path, characters: int) -> None:
         err.print(f"{path}: {reason}", style="yellow", highlight=False, soft_wrap=True)
     for failure in report.failures:
         where = failure["episode"] or "all episodes"
-        err.print(f"{failure['asset']} failed for {where}: {failure['error']}", style="red", highlight=False)
+        err.print(
+            f"{failure['asset']} failed for {where}: {failure['error']}", style="red", highlight=False, soft_wrap=True
+        )
     calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
     out.print(
         f"{len(report.episodes)} episodes in {report.seconds:.0f} s, {calls} pictures through models, "
@@ -369,7 +379,9 @@ def _print_report(report: Report, sheet: Path, characters: int) -> None:
         out.print(
             "Made with the demo models, which know only drawn scenes: good for trying things out.", style="yellow"
         )
-    if report.export_folder:
+    if not report.export_folder:
+        err.print("No image came into a training set: nothing was exported.", style="red")
+    else:
         out.print("The training set:", report.export_folder, highlight=False, soft_wrap=True)
 
 
@@ -389,7 +401,7 @@ def _stores_that_may_know(image: str, models: str, settings_file: Path | None) -
 
 
 def _print_explanation(told: Explanation) -> None:
-    out.print(f"[bold]{told.image_id}[/]", highlight=False)
+    out.print(told.image_id, style="bold", highlight=False)
     where = f"second {told.second_s:.3f} of " if told.second_s is not None else ""
     out.print(f"from {where}{told.source}", highlight=False, soft_wrap=True)
     if told.box_px:
@@ -407,15 +419,9 @@ def _print_explanation(told: Explanation) -> None:
         ]
         by += [f"{model['role']} {model['model']} {model['sha256'][:12]}" for model in decision.models]
         name = decision.asset if decision.of == told.image_id else f"{decision.asset}\n(of the still)"
-        table.add_row(name, _plain(says), _plain("\n".join(by)))
+        table.add_row(name, says, "\n".join(by))
         table.add_section()
     out.print(table)
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(text)
 
 
 def _short(value: Any) -> str:
@@ -460,7 +466,6 @@ class _Progress:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[_Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
 
     from dataset_pipeline.progress import LISTENER
 

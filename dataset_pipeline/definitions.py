@@ -17,16 +17,17 @@ MODULES = (source, frames, crops, characters, scores, tags, training)
 
 def store_of(settings: Settings) -> Store:
     """The store of a project; a relative root starts at the project folder."""
-    return Store(_rooted(settings.store.root.format(pack=settings.models.pack)))
+    return Store(_rooted(settings.store.root, settings))
 
 
 def export_root(settings: Settings) -> Path:
     """The folder that exported sets are written into."""
-    return Path(_rooted(settings.exported_set.root.format(pack=settings.models.pack)))
+    return Path(_rooted(settings.exported_set.root, settings))
 
 
-def _rooted(root: str) -> str:
-    return root if "://" in root else str(project_folder() / root)
+def _rooted(root: str, settings: Settings) -> str:
+    root = root.replace("{pack}", settings.models.pack)
+    return root if "://" in root else str(project_folder() / Path(root).expanduser())
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:

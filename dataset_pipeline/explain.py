@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_pipeline.ids import episode_of, image_id, pts_ms_of, still_of
+from dataset_pipeline.ids import episode_of, image_id, still_of
 from dataset_pipeline.store.store import Store
 
 
@@ -105,9 +105,3 @@ def explain(store: Store, image: str) -> Explanation:
 def _rows(store: Store, asset: str, episode: str) -> list[dict[str, Any]]:
     table = store.find(asset, episode)
     return [] if table is None else table.to_pylist()
-
-
-def frame_name(image: str) -> str:
-    """`12.345 s` of a frame's id, or the empty string for pictures of a folder."""
-    pts_ms = pts_ms_of(image)
-    return "" if pts_ms is None else f"{pts_ms / 1000:.3f} s"

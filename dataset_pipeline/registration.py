@@ -11,7 +11,7 @@ from dataset_pipeline.assets.framework import location_prefix, partitions_name
 from dataset_pipeline.episodes import Source
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Store
+from dataset_pipeline.store.store import Store, TableOutdated
 
 
 def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]) -> list[str]:
@@ -20,10 +20,9 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
     instance.add_dynamic_partitions(partitions_name(settings), [source.key for source in sources])
     changed = []
     for source in sources:
-        pointer = store.pointer("video", source.key)
-        known = pointer.provenance.get("fingerprint") if pointer else None
         row = asdict(source) | {"episode": source.key, "path": str(source.path)}
         table = SCHEMAS["video"].table([{name: row[name] for name in SCHEMAS["video"].columns}])
+        known = _known_fingerprint(store, source.key)
         store.write("video", table, source.key, {"fingerprint": source.fingerprint})
         if known != source.fingerprint:
             changed.append(source.key)
@@ -36,3 +35,11 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
                 )
             )
     return changed
+
+
+def _known_fingerprint(store: Store, episode: str) -> str | None:
+    try:
+        pointer = store.pointer("video", episode)
+    except TableOutdated:
+        return None  # a damaged pointer, which writing anew repairs
+    return pointer.provenance.get("fingerprint") if pointer else None

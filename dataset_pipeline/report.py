@@ -19,7 +19,8 @@ SHEET_COLUMNS = 8
 
 @dataclass
 class Report:
-    """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row."""
+    """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row.
+    `export_folder`: empty if this run exported no set."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]
@@ -55,7 +56,8 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
         for episode in episodes
     }
     set_pointer = store.pointer("training_set")
-    exported = store.find("exported_set")
+    unmade = {failure.asset for failure in outcome.failures} & {"training_set", "exported_set"}
+    exported = None if unmade else store.find("exported_set")
     balance = store.find("concept_balance")
     return Report(
         episodes=list(episodes),
@@ -77,7 +79,7 @@ def damage_of(store: Store, episode: str) -> list[str]:
     probed, decoded = store.find("video_probe", episode), store.pointer("keyframes", episode)
     reasons = list(probed["damage"][0].as_py()) if probed is not None else []
     if decoded and decoded.provenance["numbers"].get("damage"):
-        reasons.append(decoded.provenance["numbers"]["damage"])
+        reasons += decoded.provenance["numbers"]["damage"].split("; ")
     return list(dict.fromkeys(reasons))
 
 

@@ -15,10 +15,13 @@ from typing import Any
 import dagster as dg
 
 from dataset_pipeline.assets.framework import DECLARATIONS, is_joined, location_prefix, partitions_name
+from dataset_pipeline.definitions import store_of
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import Store
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"})
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def materialize_all(
 ) -> Outcome:
     """Run the graph: measuring for `episodes`, everything after a join for all registered ones.
 
-    `say(what, done, total)` hears of each run before it starts. One episode's failure leaves the others alone.
+    `say(what, done, total)` hears of each run before it starts. One episode's failure leaves the others alone, now
+    and in later runs. Raises KeyboardInterrupt if a run is interrupted.
     """
     start_s = time.monotonic()
     outcome = Outcome(episodes=list(episodes))
@@ -101,7 +105,8 @@ def materialize_all(
         return not failures
 
     registered = list(instance.get_dynamic_partitions(partitions_name(settings)))
-    usable = set(registered)
+    store = store_of(settings)
+    failed: set[str] = set()
     work = phases(leave_out)
     total = sum(len(episodes) if not (phase.joined or phase.projection) else 1 for phase in work)
     done = 0
@@ -112,7 +117,7 @@ def materialize_all(
             done += 1
         elif phase.projection:
             say(", ".join(phase.assets), done, total)
-            for first, last in _ranges(registered, usable):
+            for first, last in _ranges(registered, ready_for(phase, store, registered, failed)):
                 tags = {RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first}
                 execute(phase, tags=tags)
             done += 1
@@ -120,10 +125,20 @@ def materialize_all(
             for episode in episodes:
                 say(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
                 if not execute(phase, partition_key=episode):
-                    usable.discard(episode)
+                    failed.add(episode)
                 done += 1
     outcome.seconds = time.monotonic() - start_s
     return outcome
+
+
+def ready_for(phase: Phase, store: Store, registered: Sequence[str], failed: set[str]) -> set[str]:
+    """The registered episodes that a phase of projections can be made for: those with every table it reads of them.
+
+    Failed ones keep what they had, except where joined tables alone are read: old multiplies would contradict new ones.
+    """
+    reads = {read for asset in phase.assets for read in DECLARATIONS[asset].reads}
+    needed = [read for read in reads if read not in phase.assets and not is_joined(read)]
+    return set(registered).intersection(*map(store.episodes, needed)) - failed if needed else set(registered)
 
 
 def materialize_assets(
@@ -134,7 +149,10 @@ def materialize_assets(
     partition_key: str | None = None,
     tags: dict[str, str] | None = None,
 ) -> list[Failure]:
-    """One run in this process: of the named assets, of one episode, or of a range of them given by tags."""
+    """One run in this process: of the named assets, of one episode, or of a range of them given by tags.
+
+    Raises KeyboardInterrupt if it is interrupted, which Dagster takes for one more failed step.
+    """
     job = defs.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         instance=instance,
@@ -144,10 +162,15 @@ def materialize_assets(
         run_config=QUIET,
         raise_on_error=False,
     )
-    return [
-        Failure((event.step_key or "?").split("__")[-1], partition_key or "", _plain_error(event))
-        for event in result.filter_events(lambda event: event.is_step_failure)
-    ]
+    events = result.filter_events(lambda event: event.is_failure)
+    errors = [getattr(event.event_specific_data, "error", None) for event in events]
+    if any(error and error.cls_name in INTERRUPTS for error in errors):
+        raise KeyboardInterrupt
+    episode = partition_key or ""
+    steps = [event for event in events if event.step_key]
+    if steps:
+        return [Failure((event.step_key or "").split("__")[-1], episode, _plain_error(event)) for event in steps]
+    return [Failure(asset, episode, _plain_error(event)) for event in events for asset in assets]
 
 
 def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:
@@ -159,8 +182,8 @@ def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, 
 
 
 def _plain_error(event: dg.DagsterEvent) -> str:
-    """The innermost error of a failed step, as its author wrote it."""
+    """The error of a failed step as its author wrote it, out of Dagster's wrapping."""
     error = getattr(event.event_specific_data, "error", None)
-    while error is not None and error.cause is not None:
+    if error is not None and error.cls_name.startswith("Dagster") and error.cause is not None:
         error = error.cause
     return error.message.strip() if error is not None else (event.message or "failed")

@@ -249,6 +249,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {path} does not exist") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings file {path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror or error}") from None
 
 
 def _merge(into: dict[str, Any], overlay: dict[str, Any], path: Path) -> None:

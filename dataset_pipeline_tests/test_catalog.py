@@ -54,7 +54,7 @@ def test_every_asset_has_a_schema_a_sentence_and_a_version(defaults):
     for node in graph.asset_nodes:
         name = node.key.path[-1]
         assert name in SCHEMAS
-        assert (node.description or "").strip().endswith((".", "decides.")), name
+        assert (node.description or "").strip().endswith("."), name
         assert node.group_name != "default"
         assert name == "video" or node.code_version
 

@@ -32,6 +32,7 @@ def quality_scores(step: Step) -> Result:
         keyed_by="quality_scores",
     )
     scores = table["score"].to_numpy()
+    scores = scores[np.isfinite(scores)]
     return Result(table, {**counts, "mean_score": float(np.mean(scores)) if len(scores) else 0.0})
 
 

@@ -87,11 +87,15 @@ def funnel(
     """(stage, outcome, images) from extracted frames to the set.
 
     The outcomes of a stage add up to what came into it: frames; then stills and found boxes as crops; then every kept
-    still and crop as selected or not; then the selected as in the set or not.
+    still and crop as selected or not; then the selected as in the set or not (a run that failed on the way).
     """
     table = []
+    counts: Counter[str] = Counter()
     for stage, rows in (("frames", distinct_frames), ("crops", crops), ("images", selection)):
         counts = Counter(row["reason"] for row in rows)
         table += [(stage, reason, counts[reason]) for reason in sorted(counts, key=lambda r: (-counts[r], r))]
-    table.append(("set", "in the set", sum(1 for _ in training_set)))
+    in_set = sum(1 for _ in training_set)
+    table.append(("set", "in the set", in_set))
+    if left_out := counts["selected"] - in_set:
+        table.append(("set", "left out", left_out))
     return table

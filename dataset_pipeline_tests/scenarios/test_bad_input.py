@@ -84,7 +84,7 @@ def test_a_run_for_which_nothing_is_there_says_so(fresh, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, errors = command(fresh, "run", str(tmp_path / "empty"), "--models", "demo")
     assert code == FAILED
-    assert "empty" in errors
+    assert "holds neither videos nor pictures" in errors
     code, _, errors = command(fresh, "run", str(tmp_path / "nowhere.mkv"), "--models", "demo")
     assert code == FAILED
     assert "nowhere.mkv" in errors
