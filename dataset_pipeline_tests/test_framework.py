@@ -14,7 +14,7 @@ from dataset_pipeline.store.store import Store, TableMissing
 
 @pytest.fixture
 def step(tmp_path) -> Step:
-    declaration = Declaration("crops", ("distinct_frames",), ("crops",), ("detector",), 1, False, False, True)
+    declaration = Declaration("crops", ("distinct_frames",), ("crops",), ("detector",), 1, False, False, False)
     resources = SimpleNamespace(store=Store(str(tmp_path)), settings=load_settings(), detector="the detector")
     return Step(declaration, resources, "show.e01", log=None, episodes=["show.e01"])
 

@@ -46,7 +46,7 @@ class Declaration:
     algorithm: int
     joined: bool
     projection: bool
-    memoized: bool
+    exports: bool
 
     def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
         """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
@@ -68,7 +68,9 @@ class Result:
 class Step:
     """One asset at work on one episode, or on all of them if the asset is joined."""
 
-    def __init__(self, declaration: Declaration, resources: Any, episode: str | None, log: Any, episodes: Sequence[str]):
+    def __init__(
+        self, declaration: Declaration, resources: Any, episode: str | None, log: Any, episodes: Sequence[str]
+    ):
         self.declaration = declaration
         self.episode = episode
         self.episodes = episodes
@@ -178,9 +180,9 @@ class Step:
         assert self.episode is not None
         episode = self.episode
         pointer = _usable_pointer(self.store, self.declaration, episode)
-        settings_hash = self._resources.settings.section_hash(*self.declaration.settings)
+        code_version = self.declaration.code_version(self._resources.settings, {})
         before: dict[tuple, dict] = {}
-        if pointer is not None and pointer.provenance.get("settings_hash") == settings_hash:
+        if pointer is not None and pointer.provenance.get("code_version") == code_version:
             missing = self.store.missing_pictures(self.declaration.name, episode)
             before = {
                 (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
@@ -318,20 +320,20 @@ def pipeline_asset(
     algorithm: int = 1,
     joined: bool = False,
     projection: bool = False,
-    memoized: bool = True,
+    exports: bool = False,
     kinds: Iterable[str] = (),
 ) -> Callable[[Callable[[Step], Result]], dg.AssetsDefinition]:
     """Make a Dagster asset of a function from Step to Result.
 
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
-    equal inputs. A projection handles many episodes in one run. A `memoized` asset whose inputs and code version are
-    those of its current table keeps that table; the others (exports) run each time.
+    equal inputs. A projection handles many episodes in one run. An asset whose inputs and code version are those of its
+    current table keeps that table; one that `exports` gets the folder for it and runs each time.
     """
 
     def wrap(function: Callable[[Step], Result]) -> dg.AssetsDefinition:
         name = function.__name__
         declaration = Declaration(
-            name, tuple(reads), tuple(settings), tuple(models), algorithm, joined, projection, memoized
+            name, tuple(reads), tuple(settings), tuple(models), algorithm, joined, projection, exports
         )
         DECLARATIONS[name] = declaration
 
@@ -342,7 +344,7 @@ def pipeline_asset(
             group_name=group,
             description=function.__doc__,
             kinds={*kinds} or None,
-            required_resource_keys={"store", "settings", *declaration.models},
+            required_resource_keys={"store", "settings", *declaration.models, *(["export_root"] if exports else [])},
             pool="gpu" if declaration.models else None,
             backfill_policy=dg.BackfillPolicy.single_run() if projection else None,
         )
@@ -400,9 +402,9 @@ def materialize(
     )
     inputs, demo_inputs = _inputs(store, declaration, episode, episodes)
     pointer = _usable_pointer(store, declaration, episode)
-    if declaration.memoized and _answers(store, declaration, episode, pointer, code_version, inputs):
+    if not declaration.exports and _answers(store, declaration, episode, pointer, code_version, inputs):
         assert pointer is not None
-        return Materialized(pointer.data_version, _metadata(store, declaration, pointer, kept=True))
+        return Materialized(pointer.data_version, _metadata(store, pointer, kept=True))
     with span("rules"):
         result = function(step)
     provenance = {
@@ -418,7 +420,7 @@ def materialize(
         store.write(declaration.name, result.table, episode, provenance)
         pointer = store.pointer(declaration.name, episode)
     assert pointer is not None
-    return Materialized(pointer.data_version, _metadata(store, declaration, pointer, kept=False))
+    return Materialized(pointer.data_version, _metadata(store, pointer, kept=False))
 
 
 def _inputs(
@@ -468,7 +470,7 @@ def _answers(
     return store.intact(declaration.name, episode)
 
 
-def _metadata(store: Store, declaration: Declaration, pointer: Pointer, kept: bool) -> dict[str, Any]:
+def _metadata(store: Store, pointer: Pointer, kept: bool) -> dict[str, Any]:
     provenance = pointer.provenance
     metadata: dict[str, Any] = {
         "dagster/row_count": pointer.rows,

@@ -81,7 +81,7 @@ def training_set(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["training_set"], settings=["exported_set"], group="g_set", joined=True, memoized=False, kinds=["file"]
+    reads=["training_set"], settings=["exported_set"], group="g_set", joined=True, exports=True, kinds=["file"]
 )
 def exported_set(step: Step) -> Result:
     """The set as a folder that a trainer reads, by `[exported_set] profile`.
