@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.report import Report
     from dataset_pipeline.store.store import Store
 
+ROLES = ("embedder", "detector", "identity", "quality", "tagger")
 FAILED, PARTLY = 1, 3  # exit codes: nothing came out; done, but some inputs were damaged or failed
 
 app = typer.Typer(
@@ -54,7 +55,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that cannot show a title must not stop a run
-    app()
+    try:
+        app()
+    except Exception as error:
+        from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
+        from dataset_pipeline.store.store import StoreError
+
+        if not isinstance(error, StoreError | RegistryError | WeightsMissing | DeviceUnavailable):
+            raise
+        err.print(str(error), style="red", soft_wrap=True)
+        sys.exit(FAILED)
 
 
 @app.command()
@@ -75,7 +85,8 @@ def demo(
     own = folder is not None
     root = folder or project_folder() / "data" / "demo"
     places = {"store__root": str(root / "store"), "exported_set__root": str(root / "exports")} if own else {}
-    settings = _settings(settings_file, models__pack="demo", **places)
+    own_models = {f"models__{role}": [] if role == "detector" else "" for role in ROLES}
+    settings = _settings(settings_file, models__pack="demo", **own_models, **places)
     with _progress(as_json) as show:
         write_show(root / "episodes", progress=lambda done, total: show.inner("drawing three episodes", done, total))
     report = _run(settings, [root / "episodes"], as_json, home=root / ".dagster" if own else None)
@@ -141,7 +152,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the current training set for a trainer, into a fresh folder."""
-    from dataset_pipeline.definitions import build_definitions, store_of
+    from dataset_pipeline.definitions import build_definitions, mixing_fault, store_of
     from dataset_pipeline.runs import materialize_assets
 
     changes = {"models__pack": models} if models else {}
@@ -149,6 +160,8 @@ def export(
     store = store_of(settings)
     if store.pointer("training_set") is None:
         _stop(f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one")
+    if fault := mixing_fault(settings, store):
+        _stop(fault)
     with _instance(None) as instance:
         failures = materialize_assets(build_definitions(settings), instance, settings, ["exported_set"])
     if failures:
@@ -265,8 +278,7 @@ def _pack(models: str, settings_file: Path | None) -> ModelPack:
     from dataset_pipeline.models import ModelPack, RegistryError
 
     chosen = _settings(settings_file, **({"models__pack": models} if models else {})).models
-    named = {"embedder": chosen.embedder, "detector": chosen.detector, "identity": chosen.identity,
-             "quality": chosen.quality, "tagger": chosen.tagger}  # fmt: skip
+    named = {role: getattr(chosen, role) for role in ROLES}
     try:
         return ModelPack.open(chosen.pack, chosen.cache, {role: name for role, name in named.items() if name})
     except RegistryError as error:
@@ -294,7 +306,7 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
 def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None = None) -> Report:
     import warnings
 
-    from dataset_pipeline.definitions import build_definitions, store_of
+    from dataset_pipeline.definitions import build_definitions, mixing_fault, store_of
     from dataset_pipeline.episodes import find_sources
     from dataset_pipeline.models import DeviceUnavailable, RegistryError
     from dataset_pipeline.models.device import onnx_device, torch_device
@@ -320,6 +332,8 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
         _stop(f"no episodes in {', '.join(map(str, paths))}")
     store = store_of(settings)
     reset_calls()
+    if fault := mixing_fault(settings, store):
+        _stop(fault)
     with _instance(home) as instance, warnings.catch_warnings(), _progress(as_json) as show:
         warnings.simplefilter("ignore")
         register(instance, store, settings, found.sources)
@@ -333,7 +347,7 @@ def _finish(report: Report, settings: Settings, as_json: bool) -> None:
     from dataset_pipeline.definitions import export_root, store_of
     from dataset_pipeline.report import write_character_sheet
 
-    sheet = export_root(settings).parent / "characters.jpg"
+    sheet = export_root(settings) / "characters.jpg"
     names = write_character_sheet(store_of(settings), sheet)
     if as_json:
         print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, indent=1))

@@ -8,6 +8,7 @@ import dagster as dg
 
 from dataset_pipeline.assets import characters, crops, frames, scores, source, tags, training
 from dataset_pipeline.assets.framework import DECLARATIONS, location_prefix, partitions_name
+from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.settings import Settings, load_settings, project_folder
 from dataset_pipeline.store.store import Store
@@ -23,6 +24,18 @@ def store_of(settings: Settings) -> Store:
 def export_root(settings: Settings) -> Path:
     """The folder that exported sets are written into."""
     return Path(_rooted(settings.exported_set.root, settings))
+
+
+def mixing_fault(settings: Settings, store: Store) -> str:
+    """Why these models must not write into this store: it holds results of the demo models, or of real ones. Empty if
+    they may."""
+    demo = load_registry().packs[settings.models.pack].demo
+    for episode in store.episodes("frame_embeddings")[:1]:
+        pointer = store.pointer("frame_embeddings", episode)
+        if pointer and bool(pointer.provenance.get("demo")) != demo:
+            there, here = ("real", "demo") if demo else ("demo", "real")
+            return f"{store.root} holds results of {there} models: put {{pack}} into [store] root for {here} ones"
+    return ""
 
 
 def _rooted(root: str, settings: Settings) -> str:

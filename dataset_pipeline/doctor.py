@@ -65,7 +65,7 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _existing(folder: Path) -> Path:
     folder = folder.resolve()
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return next((parent for parent in (folder, *folder.parents) if parent.exists()), Path.cwd())
 
 
 def _disk(folder: Path) -> Finding:

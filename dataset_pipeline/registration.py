@@ -17,6 +17,8 @@ from dataset_pipeline.store.store import Store, TableOutdated
 def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]) -> list[str]:
     """Register sources where they lie; nothing is copied. Returns the partition keys that are new or have changed."""
     sources = list(sources)
+    key = dg.AssetKey([*location_prefix(settings), "video"])
+    reported = instance.get_materialized_partitions(key)
     instance.add_dynamic_partitions(partitions_name(settings), [source.key for source in sources])
     changed = []
     for source in sources:
@@ -24,11 +26,11 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
         table = SCHEMAS["video"].table([{name: row[name] for name in SCHEMAS["video"].columns}])
         known = _known_fingerprint(store, source.key)
         store.write("video", table, source.key, {"fingerprint": source.fingerprint})
-        if known != source.fingerprint:
+        if known != source.fingerprint or source.key not in reported:
             changed.append(source.key)
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
-                    asset_key=dg.AssetKey([*location_prefix(settings), "video"]),
+                    asset_key=key,
                     partition=source.key,
                     metadata={"path": dg.MetadataValue.path(str(source.path)), "size_bytes": source.size_bytes},
                     tags={"dagster/data_version": source.fingerprint},

@@ -49,7 +49,6 @@ WATCHED = ("keyframes", "distinct_frames", "detections", "crops", "selection", "
 def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_calls: dict[str, int]) -> Report:
     """Read the current tables of the run's episodes, and the whole set, into a report."""
     episodes = outcome.episodes
-    everything = store.episodes("selection")
     damaged = {episode: damage for episode in episodes if (damage := damage_of(store, episode))}
     empty = {
         episode: [asset for asset in WATCHED if (pointer := store.pointer(asset, episode)) and pointer.rows == 0]
@@ -65,7 +64,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
         rejected=rejected,
         failures=[asdict(failure) for failure in outcome.failures],
         empty={episode: assets for episode, assets in empty.items() if assets},
-        funnel=account(store, everything),
+        funnel=account(store, outcome.registered),
         concepts=[] if balance is None else balance.drop_columns("image_ids").to_pylist(),
         export_folder=exported["folder"][0].as_py() if exported is not None and exported.num_rows else "",
         made_with_demo_models=bool(set_pointer and set_pointer.provenance.get("demo")),

@@ -44,9 +44,10 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """What a run of the graph did."""
+    """What a run of the graph did: measured `episodes`, and joined all `registered` ones."""
 
     episodes: list[str] = field(default_factory=list)
+    registered: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
     runs: int = 0
@@ -104,7 +105,7 @@ def materialize_all(
         outcome.failures += failures
         return not failures
 
-    registered = list(instance.get_dynamic_partitions(partitions_name(settings)))
+    registered = outcome.registered = list(instance.get_dynamic_partitions(partitions_name(settings)))
     store = store_of(settings)
     failed: set[str] = set()
     work = phases(leave_out)

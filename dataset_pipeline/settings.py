@@ -19,6 +19,7 @@ OVERLAY_NAME = "settings.local.toml"
 OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
+DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -68,7 +69,7 @@ class DistinctFramesSettings(Section):
 
 
 class DetectionsSettings(Section):
-    kinds: Annotated[list[CropKind], Field(min_length=1)]
+    kinds: Annotated[list[DetectionKind], Field(min_length=1)]
     score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
 
 
@@ -192,8 +193,8 @@ class Settings(Section):
     exported_set: ExportedSetSettings
 
     def section_hash(self, *names: str) -> str:
-        """12 hex digits over the named sections; equal settings give equal hashes everywhere."""
-        payload = {name: getattr(self, name).model_dump(mode="json") for name in sorted(names)}
+        """12 hex digits over the named sections but their folders; equal settings give equal hashes everywhere."""
+        payload = {name: getattr(self, name).model_dump(mode="json", exclude={"root"}) for name in sorted(names)}
         return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -231,7 +232,14 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
             f"concept_balance.min_multiply = {settings.concept_balance.min_multiply} is above "
             f"concept_balance.max_multiply = {settings.concept_balance.max_multiply}"
         )
-    return settings
+    if "://" in settings.exported_set.root:
+        raise SettingsError(
+            f"exported_set.root = {settings.exported_set.root!r}: trainers read local folders, not URLs"
+        )
+    if not settings.models.cache:
+        return settings
+    cache = str(project_folder() / Path(settings.models.cache).expanduser())
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"cache": cache})})
 
 
 def _implied_overlay() -> Path | None:

@@ -75,6 +75,7 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("models__device", "cpu", set()),
         ("models__batch_size", 3, set()),
         ("store__root", "elsewhere", set()),
+        ("exported_set__root", "elsewhere", set()),
     ],
 )
 def test_a_changed_setting_touches_just_the_assets_that_read_it(defaults, key, value, touched):

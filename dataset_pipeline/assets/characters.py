@@ -25,7 +25,8 @@ def character_gallery(step: Step) -> Result:
     `[character_gallery]` says how alike crops of one character are and how many it takes.
     """
     identity = step.model("identity")
-    vectors = vectors_by_id(step.read("crop_embeddings"))
+    embeddings = step.read("crop_embeddings")
+    vectors = vectors_by_id(embeddings, identity.fingerprint().sha256)
     ids = list(vectors)
     episodes = [episode_of(image_id) for image_id in ids]
     rows = build_gallery(
@@ -39,7 +40,12 @@ def character_gallery(step: Step) -> Result:
     )
     return Result(
         SCHEMAS["character_gallery"].table(rows),
-        {"characters": len(rows), "crops": len(ids), "crops_in_characters": sum(row["crops"] for row in rows)},
+        {
+            "characters": len(rows),
+            "crops": len(ids),
+            "crops_in_characters": sum(row["crops"] for row in rows),
+            "crops_of_other_weights": embeddings.num_rows - len(ids),
+        },
     )
 
 
@@ -62,7 +68,7 @@ def clusters(step: Step) -> Result:
     rows = decide_clusters(
         [row["image_id"] for row in step.rows("distinct_frames") if row["kept"]],
         step.rows("crops"),
-        vectors_by_id(step.read("crop_embeddings")),
+        vectors_by_id(step.read("crop_embeddings"), identity.fingerprint().sha256),
         [row for row in step.rows("character_gallery") if row["show"] == show],
         identity.differences,
         step.settings.clusters.max_difference or identity.threshold,

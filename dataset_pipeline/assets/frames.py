@@ -15,15 +15,14 @@ from dataset_pipeline.video.sources import candidates, full_size
 from dataset_pipeline.video.stream import DecodeReport
 
 
-@pipeline_asset(reads=["video", "video_probe"], settings=["keyframes"], group="b_frames", kinds=["opencv"])
+@pipeline_asset(reads=["video_probe"], settings=["keyframes"], group="b_frames", kinds=["opencv"])
 def keyframes(step: Step) -> Result:
     """Candidate frames with cheap signals and small working copies.
 
     `[keyframes] mode` says which frames are candidates.
     """
-    source, probe = step.row("video"), step.row("video_probe")
     report = DecodeReport()
-    found = candidates(source, probe, step.settings.keyframes, report)
+    found = candidates(step.source, step.row("video_probe"), step.settings.keyframes, report)
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     rows = list(step.save_pictures(track(pairs, "keyframes")))
     return Result(
@@ -48,7 +47,7 @@ def frame_embeddings(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["video", "keyframes", "frame_embeddings"],
+    reads=["keyframes", "frame_embeddings"],
     settings=["distinct_frames", "keyframes"],
     group="b_frames",
     kinds=["python"],
@@ -67,7 +66,7 @@ def distinct_frames(step: Step) -> Result:
         same=("image_id",),
         given="keyframes",
         draw=lambda absent: full_size(
-            step.row("video"), {row["image_id"]: frames[row["image_id"]] for row in absent}, step.settings.keyframes
+            step.source, {row["image_id"]: frames[row["image_id"]] for row in absent}, step.settings.keyframes
         ),
     )
     reasons = Counter(row["reason"] for row in rows)

@@ -108,6 +108,12 @@ class Step:
         """The only row of a table that has one row for each episode."""
         return self.rows(asset)[0]
 
+    @property
+    def source(self) -> dict:
+        """Where the episode's source lies: its row of `video`. What it holds is versioned by video_probe alone, so that
+        a file that was merely touched or moved costs one look at it."""
+        return self.store.read("video", self.episode).to_pylist()[0]
+
     def previous(self) -> list[dict]:
         """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
         table = self.store.previous(self.declaration.name, self.episode)
@@ -467,6 +473,8 @@ def _answers(
     provenance = pointer.provenance
     if provenance.get("code_version") != code_version or provenance.get("inputs") != inputs:
         return False
+    if provenance.get("numbers", {}).get("unreadable"):
+        return False  # a disk that was away may be back
     return store.intact(declaration.name, episode)
 
 

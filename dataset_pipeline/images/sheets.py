@@ -56,7 +56,7 @@ def row_sheet(
     sheet = Image.new("RGB", (widest * step_x + GAP_PX, len(shown) * step_y + GAP_PX), PAPER)
     for line, (label, pictures) in enumerate(shown.items()):
         top = GAP_PX + line * step_y
-        _write(sheet, f"{label} ({len(rows[label])})", (GAP_PX, top), sheet.width - 2 * GAP_PX)
+        _write(sheet, label, (GAP_PX, top), sheet.width - 2 * GAP_PX)
         for i, picture in enumerate(pictures):
             _paste(sheet, picture, (GAP_PX + i * step_x, top + CAPTION_PX), cell)
     return _saved(sheet, max_bytes)

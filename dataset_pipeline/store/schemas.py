@@ -146,7 +146,7 @@ SCHEMAS = {
                 "pixel_sha256": STRING,
             },
             key=("image_id",),
-            silent=frozenset({"path", "similarity"}),
+            silent=frozenset({"path", "similarity", "reason"}),
         ),
         TableSchema("detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
         TableSchema(
@@ -173,7 +173,7 @@ SCHEMAS = {
                 "pixel_sha256": STRING,
             },
             key=("image_id",),
-            silent=frozenset({"path"}),
+            silent=frozenset({"path", "reason"}),
         ),
         TableSchema("crop_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
         TableSchema(
@@ -199,6 +199,7 @@ SCHEMAS = {
                 "difference": FLOAT,  # of a crop to the nearest character, null for stills
             },
             key=("image_id",),
+            silent=frozenset({"difference"}),
         ),
         TableSchema("quality_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),
         TableSchema("tag_scores", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),

@@ -28,6 +28,7 @@ class Project:
 
     root: Path
     changes: dict[str, Any] = field(default_factory=dict)
+    first_calls: dict[str, int] = field(default_factory=dict)
 
     def settings(self, **changes: Any) -> Settings:
         return load_settings(
@@ -99,7 +100,7 @@ def drawn_show(tmp_path_factory: pytest.TempPathFactory) -> DrawnShow:
 def finished(drawn_show: DrawnShow, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The drawn show after one run. Scenarios read it and leave it as it is."""
     project = new_project(tmp_path_factory.mktemp("finished"))
-    outcome, _ = project.run(drawn_show.folder)
+    outcome, project.first_calls = project.run(drawn_show.folder)
     assert not outcome.failures, outcome.failures
     return project
 

@@ -120,14 +120,39 @@ def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn
             assert np.array_equal(crop, still[y0:y1, x0:x1])
 
 
-def test_model_calls_are_counted_at_all(drawn_show, fresh):
+def test_the_first_run_shows_every_picture_to_the_models_once(finished):
     """Otherwise the counts of zero above would prove nothing."""
-    _, calls = fresh.run(drawn_show.episodes[0])
-    assert {
-        "embedder.pictures",
-        "detector.pictures",
-        "identity.pictures",
-        "quality.pictures",
-        "tagger.pictures",
-    } <= set(calls)
-    assert all(count > 0 for count in calls.values())
+    images = sum(row["kept"] for asset in ("distinct_frames", "crops") for row in finished.rows(asset))
+    persons = sum(row["kept"] and row["kind"] == "person" for row in finished.rows("crops"))
+    assert finished.first_calls == {
+        "embedder.pictures": len(finished.rows("keyframes")),
+        "detector.pictures": 5 * sum(row["kept"] for row in finished.rows("distinct_frames")),
+        "identity.pictures": persons,
+        "quality.pictures": images,
+        "tagger.pictures": images,
+    }
+
+
+def test_one_episode_that_fails_leaves_the_others_and_the_joins_alone(copy_of_finished, drawn_show, monkeypatch):
+    from dataset_pipeline.assets import scores
+
+    images = scores.images
+
+    def failing(step):
+        if step.episode.endswith("e02"):
+            raise RuntimeError("the disk is on fire")
+        return images(step)
+
+    monkeypatch.setattr(scores, "images", failing)
+    outcome, _ = copy_of_finished.run(drawn_show.folder, tag_scores__score_floor=0.06)
+    assert {(failure.asset, failure.episode[-3:]) for failure in outcome.failures} == {("tag_scores", "e02")}
+    assert outcome.failures[0].error.endswith("the disk is on fire")
+    assert exported_folder(copy_of_finished).is_dir()
+    assert {row["episode"][-3:] for row in copy_of_finished.rows("training_set")} == {"e01", "e02", "e03"}
+
+
+def test_demo_and_real_results_never_share_a_store(finished):
+    from dataset_pipeline.definitions import mixing_fault
+
+    assert mixing_fault(finished.settings(), finished.store) == ""
+    assert "demo" in mixing_fault(finished.settings(models__pack="real"), finished.store)
