@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 
 def vectors_by_id(embeddings: pa.Table, model_sha256: str) -> dict[str, np.ndarray]:
     """float32 [d] by image id, in the table's order, of the rows that these weights made: others do not compare."""
-    embeddings = embeddings.filter(pc.equal(embeddings["model_sha256"], model_sha256))
+    ours = [weights == model_sha256 for weights in embeddings["model_sha256"].to_pylist()]
+    embeddings = embeddings.filter(pa.array(ours, pa.bool_()))
     vectors = embeddings["embedding"].combine_chunks()
     if len(vectors) == 0:
         return {}

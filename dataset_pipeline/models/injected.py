@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from dataset_pipeline.models.detector import Detector
 from dataset_pipeline.models.embedder import FrameEmbedder
@@ -20,7 +21,7 @@ QUALITY_BATCH = 4  # hyperIQA makes 25 crops of a picture
 def model_resources(settings: Settings) -> dict[str, ModelResource]:
     """One resource for each role: embedder, detector, identity, quality, tagger."""
     chosen = settings.models
-    common = {
+    common: dict[str, Any] = {
         "pack": chosen.pack,
         "cache": chosen.cache,
         "device": chosen.device,
