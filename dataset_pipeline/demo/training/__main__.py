@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from dataset_pipeline.demo.training.build import PLANS, build_pack
+PLAN_NAMES = ("full", "short", "tiny")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dataset_pipeline.demo.training", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the pack, e.g. resources/demo_models")
     parser.add_argument("--seed", type=int, default=0, help="seed of the nets' first weights and of their batches")
-    parser.add_argument("--plan", choices=sorted(PLANS), default="full", help="how much is drawn and learnt")
+    parser.add_argument("--plan", choices=PLAN_NAMES, default="full", help="how much is drawn and learnt")
     arguments = parser.parse_args()
+    # Threads that spin while they wait take the processor from whatever else runs; read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from dataset_pipeline.demo.training.build import PLANS, build_pack
+
     build_pack(arguments.out, plan=PLANS[arguments.plan], seed=arguments.seed)
 
 

@@ -14,10 +14,11 @@ from dataset_pipeline.demo.training.card import write_card
 from dataset_pipeline.demo.training.data import (
     CALIBRATION,
     TRAINING,
-    SceneSample,
     in_parallel,
     jobs_of,
+    joined,
     moment_sample,
+    portrait_sample,
     quality_sample,
     scene_sample,
 )
@@ -37,7 +38,7 @@ from dataset_pipeline.demo.training.layout import (
     write_repo,
 )
 from dataset_pipeline.demo.training.measure import measure
-from dataset_pipeline.demo.training.people import PeopleSamples, people_outputs, train_people
+from dataset_pipeline.demo.training.people import numbered, people_outputs, train_people
 from dataset_pipeline.demo.training.quality import quality_file, train_quality
 from dataset_pipeline.demo.training.tagger import selected_tags_csv, tagger_onnx
 
@@ -52,6 +53,7 @@ class Plan:
     scenes_per_cast: int
     calibration_casts: int
     calibration_scenes_per_cast: int
+    portraits: int
     moments: int
     pictures: int
     detector_steps: int
@@ -62,27 +64,29 @@ class Plan:
 
 
 FULL = Plan(
-    casts=400,
-    scenes_per_cast=11,
-    calibration_casts=12,
-    calibration_scenes_per_cast=20,
-    moments=400,
-    pictures=500,
-    detector_steps=1500,
-    people_steps=1000,
+    casts=600,
+    scenes_per_cast=6,
+    calibration_casts=8,
+    calibration_scenes_per_cast=40,
+    portraits=7000,
+    moments=220,
+    pictures=300,
+    detector_steps=1600,
+    people_steps=2400,
     embedder_steps=500,
-    quality_steps=500,
-    measured_scenes=240,
+    quality_steps=400,
+    measured_scenes=216,
 )
 SHORT = Plan(
     casts=180,
     scenes_per_cast=9,
     calibration_casts=6,
     calibration_scenes_per_cast=14,
+    portraits=1500,
     moments=90,
     pictures=150,
     detector_steps=500,
-    people_steps=350,
+    people_steps=700,
     embedder_steps=200,
     quality_steps=200,
     measured_scenes=48,
@@ -92,6 +96,7 @@ TINY = Plan(
     scenes_per_cast=4,
     calibration_casts=1,
     calibration_scenes_per_cast=4,
+    portraits=4,
     moments=2,
     pictures=3,
     detector_steps=2,
@@ -131,14 +136,16 @@ def build_pack(out: Path, *, plan: Plan, seed: int) -> None:
         write_repo(out, role.repo, {f"{role.model}/{path}": content for path, content in files.items()})
     clock.lap(f"detectors, calibration F1 {', '.join(f'{n} {f1:.3f}' for n, (_, f1) in shifts.items())}")
 
-    people = train_people(people_samples(samples), steps=plan.people_steps, seed=seed)
-    crops = people_samples(held_out)
-    cast = np.repeat([job[1] for job in held_out_jobs], [len(s.crops) for s in held_out])
-    shown = crops.identity >= 0
-    _, vectors = people_outputs(people, crops.images[shown])
-    distance = best_distance(vectors, crops.identity[shown], cast[shown])
-    identity = identity_files(people, distance)
-    write_repo(out, CCIP_REPO, {f"{CCIP_MODEL}/{path}": content for path, content in identity.items()})
+    portraits = in_parallel(portrait_sample, [(TRAINING, number) for number in range(plan.portraits)])
+    clock.lap(f"drew {len(portraits)} strangers twice")
+    people = train_people(joined([*(s.views for s in samples), *portraits]), steps=plan.people_steps, seed=seed)
+    views = joined([s.views for s in held_out])
+    cast = np.repeat([job[1] for job in held_out_jobs], [len(s.views.images) for s in held_out])
+    identity = numbered(views.characters)
+    _, vectors = people_outputs(people, views.images[identity >= 0])
+    distance = best_distance(vectors, identity[identity >= 0], cast[identity >= 0])
+    files = identity_files(people, distance)
+    write_repo(out, CCIP_REPO, {f"{CCIP_MODEL}/{path}": content for path, content in files.items()})
     write_repo(out, TAGGER_REPO, {f"{TAGGER_MODEL}/model.onnx": tagger_onnx(people)})
     write_repo(out, TAGGER_MODEL, {"selected_tags.csv": selected_tags_csv()})
     clock.lap(f"tagger and identity, cosine distance at the threshold {distance:.3f}")
@@ -161,20 +168,6 @@ def build_pack(out: Path, *, plan: Plan, seed: int) -> None:
     clock.lap("measured")
     write_index(out, seed=seed, measured=measured)
     write_card(out, plan=plan, seed=seed, measured=measured)
-
-
-def people_samples(samples: list[SceneSample]) -> PeopleSamples:
-    """All crops and frames of many scenes, with characters numbered in the order they first appear."""
-    names = [name for sample in samples for name in sample.characters]
-    numbers: dict[str, int] = {"": -1}
-    for name in names:
-        numbers.setdefault(name, len(numbers) - 1)
-    return PeopleSamples(
-        images=np.concatenate([s.crops for s in samples]),
-        tags=np.concatenate([s.tags for s in samples]),
-        known=np.concatenate([s.known for s in samples]),
-        identity=np.array([numbers[name] for name in names], np.int64),
-    )
 
 
 class _Clock:

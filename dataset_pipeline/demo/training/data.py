@@ -262,7 +262,7 @@ def tags_of(composed: Composed, view: Box, scale: float) -> tuple[np.ndarray, np
         character = person.character
         say(character.hair_color, character.hair_style, *([character.accessory] if character.accessory else []))
         eye_px = min((min(b[2] - b[0], b[3] - b[1]) for b in person.eyes), default=0.0) * scale
-        if eye_px < 2.5 or (pose and pose.eyes_open < 0.5):
+        if eye_px < 3.0 or (pose and pose.eyes_open < 0.5):
             cannot_tell(EYE_COLORS)
         else:
             say(character.eye_color)
@@ -306,15 +306,22 @@ def framing_of(person: DrawnPerson, view: Box) -> str:
 
 
 @dataclass(frozen=True)
+class Views:
+    """Pictures of one scene for the people net: crops of its people and, from whole scenes, the frame."""
+
+    images: np.ndarray  # uint8 [k, 128, 128, 3]
+    tags: np.ndarray  # [k, tags], 1 where true
+    known: np.ndarray  # [k, tags], 0 where the picture cannot tell
+    characters: tuple[str, ...]  # name per picture, empty for the whole frame
+
+
+@dataclass(frozen=True)
 class SceneSample:
     """All that one drawn scene gives the detector and the people net."""
 
     detection: np.ndarray  # uint8 [320, 320, 3]
     boxes: np.ndarray  # [n, 5]
-    crops: np.ndarray  # uint8 [k, 128, 128, 3]
-    tags: np.ndarray  # [k, tags]
-    known: np.ndarray  # [k, tags]
-    characters: tuple[str, ...]  # name per crop, empty for the whole frame
+    views: Views
 
 
 def scene_sample(job: tuple[World, int, int]) -> SceneSample:
@@ -326,34 +333,62 @@ def scene_sample(job: tuple[World, int, int]) -> SceneSample:
     composed = draw(world, scene, size, cast_of(world, cast))
     image = degrade.as_broadcast(composed.image, rng)
     detection, boxes = detection_sample(image, composed.people, rng)
-    crops, tags, known, characters = [], [], [], []
-    for view, name in views_of(composed.people, size, rng):
-        x0, y0, x1, y1 = (int(v) for v in view)
-        picture = image[y0:y1, x0:x1]
+    return SceneSample(detection, boxes, views_of(composed, image, rng, frame=True))
+
+
+def portrait_sample(job: tuple[World, int]) -> Views:
+    """One stranger, met in no other sample, in two pictures of different pose, place and light: job (world, number).
+
+    Few people in many scenes would let a net learn by heart who wears what; many people seen twice teach it to look.
+    """
+    world, number = job
+    rng, noise = random.Random(world.first + 300_000 + number), np.random.default_rng(world.first + 300_000 + number)
+    stranger = random_character(rng, f"{world.first + 300_000 + number}")
+    views = []
+    for framing in rng.choices(("full", "half", "bust", "close"), (3, 3, 3, 1), k=2):
+        size = rng.randint(150, 300), rng.randint(180, 260)
+        composed = render(place_people(rng, [stranger], size, framing), rng.choice(world.backdrops), size)
+        views.append(views_of(composed, degrade.as_broadcast(composed.image, noise), noise, frame=False))
+    return joined(views)
+
+
+def views_of(composed: Composed, image: np.ndarray, rng: np.random.Generator, *, frame: bool) -> Views:
+    """Crops of everybody in a scene as a detector would give them, out of `image`, the scene as it was broadcast."""
+    size = image.shape[1], image.shape[0]
+    wanted: list[tuple[tuple[int, int, int, int], str]] = [((0, 0, *size), "")] if frame else []
+    for person in composed.people:
+        name = person.character.name
+        wanted.append((window(person.person, rng.uniform(-0.05, 0.12, 4), size), name))
+        if rng.random() < 0.65:
+            wanted.append((window(person.head, rng.uniform(-0.06, 0.3, 4), size), name))
+        elif rng.random() < 0.7:
+            wanted.append((window(person.halfbody, rng.uniform(-0.05, 0.12, 4), size), name))
+    images, tags, known = [], [], []
+    for view, name in wanted:
+        x0, y0, x1, y1 = view
         # The tagger pads to a square, the identity model squashes; the net must know both. Frames are only tagged.
-        square = padded_square(picture) if not name or rng.random() < 0.4 else picture
-        crops.append(resized(square, CROP_SIZE_PX, CROP_SIZE_PX))
-        true, told = tags_of(composed, view, CROP_SIZE_PX / max(square.shape[:2]))
+        picture = image[y0:y1, x0:x1]
+        picture = padded_square(picture) if not name or rng.random() < 0.4 else picture
+        images.append(resized(picture, CROP_SIZE_PX, CROP_SIZE_PX))
+        true, told = tags_of(composed, view, CROP_SIZE_PX / max(picture.shape[:2]))
         tags.append(true)
         known.append(told)
-        characters.append(name)
-    return SceneSample(detection, boxes, np.stack(crops), np.stack(tags), np.stack(known), tuple(characters))
+    return Views(
+        np.array(images, np.uint8).reshape(-1, CROP_SIZE_PX, CROP_SIZE_PX, 3),
+        np.array(tags, np.float32).reshape(-1, len(TAGS)),
+        np.array(known, np.float32).reshape(-1, len(TAGS)),
+        tuple(name for _, name in wanted),
+    )
 
 
-def views_of(
-    people: Sequence[DrawnPerson], size: tuple[int, int], rng: np.random.Generator
-) -> list[tuple[tuple[int, int, int, int], str]]:
-    """The whole frame and, for each person, crops as a detector would give them, with the character's name."""
-    views = [((0, 0, *size), "")]
-    for person in people:
-        name = person.character.name
-        views.append((window(person.person, rng.uniform(-0.05, 0.12, 4), size), name))
-        chance = rng.random()
-        if chance < 0.55:
-            views.append((window(person.head, rng.uniform(-0.06, 0.3, 4), size), name))
-        elif chance < 0.8:
-            views.append((window(person.halfbody, rng.uniform(-0.05, 0.12, 4), size), name))
-    return views
+def joined(views: Sequence[Views]) -> Views:
+    """The pictures of several scenes as one."""
+    return Views(
+        np.concatenate([v.images for v in views]),
+        np.concatenate([v.tags for v in views]),
+        np.concatenate([v.known for v in views]),
+        tuple(name for v in views for name in v.characters),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ near-duplicates

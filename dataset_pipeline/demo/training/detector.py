@@ -202,7 +202,7 @@ def train_detector(images: np.ndarray, boxes: Sequence[np.ndarray], *, steps: in
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
-        if step % 50 == 0:
+        if step % 100 == 0:
             print(f"detector step {step}/{steps} loss {loss.item():.3f}", flush=True)
     return net.eval()
 

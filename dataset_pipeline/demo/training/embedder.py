@@ -19,7 +19,7 @@ from dataset_pipeline.demo.training.identity import CLIP_MEAN, CLIP_STD
 
 IMAGE_SIZE = EMBEDDING_SIZE_PX
 PEAK_LEARNING_RATE = 2e-3
-MOMENTS_PER_BATCH = 24
+MOMENTS_PER_BATCH = 10
 TEMPERATURE = 0.1
 SAME_AT_LEAST = 0.985
 OTHER_AT_MOST = 0.8
@@ -33,7 +33,7 @@ PREPROCESSING = {"mean": CLIP_MEAN, "std": CLIP_STD, "interpolation": "bicubic",
 
 
 def train_embedder(moments: np.ndarray, *, steps: int, seed: int) -> torch.nn.Module:
-    """Train on `moments`, uint8 [n, shots, views, 96, 96, 3] RGB, for `steps` batches of 24 moments.
+    """Train on `moments`, uint8 [n, shots, views, 96, 96, 3] RGB, for `steps` batches of 10 moments.
 
     The views of a shot are near-duplicates; the shots of one moment are hard to tell apart: the same backdrop with
     other people, the same people elsewhere. Two views of the same shot are drawn towards each other, all other pairs

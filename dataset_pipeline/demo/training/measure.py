@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_pipeline.demo.characters import EYE_COLORS, HAIR_COLORS, Character
+from dataset_pipeline.demo.characters import DEMO_CAST, EYE_COLORS, HAIR_COLORS, TEST_CAST, Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.training import degrade
 from dataset_pipeline.demo.training.data import (
@@ -31,6 +31,7 @@ from dataset_pipeline.demo.training.data import (
     iou,
     matches,
     moment_views,
+    staged,
 )
 from dataset_pipeline.demo.training.layout import EMBEDDER_REPO, QUALITY_FILE, QUALITY_REPO, snapshot_dir
 
@@ -76,11 +77,18 @@ def measure(pack: Path, *, scenes: int) -> Measured:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def measured_cast(number: int) -> tuple[Character, ...]:
+    """The cast of the demo, that of the tests, or random people, in turn, each with one stranger."""
+    strangers = cast_of(MEASURED, number)
+    return (strangers, (*DEMO_CAST, strangers[0]), (*TEST_CAST, strangers[0]))[number % 3]
+
+
 def fresh_scene(number: int) -> Fresh:
-    """Scene `number` of the measuring world: every third one dark, every fourth one blurred, all compressed."""
+    """Scene `number` of the measuring world: two of five out of shots, one of three dark, one of four blurred."""
     rng = np.random.default_rng(MEASURED.first + number)
     cast = number // SCENES_PER_CAST
-    composed = compose(MEASURED, number, SIZES[number % 2], cast_of(MEASURED, cast))
+    draw = staged if number % 5 < 2 else compose
+    composed = draw(MEASURED, number, SIZES[number % 2], measured_cast(cast))
     image = composed.image
     if dark := number % 3 == 2:
         image = degrade.grade(image, float(rng.uniform(0.35, 0.75)))

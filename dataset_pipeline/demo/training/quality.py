@@ -16,7 +16,7 @@ from torch import nn
 
 from dataset_pipeline.demo.training.detector import cosine_rate
 
-PICTURES_PER_BATCH = 6
+PICTURES_PER_BATCH = 4
 PEAK_LEARNING_RATE = 2e-3
 TARGET_RANGE = (0.15, 0.85)
 
@@ -53,7 +53,7 @@ def train_quality(versions: np.ndarray, quality: np.ndarray, *, steps: int, seed
     net.train()
     for step in range(steps):
         rows = rng.choice(pictures, min(PICTURES_PER_BATCH, pictures), replace=False)
-        cut = int(rng.integers(side * 2 // 3, side + 1))
+        cut = int(rng.integers(side // 2, side * 3 // 4))
         y, x = rng.integers(0, side - cut + 1, 2)
         batch = torch.from_numpy(versions[rows, :, y : y + cut, x : x + cut]).flatten(0, 1).permute(0, 3, 1, 2)
         images = batch.float() / 255
