@@ -267,7 +267,9 @@ class Step:
                 for start in range(0, len(image_ids), CHUNK_PICTURES):
                     chunk = image_ids[start : start + CHUNK_PICTURES]
                     pictures = self.pictures(paths[image_id] for image_id in chunk)
-                    yield from timed_iteration("model", compute(model, pictures))
+                    with span("model"):
+                        answers = list(compute(model, pictures))
+                    yield from answers
 
             yield from track(payloads(), self.declaration.name, len(image_ids))
 

@@ -106,7 +106,7 @@ TEST_SHOW = ShowPlan(
     opening_s=1.9,
     opening_entrances=2,
     ending_s=1.0,
-    gop_frames=24,
+    gop_frames=12,
 )
 
 

@@ -27,18 +27,19 @@ class Project:
     """A store, a Dagster instance of its own, and the runs made in it."""
 
     root: Path
-    changes: dict[str, Any] = field(default_factory=dict)
     first_calls: dict[str, int] = field(default_factory=dict)
 
     def settings(self, **changes: Any) -> Settings:
-        return load_settings(
-            self.root / "settings.toml",
-            models__pack="demo",
-            models__device="cpu",
-            store__root=str(self.root / "store"),
-            exported_set__root=str(self.root / "exports"),
-            **(self.changes | changes),
-        )
+        usual = {
+            "models__pack": "demo",
+            "models__device": "cpu",
+            "crops__person_min_side_px": 80,  # the drawn episodes are 640x360
+            "crops__head_min_side_px": 64,
+            "selection__min_short_side_px": 64,
+            "store__root": str(self.root / "store"),
+            "exported_set__root": str(self.root / "exports"),
+        }
+        return load_settings(self.root / "settings.toml", **usual | changes)
 
     @property
     def store(self) -> Store:

@@ -24,7 +24,7 @@ def test_every_exported_picture_opens_and_has_one_line_of_text(finished):
     pictures = sorted(folder.rglob("*.webp"))
     assert len(pictures) == len(finished.rows("training_set")) >= 30
     for picture in pictures:
-        assert min(decode(picture.read_bytes()).shape[:2]) >= 96
+        assert min(decode(picture.read_bytes()).shape[:2]) >= 64
         caption = picture.with_suffix(".txt").read_text(encoding="utf-8")
         assert caption.strip()
         assert len(caption.splitlines()) == 1
@@ -67,7 +67,7 @@ def test_a_rerun_changes_nothing_and_calls_no_model(copy_of_finished, drawn_show
 def test_a_larger_minimum_crop_calls_no_model_and_neither_does_the_way_back(copy_of_finished, drawn_show):
     crops_before = sum(row["kept"] for row in copy_of_finished.rows("crops"))
     before = tables_of(copy_of_finished)
-    _, calls = copy_of_finished.run(drawn_show.folder, crops__person_min_side_px=220)
+    _, calls = copy_of_finished.run(drawn_show.folder, crops__person_min_side_px=120)
     assert calls == {}
     assert 0 < sum(row["kept"] for row in copy_of_finished.rows("crops")) < crops_before
     _, calls = copy_of_finished.run(drawn_show.folder)
