@@ -166,14 +166,15 @@ def export(
         failures = materialize_assets(build_definitions(settings), instance, settings, ["exported_set"])
     if failures:
         _stop(failures[0].error)
-    row = store.read("exported_set").to_pylist()
-    if not row:
+    rows, pointer = store.read("exported_set").to_pylist(), store.pointer("exported_set")
+    if not rows or pointer is None:
         _stop("the training set is empty: nothing was exported")
+    exported = rows[0] | {"folder": pointer.provenance["numbers"]["folder"]}
     if as_json:
-        print(json.dumps(row[0]))
+        print(json.dumps(exported))
     else:
-        out.print(f"{row[0]['pictures']} pictures in {row[0]['concepts']} concepts for {profile}:")
-        out.print(row[0]["folder"], soft_wrap=True, highlight=False)
+        out.print(f"{exported['pictures']} pictures in {exported['concepts']} concepts for {profile}:")
+        out.print(exported["folder"], soft_wrap=True, highlight=False)
 
 
 @app.command()

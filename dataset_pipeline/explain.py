@@ -68,10 +68,9 @@ def image_of(image: str) -> str:
 def explain(store: Store, image: str) -> Explanation:
     """Gather every row about an image. Raises UnknownImage."""
     episode, still = episode_of(image), still_of(image)
-    video = store.find("video", episode)
+    video = store.pointer("video", episode)
     if video is None:
         raise UnknownImage(f"no episode {episode} in {store.root}")
-    source = video.to_pylist()[0]
     decisions, box_px, second_s, demo = [], None, None, False
     for asset, of_still in PER_IMAGE:
         subject = still if of_still else image
@@ -99,7 +98,7 @@ def explain(store: Store, image: str) -> Explanation:
             )
     if not any(decision.of == image for decision in decisions):
         raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
-    return Explanation(image, still, source["path"], second_s, box_px, demo, decisions)
+    return Explanation(image, still, video.provenance["path"], second_s, box_px, demo, decisions)
 
 
 def _rows(store: Store, asset: str, episode: str) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""Making an episode known: its row in the store, its partition, and the fingerprint reported for `video`."""
+"""Making an episode known: its row in the store, its partition, and the fingerprint reported for `video`.
+
+Where the source lies and when it was written stand in the pointer, so that tables are the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
     instance.add_dynamic_partitions(partitions_name(settings), [source.key for source in sources])
     changed = []
     for source in sources:
-        row = asdict(source) | {"episode": source.key, "path": str(source.path)}
+        row = asdict(source) | {"episode": source.key}
         table = SCHEMAS["video"].table([{name: row[name] for name in SCHEMAS["video"].columns}])
         known = _known_fingerprint(store, source.key)
-        store.write("video", table, source.key, {"fingerprint": source.fingerprint})
+        place = {"path": str(source.path), "mtime_ns": source.mtime_ns, "fingerprint": source.fingerprint}
+        store.write("video", table, source.key, place)
         if known != source.fingerprint or source.key not in reported:
             changed.append(source.key)
             instance.report_runless_asset_event(

@@ -56,7 +56,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
     }
     set_pointer = store.pointer("training_set")
     unmade = {failure.asset for failure in outcome.failures} & {"training_set", "exported_set"}
-    exported = None if unmade else store.find("exported_set")
+    exported = None if unmade else store.pointer("exported_set")
     balance = store.find("concept_balance")
     return Report(
         episodes=list(episodes),
@@ -66,7 +66,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
         empty={episode: assets for episode, assets in empty.items() if assets},
         funnel=account(store, outcome.registered),
         concepts=[] if balance is None else balance.drop_columns("image_ids").to_pylist(),
-        export_folder=exported["folder"][0].as_py() if exported is not None and exported.num_rows else "",
+        export_folder=exported.provenance["numbers"].get("folder", "") if exported else "",
         made_with_demo_models=bool(set_pointer and set_pointer.provenance.get("demo")),
         seconds=round(outcome.seconds, 1),
         model_calls=model_calls,

@@ -112,7 +112,9 @@ class Step:
     def source(self) -> dict:
         """Where the episode's source lies: its row of `video`. What it holds is versioned by video_probe alone, so that
         a file that was merely touched or moved costs one look at it."""
-        return self.store.read("video", self.episode).to_pylist()[0]
+        pointer = self.store.pointer("video", self.episode)
+        row = self.store.read("video", self.episode).to_pylist()[0]
+        return row | {"path": pointer.provenance["path"] if pointer else ""}
 
     def previous(self) -> list[dict]:
         """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
@@ -446,11 +448,16 @@ def _inputs(
         found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
         demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
         if over_all:
-            listing = json.dumps([(key, pointer.data_version) for key, pointer in found])
+            listing = json.dumps([(key, _version(pointer)) for key, pointer in found])
             versions[asset] = hashlib.sha256(listing.encode()).hexdigest()[:16]
         else:
-            versions[asset] = found[0][1].data_version if found else ""
+            versions[asset] = _version(found[0][1]) if found else ""
     return versions, demo
+
+
+def _version(pointer: Pointer) -> str:
+    """What a table's readers rely on: its data version, or for a source the fingerprint of the file itself."""
+    return pointer.provenance.get("fingerprint", pointer.data_version)
 
 
 def _usable_pointer(store: Store, declaration: Declaration, episode: str | None) -> Pointer | None:

@@ -20,7 +20,7 @@ video = dg.AssetSpec(
 @pipeline_asset(reads=["video"], group="a_source", kinds=["python"])
 def video_probe(step: Step) -> Result:
     """What the file is: container, codec, size, colour, frame rate, duration, damage. Measures; decides nothing."""
-    row = probe_source(step.row("video"))
+    row = probe_source(step.source)
     if row["damage"]:
         step.log.warning(f"{step.episode}: {'; '.join(row['damage'])}")
     return Result(

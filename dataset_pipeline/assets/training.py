@@ -97,7 +97,6 @@ def exported_set(step: Step) -> Result:
         step.log.warning(f"left alone, as somebody changed it: {change}")
     row = {
         "profile": profile,
-        "folder": str(report.folder),
         "pictures": report.images,
         "concepts": report.concepts,
         "content_sha256": report.content_sha256,

@@ -28,6 +28,7 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
         "keep_loaded": chosen.keep_loaded,
         "batch_size": chosen.batch_size,
     }
+    small_batches: dict[str, Any] = {**common, "batch_size": min(chosen.batch_size, QUALITY_BATCH)}
     return {
         "embedder": FrameEmbedder(model=chosen.embedder, **common),
         "detector": Detector(models=chosen.detector, score_floor=settings.detections.score_floor, **common),
@@ -35,7 +36,7 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
         "quality": QualityMetric(
             model=chosen.quality,
             short_side_px=settings.quality_scores.short_side_px,
-            **common | {"batch_size": min(chosen.batch_size, QUALITY_BATCH)},
+            **small_batches,
         ),
         "tagger": Tagger(model=chosen.tagger, **common),
     }

@@ -68,14 +68,10 @@ SCHEMAS = {
                 "show": STRING,
                 "show_title": STRING,
                 "episode_title": STRING,
-                "path": STRING,
                 "kind": STRING,  # video or folder
                 "size_bytes": INT,
-                "mtime_ns": INT,
-                "fingerprint": STRING,
             },
             key=("episode",),
-            silent=frozenset({"path", "mtime_ns"}),
         ),
         TableSchema(
             "video_probe",
@@ -293,13 +289,11 @@ SCHEMAS = {
             "exported_set",
             {
                 "profile": STRING,
-                "folder": STRING,
                 "pictures": INT,
                 "concepts": INT,
                 "content_sha256": STRING,
             },
             key=("profile",),
-            silent=frozenset({"folder"}),
         ),
     )
 }

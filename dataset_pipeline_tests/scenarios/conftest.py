@@ -58,6 +58,12 @@ class Project:
             outcome = materialize_all(build_definitions(settings), instance, settings, [s.key for s in found])
         return outcome, {name: count for name, count in CALLS.items() if name.endswith(".pictures")}
 
+    @property
+    def exported_folder(self) -> Path:
+        pointer = self.store.pointer("exported_set")
+        assert pointer is not None
+        return Path(pointer.provenance["numbers"]["folder"])
+
     def rows(self, asset: str) -> list[dict]:
         """The rows of all episodes, or of a joined asset."""
         whole = self.store.find(asset)

@@ -130,7 +130,7 @@ def test_an_image_nobody_knows_is_named(finished):
 
 
 def test_explain_takes_the_path_of_an_exported_picture(finished):
-    picture = next(Path(finished.rows("exported_set")[0]["folder"]).rglob("*.webp"))
+    picture = next(finished.exported_folder.rglob("*.webp"))
     code, output, _ = command(finished, "explain", str(picture), "--json")
     assert code == 0
     told = json.loads(output)

@@ -15,12 +15,8 @@ from dataset_pipeline.report import account
 from dataset_pipeline.video.decode import frames_at
 
 
-def exported_folder(project) -> Path:
-    return Path(project.rows("exported_set")[0]["folder"])
-
-
 def test_every_exported_picture_opens_and_has_one_line_of_text(finished):
-    folder = exported_folder(finished)
+    folder = finished.exported_folder
     pictures = sorted(folder.rglob("*.webp"))
     assert len(pictures) == len(finished.rows("training_set")) >= 30
     for picture in pictures:
@@ -49,7 +45,7 @@ def test_every_extracted_frame_is_accounted_for(finished):
 
 
 def test_the_set_says_that_demo_models_made_it(finished):
-    manifest = json.loads((exported_folder(finished) / "manifest.json").read_text())
+    manifest = json.loads((finished.exported_folder / "manifest.json").read_text())
     assert manifest["about"]["made_with_demo_models"] is True
     pointer = finished.store.pointer("training_set")
     assert pointer is not None
@@ -80,7 +76,7 @@ def test_two_runs_in_two_folders_give_the_same_bytes(finished, drawn_show, fresh
     outcome, _ = fresh.run(*episodes)
     assert not outcome.failures
     assert tables_of(fresh) == tables_of(finished)
-    ours, theirs = exported_folder(finished), exported_folder(fresh)
+    ours, theirs = finished.exported_folder, fresh.exported_folder
     assert ours.name == theirs.name
     for path in ours.rglob("*"):
         if path.is_file():
@@ -88,18 +84,16 @@ def test_two_runs_in_two_folders_give_the_same_bytes(finished, drawn_show, fresh
 
 
 def tables_of(project) -> dict[str, str]:
-    """The current table's file, named by its content, by asset and episode; of tables whose rows hold no place."""
+    """The current table's file, named by its content, by asset and episode."""
     root = project.root / "store"
-    places = {"video", "exported_set"}
     return {
         path.parent.relative_to(root).as_posix(): json.loads(path.read_text())["file"]
         for path in sorted(root.rglob("current.json"))
-        if path.relative_to(root).parts[0] not in places
     }
 
 
 def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn_show):
-    folder = exported_folder(finished)
+    folder = finished.exported_folder
     by_id = {row["image_id"]: row for row in finished.rows("selection")}
     keyframes = {row["image_id"]: row for row in finished.rows("keyframes")}
     stills = {row["image_id"]: row for row in finished.rows("distinct_frames")}
@@ -147,7 +141,7 @@ def test_one_episode_that_fails_leaves_the_others_and_the_joins_alone(copy_of_fi
     outcome, _ = copy_of_finished.run(drawn_show.folder, tag_scores__score_floor=0.06)
     assert {(failure.asset, failure.episode[-3:]) for failure in outcome.failures} == {("tag_scores", "e02")}
     assert outcome.failures[0].error.endswith("the disk is on fire")
-    assert exported_folder(copy_of_finished).is_dir()
+    assert copy_of_finished.exported_folder.is_dir()
     assert {row["episode"][-3:] for row in copy_of_finished.rows("training_set")} == {"e01", "e02", "e03"}
 
 
