@@ -29,7 +29,7 @@ def corners(row) -> tuple[float, float, float, float]:
 
 def held(one, other) -> bool:
     """Whether two drawings are one held pose: nobody moves but mouths and eyes, and neither does the camera."""
-    camera = ("pan_x_px", "pan_y_px", "zoom", "darkness")
+    camera = ("pan_x_px", "pan_y_px", "zoom", "darkness", "blur_sigma_px", "motion_blur_px")
     if any(getattr(one, name) != getattr(other, name) for name in camera) or len(one.people) != len(other.people):
         return False
     parts = ("person", "head", "hands")
@@ -48,12 +48,14 @@ def test_near_duplicates_of_held_frames_are_found_and_every_shot_keeps_a_frame(f
         truth = drawn_show.truth_of(row["image_id"])
         by_shot[row["episode"], truth.shot_at(truth.frame_at(row["pts_s"])).index].append(row)
     found = []
-    for rows in by_shot.values():
+    for (episode, shot), rows in by_shot.items():
+        if drawn_show.truths[episode].shots[shot].kind == "ending":
+            continue  # credits roll over it
         for i, row in enumerate(rows):
             twins = [other for other in rows[:i] if held(drawn_show.drawing_of(row), drawn_show.drawing_of(other))]
             if twins and drawn_show.drawing_of(row).people:
                 found.append(any(row["group"] == twin["group"] for twin in twins))
-    assert len(found) >= 5
+    assert len(found) >= 20
     assert np.mean(found) >= 0.95, f"{np.sum(found)} of {len(found)} held frames were found"
     shots = {(key, shot.index) for key, truth in drawn_show.truths.items() for shot in truth.shots}
     assert {shot for shot in shots if not any(row["kept"] for row in by_shot[shot])} == set()
