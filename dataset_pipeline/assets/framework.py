@@ -410,21 +410,25 @@ def materialize(
     code_version = declaration.code_version(
         resources.settings, {role: fingerprint.sha256 for role, fingerprint in fingerprints.items()}
     )
-    inputs, demo_inputs = _inputs(store, declaration, episode, episodes)
+    inputs = _inputs(store, declaration, episode, episodes)
     pointer = _usable_pointer(store, declaration, episode)
-    if not declaration.exports and _answers(store, declaration, episode, pointer, code_version, inputs):
+    if not declaration.exports and _answers(store, declaration, episode, pointer, code_version, inputs.versions):
         assert pointer is not None
         return Materialized(pointer.data_version, _metadata(store, pointer, kept=True))
     with span("rules"):
         result = function(step)
+    if inputs.missing:
+        context.log.warning(
+            f"{declaration.name} does without {', '.join(inputs.missing)}: not everything is there of them"
+        )
     provenance = {
         "code_version": code_version,
         "settings_hash": resources.settings.section_hash(*declaration.settings),
         "settings": {name: getattr(resources.settings, name).model_dump(mode="json") for name in declaration.settings},
         "models": [fingerprint.as_dict() for fingerprint in fingerprints.values()],
-        "demo": demo_inputs or any(fingerprint.demo for fingerprint in fingerprints.values()),
-        "inputs": inputs,
-        "numbers": result.numbers,
+        "demo": inputs.demo or any(fingerprint.demo for fingerprint in fingerprints.values()),
+        "inputs": inputs.versions,
+        "numbers": result.numbers | ({"episodes_missing": len(inputs.missing)} if episode is None else {}),
     }
     with span("store"):
         store.write(declaration.name, result.table, episode, provenance)
@@ -433,15 +437,19 @@ def materialize(
     return Materialized(pointer.data_version, _metadata(store, pointer, kept=False))
 
 
-def _inputs(
-    store: Store, declaration: Declaration, episode: str | None, episodes: Sequence[str]
-) -> tuple[dict[str, str], bool]:
-    """The data version of everything read, and whether demo models had a part in any of it.
+@dataclass(frozen=True)
+class Inputs:
+    """What an asset reads: versions by table, hashed over the episodes for a joined asset; whether demo models had a
+    part in any of it; the episodes that lack a table, which a joined asset goes without."""
 
-    A joined asset's input is hashed over the episodes that have it.
-    """
+    versions: dict[str, str]
+    demo: bool
+    missing: list[str]
+
+
+def _inputs(store: Store, declaration: Declaration, episode: str | None, episodes: Sequence[str]) -> Inputs:
     versions: dict[str, str] = {}
-    demo = False
+    demo, missing = False, set()
     for asset in declaration.reads:
         over_all = episode is None and not is_joined(asset)
         keys = sorted(episodes) if over_all else [None if is_joined(asset) else episode]
@@ -450,9 +458,10 @@ def _inputs(
         if over_all:
             listing = json.dumps([(key, _version(pointer)) for key, pointer in found])
             versions[asset] = hashlib.sha256(listing.encode()).hexdigest()[:16]
+            missing |= set(keys) - {key for key, _ in found}
         else:
             versions[asset] = _version(found[0][1]) if found else ""
-    return versions, demo
+    return Inputs(versions, demo, sorted(missing))
 
 
 def _version(pointer: Pointer) -> str:
