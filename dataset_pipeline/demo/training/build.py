@@ -64,18 +64,18 @@ class Plan:
 
 
 FULL = Plan(
-    casts=600,
+    casts=480,
     scenes_per_cast=6,
     calibration_casts=8,
-    calibration_scenes_per_cast=40,
-    portraits=7000,
-    moments=220,
-    pictures=300,
-    detector_steps=1600,
-    people_steps=2400,
-    embedder_steps=500,
-    quality_steps=400,
-    measured_scenes=216,
+    calibration_scenes_per_cast=25,
+    portraits=6000,
+    moments=160,
+    pictures=220,
+    detector_steps=1200,
+    people_steps=2600,
+    embedder_steps=300,
+    quality_steps=250,
+    measured_scenes=120,
 )
 SHORT = Plan(
     casts=180,

@@ -35,7 +35,7 @@ Licence: Apache-2.0, as the project.
 | role | repository | what it is |
 | --- | --- | --- |
 | detectors | {detectors} | one anchor-free net at 320 x 320, exported once per kind of box (YOLO contract) |
-| identity | {ccip} | 128 x 128 crops, supervised contrastive loss (CCIP contract); 96 of the 768 numbers carry it |
+| identity | {ccip} | 96 x 96 crops, supervised contrastive loss (CCIP contract); 96 of the 768 numbers carry it |
 | tagger | {tagger} | the same net's tags (WD14 contract) |
 | embedder | {embedder} | a ResNet tower of open_clip at 96 x 96; its text tower is untrained |
 | quality | {quality} | CNNIQA as pyiqa builds it; the weights are trained on damaged drawings |

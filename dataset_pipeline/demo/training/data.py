@@ -37,7 +37,7 @@ from dataset_pipeline.demo.training.vocabulary import (
 )
 
 DETECTION_SIZE_PX = 320
-CROP_SIZE_PX = 128
+CROP_SIZE_PX = 96
 EMBEDDING_SIZE_PX = 96
 QUALITY_SIZE_PX = 320
 CLASSES: tuple[str, ...] = ("person", "halfbody", "head", "face", "hand", "eye")
@@ -309,7 +309,7 @@ def framing_of(person: DrawnPerson, view: Box) -> str:
 class Views:
     """Pictures of one scene for the people net: crops of its people and, from whole scenes, the frame."""
 
-    images: np.ndarray  # uint8 [k, 128, 128, 3]
+    images: np.ndarray  # uint8 [k, 96, 96, 3]
     tags: np.ndarray  # [k, tags], 1 where true
     known: np.ndarray  # [k, tags], 0 where the picture cannot tell
     characters: tuple[str, ...]  # name per picture, empty for the whole frame

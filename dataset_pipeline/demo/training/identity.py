@@ -12,7 +12,7 @@ from torch import nn
 from dataset_pipeline.demo.training.export import difference_metric_onnx, to_onnx
 from dataset_pipeline.demo.training.people import CROP_SIZE, IDENTITY_WIDTH, PeopleNet
 
-INPUT_SIZE = 3 * CROP_SIZE
+INPUT_SIZE = 4 * CROP_SIZE
 FEATURE_WIDTH = 768
 REAL_THRESHOLD = 0.17847511429108218  # of ccip-caformer-24-randaug-pruned
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -29,7 +29,7 @@ class ExportedIdentity(nn.Module):
         self.register_buffer("std", torch.tensor(CLIP_STD)[None, :, None, None])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        _, _, identity = self.net(F.avg_pool2d(images * self.std + self.mean, 3))
+        _, _, identity = self.net(F.avg_pool2d(images * self.std + self.mean, 4))
         return F.pad(F.normalize(identity), (0, FEATURE_WIDTH - IDENTITY_WIDTH))
 
 

@@ -25,7 +25,6 @@ CHARACTERS_PER_BATCH = 12
 VIEWS_PER_CHARACTER = 4
 FRAMES_PER_BATCH = 16
 PEAK_LEARNING_RATE = 5e-3
-COARSE_SHARE = 0.7  # of the steps see half-size pictures, at a quarter of the cost
 TAGS_ALONE_SHARE = 0.3  # of the steps learn tags before identity joins in, which otherwise holds both back
 TEMPERATURE = 0.1
 CHOICES = [[INDEX[tag] for tag in group] for group in (HAIR_COLORS, HAIR_STYLES, EYE_COLORS, OUTFITS, FRAMINGS)]
@@ -33,7 +32,7 @@ TAG_WEIGHT = 30.0  # the mean over a hundred tags is small beside one contrastiv
 
 
 class PeopleNet(nn.Module):
-    """RGB [b, 3, 128, 128] in 0..1 -> tag logits [b, tags], tag features [b, 192], identity [b, 96]."""
+    """RGB [b, 3, 96, 96] in 0..1 -> tag logits [b, tags], tag features [b, 192], identity [b, 96]."""
 
     def __init__(self, tags: int) -> None:
         super().__init__()
@@ -111,8 +110,6 @@ def train_people(samples: Views, *, steps: int, seed: int) -> PeopleNet:
         )
         rows = np.concatenate([crops, rng.choice(frames, FRAMES_PER_BATCH)])
         batch = torch.from_numpy(samples.images[rows]).permute(0, 3, 1, 2).float() / 255
-        if step < COARSE_SHARE * steps:
-            batch = F.avg_pool2d(batch, 2)
         batch = augment(batch, rng).contiguous(memory_format=torch.channels_last)
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(step, steps, PEAK_LEARNING_RATE)
@@ -135,7 +132,7 @@ def train_people(samples: Views, *, steps: int, seed: int) -> PeopleNet:
 
 
 def people_outputs(net: PeopleNet, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tag probabilities [n, tags] and unit identity vectors [n, 96] of uint8 pictures [n, 128, 128, 3]."""
+    """Tag probabilities [n, tags] and unit identity vectors [n, 96] of uint8 pictures [n, 96, 96, 3]."""
     probabilities, vectors = [], []
     with torch.inference_mode():
         for start in range(0, len(images), 64):

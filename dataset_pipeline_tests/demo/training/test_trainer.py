@@ -74,7 +74,7 @@ def test_the_exported_tagger_keeps_the_wd14_contract(tiny_pack: Path) -> None:
     assert [row["name"] for row in rows[:4]] == ["general", "sensitive", "questionable", "explicit"]
     assert [row["category"] for row in rows[:5]] == ["9", "9", "9", "9", "0"]
     path = snapshot_dir(tiny_pack, TAGGER_REPO) / TAGGER_MODEL / "model.onnx"
-    picture = np.random.default_rng(0).random((2, 256, 256, 3)) * 255
+    picture = np.random.default_rng(0).random((2, 192, 192, 3)) * 255
     prediction, embedding = run(path, picture)
     assert prediction.shape == (2, len(rows))
     assert embedding.ndim == 2
