@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from dataset_pipeline.characters.clustering import cluster
 from dataset_pipeline.demo.training.export import difference_metric_onnx, to_onnx
 from dataset_pipeline.demo.training.people import CROP_SIZE, IDENTITY_WIDTH, PeopleNet
 
@@ -37,10 +38,9 @@ def best_distance(vectors: np.ndarray, identity: np.ndarray, cast: np.ndarray) -
     """The cosine distance below which two crops count as one character, for which clusters are truest.
 
     Tried on the crops of each cast on its own: `vectors` [n, d] of unit length, `identity` [n], `cast` [n]. The
-    measure is the adjusted Rand index of DBSCAN at that distance, averaged over casts and over 2 and 4 as least
-    cluster sizes; among equally good distances the middle one wins.
+    measure is the adjusted Rand index of the pipeline's own clustering at that distance, averaged over casts and over
+    2 and 4 as least cluster sizes; among equally good distances the middle one wins.
     """
-    from sklearn.cluster import DBSCAN
     from sklearn.metrics import adjusted_rand_score
 
     distances = np.linspace(0.05, 0.9, 35)
@@ -50,8 +50,7 @@ def best_distance(vectors: np.ndarray, identity: np.ndarray, cast: np.ndarray) -
         apart = (1 - vectors[rows] @ vectors[rows].T).clip(0)
         for i, distance in enumerate(distances):
             for least in (2, 4):
-                labels = DBSCAN(eps=distance, min_samples=least, metric="precomputed").fit_predict(apart)
-                scores[i] += adjusted_rand_score(identity[rows], labels)
+                scores[i] += adjusted_rand_score(identity[rows], cluster(apart, distance, least))
     good = np.flatnonzero(scores >= scores.max() * 0.995)
     return float(distances[good].mean())
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset_pipeline.characters.clustering import cluster
 from dataset_pipeline.demo.characters import DEMO_CAST, EYE_COLORS, HAIR_COLORS, TEST_CAST, Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.training import degrade
@@ -156,7 +157,6 @@ def measure_identity(crops: list[Crop]) -> Measured:
     """Pairs and clusters of detected crops per cast, at the pack's own threshold."""
     from imgutils.metrics import ccip_batch_differences, ccip_batch_extract_features, ccip_default_threshold
     from PIL import Image
-    from sklearn.cluster import DBSCAN
     from sklearn.metrics import adjusted_rand_score
 
     threshold = ccip_default_threshold()
@@ -177,14 +177,13 @@ def measure_identity(crops: list[Crop]) -> Measured:
             pairs = names[upper[0]] == names[upper[1]]
             same += list(apart[upper][pairs])
             other += list(apart[upper][~pairs])
-            labels = DBSCAN(eps=threshold, min_samples=2, metric="precomputed").fit_predict(apart.clip(0))
-            rand.append(adjusted_rand_score(names, labels))
+            rand.append(adjusted_rand_score(names, cluster(apart.clip(0), threshold, 2)))
         if rand:
             table[f"identity {kind}"] = {
                 "same_within_threshold": float(np.mean(np.array(same) <= threshold)),
                 "others_within_threshold": float(np.mean(np.array(other) <= threshold)),
-                "adjusted_rand_dbscan": float(np.mean(rand)),
-                "adjusted_rand_dbscan_worst_cast": float(np.min(rand)),
+                "adjusted_rand": float(np.mean(rand)),
+                "adjusted_rand_worst_cast": float(np.min(rand)),
                 "crops": float(sum(c.kind in kind for c in crops)),
             }
     return table
