@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar, TypeVar
 
@@ -40,8 +41,9 @@ class ModelResource(dg.ConfigurableResource):
         """Which weights answer. Raises WeightsMissing."""
         return self.open_pack().fingerprint(self.role)
 
+    @abstractmethod
     def _chosen(self) -> str | Sequence[str]:
-        raise NotImplementedError
+        """The user's choice by name; empty = the pack's."""
 
     def _loaded(self, key: tuple[Hashable, ...], load: Callable[[], Loaded]) -> Loaded:
         return loading.loaded((self.role, *key), load, self.keep_loaded)
