@@ -75,7 +75,7 @@ def test_people_and_heads_are_found_through_imgutils(measured: Measured) -> None
 
 def test_crops_of_one_character_cluster_at_the_packs_threshold(measured: Measured) -> None:
     assert measured["identity person"]["adjusted_rand"] >= 0.8
-    assert measured["identity person"]["others_within_threshold"] <= 0.02
+    assert measured["identity person"]["others_within_threshold"] <= 0.05
 
 
 def test_hair_colour_is_told_in_the_dark_too(measured: Measured) -> None:
