@@ -40,6 +40,12 @@ class EpisodesSettings(Section):
     roots: list[str]
 
 
+class ArrivalsSettings(Section):
+    settle_s: Annotated[float, Field(ge=0.0, le=86_400.0)]
+    at_once: Annotated[int, Field(ge=1, le=500)]
+    join_interval_h: Annotated[float, Field(gt=0.0, le=168.0)]
+
+
 class StoreSettings(Section):
     root: Annotated[str, Field(min_length=1)]
 
@@ -174,6 +180,7 @@ class Settings(Section):
     """All settings; sections bear the name of the asset that reads them."""
 
     episodes: EpisodesSettings
+    arrivals: ArrivalsSettings
     store: StoreSettings
     models: ModelsSettings
     keyframes: KeyframesSettings
