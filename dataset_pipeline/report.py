@@ -9,7 +9,7 @@ from typing import Any
 
 from dataset_pipeline.ids import episode_of
 from dataset_pipeline.images.resize import decode
-from dataset_pipeline.images.sheets import row_sheet
+from dataset_pipeline.images.sheets import row_sheet, spread
 from dataset_pipeline.runs import Outcome
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.manifest import funnel
@@ -77,8 +77,8 @@ def damage_of(store: Store, episode: str) -> list[str]:
     """What probing and decoding an episode's source met, each reason once."""
     probed, decoded = store.find("video_probe", episode), store.pointer("keyframes", episode)
     reasons = list(probed["damage"][0].as_py()) if probed is not None else []
-    if decoded and decoded.provenance["numbers"].get("damage"):
-        reasons += decoded.provenance["numbers"]["damage"].split("; ")
+    if decoded and (fault := decoded.provenance.get("faults", {}).get("every_frame_was_decoded")):
+        reasons += fault.split("; ")
     return list(dict.fromkeys(reasons))
 
 
@@ -108,17 +108,10 @@ def write_character_sheet(store: Store, path: Path, kind: str = "person") -> lis
             members.setdefault(row["characters"][0], []).append(row["image_id"])
     rows = {
         f"{name} ({len(ids)} crops, {len({episode_of(i) for i in ids})} episodes)": [
-            decode(store.read_picture(paths[image_id])) for image_id in _spread(ids, SHEET_COLUMNS)
+            decode(store.read_picture(paths[image_id])) for image_id in spread(ids, SHEET_COLUMNS)
         ]
         for name, ids in sorted(members.items())
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(row_sheet(rows, columns=SHEET_COLUMNS, max_bytes=1_000_000, thumb_px=160))
     return sorted(members)
-
-
-def _spread(ids: list[str], count: int) -> list[str]:
-    """At most `count` of the ids at even distances."""
-    if len(ids) <= count:
-        return ids
-    return [ids[round(i * (len(ids) - 1) / (count - 1))] for i in range(count)]

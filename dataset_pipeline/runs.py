@@ -14,8 +14,9 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_pipeline.assets.framework import DECLARATIONS, is_joined, location_prefix, partitions_name
-from dataset_pipeline.definitions import store_of
+from dataset_pipeline.assets.framework import location_prefix, partitions_name
+from dataset_pipeline.assets.step import DECLARATIONS, is_joined
+from dataset_pipeline.places import store_of
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
 

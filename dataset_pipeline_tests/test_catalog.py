@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from dataset_pipeline.assets.framework import DECLARATIONS
+from dataset_pipeline.assets.step import DECLARATIONS
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.runs import phases
 from dataset_pipeline.settings import Settings, load_settings

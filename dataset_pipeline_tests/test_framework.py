@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataset_pipeline.assets.framework import Declaration, Step
+from dataset_pipeline.assets.step import Declaration, Step
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store, TableMissing

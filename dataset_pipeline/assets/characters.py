@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.schemas import SCHEMAS
+
+CHARACTERS_SHOWN = 8
 
 
 @pipeline_asset(
@@ -18,6 +21,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
     group="e_characters",
     joined=True,
     kinds=["onnx"],
+    checks={"all_crops_speak_one_language": Check("Every embedding comes from the weights in use.")},
 )
 def character_gallery(step: Step) -> Result:
     """The characters of each show and the crops they are recognised by, over all episodes.
@@ -28,6 +32,7 @@ def character_gallery(step: Step) -> Result:
     embeddings = step.read("crop_embeddings")
     vectors = vectors_by_id(embeddings, identity.fingerprint().sha256)
     ids = list(vectors)
+    strangers = embeddings.num_rows - len(ids)
     episodes = [episode_of(image_id) for image_id in ids]
     rows = build_gallery(
         ids,
@@ -44,9 +49,21 @@ def character_gallery(step: Step) -> Result:
             "characters": len(rows),
             "crops": len(ids),
             "crops_in_characters": sum(row["crops"] for row in rows),
-            "crops_of_other_weights": embeddings.num_rows - len(ids),
         },
+        {"all_crops_speak_one_language": f"{strangers} crops were embedded by other weights" if strangers else ""},
     )
+
+
+def crops_by_character(step: Step) -> dict[str, list[str]]:
+    """The pictures of each character of the episode, and of nobody known."""
+    paths = {row["image_id"]: row["path"] for row in step.rows("crops") if row["kept"]}
+    found: dict[str, list[str]] = {}
+    for row in step.previous():
+        if row["image_id"] in paths:
+            label = " + ".join(row["characters"]) or "nobody known"
+            found.setdefault(label, []).append(paths[row["image_id"]])
+    ordered = sorted(found, key=lambda label: (label == "nobody known", -len(found[label]), label))
+    return {f"{label} ({len(found[label])})": found[label] for label in ordered[:CHARACTERS_SHOWN]}
 
 
 @pipeline_asset(
@@ -56,6 +73,7 @@ def character_gallery(step: Step) -> Result:
     group="e_characters",
     projection=True,
     kinds=["onnx"],
+    shows=crops_by_character,
 )
 def clusters(step: Step) -> Result:
     """Who is on each crop and still, by the gallery; nobody where nobody is near enough.

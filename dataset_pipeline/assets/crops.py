@@ -6,7 +6,9 @@ from collections import Counter
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.assets.framework import pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.crops import cut, plan_all_crops
 from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -32,7 +34,13 @@ def detections(step: Step) -> Result:
     return Result(table, {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}})
 
 
-@pipeline_asset(reads=["distinct_frames", "detections"], settings=["crops"], group="c_crops", kinds=["python"])
+@pipeline_asset(
+    reads=["distinct_frames", "detections"],
+    settings=["crops"],
+    group="c_crops",
+    kinds=["python"],
+    shows=pictures_of_table,
+)
 def crops(step: Step) -> Result:
     """Persons and heads cut out of the stills. `[crops]` says which kinds, from which score and size on."""
     stills = {row["image_id"]: row for row in step.rows("distinct_frames") if row["kept"]}

@@ -6,7 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.near_duplicates import decide_distinct
 from dataset_pipeline.progress import track
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -15,7 +16,19 @@ from dataset_pipeline.video.sources import candidates, full_size
 from dataset_pipeline.video.stream import DecodeReport
 
 
-@pipeline_asset(reads=["video_probe"], settings=["keyframes"], group="b_frames", kinds=["opencv"])
+def pictures_of_table(step: Step) -> dict[str, list[str]]:
+    """The pictures that the asset's own table names, as one sheet."""
+    return {"": [row["path"] for row in step.previous() if row["path"]]}
+
+
+@pipeline_asset(
+    reads=["video_probe"],
+    settings=["keyframes"],
+    group="b_frames",
+    kinds=["opencv"],
+    checks={"every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source.")},
+    shows=pictures_of_table,
+)
 def keyframes(step: Step) -> Result:
     """Candidate frames with cheap signals and small working copies.
 
@@ -30,8 +43,8 @@ def keyframes(step: Step) -> Result:
         {
             "mean_sharpness": float(np.mean([row["sharpness"] for row in rows])) if rows else 0.0,
             "mean_brightness": float(np.mean([row["brightness"] for row in rows])) if rows else 0.0,
-            "damage": "; ".join(report.reasons),
         },
+        {"every_frame_was_decoded": "; ".join(report.reasons)},
     )
 
 
@@ -51,6 +64,7 @@ def frame_embeddings(step: Step) -> Result:
     settings=["distinct_frames", "keyframes"],
     group="b_frames",
     kinds=["python"],
+    checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")},
 )
 def distinct_frames(step: Step) -> Result:
     """Near-duplicates grouped, the sharpest of each group kept as a full-size picture.
@@ -76,4 +90,5 @@ def distinct_frames(step: Step) -> Result:
             **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", "unreadable")},
             "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
         },
+        {"every_kept_frame_has_its_picture": f"{reasons['unreadable']} could not" if reasons["unreadable"] else ""},
     )

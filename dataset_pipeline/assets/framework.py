@@ -5,320 +5,63 @@ dependencies, its code version and its required resources, and a body that reads
 versions cannot drift from the code.
 """
 
+import base64
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
-import numpy as np
-import pyarrow as pa
 
-from dataset_pipeline.progress import track
+from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, is_joined, usable_pointer
+from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
+from dataset_pipeline.models.loading import is_out_of_memory, unload_all
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.reuse import measure_missing
-from dataset_pipeline.store.store import Pointer, Store, TableOutdated
-from dataset_pipeline.timing import span, timed_iteration
+from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
+from dataset_pipeline.timing import span
 
-EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
-
-# Projections handle many episodes in one run by a backfill policy, which Dagster calls beta.
+# Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
+# calls the one beta and the other a preview.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCheckSpec.*")
 
-Number = int | float | str | bool
+# A busy disk, a full GPU or a network drive may be better a moment later; what is wrong for good is not tried again.
+RETRY = dg.RetryPolicy(max_retries=1, delay=2)
+WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable)
 
-# So many pictures are handed to a model at a time; what is measured is saved in between.
-CHUNK_PICTURES = 128
+SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
+SHEET_BYTES = 110_000  # base64 adds a third
+SHEET_COLUMNS, SHEET_ROWS, SHEET_THUMB_PX = 6, 4, 150
 
 
 @dataclass(frozen=True)
-class Declaration:
-    """What one asset reads. `joined` assets see all episodes at once; `projection`s bring a joined answer back."""
+class Check:
+    """A statement that should hold of an asset, by its description. Where it does not, a blocking one stops what comes
+    after, since going on would spoil data; any other warns."""
 
-    name: str
-    reads: tuple[str, ...]
-    settings: tuple[str, ...]
-    models: tuple[str, ...]
-    algorithm: int
-    joined: bool
-    projection: bool
-    exports: bool
-
-    def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
-        """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
-        payload = json.dumps([settings.section_hash(*self.settings), [model_sha256[role] for role in self.models]])
-        return f"{self.algorithm}-{hashlib.sha256(payload.encode()).hexdigest()[:12]}"
+    description: str
+    blocking: bool = False
 
 
-DECLARATIONS: dict[str, Declaration] = {}
+@dataclass(frozen=True)
+class PipelineAsset:
+    """An asset before it belongs to a project: what it declares, and the function that makes it."""
 
-
-@dataclass
-class Result:
-    """An asset's answer: its table and the numbers a person would plot."""
-
-    table: pa.Table
-    numbers: dict[str, Number] = field(default_factory=dict)
-
-
-class Step:
-    """One asset at work on one episode, or on all of them if the asset is joined."""
-
-    def __init__(
-        self, declaration: Declaration, resources: Any, episode: str | None, log: Any, episodes: Sequence[str]
-    ):
-        self.declaration = declaration
-        self.episode = episode
-        self.episodes = episodes
-        self.log = log
-        self.store: Store = resources.store
-        self._resources = resources
-        self.inputs: dict[str, str] = {}
+    declaration: Declaration
+    function: Callable[[Step], Result]
+    group: str
+    kinds: frozenset[str]
+    checks: Mapping[str, Check]
+    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None
 
     @property
-    def settings(self) -> Settings:
-        """The declared sections of the settings; any other raises LookupError."""
-        return cast(Settings, _DeclaredSections(self._resources.settings, self.declaration))
-
-    def model(self, role: str) -> Any:
-        """The resource of a declared model role."""
-        if role not in self.declaration.models:
-            raise LookupError(f"{self.declaration.name} does not declare that it uses the model role {role}")
-        return getattr(self._resources, role)
-
-    def read(self, asset: str) -> pa.Table:
-        """The current table of a declared asset: of this episode, of all episodes in a joined step."""
-        if asset not in self.declaration.reads:
-            raise LookupError(f"{self.declaration.name} does not declare that it reads {asset}")
-        with span("store"):
-            if is_joined(asset):
-                return self.store.read(asset)
-            if self.episode is None:
-                return self.store.read_many(asset, self.episodes)
-            return self.store.read(asset, self.episode)
-
-    def rows(self, asset: str) -> list[dict]:
-        return self.read(asset).to_pylist()
-
-    def row(self, asset: str) -> dict:
-        """The only row of a table that has one row for each episode."""
-        return self.rows(asset)[0]
-
-    @property
-    def source(self) -> dict:
-        """Where the episode's source lies: its row of `video`. What it holds is versioned by video_probe alone, so that
-        a file that was merely touched or moved costs one look at it."""
-        pointer = self.store.pointer("video", self.episode)
-        row = self.store.read("video", self.episode).to_pylist()[0]
-        return row | {"path": pointer.provenance["path"] if pointer else ""}
-
-    def previous(self) -> list[dict]:
-        """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
-        table = self.store.previous(self.declaration.name, self.episode)
-        return [] if table is None else table.to_pylist()
-
-    def picture(self, path: str) -> np.ndarray:
-        """A stored picture, uint8 [height, width, 3] RGB."""
-        from dataset_pipeline.images.resize import decode
-
-        return decode(self.store.read_picture(path))
-
-    def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
-        """Stored pictures in order, read a few ahead."""
-        yield from timed_iteration("decode and encode", _ahead(self.picture, paths))
-
-    def save_pictures(
-        self, pictures: Iterable[tuple[dict, np.ndarray]], format: str = "png", quality: int = 100
-    ) -> Iterator[dict]:
-        """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in."""
-        from dataset_pipeline.images.resize import encode, pixel_sha256
-
-        assert self.episode is not None
-        episode = self.episode
-
-        def save(item: tuple[dict, np.ndarray]) -> dict:
-            row, pixels = item
-            encoded = encode(pixels, format, quality)
-            path = self.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
-            return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
-
-        yield from timed_iteration("decode and encode", _ahead(save, pictures))
-
-    def render(
-        self,
-        rows: list[dict],
-        same: tuple[str, ...],
-        given: str,
-        draw: Callable[[list[dict]], Iterable[tuple[str, np.ndarray]]],
-    ) -> list[dict]:
-        """Pictures for the rows with `kept`, drawing only those that are not there yet.
-
-        A picture of last time is taken over if its row agrees in the columns `same` and the input table `given` is
-        the same version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels); a
-        kept row that it does not yield becomes `unreadable`.
-        """
-        before = self._rendered_before(same, given)
-        kept = [row for row in rows if row["kept"]]
-        done = {
-            row["image_id"]: {**row, "path": old["path"], "pixel_sha256": old["pixel_sha256"]}
-            for row in kept
-            if (old := before.get(tuple(row[name] for name in same)))
-        }
-        absent = {row["image_id"]: row for row in kept if row["image_id"] not in done}
-        drawn = timed_iteration("decode and encode", draw(list(absent.values()))) if absent else ()
-        pairs = ((absent[image_id], pixels) for image_id, pixels in drawn)
-        for row in self.save_pictures(track(pairs, self.declaration.name, len(absent))):
-            done[row["image_id"]] = row
-        lost = {"kept": False, "reason": "unreadable", "path": "", "pixel_sha256": ""}
-        return [
-            done.get(row["image_id"], {**row, **lost}) if row["kept"] else {**row, "path": "", "pixel_sha256": ""}
-            for row in rows
-        ]
-
-    def redrawn(
-        self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
-    ) -> list[dict]:
-        """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels."""
-        from dataset_pipeline.images.resize import encode
-
-        assert self.episode is not None
-        episode = self.episode
-        pointer = _usable_pointer(self.store, self.declaration, episode)
-        code_version = self.declaration.code_version(self._resources.settings, {})
-        before: dict[tuple, dict] = {}
-        if pointer is not None and pointer.provenance.get("code_version") == code_version:
-            missing = self.store.missing_pictures(self.declaration.name, episode)
-            before = {
-                (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
-            }
-
-        def redraw(image: dict) -> dict:
-            known = before.get((image["image_id"], image["pixel_sha256"]))
-            if known:
-                return known
-            picture = change(self.picture(image["path"]))
-            encoded = encode(picture, format, quality)
-            path = self.store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
-            return {
-                "image_id": image["image_id"],
-                "source_sha256": image["pixel_sha256"],
-                "path": path,
-                "width_px": picture.shape[1],
-                "height_px": picture.shape[0],
-                "size_bytes": len(encoded),
-                "file_sha256": hashlib.sha256(encoded).hexdigest(),
-            }
-
-        rows = timed_iteration("decode and encode", _ahead(redraw, images))
-        return list(track(rows, self.declaration.name, len(images)))
-
-    @property
-    def export_root(self) -> Path:
-        """The folder that exported sets are written into."""
-        return self._resources.export_root
-
-    def origin(self, asset: str) -> dict[str, Any]:
-        """What a set's manifest says of where it comes from: versions and whether demo models had a part in it."""
-        pointer = self.store.pointer(asset, self.episode)
-        assert pointer is not None
-        return {"made_with_demo_models": pointer.provenance["demo"], asset: pointer.data_version}
-
-    def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
-        pointer = _usable_pointer(self.store, self.declaration, self.episode)
-        if pointer is None or not pointer.provenance.get("code_version", "").startswith(
-            f"{self.declaration.algorithm}-"
-        ):
-            return {}
-        if given:
-            now = self.store.pointer(given, self.episode)
-            if now is None or pointer.provenance["inputs"].get(given) != now.data_version:
-                return {}
-        missing = self.store.missing_pictures(self.declaration.name, self.episode)
-        return {
-            tuple(row[name] for name in same): row
-            for row in self.previous()
-            if row["path"] and row["path"] not in missing
-        }
-
-    def measure(
-        self,
-        role: str,
-        wanted: list[dict],
-        compute: Callable[[Any, Iterator[np.ndarray]], Iterable[dict]],
-        keyed_by: str = "",
-    ) -> tuple[pa.Table, dict[str, Number]]:
-        """Run a model over the pictures of `wanted` (image_id, pixel_sha256, path) that it has not seen yet.
-
-        `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section
-        that changes what is measured. Returns the rows of all wanted pictures and how many were measured and reused.
-        """
-        assert self.episode is not None
-        model = self.model(role)
-        paths = {row["image_id"]: row["path"] for row in wanted}
-        keys = pa.table(
-            {"image_id": [r["image_id"] for r in wanted], "pixel_sha256": [r["pixel_sha256"] for r in wanted]},
-            schema=pa.schema([("image_id", pa.string()), ("pixel_sha256", pa.string())]),
-        )
-
-        def missing(image_ids: list[str]) -> Iterable[dict]:
-            def payloads() -> Iterator[dict]:
-                for start in range(0, len(image_ids), CHUNK_PICTURES):
-                    chunk = image_ids[start : start + CHUNK_PICTURES]
-                    pictures = self.pictures(paths[image_id] for image_id in chunk)
-                    with span("model"):
-                        answers = list(compute(model, pictures))
-                    yield from answers
-
-            yield from track(payloads(), self.declaration.name, len(image_ids))
-
-        algorithm = str(self.declaration.algorithm)
-        if keyed_by:
-            algorithm += f"-{self._resources.settings.section_hash(keyed_by)}"
-        table, reuse = measure_missing(
-            self.store,
-            self.declaration.name,
-            self.episode,
-            keys,
-            model.fingerprint().sha256,
-            algorithm,
-            missing,
-        )
-        return table, {"measured": reuse.measured, "reused": reuse.reused}
+    def name(self) -> str:
+        return self.declaration.name
 
 
-class _DeclaredSections:
-    """Settings of which only the sections an asset declares can be read."""
-
-    def __init__(self, settings: Settings, declaration: Declaration):
-        self._settings, self._declaration = settings, declaration
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self._declaration.settings:
-            raise LookupError(f"{self._declaration.name} does not declare that it reads the settings [{name}]")
-        return getattr(self._settings, name)
-
-
-def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:
-    """Map with a few calls in flight: bounded memory, results in order."""
-    from collections import deque
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def is_joined(asset: str) -> bool:
-    """True for assets over all episodes. `video` and other externals are per episode."""
-    return asset in DECLARATIONS and DECLARATIONS[asset].joined
+ASSETS: dict[str, PipelineAsset] = {}
 
 
 def pipeline_asset(
@@ -332,51 +75,77 @@ def pipeline_asset(
     projection: bool = False,
     exports: bool = False,
     kinds: Iterable[str] = (),
-) -> Callable[[Callable[[Step], Result]], dg.AssetsDefinition]:
-    """Make a Dagster asset of a function from Step to Result.
+    checks: Mapping[str, Check] | None = None,
+    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
+) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
+    """Make an asset of the graph out of a function from Step to Result.
 
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
     equal inputs. A projection handles many episodes in one run. An asset whose inputs and code version are those of its
-    current table keeps that table; one that `exports` gets the folder for it and runs each time.
+    current table keeps that table; one that `exports` gets the folder for it and runs each time. `shows` gives the
+    stored pictures, by the label of their row, of which the web UI shows a sheet.
     """
 
-    def wrap(function: Callable[[Step], Result]) -> dg.AssetsDefinition:
-        name = function.__name__
+    def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
         declaration = Declaration(
-            name, tuple(reads), tuple(settings), tuple(models), algorithm, joined, projection, exports
+            function.__name__, tuple(reads), tuple(settings), tuple(models), algorithm, joined, projection, exports
         )
-        DECLARATIONS[name] = declaration
-
-        @dg.asset(
-            name=name,
-            deps=[dg.AssetKey(asset) for asset in declaration.reads],
-            partitions_def=None if joined else EPISODES,
-            group_name=group,
-            description=function.__doc__,
-            kinds={*kinds} or None,
-            required_resource_keys={"store", "settings", *declaration.models, *(["export_root"] if exports else [])},
-            pool="gpu" if declaration.models else None,
-            backfill_policy=dg.BackfillPolicy.single_run() if projection else None,
-        )
-        def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-            episodes = [] if joined else list(context.partition_keys)
-            if joined:
-                registered = context.instance.get_dynamic_partitions(partitions_name(context.resources.settings))
-                done = materialize(declaration, function, context, None, registered)
-                return dg.MaterializeResult(metadata=done.metadata, data_version=dg.DataVersion(done.data_version))
-            parts = [materialize(declaration, function, context, episode, episodes) for episode in episodes]
-            if len(parts) == 1:
-                return dg.MaterializeResult(
-                    metadata=parts[0].metadata, data_version=dg.DataVersion(parts[0].data_version)
-                )
-            for episode, part in zip(episodes, parts, strict=True):
-                context.add_asset_metadata(part.metadata, asset_key=context.asset_key, partition_key=episode)
-            together = hashlib.sha256("".join(part.data_version for part in parts).encode()).hexdigest()
-            return dg.MaterializeResult(data_version=dg.DataVersion(together))
-
-        return asset
+        made = PipelineAsset(declaration, function, group, frozenset(kinds), checks or {}, shows)
+        DECLARATIONS[made.name] = declaration
+        ASSETS[made.name] = made
+        return made
 
     return wrap
+
+
+def asset_definition(
+    made: PipelineAsset,
+    prefix: Sequence[str],
+    partitions: dg.PartitionsDefinition,
+    code_version: str,
+    condition: dg.AutomationCondition | None,
+) -> dg.AssetsDefinition:
+    """The Dagster asset of one project: its keys under `prefix`, its episodes being `partitions`."""
+    declaration = made.declaration
+    key = dg.AssetKey([*prefix, made.name])
+    by_episode = None if declaration.joined else partitions
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey([*prefix, asset]) for asset in declaration.reads],
+        partitions_def=by_episode,
+        group_name=made.group,
+        description=made.function.__doc__,
+        kinds=set(made.kinds) or None,
+        code_version=code_version,
+        automation_condition=condition,
+        retry_policy=RETRY,
+        required_resource_keys={
+            "store",
+            "settings",
+            *declaration.models,
+            *(["export_root"] if declaration.exports else []),
+        },
+        pool="gpu" if declaration.models else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if declaration.projection else None,
+        check_specs=[
+            dg.AssetCheckSpec(
+                name, asset=key, description=check.description, blocking=check.blocking, partitions_def=by_episode
+            )
+            for name, check in made.checks.items()
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        resources = context.resources
+        if declaration.joined:
+            registered = context.instance.get_dynamic_partitions(partitions_name(resources.settings))
+            return _alone(made, Step(declaration, resources, None, context.log, registered))
+        episodes = list(context.partition_keys)
+        if len(episodes) == 1:
+            return _alone(made, Step(declaration, resources, episodes[0], context.log, episodes))
+        return _together(made, context, episodes)
+
+    return asset
 
 
 def location_prefix(settings: Settings) -> list[str]:
@@ -389,38 +158,92 @@ def partitions_name(settings: Settings) -> str:
     return "_".join(["episodes", *location_prefix(settings)])
 
 
-@dataclass(frozen=True)
-class Materialized:
-    data_version: str
-    metadata: dict[str, Any]
+def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:
+    """One episode, or all of them joined."""
+    try:
+        pointer, kept = materialize(made, step)
+    except WRONG_FOR_GOOD as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            unload_all()
+            raise RuntimeError(
+                f"the GPU's memory is full: lower [models] batch_size or keep_loaded ({error})"
+            ) from error
+        raise
+    return dg.MaterializeResult(
+        metadata=_metadata(made, step, pointer, kept, with_sheet=True),
+        data_version=dg.DataVersion(pointer.data_version),
+        check_results=_check_results(made, pointer),
+    )
 
 
-def materialize(
-    declaration: Declaration,
-    function: Callable[[Step], Result],
-    context: dg.AssetExecutionContext,
-    episode: str | None,
-    episodes: Sequence[str],
-) -> Materialized:
-    """Run one asset for one episode (or all) unless its current table already answers, and write what it gives."""
-    resources = context.resources
-    store: Store = resources.store
-    step = Step(declaration, resources, episode, context.log, episodes)
-    fingerprints = {role: getattr(resources, role).fingerprint() for role in declaration.models}
+def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: Sequence[str]) -> dg.MaterializeResult:
+    """Many episodes in one run, which Dagster gives one common data version.
+
+    An episode whose inputs were never made is left out. One that fails makes the run fail, after the others have been
+    made and recorded.
+    """
+    shared: dict[str, Any] = {}
+    done: dict[str, Pointer] = {}
+    failed: dict[str, Exception] = {}
+    for episode in episodes:
+        step = Step(made.declaration, context.resources, episode, context.log, episodes, shared)
+        try:
+            done[episode], kept = materialize(made, step)
+        except InputsMissing as error:
+            context.log.warning(str(error))
+            context.add_asset_metadata({"left_out": str(error)}, asset_key=context.asset_key, partition_key=episode)
+        except Exception as error:
+            failed[episode] = error
+        else:
+            metadata = _metadata(made, step, done[episode], kept, with_sheet=len(episodes) <= SHEETS_FOR)
+            context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=episode)
+    if failed:
+        for episode, pointer in done.items():
+            tags = {"dagster/data_version": pointer.data_version}
+            context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=episode, tags=tags))
+        first = next(iter(failed))
+        raise dg.Failure(
+            f"{made.name} failed for {len(failed)} of {len(episodes)} episodes ({', '.join(failed)}); "
+            f"{first}: {failed[first]}",
+            allow_retries=False,
+        ) from failed[first]
+    listing = json.dumps([(episode, pointer.data_version) for episode, pointer in sorted(done.items())])
+    return dg.MaterializeResult(data_version=dg.DataVersion(hashlib.sha256(listing.encode()).hexdigest()))
+
+
+class InputsMissing(TableMissing):
+    """An episode lacks a table that an asset reads."""
+
+
+def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
+    """What is current of one asset for one episode (or all), and whether that was so before.
+
+    Its function is run unless its current table already answers. Raises InputsMissing.
+    """
+    declaration, store, resources = made.declaration, step.store, step.resources
+    fingerprints = step.shared(
+        "fingerprints", lambda: {role: getattr(resources, role).fingerprint() for role in declaration.models}
+    )
     code_version = declaration.code_version(
         resources.settings, {role: fingerprint.sha256 for role, fingerprint in fingerprints.items()}
     )
-    inputs = _inputs(store, declaration, episode, episodes)
-    pointer = _usable_pointer(store, declaration, episode)
-    if not declaration.exports and _answers(store, declaration, episode, pointer, code_version, inputs.versions):
-        assert pointer is not None
-        return Materialized(pointer.data_version, _metadata(store, pointer, kept=True))
-    with span("rules"):
-        result = function(step)
-    if inputs.missing:
-        context.log.warning(
-            f"{declaration.name} does without {', '.join(inputs.missing)}: not everything is there of them"
+    inputs = inputs_of(step)
+    if step.episode is not None and (absent := [asset for asset, version in inputs.versions.items() if not version]):
+        raise InputsMissing(
+            f"{made.name} of {step.episode} needs {', '.join(absent)}, which was never made: materialize that first"
         )
+    before = usable_pointer(store, declaration, step.episode)
+    if not declaration.exports and _answers(step, before, code_version, inputs.versions):
+        assert before is not None
+        return before, True
+    with span("rules"):
+        result = made.function(step)
+    if inputs.missing:
+        step.log.warning(f"{made.name} does without {', '.join(inputs.missing)}: not everything is there of them")
+    if unknown := result.faults.keys() - made.checks.keys():
+        raise LookupError(f"{made.name} does not declare the checks {sorted(unknown)}")
     provenance = {
         "code_version": code_version,
         "settings_hash": resources.settings.section_hash(*declaration.settings),
@@ -428,13 +251,15 @@ def materialize(
         "models": [fingerprint.as_dict() for fingerprint in fingerprints.values()],
         "demo": inputs.demo or any(fingerprint.demo for fingerprint in fingerprints.values()),
         "inputs": inputs.versions,
-        "numbers": result.numbers | ({"episodes_missing": len(inputs.missing)} if episode is None else {}),
+        "numbers": result.numbers | ({"episodes_missing": len(inputs.missing)} if step.episode is None else {}),
+        "faults": {name: fault for name, fault in result.faults.items() if fault},
+        "notes": result.notes,
     }
     with span("store"):
-        store.write(declaration.name, result.table, episode, provenance)
-        pointer = store.pointer(declaration.name, episode)
+        store.write(made.name, result.table, step.episode, provenance)
+        pointer = store.pointer(made.name, step.episode)
     assert pointer is not None
-    return Materialized(pointer.data_version, _metadata(store, pointer, kept=False))
+    return pointer, False
 
 
 @dataclass(frozen=True)
@@ -447,44 +272,40 @@ class Inputs:
     missing: list[str]
 
 
-def _inputs(store: Store, declaration: Declaration, episode: str | None, episodes: Sequence[str]) -> Inputs:
+def inputs_of(step: Step) -> Inputs:
+    """The state of everything that a step's asset declares it reads."""
     versions: dict[str, str] = {}
     demo, missing = False, set()
-    for asset in declaration.reads:
-        over_all = episode is None and not is_joined(asset)
-        keys = sorted(episodes) if over_all else [None if is_joined(asset) else episode]
-        found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
-        demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
+    for asset in step.declaration.reads:
+        over_all = step.episode is None and not is_joined(asset)
         if over_all:
-            listing = json.dumps([(key, _version(pointer)) for key, pointer in found])
-            versions[asset] = hashlib.sha256(listing.encode()).hexdigest()[:16]
+            keys = sorted(step.episodes)
+            found = [(key, pointer) for key in keys if (pointer := step.store.pointer(asset, key))]
+            versions[asset] = joined_version(found)
             missing |= set(keys) - {key for key, _ in found}
+            demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
+            continue
+        if is_joined(asset):
+            pointer = step.shared(f"pointer {asset}", lambda asset=asset: step.store.pointer(asset))
         else:
-            versions[asset] = _version(found[0][1]) if found else ""
+            pointer = step.store.pointer(asset, step.episode)
+        versions[asset] = version_of(pointer) if pointer else ""
+        demo = demo or bool(pointer and pointer.provenance.get("demo"))
     return Inputs(versions, demo, sorted(missing))
 
 
-def _version(pointer: Pointer) -> str:
+def version_of(pointer: Pointer) -> str:
     """What a table's readers rely on: its data version, or for a source the fingerprint of the file itself."""
     return pointer.provenance.get("fingerprint", pointer.data_version)
 
 
-def _usable_pointer(store: Store, declaration: Declaration, episode: str | None) -> Pointer | None:
-    """What the asset wrote last time; None if nothing, or if its pointer is damaged, which writing anew repairs."""
-    try:
-        return store.pointer(declaration.name, episode)
-    except TableOutdated:
-        return None
+def joined_version(pointers: Iterable[tuple[str, Pointer]]) -> str:
+    """The same for a table of many episodes, given as (episode, pointer) sorted by episode."""
+    listing = json.dumps([(episode, version_of(pointer)) for episode, pointer in pointers])
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
-def _answers(
-    store: Store,
-    declaration: Declaration,
-    episode: str | None,
-    pointer: Pointer | None,
-    code_version: str,
-    inputs: dict[str, str],
-) -> bool:
+def _answers(step: Step, pointer: Pointer | None, code_version: str, inputs: dict[str, str]) -> bool:
     """Whether the current table was made from just these inputs by just this code, and its pictures are there."""
     if pointer is None or not all(inputs.values()):
         return False
@@ -493,20 +314,61 @@ def _answers(
         return False
     if provenance.get("numbers", {}).get("unreadable"):
         return False  # a disk that was away may be back
-    return store.intact(declaration.name, episode)
+    return step.store.intact(step.declaration.name, step.episode)
 
 
-def _metadata(store: Store, pointer: Pointer, kept: bool) -> dict[str, Any]:
+def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:
     provenance = pointer.provenance
+    store: Store = step.store
     metadata: dict[str, Any] = {
         "dagster/row_count": pointer.rows,
         **provenance["numbers"],
         "settings_hash": provenance["settings_hash"],
         "unchanged": kept,
         "table": dg.MetadataValue.path(store.uri(pointer.file)),
+        "folder": dg.MetadataValue.path(_folder(store, pointer)),
     }
+    metadata |= {title: dg.MetadataValue.md(text) for title, text in provenance.get("notes", {}).items()}
+    if made.shows is not None and with_sheet and (pictures := made.shows(step)):
+        metadata["contact_sheet"] = dg.MetadataValue.md(_sheet(step, pictures))
     if provenance["models"]:
         metadata["models"] = dg.MetadataValue.json(provenance["models"])
     if provenance["demo"]:
         metadata["made_with_demo_models"] = True
     return metadata
+
+
+def _folder(store: Store, pointer: Pointer) -> str:
+    """The folder of a table and its pictures, as the file manager takes it, or its address in an object store."""
+    local = store.local_path(pointer.file)
+    return str(local.parent) if local else store.uri(pointer.file).rpartition("/")[0]
+
+
+def _sheet(step: Step, pictures: Mapping[str, Sequence[str]]) -> str:
+    """Markdown that holds a JPEG: a row for each label, or one grid if there is a single one."""
+    from dataset_pipeline.images.sheets import contact_sheet, row_sheet, spread
+
+    try:
+        if len(pictures) == 1:
+            paths = spread(next(iter(pictures.values())), SHEET_COLUMNS * SHEET_ROWS)
+            labels = [path.rpartition("@")[2].rpartition("-")[0] for path in paths]
+            jpeg = contact_sheet(list(step.pictures(paths)), labels, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
+        else:
+            rows = {label: list(step.pictures(spread(paths, SHEET_COLUMNS))) for label, paths in pictures.items()}
+            jpeg = row_sheet(rows, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
+    except StoreError as error:
+        return str(error)
+    return f"![contact sheet](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"
+
+
+def _check_results(made: PipelineAsset, pointer: Pointer) -> list[dg.AssetCheckResult]:
+    faults = pointer.provenance.get("faults", {})
+    return [
+        dg.AssetCheckResult(
+            check_name=name,
+            passed=name not in faults,
+            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            description=faults.get(name, ""),
+        )
+        for name, check in made.checks.items()
+    ]

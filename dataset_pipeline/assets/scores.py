@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.models import Tagger
 from dataset_pipeline.tags.scores import scored_tags
 
@@ -22,6 +23,7 @@ def images(step: Step) -> list[dict]:
     models=["quality"],
     group="d_scores",
     kinds=["torch"],
+    checks={"every_score_is_a_number": Check("The model gave no NaN, which selection would leave out.")},
 )
 def quality_scores(step: Step) -> Result:
     """How good every still and crop looks, higher is better: hyperIQA unless `[models] quality` names another."""
@@ -32,8 +34,13 @@ def quality_scores(step: Step) -> Result:
         keyed_by="quality_scores",
     )
     scores = table["score"].to_numpy()
-    scores = scores[np.isfinite(scores)]
-    return Result(table, {**counts, "mean_score": float(np.mean(scores)) if len(scores) else 0.0})
+    finite = scores[np.isfinite(scores)]
+    lost = len(scores) - len(finite)
+    return Result(
+        table,
+        {**counts, "mean_score": float(np.mean(finite)) if len(finite) else 0.0},
+        {"every_score_is_a_number": f"{lost} of {len(scores)} are none" if lost else ""},
+    )
 
 
 @pipeline_asset(

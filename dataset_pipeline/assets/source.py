@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dataset_pipeline.assets.framework import EPISODES, Result, Step, pipeline_asset
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video.sources import probe_source
 
 video = dg.AssetSpec(
     "video",
-    partitions_def=EPISODES,
     group_name="a_source",
     kinds={"video"},
     description="A video file or a folder of pictures, where it lies. Its version is the file's fingerprint.",
 )
 
 
-@pipeline_asset(reads=["video"], group="a_source", kinds=["python"])
+@pipeline_asset(
+    reads=["video"],
+    group="a_source",
+    kinds=["python"],
+    checks={
+        "source_can_be_read": Check("There is a picture to be had from the source."),
+        "source_is_undamaged": Check("Nothing of the source is cut off or broken."),
+    },
+)
 def video_probe(step: Step) -> Result:
     """What the file is: container, codec, size, colour, frame rate, duration, damage. Measures; decides nothing."""
     row = probe_source(step.source)
@@ -29,6 +37,9 @@ def video_probe(step: Step) -> Result:
             "duration_s": row.get("duration_s") or 0.0,
             "pictures": row.get("pictures") or 0,
             "readable": row["readable"],
-            "damage": "; ".join(row["damage"]),
+        },
+        {
+            "source_can_be_read": "" if row["readable"] else "; ".join(row["damage"]),
+            "source_is_undamaged": "; ".join(row["damage"]),
         },
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.assets.framework import pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import decide_captions
 from dataset_pipeline.tags.filter import decide_tags

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dataset_pipeline.assets.framework import Result, Step, pipeline_asset
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.resize import fit_short_side
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import export
-from dataset_pipeline.training.manifest import balance_rows, funnel, manifest_rows, multiply_rows
+from dataset_pipeline.training.manifest import (
+    balance_rows,
+    faults_of_set,
+    funnel,
+    funnel_markdown,
+    manifest_rows,
+    multiply_rows,
+)
 from dataset_pipeline.training.selection import images_of, select
 
 
@@ -69,6 +77,10 @@ def multiplies(step: Step) -> Result:
     group="g_set",
     joined=True,
     kinds=["python"],
+    checks={
+        "every_image_has_a_caption": Check("No caption is empty: a trainer would learn from silence.", blocking=True),
+        "every_selected_image_is_in_the_set": Check("No episode is half way through the graph."),
+    },
 )
 def training_set(step: Step) -> Result:
     """The manifest of the set: every image with its caption, concept and multiply. Shows what became of every frame."""
@@ -76,7 +88,10 @@ def training_set(step: Step) -> Result:
     rows = manifest_rows(step.rows("training_images"), step.rows("captions"), step.rows("multiplies"), selected)
     stages = funnel(step.rows("distinct_frames"), step.rows("crops"), selected, rows)
     return Result(
-        SCHEMAS["training_set"].table(rows), {f"{stage}: {outcome}": count for stage, outcome, count in stages}
+        SCHEMAS["training_set"].table(rows),
+        {f"{stage}: {outcome}": count for stage, outcome, count in stages},
+        faults_of_set(rows, stages),
+        {"funnel": funnel_markdown(stages)},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from anyascii import anyascii
@@ -12,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 PAPER, INK, MAT = (250, 250, 248), (70, 70, 74), (232, 232, 230)
 GAP_PX, CAPTION_PX, FONT_PX = 6, 15, 11
 MIN_QUALITY = 40
+
+T = TypeVar("T")
 
 
 def contact_sheet(
@@ -60,6 +63,13 @@ def row_sheet(
         for i, picture in enumerate(pictures):
             _paste(sheet, picture, (GAP_PX + i * step_x, top + CAPTION_PX), cell)
     return _saved(sheet, max_bytes)
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items at even distances, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
 def _cell_height(pictures: Sequence[np.ndarray], thumb_px: int) -> int:

@@ -99,3 +99,19 @@ def funnel(
     if left_out := counts["selected"] - in_set:
         table.append(("set", "left out", left_out))
     return table
+
+
+def funnel_markdown(stages: Iterable[tuple[str, str, int]]) -> str:
+    """The rows of `funnel` as a Markdown table."""
+    lines = ["| stage | what became of it | images |", "| --- | --- | ---: |"]
+    return "\n".join(lines + [f"| {stage} | {outcome} | {count} |" for stage, outcome, count in stages])
+
+
+def faults_of_set(rows: Iterable[Mapping[str, Any]], stages: Iterable[tuple[str, str, int]]) -> dict[str, str]:
+    """What speaks against a set's checks: images without a caption, selected images that are not in it."""
+    silent = [row["image_id"] for row in rows if not row["caption"].strip()]
+    left_out = sum(count for stage, outcome, count in stages if (stage, outcome) == ("set", "left out"))
+    return {
+        "every_image_has_a_caption": f"{len(silent)} have none, the first is {silent[0]}" if silent else "",
+        "every_selected_image_is_in_the_set": f"{left_out} are not" if left_out else "",
+    }

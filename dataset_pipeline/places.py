@@ -1,0 +1,36 @@
+"""Where a project's tables and sets lie, and whether its models may write there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dataset_pipeline.models import load_registry
+from dataset_pipeline.settings import Settings, project_folder
+from dataset_pipeline.store.store import Store
+
+
+def store_of(settings: Settings) -> Store:
+    """The store of a project; a relative root starts at the project folder."""
+    return Store(_rooted(settings.store.root, settings))
+
+
+def export_root(settings: Settings) -> Path:
+    """The folder that exported sets are written into."""
+    return Path(_rooted(settings.exported_set.root, settings))
+
+
+def mixing_fault(settings: Settings, store: Store) -> str:
+    """Why these models must not write into this store: it holds results of the demo models, or of real ones. Empty if
+    they may."""
+    demo = load_registry().packs[settings.models.pack].demo
+    for episode in store.episodes("frame_embeddings")[:1]:
+        pointer = store.pointer("frame_embeddings", episode)
+        if pointer and bool(pointer.provenance.get("demo")) != demo:
+            there, here = ("real", "demo") if demo else ("demo", "real")
+            return f"{store.root} holds results of {there} models: put {{pack}} into [store] root for {here} ones"
+    return ""
+
+
+def _rooted(root: str, settings: Settings) -> str:
+    root = root.replace("{pack}", settings.models.pack)
+    return root if "://" in root else str(project_folder() / Path(root).expanduser())
