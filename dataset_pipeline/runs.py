@@ -7,12 +7,15 @@ all episodes in one run. What is already current is kept by the assets themselve
 from __future__ import annotations
 
 import itertools
+import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+import psutil
 
 from dataset_pipeline.assets.framework import location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS, is_joined
@@ -21,7 +24,15 @@ from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+PROCESS_TAG = "dataset_pipeline/process"  # machine, process id and its start: whose death leaves a run unfinished
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+WRAPPERS = ("Dagster", "RetryRequested")  # what Dagster wraps around an error
 INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"})
 
 
@@ -160,7 +171,7 @@ def materialize_assets(
         instance=instance,
         asset_selection=[dg.AssetKey([*location_prefix(settings), name]) for name in assets],
         partition_key=partition_key,
-        tags=tags,
+        tags={**(tags or {}), PROCESS_TAG: _this_process()},
         run_config=QUIET,
         raise_on_error=False,
     )
@@ -175,6 +186,34 @@ def materialize_assets(
     return [Failure(asset, episode, _plain_error(event)) for event in events for asset in assets]
 
 
+def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs whose process on this machine is gone as failed, and give back their pool slots. Returns their ids.
+
+    Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by
+    nobody, and a run that looks unfinished for ever would hold up every join.
+    """
+    dead = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        mark = run.tags.get(PROCESS_TAG)
+        if mark and mark.startswith(f"{platform.node()}/") and not _lives(mark):
+            instance.report_run_failed(run, "the process of this run is gone")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            dead.append(run.run_id)
+    return dead
+
+
+def _this_process() -> str:
+    return f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
+
+
+def _lives(mark: str) -> bool:
+    _, process_id, started_s = mark.rsplit("/", 2)
+    try:
+        return abs(psutil.Process(int(process_id)).create_time() - float(started_s)) < 2
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:
     """Stretches of usable episodes in registration order, which is how Dagster reads a range of dynamic partitions."""
     for good, members in itertools.groupby(registered, key=usable.__contains__):
@@ -186,6 +225,8 @@ def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, 
 def _plain_error(event: dg.DagsterEvent) -> str:
     """The error of a failed step as its author wrote it, out of Dagster's wrapping."""
     error = getattr(event.event_specific_data, "error", None)
-    if error is not None and error.cls_name.startswith("Dagster") and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name.startswith(WRAPPERS):
         error = error.cause
-    return error.message.strip() if error is not None else (event.message or "failed")
+    if error is None:
+        return event.message or "failed"
+    return error.message.strip().removeprefix("dagster._core.definitions.events.Failure: ")

@@ -101,3 +101,39 @@ def test_the_demo_shares_an_instance_without_sharing_keys_or_partitions():
     assert not real.get_all_asset_keys() & demo.get_all_asset_keys()
     key, demo_key = dg.AssetKey("keyframes"), dg.AssetKey(["demo", "keyframes"])
     assert real.get(key).partitions_def != demo.get(demo_key).partitions_def
+
+
+def test_everything_but_exports_keeps_current_by_itself():
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    for node in graph.asset_nodes:
+        condition, name = node.automation_condition, node.key.path[-1]
+        assert (condition is None) == (name in {"video", "exported_set", "status"}), name
+        assert condition is None or condition.get_label() == "keep_current"
+
+
+def test_joined_assets_wait_for_everything_upstream():
+    from dataset_pipeline.definitions import _ancestors
+
+    assert _ancestors("character_gallery") == {
+        "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "detections", "crops", "crop_embeddings",
+    }  # fmt: skip
+    assert _ancestors("training_set") == set(DECLARATIONS) - {"training_set", "exported_set"}
+
+
+def test_checks_are_named_as_statements_and_bear_the_episode():
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
+    assert {"source_can_be_read", "every_frame_was_decoded", "every_image_has_a_caption"} <= checks.keys()
+    assert [name for name in checks if checks[name].blocking] == ["every_image_has_a_caption"]
+    for name, check in checks.items():
+        joined = DECLARATIONS[check.key.asset_key.path[-1]].joined
+        assert (check.partitions_def is None) == joined, name
+        assert (check.description or "").endswith("."), name
+
+
+def test_the_jobs_a_person_looks_for_are_there_and_nothing_runs_at_night_unasked():
+    defs = build_definitions(load_settings(models__pack="demo"))
+    names = {job.name for job in defs.resolve_all_job_defs()}
+    assert {"measure_episode", "rebuild_set", "process_new_episodes", "export"} <= names
+    [nightly] = defs.schedules
+    assert nightly.default_status == dg.DefaultScheduleStatus.STOPPED
