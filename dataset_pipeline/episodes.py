@@ -6,12 +6,14 @@ Keys are `<show>.<episode>`. They come from names alone, so the same files give 
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
-from dataset_pipeline.images.pictures import is_picture, list_pictures
+from dataset_pipeline.images.pictures import PICTURE_ENDINGS, is_picture
 from dataset_pipeline.names import (
     is_ignored,
     parse_release_name,
@@ -31,12 +33,11 @@ MAX_EPISODE_LENGTH = 30  # with the dot and the hash of a key claimed twice a ke
 
 _ENDS_BYTES = 65_536
 # Never opened while looking for videos: what usually lies beside them.
-_NO_VIDEO = frozenset(
+_BESIDE_VIDEOS = frozenset(
     f".{name}"
     for name in (
         *("txt", "nfo", "srt", "ass", "ssa", "vtt", "sub", "idx", "sup", "md", "json", "toml", "csv", "xml", "html"),
-        *("log", "sfv", "md5", "torrent", "url", "cue", "ttf", "otf", "zip", "rar", "7z", "pdf", "gif"),
-        *("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "avif"),
+        *("log", "sfv", "md5", "torrent", "url", "cue", "ttf", "otf", "zip", "rar", "7z", "pdf"),
     )
 )
 
@@ -76,10 +77,21 @@ class Discovery:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
+    """A source as the listing of its folder shows it; nothing of it has been read.
+
+    `mtime_ns`: the newest file's. `stamp` changes with all that a listing shows: size and time of a video; path, size
+    and time of every picture of a folder. `unfinished`: a download in it is going on, or a file in it is unknown yet.
+    """
+
     path: Path
     root: Path  # the tree it was found in; nothing above it counts
+    real_path: str  # the same for every way that leads to it
     kind: Literal["video", "folder"]
+    size_bytes: int
+    mtime_ns: int
+    stamp: str
+    unfinished: bool = False
 
     @property
     def relative(self) -> PurePath:
@@ -90,107 +102,302 @@ class _Found:
         """The folder that names the show where nothing inside the tree does."""
         return (self.root.parent if self.path == self.root else self.root).name
 
+    def fingerprint(self) -> str:
+        """Changes with the content; reads both ends of a video and nothing of a folder. Raises OSError."""
+        if self.kind == "folder":
+            return self.stamp
+        return _video_fingerprint(self.path, self.size_bytes, self.mtime_ns)
 
-def find_sources(paths: Sequence[Path]) -> Discovery:
+    def source(self, key: str, fingerprint: str) -> Source:
+        """The source under the key it goes by."""
+        show_title, show, _ = _names(self)
+        return Source(
+            key=key,
+            show=show,
+            episode=key.partition(".")[2],
+            show_title=show_title,
+            episode_title=_own_name(self),
+            path=self.path,
+            kind=self.kind,
+            size_bytes=self.size_bytes,
+            mtime_ns=self.mtime_ns,
+            fingerprint=fingerprint,
+        )
+
+
+Content = Literal["video", "picture", "other"]
+# What a file is whose ending does not say it; None if that is not known yet. May raise OSError.
+Teller = Callable[[Path, os.stat_result], Content | None]
+# The path of the source that goes by a key and is still there, or None.
+OwnerOf = Callable[[str], Path | None]
+
+
+def content_of(path: Path, status: os.stat_result | None = None) -> Content:
+    """What a file is by its first bytes. Raises OSError."""
+    if path.suffix.lower() not in _BESIDE_VIDEOS and has_video(path):
+        return "video"
+    return "picture" if is_picture(path) else "other"
+
+
+def find_sources(
+    paths: Sequence[Path], owner_of: OwnerOf = lambda key: None, folders_of_shows: bool = False
+) -> Discovery:
     """The episodes at `paths`, each a tree `<show>/<file>`, a video file or a folder of pictures, sorted by key.
 
     Videos are known by content; a file with a video's ending counts even when it is none, so that its damage can be
-    named. A folder with pictures and no videos below it is one episode. Raises FileNotFoundError for a missing path.
+    named. A folder with pictures and no videos below it is one episode, unless it is itself one of `paths` and these
+    are `folders_of_shows`. Keys: see `keys_of`. Raises FileNotFoundError for a missing path.
     """
-    found: dict[str, _Found] = {}
+    found, rejected = list_sources(paths, folders_of_shows=folders_of_shows)
+    read: list[tuple[Found, str]] = []
+    for item in found:
+        try:
+            read.append((item, item.fingerprint()))
+        except OSError as error:
+            rejected.append(Rejected(item.path, _unreadable(error)))
+    keys = keys_of([item for item, _ in read], owner_of)
+    sources = [item.source(key, fingerprint) for (item, fingerprint), key in zip(read, keys, strict=True)]
+    return Discovery(
+        sorted(sources, key=lambda source: source.key),
+        sorted(rejected, key=lambda item: (str(item.path), item.reason)),
+    )
+
+
+def list_sources(
+    paths: Sequence[Path], tell: Teller = content_of, folders_of_shows: bool = False
+) -> tuple[list[Found], list[Rejected]]:
+    """What lies at `paths`, each source once, and what is none or cannot be listed, by name.
+
+    Opens only files whose ending says nothing, by `tell`. Raises FileNotFoundError for a missing path.
+    """
+    found: dict[str, Found] = {}
     rejected: dict[Rejected, None] = {}
     for given in paths:
         path = Path(os.path.abspath(given))
         if not path.exists():
             raise FileNotFoundError(f"no such source: {given} (a folder of shows, a video or a folder of pictures)")
-        if path.is_dir():
-            items = _search(path, path, frozenset()).items or [Rejected(path, "holds neither videos nor pictures")]
-        elif _is_video(path):
-            items = [_Found(path, path.parent, "video")]
-        else:
-            items = [Rejected(path, "is no video; single pictures go in by their folder")]
-        for item in items:
+        for item in _list_path(path, tell, folders_of_shows):
             if isinstance(item, Rejected):
                 rejected[item] = None
             else:
-                found.setdefault(os.path.realpath(item.path), item)
-    sources = []
-    for item in found.values():
+                found.setdefault(item.real_path, item)
+    return list(found.values()), list(rejected)
+
+
+def claims_of(found: Sequence[Found]) -> list[tuple[str, str]]:
+    """For each source the plain key `<show>.<episode>` that it claims, and that key with a hash of its path."""
+    plain = [f"{show}.{episode}" for _, show, episode in map(_names, found)]
+    claimants: dict[str, list[Found]] = {}
+    for key, item in zip(plain, found, strict=True):
+        claimants.setdefault(key, []).append(item)
+    hashed = {
+        item: f"{key}-{short_hash(path)}"
+        for key, items in claimants.items()
+        for item, path in zip(items, _telling_paths(items), strict=True)
+    }
+    return [(key, hashed[item]) for key, item in zip(plain, found, strict=True)]
+
+
+def keys_of(found: Sequence[Found], owner_of: OwnerOf) -> list[str]:
+    """The partition key of each source.
+
+    It is made of names alone, and where several sources claim one key, each gets a hash of its path in the tree. But a
+    source that `owner_of` knows keeps its key while it is there, and whoever claims that too gets the hash alone.
+    """
+    claims = claims_of(found)
+    claimants = Counter(plain for plain, _ in claims)
+
+    def key_of(item: Found, plain: str, hashed: str) -> str:
+        owner = owner_of(plain)
+        if owner is not None and _is_at(item, owner):
+            return plain
+        if owner is None and claimants[plain] == 1:
+            known = owner_of(hashed)
+            return hashed if known is not None and _is_at(item, known) else plain
+        return hashed
+
+    return [key_of(item, *claim) for item, claim in zip(found, claims, strict=True)]
+
+
+def _is_at(item: Found, path: Path) -> bool:
+    return place(path) == place(item.path) or os.path.realpath(path) == item.real_path
+
+
+def place(path: Path | str) -> str:
+    """A path as text that is the same however it is spelled on this system."""
+    return os.path.normcase(path)
+
+
+def whereabouts(path: Path, root: Path | None = None) -> Literal["there", "gone", "unseen"]:
+    """Whether a source is still there. `unseen`: it may be, as the folder left around it is empty or cannot be listed,
+    like that of a disk that is not mounted. Folders above `root`, or above its own if None, are no evidence."""
+    try:
+        path.stat()
+        return "there"
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        return "unseen"
+    for folder in path.parents:
         try:
-            sources.append((_source(item), item))
-        except OSError as error:
-            rejected[Rejected(item.path, f"cannot be read: {error.strerror or error}")] = None
-    return Discovery(
-        sorted(_with_keys(sources), key=lambda source: source.key),
-        sorted(rejected, key=lambda item: (str(item.path), item.reason)),
-    )
+            return "gone" if any(not is_ignored(name) for name in os.listdir(folder)) else "unseen"
+        except FileNotFoundError:
+            if root is None or place(folder) == place(root):
+                return "unseen"
+        except OSError:
+            return "unseen"
+    return "unseen"
 
 
 @dataclass(frozen=True)
 class _Search:
-    """What lies below a folder."""
+    """What lies below a folder. `pictures` are gathered where there are no videos; `whole`: all could be listed."""
 
-    items: list[_Found | Rejected]
-    holds_files: bool
+    items: list[Found | Rejected]
+    pictures: list[tuple[Path, os.stat_result]] = field(default_factory=list)
+    holds_files: bool = True
+    unfinished: bool = False
+    whole: bool = True
 
-    def holds(self, kind: str) -> bool:
-        return any(isinstance(item, _Found) and item.kind == kind for item in self.items)
+    @property
+    def holds_videos(self) -> bool:
+        return any(isinstance(item, Found) and item.kind == "video" for item in self.items)
+
+    @property
+    def rejected(self) -> list[Found | Rejected]:
+        return [item for item in self.items if isinstance(item, Rejected)]
 
 
-def _search(folder: Path, root: Path, above: frozenset[str]) -> _Search:
-    real = os.path.realpath(folder)
+def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found | Rejected]:
+    real = os.path.realpath(path)
+    if not path.is_dir():
+        items: list[Found | Rejected] = []
+        status = path.stat()
+        if _content(path, status, tell, items) == "video":
+            return [_video(path, path.parent, real, status, unfinished=False)]
+        return items or [Rejected(path, "is no video; single pictures go in by their folder")]
+    search = _search(path, path, real, frozenset(), tell)
+    if search.pictures and not is_folder_of_shows:
+        return [_folder(path, path, real, search)] if search.whole else search.rejected
+    return search.items or [Rejected(path, "holds neither videos nor pictures")]
+
+
+def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Teller) -> _Search:
+    """The sources in a folder and below it; a folder of pictures that is `root` itself is left to the caller."""
     if real in above:
-        return _Search([], holds_files=True)  # a link back to where the search came from
+        return _Search([])  # a link back to where the search came from
     try:
-        entries = sorted((entry for entry in folder.iterdir() if not is_ignored(entry.name)), key=lambda e: e.name)
-        files = [entry for entry in entries if entry.is_file()]
-        videos: list[_Found | Rejected] = [_Found(file, root, "video") for file in files if _is_video(file)]
+        entries, half_loaded = _entries(folder)
     except OSError as error:
-        return _Search([Rejected(folder, f"cannot be read: {error.strerror or error}")], holds_files=True)
-    below = [_search(entry, root, above | {real}) for entry in entries if entry.is_dir()]
-    holds_files = bool(files) or any(search.holds_files for search in below)
-    if videos or any(search.holds("video") for search in below):
-        return _Search(videos + [item for search in below for item in search.items], holds_files)
-    if any(search.holds("folder") for search in below) or any(is_picture(file) for file in files):
-        return _Search([_Found(folder, root, "folder")], holds_files)
-    if folder != root and not holds_files:
-        return _Search([Rejected(folder, "is empty")], holds_files)
-    if folder != root and folder.parent == root:
-        return _Search([Rejected(folder, "holds neither videos nor pictures")], holds_files)
-    return _Search([item for search in below for item in search.items], holds_files)
+        return _Search([Rejected(folder, _unreadable(error))], whole=False)
+    items: list[Found | Rejected] = []
+    below: list[_Search] = []
+    files: list[tuple[Path, os.stat_result, Content | None]] = []
+    for entry, status in entries:
+        path = folder / entry.name
+        if isinstance(status, OSError):
+            items.append(Rejected(path, _unreadable(status)))
+        elif stat.S_ISDIR(status.st_mode):
+            below.append(_search(path, root, _real_path(entry, real), above | {real}, tell))
+        elif stat.S_ISREG(status.st_mode):
+            content = None if path.suffix.lower() in _BESIDE_VIDEOS else _content(path, status, tell, items)
+            files.append((path, status, content))
+            if content == "video":
+                items.append(_video(path, root, _real_path(entry, real), status, entry.name in half_loaded))
+    search = _Search(
+        items + [item for search in below for item in search.items],
+        holds_files=bool(files) or any(search.holds_files for search in below),
+        whole=all(search.whole for search in below),
+    )
+    if search.holds_videos:
+        return search
+    told = [(path, status, content or _content(path, status, tell, items)) for path, status, content in files]
+    search = replace(
+        search,
+        pictures=[picture for search in below for picture in search.pictures]
+        + [(path, status) for path, status, content in told if content == "picture"],
+        unfinished=bool(half_loaded)
+        or any(content is None for _, _, content in told)
+        or any(search.unfinished for search in below),
+    )
+    if folder == root:
+        return search
+    if not search.whole:
+        return replace(search, items=search.rejected)
+    if search.pictures:
+        return replace(search, items=[_folder(folder, root, real, search)])
+    if not search.holds_files:
+        return replace(search, items=[Rejected(folder, "is empty")])
+    if folder.parent == root:
+        return replace(search, items=[Rejected(folder, "holds neither videos nor pictures")])
+    return search
 
 
-def _is_video(path: Path) -> bool:
+def _entries(folder: Path) -> tuple[list[tuple[os.DirEntry[str], os.stat_result | OSError]], set[str]]:
+    """What a folder holds, sorted by name, and the names that downloads in it will have. Raises OSError."""
+    entries: list[tuple[os.DirEntry[str], os.stat_result | OSError]] = []
+    half_loaded: set[str] = set()
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            if is_ignored(entry.name):
+                stem, ending = os.path.splitext(entry.name)
+                if is_ignored(f"download{ending}"):
+                    half_loaded.add(stem)
+                continue
+            try:
+                entries.append((entry, entry.stat()))
+            except FileNotFoundError:
+                continue  # a link to nothing, or gone since it was listed
+            except OSError as error:
+                entries.append((entry, error))
+    return sorted(entries, key=lambda pair: pair[0].name), half_loaded
+
+
+def _real_path(entry: os.DirEntry[str], folder: str) -> str:
+    """The real path of an entry, `folder` being that of where it lies; asks the disk only where it may be a link."""
+    if os.name == "posix" and not entry.is_symlink():
+        return os.path.join(folder, entry.name)
+    return os.path.realpath(entry.path)
+
+
+def _content(path: Path, status: os.stat_result, tell: Teller, items: list[Found | Rejected]) -> Content | None:
+    """What a file is, by its ending or else by `tell`; one that cannot be opened is listed among `items`."""
     ending = path.suffix.lower()
-    return ending in VIDEO_ENDINGS or (ending not in _NO_VIDEO and has_video(path))
+    if ending in VIDEO_ENDINGS:
+        return "video"
+    if ending in PICTURE_ENDINGS:
+        return "picture"
+    try:
+        return tell(path, status)
+    except OSError as error:
+        items.append(Rejected(path, _unreadable(error)))
+        return "other"
 
 
-def _source(item: _Found) -> Source:
-    show_title, show, episode = _names(item)
-    if item.kind == "video":
-        stat = item.path.stat()
-        size_bytes, mtime_ns = stat.st_size, stat.st_mtime_ns
-        fingerprint = _video_fingerprint(item.path, size_bytes, mtime_ns)
-    else:
-        pictures = [(picture, picture.path.stat()) for picture in list_pictures(item.path)]
-        size_bytes = sum(stat.st_size for _, stat in pictures)
-        mtime_ns = max(stat.st_mtime_ns for _, stat in pictures)
-        fingerprint = _digest(f"{picture.relative}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for picture, stat in pictures)
-    return Source(
-        key=f"{show}.{episode}",
-        show=show,
-        episode=episode,
-        show_title=show_title,
-        episode_title=_own_name(item),
-        path=item.path,
-        kind=item.kind,
-        size_bytes=size_bytes,
-        mtime_ns=mtime_ns,
-        fingerprint=fingerprint,
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or error}"
+
+
+def _video(path: Path, root: Path, real: str, status: os.stat_result, unfinished: bool) -> Found:
+    stamp = f"{status.st_size}-{status.st_mtime_ns}"
+    return Found(path, root, real, "video", status.st_size, status.st_mtime_ns, stamp, unfinished)
+
+
+def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
+    listed = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.pictures)
+    return Found(
+        folder,
+        root,
+        real,
+        "folder",
+        size_bytes=sum(status.st_size for _, status in listed),
+        mtime_ns=max(status.st_mtime_ns for _, status in listed),
+        stamp=_digest(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n" for relative, status in listed),
+        unfinished=search.unfinished,
     )
 
 
-def _names(item: _Found) -> tuple[str, str, str]:
+def _names(item: Found) -> tuple[str, str, str]:
     """Title of the show, slug of the show, slug of the episode.
 
     The folder a video lies in names its show; folders that are only a season or hold specials lend that instead.
@@ -220,34 +427,19 @@ def _names(item: _Found) -> tuple[str, str, str]:
     return title, safe_first_part(slug(title, MAX_SHOW_LENGTH)), episode
 
 
-def _own_name(item: _Found) -> str:
+def _own_name(item: Found) -> str:
     """The name without its ending; a dot inside a title (`Vol. 2`) begins none."""
     has_ending = item.kind == "video" and re.fullmatch(r"\.[A-Za-z0-9]{1,5}", item.path.suffix)
     return item.path.stem if has_ending else item.path.name
 
 
-def _with_keys(sources: list[tuple[Source, _Found]]) -> Iterator[Source]:
-    """Where two sources claim one key, each of them gets a hash of its path in the tree."""
-    claims: dict[str, list[tuple[Source, _Found]]] = {}
-    for source, item in sources:
-        claims.setdefault(source.key, []).append((source, item))
-    for key, claimants in claims.items():
-        if len(claimants) == 1:
-            yield claimants[0][0]
-            continue
-        for source, path in zip((source for source, _ in claimants), _telling_paths(claimants), strict=True):
-            hashed = f"-{short_hash(path)}"
-            yield replace(source, key=key + hashed, episode=source.episode + hashed)
-
-
-def _telling_paths(claimants: list[tuple[Source, _Found]]) -> list[str]:
+def _telling_paths(claimants: list[Found]) -> list[str]:
     """Paths relative to the tree, with as much of the tree's own path as it takes to tell them apart."""
-    deepest = max(len(item.root.parts) for _, item in claimants)
+    deepest = max(len(item.root.parts) for item in claimants)
     paths: list[str] = []
     for extra in range(deepest + 1):
         paths = [
-            posix_path(PurePath(*item.root.parts[len(item.root.parts) - extra :], item.relative))
-            for _, item in claimants
+            posix_path(PurePath(*item.root.parts[len(item.root.parts) - extra :], item.relative)) for item in claimants
         ]
         if len(set(paths)) == len(paths):
             break
