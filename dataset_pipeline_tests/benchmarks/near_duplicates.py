@@ -1,9 +1,12 @@
-"""Near-duplicates of 10,000 frames: this project's blocks against the full matrix of cosine similarities.
+"""Near-duplicates: this project's search against scikit-learn's full matrix of cosines, and at larger sizes.
 
-    python dataset_pipeline_tests/benchmarks/near_duplicates.py [--frames 10000] [--dimensions 512]
+    python dataset_pipeline_tests/benchmarks/near_duplicates.py [matrix | exact | index] [--frames N] [--unique SHARE]
 
-Half of the frames are unique, half are copies with noise. Both ways apply the same greedy rule and must keep the same
-frames. Each runs in a process of its own; memory is the peak of what it allocates beside the vectors.
+matrix: 10,000 frames; scikit-learn gets the time of the matrix alone, without any decision, and both must keep the
+same frames. exact: 100,000 frames. index: 1,000,000 frames through the index; each of a sample of rows that has a kept
+row above the threshold, by an exact search, counts as a duplicate, and the share of them that was dropped is the
+recall. Frames are 512 numbers each, `unique` of them without a copy in the set and the rest copies with noise.
+Every way runs in a process of its own; the search's memory is counted beside the vectors, the process's with them.
 """
 
 from __future__ import annotations
@@ -11,32 +14,42 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import resource
+import statistics
 import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 
 SIMILARITY = 0.95
+DIMENSIONS = 512
+NOISE = 0.15
+ROUNDS = 5
+SIZES = {"matrix": 10_000, "exact": 100_000, "index": 1_000_000}
+SAMPLE = 2_000
 
 
-def frames(count: int, dimensions: int) -> np.ndarray:
+def frames(count: int, unique: float) -> np.ndarray:
+    """float32 [count, DIMENSIONS]; filled piece by piece, so that no second copy is ever needed."""
     rng = np.random.default_rng(0)
-    unique = rng.standard_normal((count // 2, dimensions), dtype=np.float32)
-    copies = unique[rng.integers(len(unique), size=count - len(unique))]
-    copies = copies + 0.15 * rng.standard_normal(copies.shape, dtype=np.float32)
-    rows = rng.permutation(np.concatenate([unique, copies]))
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = np.empty((count, DIMENSIONS), dtype=np.float32)
+    originals = round(count * unique)
+    place = rng.permutation(count)
+    for part in np.array_split(np.arange(originals), max(1, originals // 4096)):
+        rows[place[part]] = rng.standard_normal((len(part), DIMENSIONS), dtype=np.float32)
+    copied = rng.integers(originals, size=count - originals)
+    for part in np.array_split(np.arange(originals, count), max(1, (count - originals) // 4096)):
+        noise = NOISE * rng.standard_normal((len(part), DIMENSIONS), dtype=np.float32)
+        rows[place[part]] = rows[place[copied[part - originals]]] + noise
+    for start in range(0, count, 4096):
+        rows[start : start + 4096] /= np.linalg.norm(rows[start : start + 4096], axis=1, keepdims=True)
+    return rows
 
 
-def by_blocks(rows: np.ndarray) -> list[int]:
-    from dataset_pipeline.images.near_duplicates import distinct
-
-    return distinct(rows, range(len(rows)), SIMILARITY).kept
-
-
-def by_full_matrix(rows: np.ndarray) -> list[int]:
+def by_matrix(rows: np.ndarray) -> list[int]:
     from sklearn.metrics.pairwise import cosine_similarity
 
     matrix = cosine_similarity(rows)
@@ -47,45 +60,91 @@ def by_full_matrix(rows: np.ndarray) -> list[int]:
     return np.flatnonzero(stays).tolist()
 
 
-def measure(way: str, count: int, dimensions: int) -> None:
-    function = {"blocks": by_blocks, "full matrix": by_full_matrix}[way]
-    function(frames(64, dimensions))  # imports and first-call costs
-    rows = frames(count, dimensions)
-    start = time.perf_counter()
-    kept = function(rows)
-    seconds = time.perf_counter() - start
+def matrix_alone(rows: np.ndarray) -> None:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    cosine_similarity(rows)
+
+
+def by_search(rows: np.ndarray, exact: bool = True) -> list[int]:
+    from dataset_pipeline.images.near_duplicates import distinct
+
+    return distinct(rows, range(len(rows)), SIMILARITY, exact=exact).kept
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float, object]:
+    """Seconds by the clock, seconds of all processors, and what the work gave."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    given = work()
+    return time.perf_counter() - wall, time.process_time() - cpu, given
+
+
+def peak_mib(work: Callable[[], object]) -> float:
     tracemalloc.start()
-    function(rows)
-    peak_mib = tracemalloc.get_traced_memory()[1] / 2**20
-    digest = hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8]
-    print(json.dumps({"seconds": seconds, "peak_mib": peak_mib, "kept": len(kept), "digest": digest}))
+    work()
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    return peak
+
+
+def against_matrix(count: int, unique: float) -> None:
+    """Rounds in turn, so that a busy machine slows both alike."""
+    rows = frames(count, unique)
+    by_search(rows[:64])
+    matrix_alone(rows[:64])
+    rounds = [(timed(lambda: by_search(rows)), timed(lambda: matrix_alone(rows))) for _ in range(ROUNDS)]
+    wall = statistics.median(matrix[0] / search[0] for search, matrix in rounds)
+    cpu = statistics.median(matrix[1] / search[1] for search, matrix in rounds)
+    search_mib, matrix_mib = peak_mib(lambda: by_search(rows)), peak_mib(lambda: matrix_alone(rows))
+    ours, theirs = by_search(rows), by_matrix(rows)
+    for name, at, mib in (("search", 0, search_mib), ("matrix alone", 1, matrix_mib)):
+        print(f"{name:13} {min(r[at][0] for r in rounds):6.3f} s at best, {mib:6.1f} MiB")
+    print(f"search is {wall:.1f} times faster by the clock, {cpu:.1f} by processor time (medians of {ROUNDS} rounds)")
+    print(f"and takes {search_mib / matrix_mib:.3f} of the memory")
+    digests = [hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8] for kept in (ours, theirs)]
+    print(f"kept: {len(ours)} ({digests[0]}) and {len(theirs)} ({digests[1]})")
+    if ours != theirs:
+        sys.exit("the two ways keep different frames")
+
+
+def at_size(count: int, unique: float, exact: bool) -> None:
+    rows = frames(count, unique)
+    by_search(rows[:1000], exact)
+    wall, cpu, kept = timed(lambda: by_search(rows, exact))
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{count} frames, {unique:.0%} unique: {wall:.1f} s by the clock, {cpu:.1f} s of processors, "
+        f"{len(kept)} kept, {peak_gib:.2f} GiB of the whole process with its vectors"
+    )
+    if not exact:
+        print(f"recall of duplicates on {SAMPLE} rows: {recall(rows, np.array(kept)):.4f}")
+
+
+def recall(rows: np.ndarray, kept: np.ndarray) -> float:
+    """Of sampled rows near a row kept before them, the share that was dropped."""
+    sample = np.sort(np.random.default_rng(1).choice(len(rows), SAMPLE, replace=False))
+    duplicate = np.zeros(SAMPLE, dtype=bool)
+    for part in np.array_split(kept, max(1, len(kept) // 16384)):
+        near = rows[sample] @ rows[part].T > np.float32(SIMILARITY)
+        duplicate |= (near & (part[None, :] < sample[:, None])).any(axis=1)
+    return float(1 - np.isin(sample[duplicate], kept).mean())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=10_000)
-    parser.add_argument("--dimensions", type=int, default=512)
-    parser.add_argument("--way", choices=["blocks", "full matrix"])
+    parser.add_argument("what", nargs="?", choices=[*SIZES], help="one of them; without it all in turn")
+    parser.add_argument("--frames", type=int)
+    parser.add_argument("--unique", type=float)
     given = parser.parse_args()
-    if given.way:
-        measure(given.way, given.frames, given.dimensions)
+    if given.what is None:
+        for what, unique in (("matrix", 0.5), ("exact", 0.5), ("exact", 0.1), ("index", 0.5), ("index", 0.1)):
+            subprocess.run([sys.executable, __file__, what, "--unique", str(unique)], check=True)
         return
-    results = {}
-    for way in ("blocks", "full matrix"):
-        command = [sys.executable, __file__, "--way", way]
-        command += ["--frames", str(given.frames), "--dimensions", str(given.dimensions)]
-        results[way] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        print(
-            f"{way:12} {results[way]['seconds']:7.2f} s   {results[way]['peak_mib']:7.0f} MiB at the peak   "
-            f"{results[way]['kept']} of {given.frames} kept ({results[way]['digest']})"
-        )
-    ours, full = results["blocks"], results["full matrix"]
-    print(
-        f"blocks take {ours['seconds'] / full['seconds']:.2f} of the time and "
-        f"{ours['peak_mib'] / full['peak_mib']:.3f} of the memory of the full matrix"
-    )
-    if ours["digest"] != full["digest"]:
-        sys.exit("the two ways keep different frames")
+    count, unique = given.frames or SIZES[given.what], 0.5 if given.unique is None else given.unique
+    if given.what == "matrix":
+        against_matrix(count, unique)
+    else:
+        at_size(count, unique, exact=given.what == "exact")
 
 
 if __name__ == "__main__":

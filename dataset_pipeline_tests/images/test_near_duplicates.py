@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset_pipeline.images import near_duplicates
+from dataset_pipeline.images import index, near_duplicates
 from dataset_pipeline.images.near_duplicates import decide_distinct, distinct
-from dataset_pipeline.settings import DistinctFramesSettings
 from dataset_pipeline.store.schemas import SCHEMAS
 
-SETTINGS = DistinctFramesSettings(similarity=0.95, min_contrast=0.02)
+SETTINGS = SimpleNamespace(
+    similarity=0.95, min_contrast=0.02, max_combing=0.5, max_ghost=0.5, max_blockiness=0.6, drop_defects=["combing"]
+)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -75,7 +77,7 @@ def test_equal_frames_group_and_a_threshold_of_one_keeps_even_them():
 @pytest.mark.parametrize("block", [1, 7, 64, 512])
 def test_blocks_of_any_size_give_what_the_plain_rule_gives(monkeypatch: pytest.MonkeyPatch, block: int):
     monkeypatch.setattr(near_duplicates, "BLOCK_ROWS", block)
-    monkeypatch.setattr(near_duplicates, "KEPT_ROWS", 2 * block)
+    monkeypatch.setattr(index, "KEPT_ROWS", 2 * block)
     for seed in range(3):
         embeddings = crowd(seed, originals=60, copies=90)
         order = np.random.default_rng(seed).permutation(len(embeddings)).tolist()
@@ -83,6 +85,49 @@ def test_blocks_of_any_size_give_what_the_plain_rule_gives(monkeypatch: pytest.M
         kept, survivor = greedy(embeddings, order, 0.95)
         assert groups.kept == kept
         assert groups.survivor.tolist() == [survivor[i] for i in range(len(embeddings))]
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.3, 1.0])
+def test_bounds_miss_nothing_whether_frames_are_spread_out_or_crowded(spread: float):
+    rng = np.random.default_rng(5)
+    scenes = unit(1.0 + spread * rng.normal(size=(40, 256)) * np.geomspace(1, 0.01, 256))
+    embeddings = unit(scenes[rng.integers(40, size=900)] + 0.001 * rng.normal(size=(900, 256)))
+    order = rng.permutation(900).tolist()
+    for similarity in (0.9, 0.99, 0.999):
+        groups = distinct(embeddings, order, similarity)
+        stays = np.float32(embeddings.astype(np.float64) @ embeddings.T.astype(np.float64)) > np.float32(similarity)
+        kept: list[int] = []
+        for i in order:
+            if not stays[i, kept].any():
+                kept.append(i)
+        assert groups.kept == kept
+        assert 1 <= len(kept) < 900
+
+
+def test_pairs_given_as_near_are_near_and_drop_nobody_else():
+    embeddings = np.eye(4, dtype=np.float32)
+    groups = distinct(embeddings, [0, 1, 2, 3], 0.95, also_near=np.array([[1, 0], [1, 2]]))
+    assert groups.survivor.tolist() == [0, 0, 2, 3]
+    assert groups.similarity.tolist() == [1.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("block", [1, 2, 512])
+def test_given_pairs_count_across_blocks_as_within_them(monkeypatch: pytest.MonkeyPatch, block: int):
+    monkeypatch.setattr(near_duplicates, "BLOCK_ROWS", block)
+    pairs = np.array([[4, 0], [5, 4], [3, 3]])
+    assert distinct(np.eye(6, dtype=np.float32), range(6), 0.95, also_near=pairs).kept == [0, 1, 2, 3, 5]
+
+
+def test_an_index_finds_99_of_100_duplicates_and_drops_no_frame_that_has_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(near_duplicates, "INDEXED_BLOCK_ROWS", 256)
+    embeddings = crowd(3, originals=3000, copies=3000, size=128)
+    exact = distinct(embeddings, range(6000), 0.95)
+    found = distinct(embeddings, range(6000), 0.95, exact=False)
+    dropped = [int(row) for row in np.flatnonzero(found.survivor != np.arange(6000))]
+    assert len(dropped) >= 0.99 * (6000 - len(exact.kept))
+    cosines = np.einsum("ij,ij->i", embeddings[dropped], embeddings[found.survivor[dropped]])
+    assert cosines.min() > 0.95
+    assert set(found.survivor.tolist()) == set(found.kept)
 
 
 def test_every_frame_is_near_its_survivor_and_no_two_survivors_are_near():
@@ -147,6 +192,35 @@ def test_the_sharpest_frame_of_a_group_stays_and_blank_ones_group_with_nobody():
     assert rows["1"]["group"] == "show.e1/00000002"
     assert rows["2"]["group"] == "show.e1/00000002"
     assert (rows["4"]["group"], rows["4"]["similarity"], rows["4"]["kept"]) == ("", None, False)
+
+
+def with_defects(keyframes: pa.Table, **columns: list[float]) -> pa.Table:
+    for name, values in columns.items():
+        if name in keyframes.column_names:
+            keyframes = keyframes.drop_columns([name])
+        keyframes = keyframes.append_column(name, pa.array(values))
+    return keyframes
+
+
+def test_combing_counts_before_ghosts_and_blocks_and_those_before_sharpness():
+    vectors = np.array([[1, 0]] * 4, np.float32)
+    keyframes, embeddings = tables([(f"0000000{i}", sharp, 0.2) for i, sharp in enumerate((90, 50, 10, 70))], vectors)
+    keyframes = with_defects(
+        keyframes, combing=[0.9, 0.1, 0.0, 0.0], ghost=[0.0, 0.8, 0.1, 0.0], blockiness=[0.0, 0.0, 0.0, 0.9]
+    )
+    settings = SimpleNamespace(**{**vars(SETTINGS), "drop_defects": []})
+    assert [row["reason"] for row in decide_distinct(keyframes, embeddings, settings)].index("kept") == 2
+    without_third = keyframes.filter([True, True, False, True])
+    assert [row["kept"] for row in decide_distinct(without_third, embeddings, settings)] == [False, False, True]
+
+
+def test_a_combed_frame_never_stays_even_if_no_other_shows_the_same():
+    keyframes, embeddings = tables([("00000001", 90, 0.2), ("00000002", 50, 0.2)], np.eye(2, dtype=np.float32))
+    rows = decide_distinct(with_defects(keyframes, combing=[0.6, 0.5]), embeddings, SETTINGS)
+    assert [(row["reason"], row["kept"], row["group"]) for row in rows] == [
+        ("combing", False, ""),
+        ("kept", True, "show.e1/00000002"),
+    ]
 
 
 def test_of_frames_equally_sharp_within_noise_the_first_stays():
