@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
-from dataset_pipeline.characters.gallery import build_gallery, decide_clusters
+import numpy as np
+import pyarrow as pa
+
+from dataset_pipeline.assets.framework import Check, inputs_of, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step, usable_pointer
+from dataset_pipeline.characters.gallery import NOBODY, ShowGallery, build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Pointer
 
 CHARACTERS_SHOWN = 8
+GALLERY = "gallery_of_show"  # the number of `clusters` that says by which characters an episode was decided
 
 
 @pipeline_asset(
@@ -26,32 +34,67 @@ CHARACTERS_SHOWN = 8
 def character_gallery(step: Step) -> Result:
     """The characters of each show and the crops they are recognised by, over all episodes.
 
-    `[character_gallery]` says how alike crops of one character are and how many it takes.
+    `[character_gallery]` says how alike crops of one character are and how many it takes. Shows whose crops are those
+    of last time keep their characters.
     """
     identity = step.model("identity")
-    embeddings = step.read("crop_embeddings")
-    vectors = vectors_by_id(embeddings, identity.fingerprint().sha256)
-    ids = list(vectors)
-    strangers = embeddings.num_rows - len(ids)
-    episodes = [episode_of(image_id) for image_id in ids]
-    rows = build_gallery(
-        ids,
-        np.stack(list(vectors.values())) if ids else np.zeros((0, 1), np.float32),
-        episodes,
-        [show_of(episode) for episode in episodes],
-        identity.differences,
-        identity.threshold,
-        step.settings.character_gallery,
-    )
+    weights = identity.fingerprint().sha256
+    code_version = step.declaration.code_version(step.resources.settings, {"identity": weights})
+    shows = _embeddings_by_show(step)
+    made_from = {show: _made_from(code_version, pointers) for show, pointers in shows.items()}
+    kept = _rows_made_from(step.store.previous("character_gallery"), made_from)
+    again = sorted(shows.keys() - set(kept["show"].to_pylist()))
+    tables = [kept]
+    for show in again:
+        vectors = vectors_by_id(step.store.read_many("crop_embeddings", sorted(shows[show])), weights)
+        ids = list(vectors)
+        rows = build_gallery(
+            ids,
+            np.stack(list(vectors.values())) if ids else np.zeros((0, 1), np.float32),
+            [episode_of(image_id) for image_id in ids],
+            [show] * len(ids),
+            identity.differences,
+            identity.threshold,
+            step.settings.character_gallery,
+        )
+        tables.append(SCHEMAS["character_gallery"].table([{**row, "made_from": made_from[show]} for row in rows]))
+    table = pa.concat_tables(tables)
+    crops = Counter[bool]()
+    for pointer in (pointer for pointers in shows.values() for pointer in pointers.values()):
+        crops[pointer.provenance["models"][0]["sha256"] == weights] += pointer.rows
     return Result(
-        SCHEMAS["character_gallery"].table(rows),
+        table,
         {
-            "characters": len(rows),
-            "crops": len(ids),
-            "crops_in_characters": sum(row["crops"] for row in rows),
+            "characters": table.num_rows,
+            "crops": crops[True],
+            "crops_in_characters": sum(table["crops"].to_pylist()),
+            "shows_clustered": len(again),
         },
-        {"all_crops_speak_one_language": f"{strangers} crops were embedded by other weights" if strangers else ""},
+        {"all_crops_speak_one_language": f"{crops[False]} were embedded by other weights" if crops[False] else ""},
     )
+
+
+def _embeddings_by_show(step: Step) -> dict[str, dict[str, Pointer]]:
+    """By show and episode, what is current of `crop_embeddings`."""
+    shows: dict[str, dict[str, Pointer]] = {}
+    for episode in step.episodes:
+        if pointer := step.store.pointer("crop_embeddings", episode):
+            shows.setdefault(show_of(episode), {})[episode] = pointer
+    return shows
+
+
+def _made_from(code_version: str, embeddings: Mapping[str, Pointer]) -> str:
+    """Hash of everything a show's characters depend on: the exact embeddings of its episodes, settings and weights."""
+    files = [(episode, embeddings[episode].file) for episode in sorted(embeddings)]
+    return hashlib.sha256(json.dumps([code_version, files]).encode()).hexdigest()[:16]
+
+
+def _rows_made_from(before: pa.Table | None, made_from: Mapping[str, str]) -> pa.Table:
+    """Those rows of the earlier gallery that a full computation would give again."""
+    if before is None:
+        return SCHEMAS["character_gallery"].empty()
+    rows = zip(before["show"].to_pylist(), before["made_from"].to_pylist(), strict=True)
+    return before.filter(pa.array([made_from.get(show) == made for show, made in rows], pa.bool_()))
 
 
 def crops_by_character(step: Step) -> dict[str, list[str]]:
@@ -78,18 +121,23 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 def clusters(step: Step) -> Result:
     """Who is on each crop and still, by the gallery; nobody where nobody is near enough.
 
-    `[clusters] max_difference` decides what is near enough.
+    `[clusters] max_difference` decides what is near enough. Where only other shows' characters have changed, the
+    episode's rows stay.
     """
-    identity = step.model("identity")
     assert step.episode is not None
-    show = show_of(step.episode)
+    galleries = step.shared("galleries", lambda: galleries_by_show(step.read("character_gallery")))
+    gallery = galleries.get(show_of(step.episode), NOBODY)
+    if decided := _decided_by(step, gallery):
+        return decided
+    identity = step.model("identity")
+    threshold = step.shared("threshold", lambda: step.settings.clusters.max_difference or identity.threshold)
     rows = decide_clusters(
         [row["image_id"] for row in step.rows("distinct_frames") if row["kept"]],
         step.rows("crops"),
         vectors_by_id(step.read("crop_embeddings"), identity.fingerprint().sha256),
-        [row for row in step.rows("character_gallery") if row["show"] == show],
+        gallery.characters,
         identity.differences,
-        step.settings.clusters.max_difference or identity.threshold,
+        threshold,
     )
     crops = [row for row in rows if row["kind"] != "still"]
     return Result(
@@ -98,5 +146,21 @@ def clusters(step: Step) -> Result:
             "crops_recognised": sum(bool(row["characters"]) for row in crops),
             "crops_unknown": sum(not row["characters"] for row in crops),
             "characters": len({name for row in rows for name in row["characters"]}),
+            GALLERY: gallery.version,
         },
     )
+
+
+def _decided_by(step: Step, gallery: ShowGallery) -> Result | None:
+    """The episode's current table, if the same code made it from the same crops by the same characters of its show."""
+    pointer = usable_pointer(step.store, step.declaration, step.episode)
+    if pointer is None or pointer.provenance["numbers"].get(GALLERY) != gallery.version:
+        return None
+    weights = {"identity": step.model("identity").fingerprint().sha256}
+    if pointer.provenance["code_version"] != step.declaration.code_version(step.resources.settings, weights):
+        return None
+    now, then = inputs_of(step).versions, pointer.provenance["inputs"]
+    if any(now[asset] != then.get(asset) for asset in now if asset != "character_gallery"):
+        return None
+    table = step.store.previous("clusters", step.episode)
+    return None if table is None else Result(table, pointer.provenance["numbers"])

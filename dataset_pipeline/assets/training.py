@@ -14,7 +14,7 @@ from dataset_pipeline.training.manifest import (
     faults_of_set,
     funnel,
     funnel_markdown,
-    manifest_rows,
+    manifest,
     multiply_rows,
 )
 from dataset_pipeline.training.selection import images_of, select
@@ -53,7 +53,7 @@ def training_images(step: Step) -> Result:
 @pipeline_asset(reads=["selection"], settings=["concept_balance"], group="g_set", joined=True, kinds=["python"])
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by the weights of `[concept_balance]`."""
-    rows = balance_rows(step.rows("selection"), step.settings.concept_balance)
+    rows = balance_rows(step.read("selection"), step.settings.concept_balance)
     return Result(
         SCHEMAS["concept_balance"].table(rows),
         {
@@ -68,7 +68,8 @@ def concept_balance(step: Step) -> Result:
 def multiplies(step: Step) -> Result:
     """How often each image of the episode is repeated in an epoch. Brings concept_balance back to the episode."""
     assert step.episode is not None
-    rows = multiply_rows(step.rows("concept_balance"), step.episode)
+    by_episode = step.shared("by episode", lambda: multiply_rows(step.rows("concept_balance")))
+    rows = by_episode.get(step.episode, [])
     return Result(SCHEMAS["multiplies"].table(rows), {"concepts": len({row["concept"] for row in rows})})
 
 
@@ -84,11 +85,13 @@ def multiplies(step: Step) -> Result:
 )
 def training_set(step: Step) -> Result:
     """The manifest of the set: every image with its caption, concept and multiply. Shows what became of every frame."""
-    selected = step.rows("selection")
-    rows = manifest_rows(step.rows("training_images"), step.rows("captions"), step.rows("multiplies"), selected)
-    stages = funnel(step.rows("distinct_frames"), step.rows("crops"), selected, rows)
+    selection = step.read("selection")
+    table = manifest(step.read("training_images"), step.read("captions"), step.read("multiplies"), selection)
+    reasons = [step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops")]
+    rows = table.select(["image_id", "caption"]).to_pylist()
+    stages = funnel(*reasons, selection.select(["reason"]).to_pylist(), rows)
     return Result(
-        SCHEMAS["training_set"].table(rows),
+        table,
         {f"{stage}: {outcome}": count for stage, outcome, count in stages},
         faults_of_set(rows, stages),
         {"funnel": funnel_markdown(stages)},

@@ -182,8 +182,10 @@ SCHEMAS = {
                 "exemplars": pa.list_(VECTOR),
                 "crops": INT,
                 "episodes": STRINGS,
+                "made_from": STRING,  # hash of the embeddings of its show and of all else that makes its characters
             },
             key=("character",),
+            silent=frozenset({"crops", "episodes", "made_from"}),
         ),
         TableSchema(
             "clusters",

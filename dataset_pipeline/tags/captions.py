@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.settings import CaptionsSettings
-from dataset_pipeline.tags.filter import is_people_count
+from dataset_pipeline.tags.filter import TAGS_REMEMBERED, is_people_count
 
 # Danbooru's words for what a picture shows of somebody; a person crop is what a picture of a person usually is.
 KIND_WORDS = {
@@ -49,17 +50,20 @@ def render(fields: Mapping[str, Any], settings: CaptionsSettings) -> str:
     said: dict[str, str] = {}
     for field in settings.order:
         for part in parts[field]:
-            text = _clean(part, settings)
+            text = _clean(part, settings.separator, settings.spaces)
             if text:
                 said.setdefault(text.casefold(), text)
-    fallback = (_clean(text, settings) for text in (fields["kind"], fields["show"], "picture"))
+    fallback = (
+        _clean(text, settings.separator, settings.spaces) for text in (fields["kind"], fields["show"], "picture")
+    )
     return settings.separator.join(said.values()) or next(text for text in fallback if text)
 
 
-def _clean(part: str, settings: CaptionsSettings) -> str:
-    if settings.spaces and not is_emoticon(part):
+@functools.lru_cache(maxsize=TAGS_REMEMBERED)
+def _clean(part: str, separator: str, spaces: bool) -> str:
+    if spaces and not is_emoticon(part):
         part = part.replace("_", " ")
-    for mark in {",", settings.separator.strip()} - {""}:
+    for mark in {",", separator.strip()} - {""}:
         part = part.replace(mark, " ")
     return BREAKS.sub(" ", part.encode("utf-8", "replace").decode()).strip()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,15 +11,18 @@ from dataset_pipeline.settings import TagsSettings
 
 PEOPLE_COUNT = re.compile(r"(?:\d+\+?|multiple[ _])(?:girl|boy|other)s?")
 COUNTED = re.compile(r"(\d+\+?)([a-z]+)")
+TAGS_REMEMBERED = 50_000  # of the few thousand that images bear, each is asked about once an image
 RATING, GENERAL, CHARACTER = "rating", "general", "character"
 
 
+@functools.lru_cache(maxsize=TAGS_REMEMBERED)
 def words(tag: str) -> tuple[str, ...]:
     """A tag's words, for comparing: lower case, spaces and underscores alike, `1girl` as 1 and girl."""
     counted = COUNTED.fullmatch(tag.lower())
     return counted.groups() if counted else tuple(tag.lower().replace("_", " ").split())
 
 
+@functools.lru_cache(maxsize=TAGS_REMEMBERED)
 def is_people_count(tag: str) -> bool:
     """Whether the tag counts people: 1girl, 2boys, 6+girls, multiple girls; not solo."""
     return PEOPLE_COUNT.fullmatch(tag) is not None

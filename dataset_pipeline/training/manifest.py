@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute
+
 from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.arrangement import arrange
 from dataset_pipeline.training.balance import balance
 
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
-def balance_rows(selection: Iterable[Mapping[str, Any]], settings: Any) -> list[dict]:
+
+def balance_rows(selection: pa.Table, settings: Any) -> list[dict]:
     """Rows of `concept_balance` for the selected images; settings: [concept_balance]."""
-    concepts = arrange([row for row in selection if row["selected"]], settings)
+    selected = selection.filter(selection["selected"])
+    concepts = arrange(selected.select(["image_id", "characters"]).to_pylist(), settings)
     members: dict[str, list[str]] = {}
     for image_id, concept in sorted(concepts.items()):
         members.setdefault(concept, []).append(image_id)
@@ -36,46 +44,37 @@ def balance_rows(selection: Iterable[Mapping[str, Any]], settings: Any) -> list[
     ]
 
 
-def multiply_rows(concept_balance: Iterable[Mapping[str, Any]], episode: str) -> list[dict]:
-    """Rows of `multiplies`: the episode's images with their concept and multiply."""
-    return [
-        {"image_id": image_id, "concept": row["concept"], "multiply": row["multiply"]}
-        for row in concept_balance
-        for image_id in row["image_ids"]
-        if episode_of(image_id) == episode
-    ]
-
-
-def manifest_rows(
-    training_images: Iterable[Mapping[str, Any]],
-    captions: Iterable[Mapping[str, Any]],
-    multiplies: Iterable[Mapping[str, Any]],
-    selection: Iterable[Mapping[str, Any]],
-) -> list[dict]:
-    """Rows of `training_set`: every training image that has a caption and a multiply."""
-    caption_of = {row["image_id"]: row for row in captions}
-    multiply_of = {row["image_id"]: row for row in multiplies}
-    selected = {row["image_id"]: row for row in selection if row["selected"]}
-    rows = []
-    for image in training_images:
-        image_id = image["image_id"]
-        if image_id in caption_of and image_id in multiply_of and image_id in selected:
-            episode = episode_of(image_id)
-            rows.append(
-                {
-                    "image_id": image_id,
-                    "episode": episode,
-                    "show": show_of(episode),
-                    "kind": selected[image_id]["kind"],
-                    "characters": caption_of[image_id]["characters"],
-                    "concept": multiply_of[image_id]["concept"],
-                    "multiply": multiply_of[image_id]["multiply"],
-                    "caption": caption_of[image_id]["caption"],
-                    "quality": selected[image_id]["quality"],
-                    **{name: image[name] for name in ("path", "width_px", "height_px", "file_sha256")},
-                }
-            )
+def multiply_rows(concept_balance: Iterable[Mapping[str, Any]]) -> dict[str, list[dict]]:
+    """Rows of `multiplies` by episode: its images with their concept and multiply."""
+    rows: dict[str, list[dict]] = {}
+    for concept in concept_balance:
+        for image_id in concept["image_ids"]:
+            row = {"image_id": image_id, "concept": concept["concept"], "multiply": concept["multiply"]}
+            rows.setdefault(episode_of(image_id), []).append(row)
     return rows
+
+
+def manifest(images: pa.Table, captions: pa.Table, multiplies: pa.Table, selection: pa.Table) -> pa.Table:
+    """The table of `training_set`: every training image that was selected and has a caption and a multiply."""
+    parts = [table.combine_chunks() for table in (captions, multiplies, selection.filter(selection["selected"]))]
+    places = [pc.index_in(images["image_id"], part["image_id"]) for part in parts]
+    there = functools.reduce(pc.and_, map(pc.is_valid, places))
+    images = images.filter(there)
+    captions, multiplies, selected = (part.take(place.filter(there)) for part, place in zip(parts, places, strict=True))
+    episodes = [episode_of(image_id) for image_id in images["image_id"].to_pylist()]
+    columns = {
+        "image_id": images["image_id"],
+        "episode": pa.array(episodes, pa.string()),
+        "show": pa.array([show_of(episode) for episode in episodes], pa.string()),
+        "kind": selected["kind"],
+        "characters": captions["characters"],
+        "concept": multiplies["concept"],
+        "multiply": multiplies["multiply"],
+        "caption": captions["caption"],
+        "quality": selected["quality"],
+        **{name: images[name] for name in ("path", "width_px", "height_px", "file_sha256")},
+    }
+    return pa.table(columns, schema=SCHEMAS["training_set"].arrow)
 
 
 def funnel(

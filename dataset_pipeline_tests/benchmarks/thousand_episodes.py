@@ -115,7 +115,8 @@ def run(project: Project, episodes: int, shows: int) -> None:
     add(project, [f"show-000.e{again + 2:04d}"], CHARACTERS)
     report("one new episode: the gallery of its show changes", project)
     weights = [{"pattern": "1_character", "weight": 2.0 + len(project.registered)}]
-    report("balance weights changed", replace(project, settings=settings_of(project.root, concept_balance__weights=weights)))
+    changed = settings_of(project.root, concept_balance__weights=weights)
+    report("balance weights changed", Project(project.root, changed, project.instance))
 
 
 def report(title: str, project: Project) -> None:
@@ -181,7 +182,7 @@ def memory_peak_mb() -> str:
 
 
 def add(project: Project, episodes: Sequence[str], characters: int) -> None:
-    """Register and draw episodes. characters: how many of the show's there are; without any, all crops are strangers."""
+    """Register and draw episodes. characters: how many of the show's are in them; without any, strangers alone."""
     register(project.instance, project.store, project.settings, [source(project.root, name) for name in episodes])
     resources = project.definitions.resources
     assert resources is not None
@@ -225,18 +226,19 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     """The measured tables of an episode in the order of the graph."""
     rng = np.random.default_rng(list(hashlib.sha256(episode.encode()).digest()))
     resources: Any = project.definitions.resources
-    weights = {role: resources[role].fingerprint().sha256 for role in ("embedder", "detector", "identity", "quality", "tagger")}
+    roles = ("embedder", "detector", "identity", "quality", "tagger")
+    weights = {role: resources[role].fingerprint().sha256 for role in roles}
     frames = [frame_id(episode, 1500 * number) for number in range(CANDIDATES)]
     stills = frames[:STILLS]
     boxes = drawn_boxes(rng)
     crops = [crop_id(still, "person", tuple(box), (1920, 1080)) for still, box in zip(stills, boxes, strict=True)]
     pixels = {image: hashlib.sha256(image.encode()).hexdigest() for image in [*frames, *crops]}
 
-    def measured(images: Sequence[str], role: str, column: str, values: pa.Array, asset: str) -> pa.Table:
+    def measured(asset: str, images: Sequence[str], role: str, column: str, values: pa.Array) -> tuple[str, pa.Table]:
         same = {"model_sha256": weights[role], "algorithm": "1"}
         columns = {"image_id": images, "pixel_sha256": [pixels[image] for image in images]}
         columns |= {name: [same[name]] * len(images) for name in MEASURED if name in same}
-        return pa.table({**columns, column: values}, schema=SCHEMAS[asset].arrow)
+        return asset, pa.table({**columns, column: values}, schema=SCHEMAS[asset].arrow)
 
     yield "video_probe", SCHEMAS["video_probe"].table([probe(episode)])
     working = put(project.store, "keyframes", episode, frames)
@@ -251,7 +253,7 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
             ]
         ),
     )
-    yield "frame_embeddings", measured(frames, "embedder", "embedding", vectors(rng, CANDIDATES, 16), "frame_embeddings")
+    yield measured("frame_embeddings", frames, "embedder", "embedding", vectors(rng, CANDIDATES, 16))
     full = put(project.store, "distinct_frames", episode, stills)
     yield (
         "distinct_frames",
@@ -289,11 +291,11 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
             ]
         ),
     )
-    yield "crop_embeddings", measured(crops, "identity", "embedding", people(rng, episode, characters), "crop_embeddings")
+    yield measured("crop_embeddings", crops, "identity", "embedding", people(rng, episode, characters))
     images = sorted([*stills, *crops])
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))
-    yield "quality_scores", measured(images, "quality", "score", scores, "quality_scores")
-    yield "tag_scores", measured(images, "tagger", "tags", scored_tags(rng, len(images)), "tag_scores")
+    yield measured("quality_scores", images, "quality", "score", scores)
+    yield measured("tag_scores", images, "tagger", "tags", scored_tags(rng, len(images)))
 
 
 def drawn_boxes(rng: np.random.Generator) -> np.ndarray:

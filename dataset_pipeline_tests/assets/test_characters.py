@@ -1,0 +1,183 @@
+"""Which shows are clustered again, and which episodes are compared with their characters again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.assets.framework import ASSETS, materialize
+from dataset_pipeline.assets.step import Step
+from dataset_pipeline.ids import episode_of
+from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+DEFAULTS = load_settings(resources_folder() / "settings.toml", models__pack="demo")
+
+
+@dataclass
+class Identity:
+    """Half the distance between vectors, and which were asked about."""
+
+    threshold: float = 0.178
+    sha256: str = "weights"
+    asked: list[int] = field(default_factory=list)
+
+    def fingerprint(self) -> Any:
+        return SimpleNamespace(sha256=self.sha256, demo=True, as_dict=lambda: {"sha256": self.sha256})
+
+    def differences(self, features: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+        self.asked.append(len(features))
+        others = features if others is None else others
+        return np.linalg.norm(features[:, None] - others[None], axis=2) / 2
+
+
+@dataclass
+class Project:
+    """Episodes of crops on stills of their own, and the steps that are made of them."""
+
+    root: Path
+    identity: Identity = field(default_factory=Identity)
+    settings: Settings = DEFAULTS
+    episodes: set[str] = field(default_factory=set)
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.root))
+
+    def add(self, episode: str, people: list[int], seed: int = 0) -> None:
+        """One crop of each of `people`: crops of one lie within 0.1 of one another, of two 0.7 apart."""
+        self.episodes.add(episode)
+        ids = [f"{episode}/{number:08d}#person-1-0-9-9" for number in range(len(people))]
+        stills = [image_id.partition("#")[0] for image_id in ids]
+        noise = np.random.default_rng([seed, len(episode)]).normal(size=(len(people), 16))
+        vectors = np.eye(16)[people] + 0.1 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
+        same = {"pixel_sha256": "p", "model_sha256": self.identity.sha256, "algorithm": "1"}
+        tables = {
+            "distinct_frames": [{"image_id": still, "episode": episode, "kept": True} for still in stills],
+            "crops": [
+                {"image_id": image_id, "still_id": still, "kind": "person", "kept": True}
+                | {"x_px": 0, "y_px": 0, "width_px": 9, "height_px": 9}
+                for image_id, still in zip(ids, stills, strict=True)
+            ],
+            "crop_embeddings": [
+                {"image_id": image_id, **same, "embedding": vector.tolist()}
+                for image_id, vector in zip(ids, vectors, strict=True)
+            ],
+        }
+        provenance = {"models": [self.identity.fingerprint().as_dict()], "demo": True, "numbers": {}}
+        for asset, rows in tables.items():
+            self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
+
+    def made(self, asset: str, episode: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
+        """What the asset gives, and its numbers."""
+        resources = SimpleNamespace(store=self.store, settings=self.settings, identity=self.identity)
+        log = SimpleNamespace(warning=lambda message: None)
+        step = Step(ASSETS[asset].declaration, resources, episode, log, sorted(self.episodes))
+        pointer, _ = materialize(ASSETS[asset], step)
+        return self.store.read(asset, episode), pointer.provenance["numbers"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path / "store")
+    project.add("one.e1", [0] * 6 + [1] * 5)
+    project.add("one.e2", [0] * 4 + [2] * 3, seed=1)
+    project.add("other.e1", [0] * 7, seed=2)
+    project.made("character_gallery")
+    return project
+
+
+def test_a_show_whose_crops_did_not_change_is_not_clustered_again(project: Project, tmp_path: Path):
+    project.add("other.e2", [0] * 5 + [3] * 6, seed=3)
+    project.identity.asked.clear()
+    table, numbers = project.made("character_gallery")
+    assert numbers["shows_clustered"] == 1
+    assert project.identity.asked == [7 + 5 + 6]
+    assert numbers["crops"] == 6 + 5 + 4 + 3 + 7 + 5 + 6
+
+    anew = Project(tmp_path / "anew")
+    anew.add("one.e1", [0] * 6 + [1] * 5)
+    anew.add("one.e2", [0] * 4 + [2] * 3, seed=1)
+    anew.add("other.e1", [0] * 7, seed=2)
+    anew.add("other.e2", [0] * 5 + [3] * 6, seed=3)
+    assert anew.made("character_gallery")[0].equals(table)
+
+
+def test_a_show_is_clustered_again_if_the_settings_or_the_weights_change(project: Project):
+    project.settings = load_settings(
+        resources_folder() / "settings.toml", models__pack="demo", character_gallery__exemplars=3
+    )
+    assert project.made("character_gallery")[1]["shows_clustered"] == 2
+    project.identity.sha256 = "other weights"
+    table, numbers = project.made("character_gallery")
+    assert numbers["shows_clustered"] == 2
+    assert numbers["crops"] == table.num_rows == 0  # none that these weights can be compared with
+
+
+def test_a_show_without_episodes_has_no_characters_any_more(project: Project):
+    project.episodes -= {"other.e1"}
+    table, numbers = project.made("character_gallery")
+    assert set(table["show"].to_pylist()) == {"one"}
+    assert numbers["shows_clustered"] == 0
+
+
+def test_a_show_without_characters_is_looked_at_each_time_and_shows_nobody(project: Project):
+    project.add("lone.e1", [5, 6, 7])
+    for _ in range(2):
+        table, numbers = project.made("character_gallery")
+        assert set(table["show"].to_pylist()) == {"one", "other"}
+        project.add("other.e2", [0])  # lets it run again
+    assert numbers["shows_clustered"] == 2
+
+
+def test_crops_of_other_weights_are_counted_apart(project: Project):
+    project.identity.sha256 = "new weights"
+    project.add("one.e3", [0] * 8)
+    _, numbers = project.made("character_gallery")
+    assert numbers["crops"] == 8
+    faults = project.store.pointer("character_gallery").provenance["faults"]  # type: ignore[union-attr]
+    assert faults == {"all_crops_speak_one_language": "25 were embedded by other weights"}
+
+
+def test_an_episode_is_compared_again_only_if_the_characters_of_its_show_change(project: Project):
+    before = {episode: project.made("clusters", episode) for episode in sorted(project.episodes)}
+    project.add("other.e2", [3] * 6, seed=3)
+    project.made("character_gallery")
+    project.identity.asked.clear()
+    for episode in ("one.e1", "one.e2"):
+        assert project.made("clusters", episode) == before[episode]
+    assert project.identity.asked == []
+    table, numbers = project.made("clusters", "other.e1")
+    assert project.identity.asked == [7]
+    assert table.equals(before["other.e1"][0])
+    assert numbers != before["other.e1"][1]
+
+
+def test_changed_crops_or_a_changed_limit_compare_an_episode_again(project: Project):
+    project.made("clusters", "one.e1")
+    project.add("one.e1", [0] * 6 + [1] * 5 + [2], seed=9)
+    project.identity.asked.clear()
+    assert project.made("clusters", "one.e1")[1]["crops_recognised"] == 11
+    project.settings = load_settings(
+        resources_folder() / "settings.toml", models__pack="demo", clusters__max_difference=0.001
+    )
+    assert project.made("clusters", "one.e1")[1]["crops_recognised"] == 0
+    assert project.identity.asked == [12, 12]
+
+
+def test_kept_rows_are_those_of_a_full_comparison(project: Project):
+    project.made("clusters", "one.e1")
+    project.add("other.e2", [3] * 6, seed=3)
+    project.made("character_gallery")
+    kept = project.made("clusters", "one.e1")[0]
+    (project.root / "clusters" / "one.e1" / "current.json").unlink()
+    assert project.made("clusters", "one.e1")[0].equals(kept)
+    assert {episode_of(image_id) for image_id in kept["image_id"].to_pylist()} == {"one.e1"}

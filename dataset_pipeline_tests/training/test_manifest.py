@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import random
+
+import pyarrow as pa
+
+from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.versions import canonical
+from dataset_pipeline.training.manifest import balance_rows, faults_of_set, funnel, manifest, multiply_rows
+
+SETTINGS = load_settings(resources_folder() / "settings.toml").concept_balance
+
+
+def selection(**selected: bool) -> pa.Table:
+    """Images a, b, ... of the episode show.e1, b and c of it in show.e2; fern is on every other one."""
+    rows = [
+        {"image_id": image_of(name), "still_id": image_of(name), "kind": "still", "selected": goes_in}
+        | {"reason": "selected" if goes_in else "small", "quality": 0.5, "path": "p", "pixel_sha256": "h"}
+        | {"characters": ["fern"] if ord(name) % 2 else []}
+        for name, goes_in in selected.items()
+    ]
+    return SCHEMAS["selection"].table(rows)
+
+
+def image_of(name: str) -> str:
+    return f"show.{'e2' if name in 'bc' else 'e1'}/{name}"
+
+
+def images(names: str) -> pa.Table:
+    size = {"width_px": 10, "height_px": 20, "size_bytes": 9}
+    return SCHEMAS["training_images"].table(
+        [
+            {"image_id": image_of(name), "source_sha256": "s", "path": f"{name}.webp", "file_sha256": name, **size}
+            for name in names
+        ]
+    )
+
+
+def captions(names: str) -> pa.Table:
+    return SCHEMAS["captions"].table(
+        [
+            {"image_id": image_of(name), "people": "", "characters": ["fern"], "show": "Show", "kind": "screencap"}
+            | {"tags": [], "caption": f"caption of {name}"}
+            for name in names
+        ]
+    )
+
+
+def multiplies(names: str) -> pa.Table:
+    return SCHEMAS["multiplies"].table(
+        [{"image_id": image_of(name), "concept": "1_character/fern", "multiply": float(ord(name))} for name in names]
+    )
+
+
+def test_the_set_holds_what_was_selected_rendered_captioned_and_balanced():
+    table = manifest(
+        images("abcdf"), captions("abcef"), multiplies("abdef"), selection(a=True, b=True, c=True, d=True, f=False)
+    )
+    assert canonical(table, SCHEMAS["training_set"]).to_pylist() == [
+        {
+            "image_id": f"show.{episode}/{name}",
+            "episode": f"show.{episode}",
+            "show": "show",
+            "kind": "still",
+            "characters": ["fern"],
+            "concept": "1_character/fern",
+            "multiply": float(ord(name)),
+            "caption": f"caption of {name}",
+            "quality": 0.5,
+            "path": f"{name}.webp",
+            "width_px": 10,
+            "height_px": 20,
+            "file_sha256": name,
+        }
+        for episode, name in (("e1", "a"), ("e2", "b"))
+    ]
+
+
+def test_a_set_of_nothing_has_no_rows():
+    assert manifest(images(""), captions(""), multiplies(""), selection()).num_rows == 0
+    assert manifest(images("a"), captions(""), multiplies("a"), selection(a=True)).num_rows == 0
+
+
+def test_any_tables_give_what_looking_up_row_by_row_gives():
+    rng = random.Random(3)
+    for _ in range(50):
+        some = ["".join(name for name in "abcdefgh" if rng.random() < 0.7) for _ in range(4)]
+        selected = {name: rng.random() < 0.7 for name in some[3]}
+        tables = [images(some[0]), captions(some[1]), multiplies(some[2]), selection(**selected)]
+        tables = [pa.concat_tables([table.slice(0, 2), table.slice(2)]) for table in tables]
+        caption_of, multiply_of, selected_of = (
+            {row["image_id"]: row for row in table.to_pylist()} for table in tables[1:]
+        )
+        expected = []
+        for row in tables[0].to_pylist():
+            image_id = row["image_id"]
+            if image_id in caption_of and image_id in multiply_of and selected_of.get(image_id, {}).get("selected"):
+                episode = episode_of(image_id)
+                expected.append(
+                    {name: row[name] for name in ("image_id", "path", "width_px", "height_px", "file_sha256")}
+                    | {"episode": episode, "show": show_of(episode)}
+                    | {name: selected_of[image_id][name] for name in ("kind", "quality")}
+                    | {name: caption_of[image_id][name] for name in ("characters", "caption")}
+                    | {name: multiply_of[image_id][name] for name in ("concept", "multiply")}
+                )
+        assert manifest(*tables).to_pylist() == [
+            {name: row[name] for name in SCHEMAS["training_set"].columns} for row in expected
+        ]
+
+
+def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies():
+    settings = SETTINGS.model_copy(update={"weights": [], "min_images_per_combination": 1})
+    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), settings)
+    assert {row["concept"]: row["image_ids"] for row in rows} == {
+        "0_characters/character_others": [image_of("b")],
+        "1_character/fern": [image_of("a"), image_of("e"), image_of("c")],
+    }
+    by_episode = multiply_rows(rows)
+    assert {episode: [row["image_id"] for row in found] for episode, found in by_episode.items()} == {
+        "show.e1": [image_of("a"), image_of("e")],
+        "show.e2": [image_of("b"), image_of("c")],
+    }
+    assert by_episode["show.e2"] == [
+        {"image_id": image_of("b"), "concept": "0_characters/character_others", "multiply": 3.0},
+        {"image_id": image_of("c"), "concept": "1_character/fern", "multiply": 1.0},
+    ]
+
+
+def test_every_stage_adds_up_and_what_was_left_out_is_told():
+    frames = [{"reason": "kept"}] * 3 + [{"reason": "duplicate"}] * 5
+    stages = funnel(frames, [], selection(a=True, b=True, c=False).to_pylist(), [{"caption": "x"}])
+    assert stages == [
+        ("frames", "duplicate", 5),
+        ("frames", "kept", 3),
+        ("images", "selected", 2),
+        ("images", "small", 1),
+        ("set", "in the set", 1),
+        ("set", "left out", 1),
+    ]
+    assert faults_of_set([{"image_id": "a", "caption": " "}], stages) == {
+        "every_image_has_a_caption": "1 have none, the first is a",
+        "every_selected_image_is_in_the_set": "1 are not",
+    }
