@@ -1,59 +1,128 @@
-"""From a decoded frame to RGB: matrix, range, square pixels, upright.
+"""From a decoded picture to a still: RGB of its own matrix and range, square pixels, upright, sRGB, without bars.
 
-The order is the order of the steps: what undoes interlacing comes before the conversion, tone mapping in its place.
+What a file says of its colours is believed; what it does not say is guessed from the picture's size, as players do.
+Primaries of standard definition (SMPTE 170M, BT.470 BG) are shown as if they were BT.709's, as players do too: the
+difference is small and the tags are often wrong. Wide ones (BT.2020, P3) are converted.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any, Literal, get_args
 
 import av
 import numpy as np
 from av.filter import Graph
 
+from dataset_pipeline.video.tonemap import DEEP_FORMAT, HLG_PEAK_NITS, WIDE_PRIMARIES, Transfer, to_srgb
+
+Cadence = Literal["progressive", "tff", "bff", "telecined", "telecined_bff"]
+
 _HIGH_QUALITY = "accurate_rnd+full_chroma_int+full_chroma_inp"
 
-# ITU-T H.273 matrix coefficients to the matrices swscale has.
+# ITU-T H.273 code points to the matrices swscale has.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+# ITU-T H.273 code points as ffprobe prints them.
+PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
+             10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"}  # fmt: skip
+_TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}
 _LIMITED, _FULL = 1, 2  # AVColorRange
+_BAR_BLACK_BELOW = 24  # of 255
+_BAR_BLACK_SHARE = 0.65  # subtitles may take the rest
 
 
-def to_rgb(frame: av.VideoFrame, sar: Fraction = Fraction(1)) -> np.ndarray:
-    """The frame as RGB uint8 HxWx3: its own matrix and range, square pixels, upright.
+@dataclass(frozen=True)
+class Conversion:
+    """How pictures of one file become stills. What is None is taken from each picture's own labels.
 
-    An unlabelled matrix is BT.709 from HD size on and BT.601 below; an unlabelled range is limited. Pixels are made
-    square by growing the shorter-sampled side, so that no detail is lost.
+    `matrix`: swscale's name. `range`: `tv` or `pc`. `primaries`: ffprobe's name. `peak_nits`: the brightest light of a
+    PQ picture. `rotation_deg`: the counterclockwise turn that makes it upright. `cadence`: how its frames lie in
+    fields; telecined is top field first unless it says otherwise. `bars_px`: what to cut off the left, top, right and
+    bottom of the upright picture with square pixels, if that is `bars_size_px` wide and high.
     """
-    width, height = square_size(frame.width, frame.height, sar)
-    scaler = "bicubic" if (width, height) == (frame.width, frame.height) else "lanczos"
-    # The filter, not the frame's own reformat: only the filter knows where chroma samples lie between luma samples.
-    graph = Graph()
-    graph.threads = 1
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
-    )
-    scale = graph.add(
-        "scale",
-        f"w={width}:h={height}:in_color_matrix={matrix_of(frame)}:in_range={range_of(frame)}:out_range=pc"
-        f":flags={scaler}+{_HIGH_QUALITY}",
-    )
-    graph.link_nodes(source, scale, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
-    graph.vpush(frame)
-    converted = graph.vpull()
-    rgb = converted.to_ndarray()
-    quarter_turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
+
+    matrix: str | None = None
+    range: str | None = None
+    primaries: str | None = None
+    transfer: Transfer | None = None
+    peak_nits: float = HLG_PEAK_NITS
+    sar: Fraction | None = None
+    rotation_deg: int | None = None
+    cadence: Cadence = "progressive"
+    bars_px: tuple[int, int, int, int] = (0, 0, 0, 0)
+    bars_size_px: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, probe_row: Mapping[str, Any]) -> "Conversion":
+        """The conversion a row of `video_probe` asks for; columns that are absent or null leave it to the pictures.
+
+        Raises ValueError on a cadence there is not.
+        """
+        get = probe_row.get
+        cadence = get("cadence") or "progressive"
+        if cadence not in get_args(Cadence):
+            raise ValueError(f"video_probe: cadence {cadence!r} is none of {', '.join(get_args(Cadence))}")
+        sar = get("sample_aspect")
+        return cls(
+            matrix=get("used_matrix"),
+            range=get("used_range"),
+            primaries=get("used_primaries"),
+            transfer=get("used_transfer"),
+            peak_nits=get("peak_nits") or HLG_PEAK_NITS,
+            sar=Fraction(sar).limit_denominator(4096) if sar else None,
+            rotation_deg=get("rotation_deg"),
+            cadence=cadence,
+            bars_px=(
+                get("bar_left_px") or 0,
+                get("bar_top_px") or 0,
+                get("bar_right_px") or 0,
+                get("bar_bottom_px") or 0,
+            ),
+            bars_size_px=(get("display_width_px") or 0, get("display_height_px") or 0),
+        )
+
+    def resolved(self, image: av.VideoFrame, sar: Fraction | int = 1) -> "Conversion":
+        """The same with nothing left open, for this picture. `sar`: of its stream, if none is set."""
+        transfer = self.transfer or _TRANSFERS.get(image.color_trc, "sdr")
+        matrix = self.matrix or _MATRICES.get(image.colorspace) or _guessed_matrix(image, transfer)
+        labelled = PRIMARIES.get(image.color_primaries)
+        return replace(
+            self,
+            matrix=matrix,
+            range=self.range or range_of(image),
+            primaries=self.primaries or labelled or _guessed_primaries(image, matrix),
+            transfer=transfer,
+            sar=self.sar or Fraction(sar),
+            rotation_deg=image.rotation if self.rotation_deg is None else self.rotation_deg,
+        )
 
 
-def matrix_of(frame: av.VideoFrame) -> str:
-    """swscale's name of the frame's YUV matrix, guessed from its size where it is not labelled (as players do)."""
-    high_definition = frame.width >= 1280 or frame.height > 576
-    return _MATRICES.get(frame.colorspace, "bt709" if high_definition else "bt601")
+AS_LABELLED = Conversion()
 
 
-def range_of(frame: av.VideoFrame) -> str:
-    """`tv` or `pc`: the frame's sample range; unlabelled it is limited unless its pixel format says full."""
-    if frame.color_range in (_LIMITED, _FULL):
-        return "pc" if frame.color_range == _FULL else "tv"
-    return "pc" if frame.format.name.startswith("yuvj") else "tv"
+def to_rgb(image: av.VideoFrame, conversion: Conversion = AS_LABELLED, sar: Fraction | int = 1) -> np.ndarray:
+    """The picture as RGB uint8 HxWx3 sRGB. Its fields are taken as they are: see `restore.restored`.
+
+    Pixels are made square by growing the shorter-sampled side, so that no detail is lost. Bars are cut off where this
+    picture has them: a scene that fills the frame is left whole.
+    """
+    how = conversion.resolved(image, sar)
+    assert how.sar is not None
+    assert how.rotation_deg is not None
+    converted_light = how.transfer != "sdr" or how.primaries in WIDE_PRIMARIES
+    rgb = _rgb(image, how, DEEP_FORMAT if converted_light else "rgb24")
+    if converted_light:
+        rgb = to_srgb(rgb, how.transfer or "sdr", how.primaries or "", how.peak_nits)
+    quarter_turns = round(how.rotation_deg / 90) % 4
+    upright = np.rot90(rgb, quarter_turns) if quarter_turns else rgb
+    return np.ascontiguousarray(_without_bars(upright, how))
+
+
+def range_of(image: av.VideoFrame) -> str:
+    """`tv` or `pc`: the picture's sample range; unlabelled it is limited unless its pixel format says full."""
+    if image.color_range in (_LIMITED, _FULL):
+        return "pc" if image.color_range == _FULL else "tv"
+    return "pc" if image.format.name.startswith("yuvj") or image.format.is_rgb else "tv"
 
 
 def square_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
@@ -61,3 +130,55 @@ def square_size(width: int, height: int, sar: Fraction) -> tuple[int, int]:
     if sar >= 1:
         return round(width * sar), height
     return width, round(height / sar)
+
+
+def _guessed_matrix(image: av.VideoFrame, transfer: Transfer) -> str:
+    if transfer != "sdr" or image.color_primaries == 9:
+        return "bt2020"
+    return "bt709" if image.width >= 1280 or image.height > 576 else "bt601"
+
+
+def _guessed_primaries(image: av.VideoFrame, matrix: str) -> str:
+    if matrix == "bt601":
+        return "bt470bg" if image.height in (288, 576) else "smpte170m"
+    return matrix
+
+
+def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray:
+    """Full-range R'G'B' with square pixels, HxWx3."""
+    width, height = square_size(image.width, image.height, how.sar or Fraction(1))
+    scaler = "bicubic" if (width, height) == (image.width, image.height) else "lanczos"
+    # The filter, not the frame's own reformat: only the filter knows where chroma samples lie between luma samples.
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add_buffer(
+        width=image.width, height=image.height, format=image.format, time_base=image.time_base or Fraction(1, 1000)
+    )
+    scale = graph.add(
+        "scale",
+        f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
+        f":flags={scaler}+{_HIGH_QUALITY}",
+    )
+    graph.link_nodes(source, scale, graph.add("format", pixel_format), graph.add("buffersink")).configure()
+    graph.vpush(image)
+    return graph.vpull().to_ndarray()
+
+
+def _without_bars(rgb: np.ndarray, how: Conversion) -> np.ndarray:
+    height, width = rgb.shape[:2]
+    if (width, height) != how.bars_size_px:
+        return rgb  # measured on pictures of another size
+    left, top, right, bottom = how.bars_px
+    inside = slice(top, height - bottom)
+    return rgb[
+        _cut(rgb[:top], top) : height - _cut(rgb[height - bottom :], bottom),
+        _cut(rgb[inside, :left], left) : width - _cut(rgb[inside, width - right :], right),
+    ]
+
+
+def _cut(side: np.ndarray, bar_px: int) -> int:
+    """How much to cut off a side whose bar, if it has one, is this picture's part `side`."""
+    if not bar_px or not side.size:
+        return 0
+    dark = (side[::2, ::2] < _BAR_BLACK_BELOW).all(axis=2)
+    return bar_px if dark.mean() >= _BAR_BLACK_SHARE else 0

@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.bitstream import intra_test
-from dataset_pipeline.video.color import to_rgb
+from dataset_pipeline.video.color import AS_LABELLED, Conversion
 from dataset_pipeline.video.stream import (
     Clock,
     DecodeReport,
@@ -27,30 +27,47 @@ from dataset_pipeline.video.stream import (
     plain_reason,
     promised_duration_s,
     sample_aspect,
+    still,
 )
 
-__all__ = ["DecodeReport", "Frame", "VideoError", "frames_at", "iter_frames", "to_rgb"]
+__all__ = ["Conversion", "DecodeReport", "Frame", "VideoError", "frames_at", "iter_frames"]
 
 SEEK_AHEAD_S = 10.0  # where the container has no index: nearer frames are reached by decoding on
 
 _SEEKABLE = frozenset({"matroska", "mov"})  # containers whose seeks land on key frames by timestamp
+_Window = tuple[av.VideoFrame | None, av.VideoFrame, av.VideoFrame | None]
 _OUTPUT_CORRUPT = 1 << 3  # AV_CODEC_FLAG_OUTPUT_CORRUPT
 
 
-def iter_frames(path: Path, *, intra_only: bool = False, report: DecodeReport | None = None) -> Iterator[Frame]:
+def iter_frames(
+    path: Path,
+    *,
+    intra_only: bool = False,
+    report: DecodeReport | None = None,
+    conversion: Conversion | None = None,
+    hardware: str = "none",
+) -> Iterator[Frame]:
     """All frames in the order of their timestamps, or only the intra frames (`pict_type` I).
 
     Intra frames are the same with either, only faster: codecs that can, decode nothing else. Timestamps strictly
     rise, also in milliseconds; frames that would share one are left out and counted. Where a recording starts over
     (joined transport streams), time goes on from the frame before. Memory does not grow with the length.
-    Raises FileNotFoundError and VideoError.
+    `conversion` says what `Frame.rgb()` does; one that puts fields together needs each frame's neighbours, so that for
+    it all frames are decoded. `hardware`: `none`, or a device of ffmpeg such as `cuda`.
+    Raises FileNotFoundError, VideoError and HardwareMissing.
     """
     report = report if report is not None else DecodeReport()
-    skip, threads, last = intra_only, "AUTO", None
+    how = conversion or AS_LABELLED
+    skip, threads, last = intra_only and how.cadence == "progressive", "AUTO", None
     while True:
         report.clear()
         try:
-            for frame in _intra_frames(path, report) if skip else _all_frames(path, threads, report):
+            frames = (
+                _intra_frames(path, report, how, hardware)
+                if skip
+                else _all_frames(path, threads, report, how, hardware)
+            )
+            for frame in frames:
                 if (last is None or frame.pts > last) and (frame.is_intra or not intra_only):
                     last = frame.pts
                     yield frame
@@ -65,24 +82,31 @@ def iter_frames(path: Path, *, intra_only: bool = False, report: DecodeReport | 
 
 
 def frames_at(
-    path: Path, pts: Iterable[int], *, report: DecodeReport | None = None
+    path: Path,
+    pts: Iterable[int],
+    *,
+    report: DecodeReport | None = None,
+    conversion: Conversion | None = None,
+    hardware: str = "none",
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The frames with exactly these timestamps, ascending, as (pts, RGB uint8 HxWx3), each once.
 
+    The pixels are those of `iter_frames` with the same conversion, also where they come from several frames.
     Seeks to the key frame before each where the container allows exact seeking, decodes on where they lie close.
     A timestamp that no frame has is named in `report.reasons`; without a report it raises VideoError at the end.
     """
     wanted = sorted(set(pts))
+    how = conversion or AS_LABELLED
     found = 0
     if not wanted:
         return
     try:
-        for target, rgb in _seek_frames(path, wanted):
+        for target, rgb in _seek_frames(path, wanted, how, hardware):
             found += 1
             yield target, rgb
     except _CannotSeek:
         missing = set(wanted[found:])
-        for frame in iter_frames(path, report=report):
+        for frame in iter_frames(path, report=report, conversion=how, hardware=hardware):
             if frame.pts in missing:
                 missing.discard(frame.pts)
                 yield frame.pts, frame.rgb()
@@ -121,37 +145,57 @@ def _packets(container: InputContainer, stream: VideoStream, report: DecodeRepor
         yield packet
 
 
-def _all_frames(path: Path, threads: str, report: DecodeReport) -> Iterator[Frame]:
+def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str) -> Iterator[Frame]:
     """Every frame, in the order the decoder shows them."""
-    with open_video(path, threads) as (container, stream):
+    with open_video(path, threads, hardware) as (container, stream):
         clock = Clock(stream)
-        for packet in chain(_packets(container, stream, report), [None]):
-            try:
-                images = stream.decode(packet)
-            except FFmpegError as error:
-                if threads != "SLICE":
-                    raise _CannotThread from error
-                report.bad_packets += 1
-                continue
-            for image in images:
-                report.frames += 1
-                report.corrupt_frames += image.is_corrupt
-                pts = clock.place(image)
-                if pts is None:
-                    report.misplaced_frames += 1
-                else:
-                    yield clock.frame(pts, image, image.is_corrupt)
+        for before, image, after in _windows(_images(container, stream, threads, report), how):
+            report.frames += 1
+            report.corrupt_frames += image.is_corrupt
+            pts = clock.place(image)
+            if pts is None:
+                report.misplaced_frames += 1
+            else:
+                yield clock.frame(pts, image, image.is_corrupt, how, before, after)
         report.reasons += _early_end(container, stream, clock.seconds_shown)
 
 
-def _intra_frames(path: Path, report: DecodeReport) -> Iterator[Frame]:
+def _images(
+    container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport
+) -> Iterator[av.VideoFrame]:
+    for packet in chain(_packets(container, stream, report), [None]):
+        try:
+            yield from stream.decode(packet)
+        except FFmpegError as error:
+            if threads != "SLICE":
+                raise _CannotThread from error
+            report.bad_packets += 1
+
+
+def _windows(images: Iterable[av.VideoFrame], how: Conversion) -> Iterator[_Window]:
+    """Each picture between its neighbours: None at both ends, and where the conversion has no use for them."""
+    if how.cadence == "progressive":
+        for image in images:
+            yield None, image, None
+        return
+    before: av.VideoFrame | None = None
+    image: av.VideoFrame | None = None
+    for after in images:
+        if image is not None:
+            yield before, image, after
+        before, image = image, after
+    if image is not None:
+        yield before, image, None
+
+
+def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: str) -> Iterator[Frame]:
     """Intra frames alone, in order. Raises _CannotSkip where they might not be those that `_all_frames` gives.
 
     Each intra packet is decoded by itself: told to skip the others, the H.264 decoder puts intra frames out of order
     and drops some, and the HEVC decoder knows no other than key frames.
     """
     first = _first_pts(path)
-    with open_video(path, "SLICE") as (container, stream):
+    with open_video(path, "SLICE", hardware) as (container, stream):
         context = stream.codec_context
         codec = context.codec.canonical_name
         is_intra = intra_test(codec, context.extradata)
@@ -177,7 +221,7 @@ def _intra_frames(path: Path, report: DecodeReport) -> Iterator[Frame]:
                 corrupt = image.is_corrupt and bool(image.key_frame)
                 report.frames += 1
                 report.corrupt_frames += corrupt
-                heapq.heappush(waiting, (image.pts, report.frames, clock.frame(image.pts, image, corrupt)))
+                heapq.heappush(waiting, (image.pts, report.frames, clock.frame(image.pts, image, corrupt, how)))
         while waiting:
             yield from _placed(clock, heapq.heappop(waiting)[2], report)
         report.reasons += _early_end(container, stream, float((end - first) * clock.time_base))
@@ -219,27 +263,37 @@ def _first_pts(path: Path) -> int:
     return frame.pts
 
 
-def _seek_frames(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: str) -> Iterator[tuple[int, np.ndarray]]:
     """Frames at the ascending timestamps `wanted`; raises _CannotSeek at the first that seeking does not reach."""
-    with open_video(path) as (container, stream):
+    needs_before = int(how.cadence != "progressive")
+    with open_video(path, hardware=hardware) as (container, stream):
         if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
             raise _CannotSeek
         sar = sample_aspect(stream)
-        frames: Iterator[av.VideoFrame] | None = None
+        windows: Iterator[_Window] | None = None
         at: int | None = None
         for target in wanted:
-            image = None
-            if frames is not None and at is not None and not _key_frame_between(stream, at, target):
-                image, at = _decode_until(frames, target)
+            found = None
+            if windows is not None and at is not None and not _key_frame_between(stream, at, target - needs_before):
+                found, at = _decode_until(windows, target)
             else:
                 for back_s in (0, 5, 30):
-                    frames = _decode_from(container, stream, target - round(back_s / stream.time_base), target)
-                    image, at = _decode_until(frames, target) if frames else (None, None)
-                    if image is not None:
+                    start = target - needs_before - round(back_s / stream.time_base)
+                    windows = _decode_from(container, stream, start, target, how)
+                    found, at = _decode_until(windows, target) if windows else (None, None)
+                    if found and needs_before and found[0] is None and target != _opening_pts(path):
+                        found = None
+                    if found:
                         break
-            if image is None:
+            if found is None:
                 raise _CannotSeek
-            yield target, to_rgb(image, sar)
+            yield target, still(*found, how, sar)
+
+
+def _opening_pts(path: Path) -> int | None:
+    """The timestamp of the very first frame, which alone has none before it."""
+    frame = next(iter_frames(path), None)
+    return frame.pts if frame else None
 
 
 def _key_frame_between(stream: VideoStream, at: int, target: int) -> bool:
@@ -252,8 +306,8 @@ def _key_frame_between(stream: VideoStream, at: int, target: int) -> bool:
 
 
 def _decode_from(
-    container: InputContainer, stream: VideoStream, seek_pts: int, target: int
-) -> Iterator[av.VideoFrame] | None:
+    container: InputContainer, stream: VideoStream, seek_pts: int, target: int, how: Conversion
+) -> Iterator[_Window] | None:
     """Frames from the key frame before `seek_pts` on; None where that key frame comes after `target`."""
     try:
         container.seek(seek_pts, stream=stream)
@@ -273,15 +327,17 @@ def _decode_from(
             raise _CannotSeek from error
 
     # Frames before the key frame lean on pictures that were not decoded.
-    return (frame for frame in frames() if frame.pts is not None and frame.pts >= first.pts)
+    return _windows((frame for frame in frames() if frame.pts is not None and frame.pts >= first.pts), how)
 
 
-def _decode_until(frames: Iterator[av.VideoFrame], target: int) -> tuple[av.VideoFrame | None, int | None]:
+def _decode_until(windows: Iterator[_Window], target: int) -> tuple[_Window | None, int | None]:
+    """The sound frame at `target` with its neighbours, or None, and the timestamp that was reached."""
     at: int | None = None
-    for frame in frames:
-        at = frame.pts
+    for window in windows:
+        at = window[1].pts
         if at is not None and at >= target:
-            return (frame if at == target and not frame.is_corrupt else None), at
+            sound = not any(frame is not None and frame.is_corrupt for frame in window)
+            return (window if at == target and sound else None), at
     return None, at
 
 

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.codec import Codec
+from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from dataset_pipeline.video.color import to_rgb
+from dataset_pipeline.video.color import AS_LABELLED, Conversion, to_rgb
+from dataset_pipeline.video.restore import restored
 
 MAX_THREADS = 8
 JUMP_BACK_S = 1.0  # a timestamp this far back is a new recording joined to the first, not a disordered frame
@@ -27,6 +30,25 @@ class VideoError(ValueError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = path, reason
+
+
+class HardwareMissing(RuntimeError):
+    """Decoding on a device was asked for that is not there."""
+
+
+def _device(hardware: str) -> HWAccel | None:
+    """Raises HardwareMissing."""
+    if hardware == "none":
+        return None
+    try:
+        device = HWAccel(hardware, allow_software_fallback=True)
+        device.create(Codec("h264", "r"))  # opens the device: a file's own codec may be none that it decodes
+    except (FFmpegError, OSError, NotImplementedError) as error:
+        raise HardwareMissing(
+            f"decoding by {hardware} was asked for, but there is no such device: {plain_reason(error)}; "
+            f'set [video] hardware = "none" (this ffmpeg knows {", ".join(hwdevices_available()) or "none"})'
+        ) from error
+    return device
 
 
 @dataclass
@@ -45,7 +67,10 @@ class DecodeReport:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A decoded frame. `pts` counts in the stream's time base; `pts_ms` and `pts_s` start at the first video frame."""
+    """A decoded frame. `pts` counts in the stream's time base; `pts_ms` and `pts_s` start at the first video frame.
+
+    `image` is as decoded, fields and all; `before` and `after` are its neighbours where the conversion needs them.
+    """
 
     pts: int
     pts_ms: int
@@ -53,22 +78,42 @@ class Frame:
     image: av.VideoFrame
     sar: Fraction
     corrupt: bool
+    before: av.VideoFrame | None = None
+    after: av.VideoFrame | None = None
+    conversion: Conversion = AS_LABELLED
 
     @property
     def is_intra(self) -> bool:
         return self.image.pict_type == PictureType.I
 
     def rgb(self) -> np.ndarray:
-        return to_rgb(self.image, self.sar)
+        """The still of this frame: RGB uint8 HxWx3, sRGB, converted as `conversion` says."""
+        return still(self.before, self.image, self.after, self.conversion, self.sar)
+
+
+def still(
+    before: av.VideoFrame | None,
+    image: av.VideoFrame,
+    after: av.VideoFrame | None,
+    conversion: Conversion,
+    sar: Fraction,
+) -> np.ndarray:
+    """RGB uint8 HxWx3 of a decoded picture and, where its fields must be put together again, its neighbours."""
+    whole = restored(before, image, after, conversion.cadence)
+    return to_rgb(whole, conversion.resolved(image, sar))
 
 
 @contextmanager
-def open_video(path: Path, threads: str = "AUTO") -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    path: Path, threads: str = "AUTO", hardware: str = "none"
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its video stream, decoding on up to `MAX_THREADS` threads.
 
-    `threads`: `AUTO`, or `SLICE` for decoders that must not run frames in parallel.
-    Raises FileNotFoundError for a missing file and VideoError for one without video.
+    `threads`: `AUTO`, or `SLICE` for decoders that must not run frames in parallel. `hardware`: `none`, or a device of
+    ffmpeg such as `cuda`; what that device has no decoder for is decoded in software, to the same pixels.
+    Raises FileNotFoundError for a missing file, VideoError for one without video, and HardwareMissing.
     """
+    device = _device(hardware)
     if not path.exists():
         raise FileNotFoundError(f"no such video file: {path}")
     if path.is_dir():
@@ -78,7 +123,10 @@ def open_video(path: Path, threads: str = "AUTO") -> Iterator[tuple[InputContain
     try:
         # Absolute, because `Title: Part 2.mkv` alone reads as a protocol; no playlist may reach out to the network.
         container = av.open(
-            str(path.absolute()), metadata_errors="replace", container_options={"protocol_whitelist": "file"}
+            str(path.absolute()),
+            metadata_errors="replace",
+            container_options={"protocol_whitelist": "file"},
+            hwaccel=device,
         )
     except (FFmpegError, OSError) as error:
         raise VideoError(path, f"cannot be opened as a video: {plain_reason(error)}") from error
@@ -166,9 +214,17 @@ class Clock:
     def milliseconds(self, pts: int) -> int:
         return round((pts - (self.first or 0)) * self.time_base * 1000)
 
-    def frame(self, pts: int, image: av.VideoFrame, corrupt: bool) -> Frame:
+    def frame(
+        self,
+        pts: int,
+        image: av.VideoFrame,
+        corrupt: bool,
+        conversion: Conversion,
+        before: av.VideoFrame | None = None,
+        after: av.VideoFrame | None = None,
+    ) -> Frame:
         seconds = float((pts - (self.first or 0)) * self.time_base)
-        return Frame(pts, self.milliseconds(pts), seconds, image, self.sar, corrupt)
+        return Frame(pts, self.milliseconds(pts), seconds, image, self.sar, corrupt, before, after, conversion)
 
 
 def plain_reason(error: BaseException) -> str:

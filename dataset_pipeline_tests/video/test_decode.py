@@ -34,7 +34,7 @@ def test_rgb_is_what_ffmpeg_converts_with_its_best_flags(ffmpeg, tmp_path, case)
     drawn = f"testsrc2=s={size}:r=24:d=0.1"
     into = (
         f"format=gbrp,scale=out_color_matrix={matrix}:out_range={value_range},format={pixels},"
-        f"setparams=colorspace={matrix_label}:range={range_label}"
+        f"setparams=colorspace={matrix_label}:range={range_label}:color_primaries=bt709"
     )
     ffmpeg("-f", "lavfi", "-i", drawn, "-vf", into, "-c:v", "libx264", "-qp", "0", path)
     back = f"scale=in_color_matrix={matrix}:in_range={value_range}:out_range=pc:flags={REFERENCE_FLAGS},format=rgb24"
