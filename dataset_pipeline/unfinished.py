@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
@@ -68,7 +68,7 @@ def backfill_covers(backfill: Backfill, episode: str) -> bool:
     return any(AssetKeyPartitionKey(key, episode) in target for key in target.partitions_subsets_by_asset_key)
 
 
-def _belongs(settings: Settings, project: str | None, assets: Sequence[dg.AssetKey] | frozenset[dg.AssetKey]) -> bool:
+def _belongs(settings: Settings, project: str | None, assets: Collection[dg.AssetKey]) -> bool:
     if project is not None:
         return project == partitions_name(settings)
     return not assets or any(list(key.path[:-1]) == location_prefix(settings) for key in assets)

@@ -200,6 +200,13 @@ class Store:
             written = list(readers.map(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders))
         return sorted(_episode(name) for name, there in zip(folders, written, strict=True) if there)
 
+    def forget(self, episode: str) -> None:
+        """Remove the pointers of all the episode's tables, that of `video` last, so that a broken-off call can be
+        repeated. Tables and pictures are then reached by nothing, and left to `clean` and its grace period."""
+        assets = [asset for asset in self._files.folders("") if _ASSET.fullmatch(asset)]
+        for asset in sorted(assets, key=lambda asset: (asset == "video", asset)):
+            self._files.remove(f"{_folder(asset, episode)}/{POINTER}")
+
     def put_picture(self, asset: str, episode: str, image_id: str, encoded: bytes, suffix: str) -> str:
         """Keep an encoded picture and return its path relative to the root.
 

@@ -1,0 +1,79 @@
+"""Taking episodes out for good. Their files stay where they are, and are not taken up again by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from dataset_pipeline.arrivals import roots_of
+from dataset_pipeline.assets.framework import partitions_name
+from dataset_pipeline.episodes import list_sources, whereabouts
+from dataset_pipeline.registration import recorded
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import Store
+from dataset_pipeline.unfinished import backfill_covers, run_covers, unfinished_backfills, unfinished_runs
+
+
+@dataclass
+class Pruned:
+    """Keys of the episodes that were taken out, and for each that was not, a sentence saying why."""
+
+    removed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def prune(
+    instance: dg.DagsterInstance, store: Store, settings: Settings, episodes: Sequence[str] | None = None
+) -> Pruned:
+    """Take the named episodes out, or if None those whose source is gone. Joined assets still hold them until rebuilt.
+
+    The store forgets an episode before Dagster does, so that a call that broke off finds it again. Its pictures and
+    tables are left to the store's `clean`.
+    """
+    partitions = partitions_name(settings)
+    registered = instance.get_dynamic_partitions(partitions)
+    chosen = gone_episodes(settings, store, instance) if episodes is None else list(dict.fromkeys(episodes))
+    runs, backfills = unfinished_runs(instance, settings), unfinished_backfills(instance, settings)
+    pruned = Pruned()
+    for episode in chosen:
+        run = next((run for run in runs if run_covers(run, episode, registered)), None)
+        backfill = next((backfill for backfill in backfills if backfill_covers(backfill, episode)), None)
+        if episode not in registered:
+            pruned.refused[episode] = f"{episode} is no episode of this project"
+        elif run is not None:
+            pruned.refused[episode] = f"run {run.run_id} of {episode} is not finished: wait for it or cancel it"
+        elif backfill is not None:
+            pruned.refused[episode] = (
+                f"backfill {backfill.backfill_id} that includes {episode} is not finished: wait for it or cancel it"
+            )
+        else:
+            store.forget(episode)
+            instance.delete_dynamic_partition(partitions, episode)
+            pruned.removed.append(episode)
+    return pruned
+
+
+def gone_episodes(settings: Settings, store: Store, instance: dg.DagsterInstance) -> list[str]:
+    """The registered episodes whose source is gone, sorted.
+
+    One whose root or folder is missing, empty or cannot be listed is not among them: its disk may be away.
+    """
+    registered = instance.get_dynamic_partitions(partitions_name(settings))
+    paths = {key: Path(seen.path) for key, seen in recorded(instance, store, settings, registered).items() if seen.path}
+    roots = roots_of(settings)
+    gone = []
+    healthy: dict[Path, bool] = {}
+    for key, path in sorted(paths.items()):
+        root = max(
+            (root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None
+        )
+        if whereabouts(path, root) != "gone":
+            continue
+        if root is not None and root not in healthy:
+            healthy[root] = bool(list_sources([root], lambda path, status: None, folders_of_shows=True)[0])
+        if root is None or healthy[root]:
+            gone.append(key)
+    return gone
