@@ -7,7 +7,7 @@ number of pictures and not with its square, and only pairs that a bound cannot r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,8 @@ import pyarrow as pa
 from dataset_pipeline.images.index import SLACK, Cells, EveryRow, Kept, above, fitted_sketcher
 from dataset_pipeline.settings import DistinctFramesSettings
 
-BLOCK_ROWS = 512  # candidates per matrix product
+BLOCK_ROWS = 256  # candidates per matrix product
+SKETCHED_ROWS = 2048  # rows sketched at once
 INDEXED_BLOCK_ROWS = 4096  # the same for an index, which costs a product for each cell
 PROBES = 16  # cells of an index that a row looks into
 PAIRS_AT_ONCE = 8192  # pairs compared in full per step
@@ -48,8 +49,8 @@ def distinct(
     """Group rows whose cosine is strictly above `similarity`.
 
     embeddings: float32 [n, d], rows of length 1. order: a permutation of 0..n-1, best first. A row that does not stay
-    belongs to its nearest row among those kept before it, the earlier one if two are equally near. Whatever is decided
-    is decided by cosines summed in double precision and rounded to single, so the size of blocks changes nothing.
+    belongs to its nearest row among those kept before it, the earlier one if two are equally near. A cosine is summed
+    pair by pair, close to the threshold in double precision, so the size of blocks changes nothing.
     exact: False looks only into the likely cells of an index, for a million rows and more; what it misses stays.
     also_near: int [m, 2], pairs of rows that count as near whatever their cosine.
     Raises ValueError for rows that are not of length 1 and for an order that is no permutation.
@@ -96,10 +97,7 @@ class _Walk:
     def groups(self) -> Groups:
         n = len(self.rows)
         survivor, nearness = np.arange(n), np.ones(n, dtype=np.float32)
-        for start in range(0, n, self.block_rows):
-            members = self.walk[start : start + self.block_rows]
-            block = self.rows[members]
-            sketches = self._sketches(block)
+        for start, members, block, sketches in self._blocks():
             later, earlier, cosine = self._near_kept(start, block, sketches)
             best = _best(later, self.kept_rows[earlier], earlier, cosine)
             after, before, among = self._near_each_other(start, members, block, sketches)
@@ -119,6 +117,17 @@ class _Walk:
             )
             survivor[members[best[0]]], nearness[members[best[0]]] = best[1], best[2]
         return Groups(self.kept_rows[: self.count].tolist(), survivor, nearness)
+
+    def _blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """(place of its first row, members, their rows, their sketches) of each block in turn."""
+        several = self.block_rows * max(1, SKETCHED_ROWS // self.block_rows)
+        for first in range(0, len(self.walk), several):
+            members = self.walk[first : first + several]
+            rows = self.rows[members]
+            sketches = self._sketches(rows)
+            for start in range(0, len(members), self.block_rows):
+                part = slice(start, start + self.block_rows)
+                yield first + start, members[part], rows[part], sketches[part]
 
     def _keep(self, rows: np.ndarray, sketches: np.ndarray) -> None:
         self.slots[rows] = np.arange(self.count, self.count + len(rows))
@@ -168,14 +177,14 @@ class _Walk:
         return row[near], slot[near], cosine[near]
 
     def _cosines(self, block: np.ndarray, row: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """float32; at most 1."""
+        """float32, at most 1; where rounding could decide, summed in double precision."""
         cosine = np.empty(len(row), dtype=np.float32)
         for first in range(0, len(row), PAIRS_AT_ONCE):
             part = slice(first, first + PAIRS_AT_ONCE)
             one, two = block[row[part]], self.rows[other[part]]
             cosine[part] = np.einsum("ij,ij->i", one, two)
-            likely = np.flatnonzero(cosine[part] > self.bound)
-            cosine[first + likely] = np.einsum("ij,ij->i", one[likely].astype(np.float64), two[likely])
+            close = np.flatnonzero(np.abs(cosine[part] - self.limit) < SLACK)
+            cosine[first + close] = np.einsum("ij,ij->i", one[close].astype(np.float64), two[close])
         return np.minimum(cosine, np.float32(1))
 
     def _given(self, start: int, count: int, inside: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
