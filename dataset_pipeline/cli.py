@@ -152,7 +152,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the current training set for a trainer, into a fresh folder."""
-    from dataset_pipeline.definitions import build_definitions, mixing_fault, store_of
+    from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.places import mixing_fault, store_of
     from dataset_pipeline.runs import materialize_assets
 
     changes = {"models__pack": models} if models else {}
@@ -300,19 +301,23 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
     else:
         os.chdir(project_folder())  # dagster.yaml names its folders relative to the project
         opened = dg.DagsterInstance.from_config(".")
+    from dataset_pipeline.runs import bury_dead_runs
+
     with opened as instance:
+        bury_dead_runs(instance)
         yield instance
 
 
 def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None = None) -> Report:
     import warnings
 
-    from dataset_pipeline.definitions import build_definitions, mixing_fault, store_of
+    from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.episodes import find_sources
     from dataset_pipeline.models import DeviceUnavailable, RegistryError
     from dataset_pipeline.models.device import onnx_device, torch_device
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.models.loading import CALLS, reset_calls
+    from dataset_pipeline.places import mixing_fault, store_of
     from dataset_pipeline.registration import register
     from dataset_pipeline.report import report_on
     from dataset_pipeline.runs import materialize_all
@@ -345,7 +350,7 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
 
 
 def _finish(report: Report, settings: Settings, as_json: bool) -> None:
-    from dataset_pipeline.definitions import export_root, store_of
+    from dataset_pipeline.places import export_root, store_of
     from dataset_pipeline.report import write_character_sheet
 
     sheet = export_root(settings) / "characters.jpg"
@@ -401,7 +406,7 @@ def _print_report(report: Report, sheet: Path, characters: int) -> None:
 
 
 def _stores_that_may_know(image: str, models: str, settings_file: Path | None) -> Iterator[Store]:
-    from dataset_pipeline.definitions import store_of
+    from dataset_pipeline.places import store_of
     from dataset_pipeline.store.store import Store
 
     path = Path(image)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dagster as dg
 
 from dataset_pipeline import jobs
+from dataset_pipeline.arrivals import arrivals_sensor
 from dataset_pipeline.assets import characters, crops, frames, scores, source, tags, training
 from dataset_pipeline.assets.framework import ASSETS, asset_definition, location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS
@@ -49,6 +50,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         schedules=[jobs.nightly(process_new_episodes)],
         sensors=[
+            arrivals_sensor(settings, store, measure_episode),
             automation_sensor(dg.AssetKey([*prefix, name]) for name in ASSETS),
         ],
         executor=dg.in_process_executor,  # a run's steps share a process, so that models are loaded once

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dataset_pipeline.definitions import export_root, store_of
 from dataset_pipeline.models.doctor import device_report
 from dataset_pipeline.models.injected import missing_weights, model_resources
+from dataset_pipeline.places import export_root, store_of
 from dataset_pipeline.settings import Settings, project_folder
 
 ENOUGH_GB = 10  # an episode of 24 minutes takes about 1 GB of stills and crops

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dataset_pipeline.arrivals import look_for_new
+from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import materialize_all, phases
 from dataset_pipeline.settings import Settings
@@ -57,9 +59,6 @@ def process_new_episodes(settings: Settings, build: Callable[[Settings], dg.Defi
 
     @dg.op(name="process_new_episodes_op", description="Look for new episodes, measure them, rebuild the set.")
     def process(context: dg.OpExecutionContext) -> None:
-        from dataset_pipeline.arrivals import look_for_new
-        from dataset_pipeline.places import store_of
-
         store = store_of(settings)
         found = look_for_new(settings, store, context.instance)
         context.log.info(f"{len(found)} new or replaced episodes: {', '.join(source.key for source in found)}")

@@ -320,9 +320,12 @@ def _answers(step: Step, pointer: Pointer | None, code_version: str, inputs: dic
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:
     provenance = pointer.provenance
     store: Store = step.store
+    numbers = dict(provenance["numbers"])
+    if kept and "measured" in numbers:
+        numbers |= {"measured": 0, "reused": numbers["measured"] + numbers["reused"]}
     metadata: dict[str, Any] = {
         "dagster/row_count": pointer.rows,
-        **provenance["numbers"],
+        **numbers,
         "settings_hash": provenance["settings_hash"],
         "unchanged": kept,
         "table": dg.MetadataValue.path(store.uri(pointer.file)),

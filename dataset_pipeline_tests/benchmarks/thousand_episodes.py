@@ -35,10 +35,11 @@ from rich.table import Table
 from dataset_pipeline import timing
 from dataset_pipeline.assets.framework import ASSETS, location_prefix, materialize, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS, Result, Step
-from dataset_pipeline.definitions import build_definitions, store_of
+from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.episodes import Source
 from dataset_pipeline.ids import crop_id, file_name, frame_id, show_of
 from dataset_pipeline.images.resize import encode
+from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import RANGE_END, RANGE_START, materialize_assets, phases
 from dataset_pipeline.settings import Settings, load_settings

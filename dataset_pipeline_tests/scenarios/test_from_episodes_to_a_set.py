@@ -146,7 +146,7 @@ def test_one_episode_that_fails_leaves_the_others_and_the_joins_alone(copy_of_fi
 
 
 def test_demo_and_real_results_never_share_a_store(finished):
-    from dataset_pipeline.definitions import mixing_fault
+    from dataset_pipeline.places import mixing_fault
 
     assert mixing_fault(finished.settings(), finished.store) == ""
     assert "demo" in mixing_fault(finished.settings(models__pack="real"), finished.store)

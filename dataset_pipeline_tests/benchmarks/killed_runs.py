@@ -1,0 +1,124 @@
+"""The demo killed at random moments and started again, against one that nobody disturbed.
+
+    uv run python dataset_pipeline_tests/benchmarks/killed_runs.py [--kills 10] [--seed 1]
+
+After every kill each table that a pointer names must be whole. At the end tables, pictures and the exported set must be
+those of the undisturbed demo, no run may look unfinished and no pool slot be taken. Exit code 1 if not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+PROGRAM = "from dataset_pipeline.cli import main; main()"
+
+
+def demo(folder: Path) -> subprocess.Popen:
+    log = folder.with_suffix(".log").open("a")
+    command = [sys.executable, "-c", PROGRAM, "demo", str(folder)]
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """The process and all its children, at once."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every current table and its pictures, and of everything exported."""
+    store = Store(str(folder / "store"))
+    files = [path for path in (folder / "exports").rglob("*") if path.is_file()]
+    for asset in SCHEMAS:
+        for episode in [*store.episodes(asset), None]:
+            pointer = store.pointer(asset, episode)
+            if pointer is None:
+                continue
+            table = store.read(asset, episode)
+            pictures = table["path"].to_pylist() if "path" in table.column_names else []
+            files += [folder / "store" / name for name in (pointer.file, *filter(None, pictures))]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def broken(folder: Path) -> list[str]:
+    """Tables that a pointer names and nobody can read, or whose pictures are not there."""
+    store = Store(str(folder / "store"))
+    found = []
+    for asset in SCHEMAS:
+        for episode in [*store.episodes(asset), None]:
+            try:
+                if store.pointer(asset, episode) and not store.intact(asset, episode):
+                    found.append(f"{asset} {episode}")
+            except Exception as error:  # whatever is wrong is what is looked for
+                found.append(f"{asset} {episode}: {error}")
+    return found
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Runs that look unfinished and pool slots that are taken."""
+    os.chdir(folder)
+    with dg.DagsterInstance.from_config(str(folder / ".dagster")) as instance:
+        runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+        slots = instance.event_log_storage.get_concurrency_keys()
+        taken = [key for key in slots if instance.event_log_storage.get_concurrency_info(key).active_slot_count]
+    return [f"run {run.run_id} {run.status.value}" for run in runs] + [f"slot of pool {key}" for key in taken]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    moments = random.Random(arguments.seed)
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        calm, disturbed = Path(temporary) / "calm", Path(temporary) / "disturbed"
+        start_s = time.monotonic()
+        if demo(calm).wait() != 0:
+            sys.exit(f"the undisturbed demo failed:\n{calm.with_suffix('.log').read_text()}")
+        whole_s = time.monotonic() - start_s
+        print(f"undisturbed: {whole_s:.0f} s, {len(digests(calm))} files")
+        for number in range(1, arguments.kills + 1):
+            wait_s = moments.uniform(0.05, 0.6) * whole_s
+            process = demo(disturbed)
+            try:
+                process.wait(wait_s)
+                ended = f"had finished (exit code {process.returncode})"
+            except subprocess.TimeoutExpired:
+                kill(process)
+                ended = "killed"
+            lost = broken(disturbed)
+            faults += lost
+            print(f"{number}: {ended} after {wait_s:.0f} s, {len(lost)} tables lost or half-written", flush=True)
+        start_s = time.monotonic()
+        code = demo(disturbed).wait()
+        print(f"last run: exit code {code} after {time.monotonic() - start_s:.0f} s")
+        expected, seen = digests(calm), digests(disturbed)
+        other = sorted(name for name in expected.keys() | seen.keys() if expected.get(name) != seen.get(name))
+        print(f"files that differ from the undisturbed: {len(other)} of {len(expected)} {other[:3]}")
+        behind = left_behind(disturbed)
+        print(f"left behind: {behind or 'nothing'}")
+        faults += other + behind + ([f"exit code {code}"] if code else [])
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
