@@ -9,12 +9,13 @@ from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import decide_captions
 from dataset_pipeline.tags.filter import decide_tags
+from dataset_pipeline.tags.scores import tag_rows
 
 
 @pipeline_asset(reads=["tag_scores", "clusters"], settings=["tags"], group="f_text", projection=True, kinds=["python"])
 def tags(step: Step) -> Result:
     """The tags that stay on each image, by the thresholds and the blacklist of `[tags]`; dropped ones keep a reason."""
-    rows = decide_tags(step.rows("tag_scores"), step.rows("clusters"), step.settings.tags)
+    rows = decide_tags(tag_rows(step.read("tag_scores")), step.rows("clusters"), step.settings.tags)
     counts = Counter(tag for row in rows for tag in row["tags"])
     return Result(
         SCHEMAS["tags"].table(rows),
@@ -32,7 +33,7 @@ def tags(step: Step) -> Result:
 def captions(step: Step) -> Result:
     """One line of text for each selected image, from structured fields. `[captions] order` says what it names."""
     rows = decide_captions(
-        step.rows("tags"),
+        step.read("tags").select(["image_id", "tags"]).to_pylist(),
         step.rows("clusters"),
         step.rows("selection"),
         step.row("video")["show_title"],
