@@ -34,7 +34,6 @@ PAGE = 500
 LONGEST_CHANGE = 100
 PARQUET_END = b"PAR1"
 NO_WORD = "its run failed without a word"
-FAILURE_CLASS = "dagster._core.definitions.events.Failure: "
 
 Place = tuple[str, str]  # asset, and episode or JOINED
 
@@ -492,8 +491,10 @@ def _asset_of(step: dg.DagsterEvent) -> str:
 
 
 def _step_error(step: dg.DagsterEvent) -> str:
-    return _first_line(_plain_error(step).removeprefix(FAILURE_CLASS))
+    return _first_line(_plain_error(step))
 
 
 def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+    """With the one after it if it only announces that."""
+    first, _, rest = text.strip().partition("\n")
+    return f"{first} {rest.strip().partition(chr(10))[0]}" if first.endswith(":") and rest else first
