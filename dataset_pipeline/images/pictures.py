@@ -1,5 +1,7 @@
-"""Folders of pictures: which files are pictures, and each as upright RGB. Pictures are known by content."""
+"""Folders of pictures: which files are pictures, and each as upright RGB in sRGB. Pictures are known by content."""
 
+import hashlib
+import io
 import os
 import struct
 import warnings
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from dataset_pipeline.names import is_ignored, posix_path
 
@@ -18,8 +20,13 @@ PICTURE_ENDINGS = frozenset(
 )
 WHITE = (255, 255, 255)
 MAX_PIXELS = 2 * 89_478_485  # twice Pillow's warning, where Pillow itself refuses
+MAX_FRAMES = 10_000  # of one animation: seven minutes at 24 frames a second
+MAX_ANIMATION_PIXELS = 100 * MAX_PIXELS  # decoded of one animation in all
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "MPO")
+_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_SAME_LEVELS = 2  # a profile that moves no colour further, of 255, is sRGB: converting would only add rounding
+_REDUCED = 254, 1  # TIFF: tag NewSubfileType, bit of a smaller copy of another page
 # What Pillow's decoders raise for broken content.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error)
 
@@ -65,20 +72,78 @@ def is_picture(path: Path) -> bool:
         return False
 
 
-def open_picture(path: Path, background: Sequence[int] = WHITE, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The picture as RGB uint8 HxWx3: turned by its EXIF orientation, transparency laid over `background`.
+def open_picture(
+    path: Path, background: Sequence[int] = WHITE, *, max_pixels: int = MAX_PIXELS, frame: int = 0
+) -> np.ndarray:
+    """The picture as RGB uint8 HxWx3 in sRGB: turned by its EXIF orientation, transparency laid over `background`.
 
-    16 bits per channel keep their high byte, an animation gives its first frame. Raises FileNotFoundError for a
-    missing file and PictureError for a broken, truncated or oversized (more than `max_pixels`) one.
+    16 bits per channel keep their high byte. An embedded colour profile is followed (relative colorimetric with black
+    point compensation); one that cannot be read or does not fit the pixels counts as sRGB, ink without a profile is
+    converted naively. frame: which frame of an animation, as numbered by `iter_pictures`. Raises FileNotFoundError for
+    a missing file and PictureError for a broken, truncated or oversized (more than `max_pixels`) one or no such frame.
     """
+    with _named_errors(path), _opened(path) as image:
+        if not 0 <= frame < _frame_count(image):
+            raise PictureError(path, f"has no frame {frame}, only {_frame_count(image)}")
+        image.seek(frame)
+        _refuse_bomb(path, image, max_pixels)
+        return _rgb(ImageOps.exif_transpose(image), background)
+
+
+def iter_pictures(
+    path: Path,
+    background: Sequence[int] = WHITE,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_frames: int = MAX_FRAMES,
+    max_animation_pixels: int = MAX_ANIMATION_PIXELS,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame index, picture as `open_picture` gives it) of every frame that shows something new.
+
+    A still gives one; GIF, APNG, WebP and AVIF animations give their frames as a player shows them, TIFF its pages
+    without the reduced ones; a frame equal to an earlier one is left out. Only one frame is held at a time. Raises
+    what `open_picture` does, at the frame where it happens: the frames before it are good. An animation longer than
+    `max_frames`, or of more than `max_animation_pixels` in all frames, ends there with a PictureError.
+    """
+    with _named_errors(path), _opened(path) as image:
+        count, seen, pixels = _frame_count(image), set(), 0
+        for index in range(count):
+            if index == max_frames:
+                raise PictureError(path, f"{count} frames are more than the {max_frames} allowed")
+            image.seek(index)
+            _refuse_bomb(path, image, max_pixels)
+            pixels += image.width * image.height
+            if index and pixels > max_animation_pixels:
+                raise PictureError(
+                    path, f"{count} frames of {image.width}x{image.height} are more than "
+                    f"{max_animation_pixels} pixels in all, frame {index} is where it was left"
+                )  # fmt: skip
+            if image.format == "TIFF" and index and image.tag_v2.get(_REDUCED[0], 0) & _REDUCED[1]:  # type: ignore[attr-defined]
+                continue
+            picture = _rgb(ImageOps.exif_transpose(image), background)
+            digest = hashlib.sha256(picture.data).digest() + struct.pack("<II", *picture.shape[:2])
+            if digest not in seen:
+                seen.add(digest)
+                yield index, picture
+
+
+def _frame_count(image: Image.Image) -> int:
+    # The further pictures of an MPO are other views and previews of the first.
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+
+
+def _refuse_bomb(path: Path, image: Image.Image, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise PictureError(path, f"{image.width}x{image.height} pixels are more than the {max_pixels} allowed")
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Whatever Pillow raises for this file as a PictureError."""
     if not path.exists():
         raise FileNotFoundError(f"no such picture: {path}")
     try:
-        with _opened(path) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise PictureError(path, f"{width}x{height} pixels are more than the {max_pixels} allowed")
-            return _rgb(ImageOps.exif_transpose(image), background)
+        yield
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -102,17 +167,52 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _rgb(image: Image.Image, background: Sequence[int]) -> np.ndarray:
+    profile = image.info.get("icc_profile")
     if image.mode.startswith(("I;16", "I")):
         # Pillow clips instead of scaling where it turns 16 bits into 8.
-        high_byte = (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-        return np.ascontiguousarray(np.repeat(high_byte[:, :, None], 3, axis=2))
+        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode == "F":
         raise ValueError("floating-point pixels have no agreed white")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = _in_srgb(image.convert("RGBA"), profile, "RGBA")
         canvas = Image.new("RGBA", layer.size, (*background, 255))
         return np.array(Image.alpha_composite(canvas, layer).convert("RGB"))
-    return np.array(image.convert("RGB"))
+    return np.array(_in_srgb(image.convert("RGB") if image.mode in ("P", "1", "YCbCr") else image, profile, "RGB"))
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None, mode: str) -> Image.Image:
+    """The picture in sRGB and the given mode."""
+    try:
+        if image.mode == "LAB":
+            found = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        elif profile:
+            found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        else:
+            return image.convert(mode)
+        transform = ImageCms.buildTransform(
+            found,
+            _SRGB,
+            image.mode,
+            mode,
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if image.mode == mode and _changes_nothing(transform, mode):
+            return image
+        converted = ImageCms.applyTransform(image, transform)
+        assert converted is not None  # a copy was asked for
+        return converted
+    except (ImageCms.PyCMSError, OSError):
+        return image.convert(mode)
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Judged on a cube of colours."""
+    steps = np.arange(0, 256, 17, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(64, 64, 3)
+    colors = Image.fromarray(cube).convert(mode)
+    moved = ImageCms.applyTransform(colors, transform)
+    return int(np.abs(np.asarray(moved, np.int16) - np.asarray(colors, np.int16)).max()) <= _SAME_LEVELS
 
 
 def _files(folder: Path, within: frozenset[str] = frozenset()) -> Iterator[Path]:

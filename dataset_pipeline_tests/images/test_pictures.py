@@ -1,11 +1,13 @@
+import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from dataset_pipeline.images.pictures import PictureError, list_pictures, open_picture
+from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures, open_picture
 
 
 def _png_header_only(width: int, height: int) -> bytes:
@@ -117,3 +119,155 @@ def test_broken_pictures_are_named_with_a_reason(tmp_path):
         open_picture(tmp_path / "empty.png")
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
         open_picture(tmp_path / "absent.png")
+
+
+def _s15(number: float) -> bytes:
+    return struct.pack(">i", round(number * 65536))
+
+
+def rgb_profile(primaries: dict[str, tuple[float, float, float]], gamma: float) -> bytes:
+    """A matrix profile (ICC.1:2001, clause 6.3.1.1); primaries as XYZ under D50."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    text = b"test\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78 + (-len(text)) % 4),
+        b"cprt": b"text\0\0\0\0none" + bytes(4),
+        b"wtpt": b"XYZ \0\0\0\0" + _s15(0.9642) + _s15(1.0) + _s15(0.8249),
+    }
+    for letter, xyz in primaries.items():
+        tags[letter.encode() + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(map(_s15, xyz))
+        tags[letter.encode() + b"TRC"] = curve
+    table, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        table += name + struct.pack(">II", at + len(body), len(content))
+        body += content
+    size = 128 + len(table) + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"lcms", 0x02400000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
+    head += bytes(28) + _s15(0.9642) + _s15(1.0) + _s15(0.8249)
+    return head.ljust(128, b"\0") + table + body
+
+
+# Adobe RGB (1998): its primaries adapted to D50, and gamma 2.2.
+ADOBE_RGB = rgb_profile(
+    {"r": (0.60974, 0.31111, 0.01947), "g": (0.20528, 0.62567, 0.06087), "b": (0.14919, 0.06322, 0.74457)}, 2.2
+)
+
+
+def test_a_colour_profile_is_followed_to_srgb(tmp_path):
+    Image.new("RGB", (4, 4), (144, 128, 100)).save(tmp_path / "wide.png", icc_profile=ADOBE_RGB)
+    # Adobe RGB (144, 128, 100) by its matrix and sRGB's: linear 0.2844, 0.2195, 0.1275 -> 0.3112, 0.2195, 0.1216.
+    assert open_picture(tmp_path / "wide.png")[0, 0] == pytest.approx([151, 128, 98], abs=1)
+
+
+def test_a_profile_goes_with_transparency_orientation_and_grey(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    layer = Image.new("RGBA", (4, 2), (144, 128, 100, 255))
+    layer.putpixel((0, 0), (0, 0, 0, 0))
+    layer.save(tmp_path / "layer.png", icc_profile=ADOBE_RGB, exif=exif)
+    opened = open_picture(tmp_path / "layer.png")
+    assert opened.shape == (4, 2, 3)
+    assert opened[0, 1].tolist() == [255, 255, 255]
+    assert opened[3, 0] == pytest.approx([151, 128, 98], abs=1)
+
+
+def test_an_srgb_profile_changes_no_pixel_and_a_broken_one_counts_as_srgb(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name, profile in (("srgb.png", srgb), ("broken.png", b"no profile at all"), ("cut.png", ADOBE_RGB[:200])):
+        Image.fromarray(pixels).save(tmp_path / name, icc_profile=profile)
+        assert np.array_equal(open_picture(tmp_path / name), pixels)
+
+
+def test_a_profile_that_does_not_fit_the_pixels_counts_as_srgb(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "ink.jpg", quality=100, icc_profile=ADOBE_RGB)
+    red, green, blue = open_picture(tmp_path / "ink.jpg")[4, 4].tolist()
+    assert (red > 250, green < 5, blue < 5) == (True, True, True)
+
+
+def test_lab_becomes_rgb(tmp_path):
+    Image.frombytes("LAB", (2, 2), bytes([136, 0, 0]) * 4).save(tmp_path / "lab.tif")
+    # L* = 53.3, the middle grey of sRGB: 127.
+    assert open_picture(tmp_path / "lab.tif")[0, 0] == pytest.approx([127, 127, 127], abs=2)
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep_alpha.png", "deep_grey.png"])
+def test_sixteen_bits_keep_their_high_byte(tmp_path, name):
+    deep = np.random.default_rng(1).integers(0, 65536, (8, 8, 3), dtype=np.uint16)
+    written = {
+        "deep_alpha.png": np.dstack([deep, np.full((8, 8), 65535, np.uint16)]),
+        "deep_grey.png": deep[..., 0],
+    }.get(name, deep)
+    cv2.imwrite(str(tmp_path / name), written)
+    expected = np.repeat(deep[..., :1], 3, axis=2) if name == "deep_grey.png" else deep[..., ::-1]
+    assert np.array_equal(open_picture(tmp_path / name), expected >> 8)
+
+
+def animation() -> list[Image.Image]:
+    """Red, red again, blue, red once more, green."""
+    return [Image.new("RGB", (12, 8), color) for color in ("red", "red", "blue", "red", (0, 255, 0))]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("moving.gif", {}), ("moving.png", {}), ("moving.webp", {"lossless": True}), ("pages.tif", {})],
+)
+def test_every_distinct_frame_of_an_animation_is_a_picture(tmp_path, name, options):
+    first, *others = animation()
+    first.save(tmp_path / name, save_all=True, append_images=others, duration=[100, 110, 120, 130, 140], **options)
+    found = list(iter_pictures(tmp_path / name))
+    assert [picture[3, 3].tolist() for _, picture in found] == [[255, 0, 0], [0, 0, 255], [0, 255, 0]]
+    for index, picture in found:
+        assert np.array_equal(open_picture(tmp_path / name, frame=index), picture)
+    with pytest.raises(PictureError, match="has no frame 5, only"):
+        open_picture(tmp_path / name, frame=5)
+
+
+def test_frames_are_as_a_player_shows_them(tmp_path):
+    base, patch = Image.new("RGBA", (6, 4), (200, 0, 0, 255)), Image.new("RGBA", (6, 4), (0, 0, 0, 0))
+    patch.putpixel((1, 1), (0, 0, 200, 255))
+    base.save(tmp_path / "patched.png", save_all=True, append_images=[patch], blend=1, disposal=0)
+    (_, first), (_, second) = iter_pictures(tmp_path / "patched.png")
+    assert first[1, 1].tolist() == [200, 0, 0]
+    assert second[1, 1].tolist() == [0, 0, 200]
+    assert second[0, 0].tolist() == [200, 0, 0]
+
+
+def test_a_still_is_one_picture_and_the_previews_of_a_photo_are_none(tmp_path):
+    noise = np.random.default_rng(2).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "still.png")
+    assert [index for index, _ in iter_pictures(tmp_path / "still.png")] == [0]
+    Image.fromarray(noise).save(
+        tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[Image.fromarray(255 - noise)]
+    )
+    assert [index for index, _ in iter_pictures(tmp_path / "photo.jpg")] == [0]
+
+
+def test_an_animation_is_bounded_in_frames_and_in_pixels(tmp_path):
+    first, *others = animation()
+    path = tmp_path / "long.gif"
+    first.save(path, save_all=True, append_images=others, duration=[100, 110, 120, 130, 140])
+    frames = iter_pictures(path, max_frames=2)
+    assert [next(frames)[0], next(frames)[0]] == [0, 1]
+    with pytest.raises(PictureError, match=r"long\.gif: 4 frames are more than the 2 allowed"):  # GIF joins equal ones
+        next(frames)
+    frames = iter_pictures(path, max_animation_pixels=3 * 12 * 8)
+    assert [next(frames)[0], next(frames)[0]] == [0, 1]
+    with pytest.raises(PictureError, match="more than 288 pixels in all, frame 3"):
+        next(frames)
+    with pytest.raises(PictureError, match="96 pixels"):
+        next(iter_pictures(path, max_pixels=95))
+
+
+def test_a_cut_off_animation_gives_its_good_frames_and_then_says_what_is_wrong(tmp_path):
+    rng = np.random.default_rng(3)
+    frames = [Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(4)]
+    whole = io.BytesIO()
+    frames[0].save(whole, format="PNG", save_all=True, append_images=frames[1:])
+    path = tmp_path / "cut.png"
+    path.write_bytes(whole.getvalue()[: len(whole.getvalue()) * 5 // 8])
+    good: list[int] = []
+    with pytest.raises(PictureError, match=r"cut\.png: cannot be decoded"):  # noqa: PT012
+        for index, _ in iter_pictures(path):
+            good.append(index)
+    assert good == [0, 1]
