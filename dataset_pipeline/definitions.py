@@ -7,7 +7,7 @@ import dagster as dg
 
 from dataset_pipeline import jobs
 from dataset_pipeline.arrivals import arrivals_sensor
-from dataset_pipeline.assets import characters, crops, frames, scores, source, tags, training
+from dataset_pipeline.assets import source
 from dataset_pipeline.assets.framework import ASSETS, asset_definition, location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS
 from dataset_pipeline.automation import automation_sensor, keep_current
@@ -15,7 +15,6 @@ from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.places import export_root, store_of
 from dataset_pipeline.settings import Settings, load_settings
 
-MODULES = (source, frames, crops, characters, scores, tags, training)  # importing them fills ASSETS
 DEMO_EPISODES = "data/demo/episodes"
 
 

@@ -1,4 +1,4 @@
-"""`dagster dev` at work on drawn episodes: runs and model calls of what arrives, changes and fails, against the expected.
+"""`dagster dev` at work on drawn episodes: what runs for episodes that arrive, change and fail, against the expected.
 
     uv run python dataset_pipeline_tests/benchmarks/living_graph.py [--quiet-minutes 10] [--folder FOLDER]
 
