@@ -43,6 +43,7 @@ from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import RANGE_END, RANGE_START, materialize_assets, phases
 from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.status import status_of
 from dataset_pipeline.store.schemas import MEASURED, SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -110,8 +111,12 @@ def run(project: Project, episodes: int, shows: int) -> None:
         print(f"{len(absent)} episodes drawn in {time.perf_counter() - start_s:.0f} s", flush=True)
     report("first build", project)
     report("nothing changed", project)
+    cursor = tick("first", project)
+    cursor = tick("quiet", project, cursor)
+    look_at_status(project)
     again = len(project.registered) // shows
     add(project, [f"show-000.e{again + 1:04d}"], 0)
+    tick("an episode was measured", project, cursor)
     report("one new episode of strangers: no gallery changes", project)
     add(project, [f"show-000.e{again + 2:04d}"], CHARACTERS)
     report("one new episode: the gallery of its show changes", project)
@@ -120,18 +125,37 @@ def run(project: Project, episodes: int, shows: int) -> None:
     report("balance weights changed", Project(project.root, changed, project.instance))
 
 
+def tick(title: str, project: Project, cursor: Any = None) -> Any:
+    """Evaluate the automation conditions of all assets and episodes, as the daemon does, without running anything."""
+    start_s = time.perf_counter()
+    result = dg.evaluate_automation_conditions(project.definitions, project.instance, cursor=cursor)
+    seconds = time.perf_counter() - start_s
+    print(f"automation tick, {title}: {seconds:.1f} s, asks for {result.total_requested}", flush=True)
+    return result.cursor
+
+
+def look_at_status(project: Project) -> None:
+    start_s = time.perf_counter()
+    status = status_of(project.settings, project.store, project.instance)
+    print(f"status: {time.perf_counter() - start_s:.1f} s, {status.counts()}", flush=True)
+
+
 def report(title: str, project: Project) -> None:
     """Make everything after measuring, and say what it took."""
     reset_memory_peak()
+    start_s, start_cpu_s = time.perf_counter(), time.process_time()
     seconds = made(project)
+    wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - start_cpu_s
     total: dict[str, float] = defaultdict(float)
     for spent in seconds.values():
         for kind, value in spent.items():
             total[kind] += value
-    table = Table("asset", *KINDS, title=f"{title}; {memory_peak_mb()}")
+    table = Table("asset", *KINDS, title=title)
     for asset, spent in [*seconds.items(), ("all", total)]:
         table.add_row(asset, *(f"{spent.get(kind, 0.0):.2f}" for kind in KINDS))
-    Console(width=120).print(table)
+    console = Console(width=120)
+    console.print(table)
+    console.print(f"{len(project.registered)} episodes, {wall_s:.0f} s, {cpu_s:.0f} s of CPU, {memory_peak()}\n")
 
 
 def made(project: Project) -> dict[str, dict[str, float]]:
@@ -174,7 +198,7 @@ def reset_memory_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def memory_peak_mb() -> str:
+def memory_peak() -> str:
     if sys.platform != "linux":
         return "memory peak known on Linux only"
     lines = Path("/proc/self/status").read_text().splitlines()
