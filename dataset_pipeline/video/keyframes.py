@@ -1,13 +1,24 @@
-"""Candidate frames of a video. A detector is one class with one method, `candidates(path)`."""
+"""Candidate frames of a video. A detector is one class with one method, `chosen(frames)`."""
 
-from collections.abc import Iterator
+import math
+import os
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import cv2
 import numpy as np
 
+from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import DecodeReport, Frame, iter_frames
+from dataset_pipeline.video.stream import MAX_THREADS
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 WORKING_SHORT_SIDE_PX = 288
 BLACK_BELOW = 32  # of 255: ffmpeg's blackframe filter counts the same pixels
@@ -46,24 +57,74 @@ class Candidate:
     signals: Signals
 
 
-@dataclass(frozen=True)
-class IFrames:
-    """Every intra frame, as `ffmpeg -vf select=eq(pict_type\\,I)` picks them, less those that decode with errors."""
+@dataclass(frozen=True, kw_only=True)
+class Detector(ABC):
+    """Says which frames of a video are candidates: a subclass writes `chosen`.
+
+    `conversion` says how frames become pictures (`iter_frames`); `hardware` is a device to decode on, or `none`.
+    """
 
     short_side_px: int = WORKING_SHORT_SIDE_PX
+    conversion: Conversion | None = None
+    hardware: str = "none"
+
+    intra_only: ClassVar[bool] = False
+
+    @abstractmethod
+    def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The candidates among all frames (all intra frames, if `intra_only`), in the same order."""
 
     def candidates(self, path: Path, report: DecodeReport | None = None) -> Iterator[Candidate]:
-        """In the order of their timestamps; damage is written into `report`. Raises VideoError, FileNotFoundError."""
-        for frame in iter_frames(path, intra_only=True, report=report):
-            if not frame.corrupt:
-                yield candidate(frame, self.short_side_px)
+        """In the order of their timestamps, less those that decode with errors; damage is written into `report`.
+
+        Frames are converted and measured on all cores while decoding goes on; as many are held as there are threads,
+        and one more. Raises FileNotFoundError and VideoError.
+        """
+        frames = iter_frames(
+            path, intra_only=self.intra_only, report=report, conversion=self.conversion, hardware=self.hardware
+        )
+        whole = (frame for frame in self.chosen(frames) if not frame.corrupt)
+        return ahead(lambda frame: candidate(frame, self.short_side_px), whole)
 
 
-def iframes(
-    path: Path, *, short_side_px: int = WORKING_SHORT_SIDE_PX, report: DecodeReport | None = None
-) -> Iterator[Candidate]:
-    """`IFrames(short_side_px).candidates(path, report)`."""
-    return IFrames(short_side_px).candidates(path, report)
+@dataclass(frozen=True, kw_only=True)
+class IFrames(Detector):
+    """Every intra frame, as `ffmpeg -vf select=eq(pict_type\\,I)` picks them."""
+
+    intra_only: ClassVar[bool] = True
+
+    def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        return frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval(Detector):
+    """The first frame of every `every_s` seconds, by timestamps, counted from the first frame. Seconds in which no
+    frame begins (variable frame rates) have none."""
+
+    every_s: float
+
+    def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        taken = -1
+        for frame in frames:
+            # Timestamps are rounded: a frame half a millisecond early is on time.
+            stretch = math.floor((frame.pts_s + 0.0005) / self.every_s)
+            if stretch > taken and not frame.corrupt:
+                taken = stretch
+                yield frame
+
+
+def ahead(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+    """`map(function, items)` with the function on all cores, a few items ahead of what is taken from it."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    waiting: deque[Future[Answer]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def candidate(frame: Frame, short_side_px: int) -> Candidate:

@@ -12,12 +12,16 @@ import numpy as np
 from dataset_pipeline.ids import frame_id, picture_id
 from dataset_pipeline.images.pictures import PictureError, list_pictures, open_picture
 from dataset_pipeline.settings import KeyframesSettings
+from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import frames_at
-from dataset_pipeline.video.keyframes import IFrames, Signals, measure, working_copy
+from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
+from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
+from dataset_pipeline.video.shots import Cuts, CutSettings, Shot
 from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
+ANY_CUTS = Cuts()
 
 
 def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,11 +88,32 @@ def _probed_pictures(folder: Path) -> dict[str, Any]:
             "source_sha256": digest.hexdigest()}  # fmt: skip
 
 
+def detector(settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = ANY_CUTS) -> Detector:
+    """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`."""
+    common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion}
+    match settings.mode:
+        case "iframes":
+            return IFrames(**common)
+        case "mpdecimate":
+            limits = {"hi": settings.hi, "lo": settings.lo, "frac": settings.frac, "max_drop": settings.max_drop}
+            return MpDecimate(**limits, **common)
+        case "interval":
+            return Interval(every_s=settings.every_s, **common)
+        case "shot":
+            return Shot(frames_per_shot=settings.frames_per_shot, cuts=cuts, **common)
+    raise ValueError(f"keyframes.mode = {settings.mode!r}; known: iframes, mpdecimate, interval, shot")
+
+
 def candidates(
-    source: Mapping[str, Any], probe_row: Mapping[str, Any], settings: KeyframesSettings, report: DecodeReport
+    source: Mapping[str, Any],
+    probe_row: Mapping[str, Any],
+    settings: KeyframesSettings,
+    report: DecodeReport,
+    cuts: CutSettings = ANY_CUTS,
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.
 
+    `[keyframes] mode` says which frames those are, `cuts` how shots are told apart where it is `shot`.
     An unreadable source gives none; what breaks off in the middle gives its good part. What was met on the way stands
     in `report`.
     """
@@ -98,9 +123,8 @@ def candidates(
     if source["kind"] == FOLDER:
         yield from _picture_candidates(path, source["episode"], settings)
         return
-    detector = IFrames(settings.working_short_side_px)
     try:
-        for found in detector.candidates(path, report):
+        for found in detector(settings, Conversion.of(probe_row), cuts).candidates(path, report):
             identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
             yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
     except VideoError as error:
@@ -135,11 +159,15 @@ def _row(identity: dict[str, Any], file: str, width_px: int, height_px: int, sig
 
 
 def full_size(
-    source: Mapping[str, Any], frames: Mapping[str, Mapping[str, Any]], settings: KeyframesSettings
+    source: Mapping[str, Any],
+    frames: Mapping[str, Mapping[str, Any]],
+    settings: KeyframesSettings,
+    probe_row: Mapping[str, Any] | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(image id, full-size pixels) of rows of `keyframes` by id, decoded by exact timestamp.
 
-    A frame that cannot be decoded any more is left out.
+    With the `video_probe` row that `candidates` was given they are the pictures that the rows were measured on; without
+    one they are converted as the file is labelled. A frame that cannot be decoded any more is left out.
     """
     path = _present(source)
     if source["kind"] == FOLDER:
@@ -151,7 +179,8 @@ def full_size(
         return
     by_pts = {row["pts"]: image_id for image_id, row in frames.items()}
     try:
-        for pts, pixels in frames_at(path, list(by_pts), report=DecodeReport()):
+        conversion = None if probe_row is None else Conversion.of(probe_row)
+        for pts, pixels in frames_at(path, list(by_pts), report=DecodeReport(), conversion=conversion):
             yield by_pts[pts], pixels
     except VideoError:
         return  # rows that were not reached become `unreadable`

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.video.decode import DecodeReport, VideoError, iter_frames
-from dataset_pipeline.video.keyframes import IFrames, iframes, measure, working_copy
+from dataset_pipeline.video.keyframes import IFrames, measure, working_copy
 
 ENCODED = [
     "open_gop.mkv",
@@ -55,7 +55,7 @@ def test_the_clips_hold_intra_frames_that_are_no_key_frames(clip):
 
 @pytest.mark.parametrize(("name", "count"), MEDIA_COUNTS.items())
 def test_intra_frames_of_real_clips_are_those_that_ffmpeg_selects(media, ffmpeg_intra_pts, name, count):
-    found = [candidate.pts for candidate in iframes(media / name, short_side_px=32)]
+    found = [candidate.pts for candidate in IFrames(short_side_px=32).candidates(media / name)]
     assert len(found) == count
     assert found == ffmpeg_intra_pts(media / name)
 
@@ -71,7 +71,7 @@ def test_a_candidate_holds_its_time_its_full_size_and_a_small_copy(clip):
 
 def test_time_counts_from_the_first_frame_not_from_the_first_timestamp(clip):
     path = clip("broadcast.ts")
-    first = next(iframes(path))
+    first = next(IFrames().candidates(path))
     assert first.pts > 0
     assert (first.pts_ms, first.pts_s) == (0, 0.0)
 
@@ -83,22 +83,22 @@ def test_no_two_candidates_share_a_millisecond_and_time_rises(clip):
 
 
 def test_joined_recordings_go_on_where_the_first_one_ended(clip, tmp_path):
-    once = list(iframes(clip("broadcast.ts")))
+    once = list(IFrames().candidates(clip("broadcast.ts")))
     twice = tmp_path / "twice.ts"
     twice.write_bytes(clip("broadcast.ts").read_bytes() * 2)
-    stamps = [candidate.pts_ms for candidate in iframes(twice)]
+    stamps = [candidate.pts_ms for candidate in IFrames().candidates(twice)]
     assert len(stamps) == 2 * len(once)
     assert stamps == sorted(set(stamps))
     assert stamps[len(once)] == pytest.approx(5000, abs=50)
 
 
 def test_a_truncated_file_gives_its_good_part_and_names_the_damage(clip, tmp_path):
-    whole = [candidate.pts for candidate in iframes(clip("ten_bit.mkv"))]
+    whole = [candidate.pts for candidate in IFrames().candidates(clip("ten_bit.mkv"))]
     content = clip("ten_bit.mkv").read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(content[: len(content) // 2])
     report = DecodeReport()
-    part = [candidate.pts for candidate in iframes(cut, report=report)]
+    part = [candidate.pts for candidate in IFrames().candidates(cut, report=report)]
     assert 0 < len(part) < len(whole)
     assert part == whole[: len(part)]
     assert any("of 5.0 s" in reason for reason in report.reasons)
@@ -110,8 +110,8 @@ def test_frames_that_decode_with_errors_are_left_out_and_counted(clip, tmp_path)
     damaged = tmp_path / "damaged.mpg"
     damaged.write_bytes(content)
     report = DecodeReport()
-    found = [candidate.pts for candidate in iframes(damaged, report=report)]
-    whole = [candidate.pts for candidate in iframes(clip("dvd.mpg"))]
+    found = [candidate.pts for candidate in IFrames().candidates(damaged, report=report)]
+    whole = [candidate.pts for candidate in IFrames().candidates(clip("dvd.mpg"))]
     assert set(found) <= set(whole)
     assert report.corrupt_frames + report.bad_packets > 0
     assert report.reasons
@@ -137,9 +137,9 @@ def test_a_file_without_frames_raises_and_names_file_and_reason(tmp_path):
     text = tmp_path / "notes.mkv"
     text.write_text("not a video")
     with pytest.raises(VideoError, match=r"notes\.mkv: cannot be opened as a video"):
-        list(iframes(text))
+        list(IFrames().candidates(text))
     with pytest.raises(FileNotFoundError, match=r"absent\.mkv"):
-        list(iframes(tmp_path / "absent.mkv"))
+        list(IFrames().candidates(tmp_path / "absent.mkv"))
 
 
 def test_signals_of_a_flat_picture_and_of_a_checkerboard_are_as_computed_by_hand():
@@ -173,4 +173,4 @@ def test_names_in_any_script_and_with_signs_of_protocols_are_opened(clip, tmp_pa
         path = tmp_path / name
         path.write_bytes(clip("open_gop.mkv").read_bytes())
         monkeypatch.chdir(tmp_path)
-        assert len(list(iframes(Path(name)))) == 3
+        assert len(list(IFrames().candidates(Path(name)))) == 3
