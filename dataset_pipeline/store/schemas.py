@@ -92,11 +92,22 @@ SCHEMAS = {
                 "color_primaries": STRING,
                 "color_transfer": STRING,
                 "color_range": STRING,
+                "used_matrix": STRING,  # used_*: what decoding goes by, tag or guess; color_*: the raw tags
+                "used_primaries": STRING,
+                "used_transfer": STRING,  # sdr, pq, hlg
+                "used_range": STRING,  # tv, pc
+                "peak_nits": FLOAT,  # of PQ
+                "cadence": STRING,  # progressive, tff, bff, telecined, telecined_bff
+                "bar_left_px": INT,  # bar_*: black to cut off the upright picture with square pixels
+                "bar_top_px": INT,
+                "bar_right_px": INT,
+                "bar_bottom_px": INT,
                 "frame_rate": FLOAT,
                 "variable_frame_rate": BOOL,
                 "duration_s": FLOAT,
                 "start_s": FLOAT,
                 "pictures": INT,  # readable pictures of a folder
+                "video_streams": INT,
                 "subtitle_streams": INT,
                 "audio_streams": INT,
                 "chapters": pa.list_(pa.struct([("start_s", FLOAT), ("end_s", FLOAT), ("title", STRING)])),

@@ -1,20 +1,29 @@
-"""What a video file is, without decoding more than its first frame."""
+"""What a video file is, from its headers and from frames of some twenty places of it."""
 
+import math
+import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.sidedata.sidedata import Type
 from av.video.stream import VideoStream
 
-from dataset_pipeline.video.color import square_size
+from dataset_pipeline.video.cadence import decide_cadence, luma, vote
+from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, square_size
 from dataset_pipeline.video.containers import SNIFF_BYTES, missing_end, sniff_container
 from dataset_pipeline.video.decode import iter_frames
+from dataset_pipeline.video.letterbox import Bars, find_bars
+from dataset_pipeline.video.sampling import sample_runs
 from dataset_pipeline.video.stream import Frame, VideoError, open_video, plain_reason, promised_duration_s
+from dataset_pipeline.video.tonemap import HLG_PEAK_NITS
 
 SAMPLED_PACKETS = 240  # at each of two places, for the guess whether the frame rate varies
 MARGIN_PACKETS = 8  # at both ends of a sample in decoding order, neighbours in time may be missing
@@ -22,13 +31,13 @@ MARGIN_PACKETS = 8  # at both ends of a sample in decoding order, neighbours in 
 # Names of ITU-T H.273 code points, as ffprobe prints them.
 _SPACES = {0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
            10: "bt2020c"}  # fmt: skip
-_PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
-              10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"}  # fmt: skip
 _TRANSFERS = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 11: "iec61966-2-4",
               13: "iec61966-2-1", 14: "bt2020-10", 15: "bt2020-12", 16: "smpte2084", 17: "smpte428",
               18: "arib-std-b67"}  # fmt: skip
 _RANGES = {1: "tv", 2: "pc"}
 _UNTAGGED = "unknown"
+_BAR_FRAMES_PX = 2_200_000  # of larger pictures one frame of a place looks for bars, of others two
+_RATE_SLACK = 0.015  # timestamps rounded to milliseconds miss the rate by less
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,11 @@ class VideoProbe:
     """Facts of one video file. Where it is not `readable` only `container` and `damage` say anything.
 
     `width_px`, `height_px`: as coded; `display_*`: upright with square pixels. `rotation_deg`: the counterclockwise
-    turn that makes it upright. Colour tags are raw, `unknown` where absent. `frame_rate`: frames per second on
-    average; `is_vfr` is a guess from packets at two places. `duration_s` is measured where the header lacks it or the
-    file is cut off. `damage`: sentences.
+    turn that makes it upright. Colour tags are raw, `unknown` where absent; `used_*` is what decoding goes by, tag or
+    guess: swscale's matrix, `tv` or `pc`, primaries, `sdr`, `pq` or `hlg`; `peak_nits` is the brightest light of PQ,
+    from its mastering data. `cadence` and `bar_*_px` are seen in the pixels; the bars are those of the upright picture
+    with square pixels. `frame_rate`: frames per second on average; `is_vfr` is a guess from packets at many places.
+    `duration_s` is measured where the header lacks it or the file is cut off. `damage`: sentences.
     """
 
     readable: bool
@@ -63,6 +74,16 @@ class VideoProbe:
     color_primaries: str = _UNTAGGED
     color_transfer: str = _UNTAGGED
     color_range: str = _UNTAGGED
+    used_matrix: str = ""
+    used_primaries: str = ""
+    used_transfer: str = ""
+    used_range: str = ""
+    peak_nits: float = HLG_PEAK_NITS
+    cadence: Cadence = "progressive"
+    bar_left_px: int = 0
+    bar_top_px: int = 0
+    bar_right_px: int = 0
+    bar_bottom_px: int = 0
     frame_rate: float = 0.0
     is_vfr: bool = False
     duration_s: float = 0.0
@@ -73,6 +94,19 @@ class VideoProbe:
     subtitle_streams: int = 0
     chapters: tuple[Chapter, ...] = ()
     damage: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """The columns of `video_probe` that the file's pictures and headers tell."""
+        renamed = {
+            "sample_aspect": float(self.sar),
+            "pixel_format": self.pix_fmt,
+            "variable_frame_rate": self.is_vfr,
+            "start_s": self.start_pts_s,
+            "chapters": [asdict(chapter) for chapter in self.chapters],
+            "damage": list(self.damage),
+        }
+        other = ("sar", "pix_fmt", "is_vfr", "start_pts_s", "stream_index", "chapters", "damage")
+        return {name: value for name, value in vars(self).items() if name not in other} | renamed
 
 
 def probe(path: Path) -> VideoProbe:
@@ -123,7 +157,9 @@ def _probed(path: Path, frame: Frame, damage: tuple[str, ...]) -> VideoProbe:
         width, height = square_size(image.width, image.height, sar)
         if round(image.rotation / 90) % 2:
             width, height = height, width
-        rate, is_vfr, duration_s = _timing(container, stream)
+        used = AS_LABELLED.resolved(image, sar)
+        seen = _look(path, image, promised_duration_s(container, stream), used.range == "pc")
+        rate, is_vfr, duration_s = _timing(container, stream, seen)
         if duration_s is None or damage or (is_vfr and not stream.frames):
             rate, duration_s = _measured(path, rate)
         time_base = stream.time_base or Fraction(1)
@@ -140,9 +176,16 @@ def _probed(path: Path, frame: Frame, damage: tuple[str, ...]) -> VideoProbe:
             pix_fmt=image.format.name,
             bit_depth=image.format.components[0].bits,
             color_space=_SPACES.get(image.colorspace, _UNTAGGED),
-            color_primaries=_PRIMARIES.get(image.color_primaries, _UNTAGGED),
+            color_primaries=PRIMARIES.get(image.color_primaries, _UNTAGGED),
             color_transfer=_TRANSFERS.get(image.color_trc, _UNTAGGED),
             color_range=_RANGES.get(image.color_range, _UNTAGGED),
+            used_matrix=used.matrix or "",
+            used_primaries=used.primaries or "",
+            used_transfer=used.transfer or "",
+            used_range=used.range or "",
+            peak_nits=_peak_nits(image),
+            cadence=seen.cadence,
+            **_upright_bars(seen.bars, image, sar),
             frame_rate=round(rate, 6),
             is_vfr=is_vfr,
             duration_s=duration_s,
@@ -163,26 +206,87 @@ def _probed(path: Path, frame: Frame, damage: tuple[str, ...]) -> VideoProbe:
         )
 
 
-def _timing(container: InputContainer, stream: VideoStream) -> tuple[float, bool, float | None]:
+@dataclass(frozen=True)
+class _Seen:
+    """What the frames of many places show; `frame_gaps_s` and `packet_gaps_s` are the times between successive ones."""
+
+    cadence: Cadence
+    bars: Bars
+    frame_gaps_s: tuple[float, ...]
+    packet_gaps_s: tuple[float, ...]
+
+
+def _look(path: Path, first: av.VideoFrame, duration_s: float | None, full_range: bool) -> _Seen:
+    votes, stills, frame_gaps, packet_gaps = [], [], [], []
+    for sample in sample_runs(path, duration_s):
+        frames = [frame for frame in sample.frames if (frame.width, frame.height) == (first.width, first.height)]
+        pictures = [luma(frame) for frame in frames]
+        votes.append([vote(*pictures[n : n + 3]) for n in range(len(pictures) - 2)])
+        if pictures:
+            stills += [picture.copy() for picture in pictures[-1:]]
+            if pictures[0].size <= _BAR_FRAMES_PX and len(pictures) > 1:
+                stills.append(pictures[0].copy())
+        packet_gaps += [b - a for a, b in pairwise(sample.times_s[:-MARGIN_PACKETS])]
+        stamps = [frame.pts * frame.time_base for frame in frames if frame.pts is not None and frame.time_base]
+        frame_gaps += [float(b - a) for a, b in pairwise(stamps)]
+    pixel_format = first.format
+    chroma_px = 2 if "420" in pixel_format.name or pixel_format.name.startswith(("nv12", "p0")) else 1
+    bars = find_bars(stills, 0 if full_range else 16, chroma_px)
+    return _Seen(decide_cadence(votes), bars, tuple(frame_gaps), tuple(packet_gaps))
+
+
+def _upright_bars(bars: Bars, image: av.VideoFrame, sar: Fraction) -> dict[str, int]:
+    """`bar_*_px` of the upright picture with square pixels; scaled edges lose one pixel more to the scaler's filter."""
+    width, height = square_size(image.width, image.height, sar)
+
+    def scaled(bar_px: int, coded_px: int, shown_px: int) -> int:
+        return bar_px if coded_px == shown_px or not bar_px else math.ceil(bar_px * shown_px / coded_px) + 1
+
+    sides = [
+        scaled(bars.left_px, image.width, width),
+        scaled(bars.top_px, image.height, height),
+        scaled(bars.right_px, image.width, width),
+        scaled(bars.bottom_px, image.height, height),
+    ]
+    turns = round(image.rotation / 90) % 4  # counterclockwise: each turn brings the top to the left
+    sides = sides[turns:] + sides[:turns]
+    return dict(zip(("bar_left_px", "bar_top_px", "bar_right_px", "bar_bottom_px"), sides, strict=True))
+
+
+def _peak_nits(image: av.VideoFrame) -> float:
+    """The brightest light the content has (MaxCLL), else that its mastering display had, else that of HLG displays."""
+    for data in image.side_data:
+        if data.type == Type.CONTENT_LIGHT_LEVEL:
+            (max_cll,) = struct.unpack_from("=I", bytes(data))
+            if max_cll:
+                return float(max_cll)
+    for data in image.side_data:
+        if data.type == Type.MASTERING_DISPLAY_METADATA:
+            # AVMasteringDisplayMetadata: ten pairs numerator, denominator, of which the last is the highest luminance.
+            *_, numerator, denominator, _has_primaries, has_luminance = struct.unpack_from("=22i", bytes(data))
+            if has_luminance and numerator > 0 and denominator > 0:
+                return numerator / denominator
+    return HLG_PEAK_NITS
+
+
+def _timing(container: InputContainer, stream: VideoStream, seen: _Seen) -> tuple[float, bool, float | None]:
     """Average frame rate, guess whether it varies, and the header's duration in seconds or None."""
     duration_s = promised_duration_s(container, stream)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.frames and duration_s:
         rate = stream.frames / duration_s
-    gaps = _gaps_s(container, stream)
-    if duration_s and stream.time_base:
-        try:
-            container.seek(round(duration_s / 2 / stream.time_base), stream=stream)
-            gaps += _gaps_s(container, stream)
-        except FFmpegError:
-            pass  # no seeking in this container: the first place has to do
+    gaps = [*_gaps_s(container, stream), *seen.packet_gaps_s]
     if not gaps:
         return rate, False, duration_s
     # Timestamps are rounded to the time base (1 ms in Matroska), which makes steady frames look uneven by one unit.
     usual_s = sorted(gaps)[len(gaps) // 2]
     slack_s = float(stream.time_base or 0) + 0.05 * usual_s
-    # A single odd gap is a dropped frame.
-    return rate, sum(abs(gap - usual_s) > slack_s for gap in gaps) > 1, duration_s
+    # A few odd gaps are dropped frames.
+    is_vfr = sum(abs(gap - usual_s) > slack_s for gap in gaps) > max(1, len(gaps) // 100)
+    shown_s = float(np.mean(seen.frame_gaps_s)) if seen.frame_gaps_s else 0.0
+    if not is_vfr and shown_s > 0 and not (stream.frames and duration_s) and abs(rate * shown_s - 1) > _RATE_SLACK:
+        rate = 1 / shown_s  # the header is wrong
+    return rate, is_vfr, duration_s
 
 
 def _gaps_s(container: InputContainer, stream: VideoStream) -> list[float]:
