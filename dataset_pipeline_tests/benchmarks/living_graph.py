@@ -226,12 +226,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary) / "project"
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = folder / "drawn" / "show"
-        write_show(drawn, TEST_SHOW)
+        drawn = write_show(folder / "drawn" / "show", TEST_SHOW)
         account = Account()
         deployment = Deployment(folder.resolve())
         try:
-            scenarios(deployment, sorted(file for file in drawn.iterdir() if file.suffix == ".mkv"), account, arguments)
+            scenarios(deployment, drawn, account, arguments)
         finally:
             deployment.stop()
     sys.exit(1 if account.wrong else 0)
@@ -240,7 +239,7 @@ def main() -> None:
 def scenarios(world: Deployment, drawn: list[Path], account: Account, arguments: argparse.Namespace) -> None:
     show = world.episodes / "Live Show"
     show.mkdir()
-    place = [show / f"Live Show - S01E{number:02d}.mkv" for number in range(1, 6)]
+    place = [show / f"Live Show - S01E{number:02d}{drawn[0].suffix}" for number in range(1, 6)]
     keys = [f"live-show.s01e{number:02d}" for number in range(1, 6)]
 
     for source, target in zip(drawn[:2], place, strict=False):
