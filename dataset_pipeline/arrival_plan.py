@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from dataset_pipeline.episodes import Found, Rejected, Source, claims_of, keys_of, place
+from dataset_pipeline.episodes import Found, Rejected, Source, claims_of, keys_of, place, root_of
 from dataset_pipeline.registration import Recorded
 from dataset_pipeline.settings import ArrivalsSettings
 
@@ -228,9 +228,11 @@ class _Look:
         return self.done
 
     def _emptied(self, listing: Listing) -> str:
+        if listing.found:
+            return ""
         known = [at for at, seen in self.before.sources.items() if seen.episode and seen.absent < 2]
-        lost = sum(_lies_in(at, listing.root) for at in known)
-        if listing.found or not lost:
+        lost = sum(root_of(at, [listing.root]) is not None for at in known)
+        if not lost:
             return ""
         return (
             f"{listing.root} holds nothing, but {lost} episodes lay in it: mount its disk; if they were deleted, "
@@ -432,14 +434,7 @@ class _Look:
         return self.facts.whereabouts(path, root)
 
     def _root_of(self, path: str) -> Path | None:
-        """The root that a path lies in, the innermost if roots contain one another."""
-        return max(
-            (root for root in self.faults if _lies_in(path, root)), key=lambda root: len(root.parts), default=None
-        )
-
-
-def _lies_in(path: str, root: Path) -> bool:
-    return Path(path).is_relative_to(place(root))
+        return root_of(path, self.faults)
 
 
 def _named(what: str, things: Sequence[str]) -> list[str]:

@@ -228,6 +228,12 @@ def place(path: Path | str) -> str:
     return os.path.normcase(path)
 
 
+def root_of(path: Path | str, roots: Iterable[Path]) -> Path | None:
+    """The root that a path lies in, the innermost where roots contain one another."""
+    around = [root for root in roots if Path(place(path)).is_relative_to(place(root))]
+    return max(around, key=lambda root: len(root.parts), default=None)
+
+
 def whereabouts(path: Path, root: Path | None = None) -> Literal["there", "gone", "unseen"]:
     """Whether a source is still there. `unseen`: it may be, as the folder left around it is empty or cannot be listed,
     like that of a disk that is not mounted. Folders above `root`, or above its own if None, are no evidence."""

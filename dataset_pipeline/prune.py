@@ -10,7 +10,7 @@ import dagster as dg
 
 from dataset_pipeline.arrivals import roots_of
 from dataset_pipeline.assets.framework import partitions_name
-from dataset_pipeline.episodes import list_sources, whereabouts
+from dataset_pipeline.episodes import list_sources, root_of, whereabouts
 from dataset_pipeline.registration import recorded
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
@@ -67,9 +67,7 @@ def gone_episodes(settings: Settings, store: Store, instance: dg.DagsterInstance
     gone = []
     healthy: dict[Path, bool] = {}
     for key, path in sorted(paths.items()):
-        root = max(
-            (root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts), default=None
-        )
+        root = root_of(path, roots)
         if whereabouts(path, root) != "gone":
             continue
         if root is not None and root not in healthy:
