@@ -39,8 +39,9 @@ def source(tmp_path: Path, number: int = 1, fingerprint: str = "f1") -> Source:
 
 
 def versions(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
-    events = instance.fetch_materializations(video_key(settings), limit=10, ascending=True).records
-    return [event.asset_materialization.tags["dagster/data_version"] for event in events]
+    records = instance.fetch_materializations(video_key(settings), limit=10, ascending=True).records
+    events = [record.asset_materialization for record in records]
+    return [event.tags["dagster/data_version"] for event in events if event and event.tags]
 
 
 def test_registering_adds_partition_row_and_version_once(instance, store, settings, tmp_path):
