@@ -19,7 +19,7 @@ Vote = Literal["progressive", "tff", "bff", "telecined", "telecined_bff"]
 
 COMBED_ABOVE = 6  # grey levels of 255 by which a line must differ from both its neighbours
 MOVES_ABOVE = 8  # grey levels of 255 between frames; less is noise
-_COLUMN_STEP = 3  # combing runs along lines: every third column tells enough of a vote
+_VOTE_COLUMNS = 240  # combing runs along lines: so many columns of a picture tell enough for a vote
 _CUT_ABOVE = 40  # mean grey levels between frames: another scene
 _CLEARLY = 0.6  # the combing of a weave that fits, as a share of that of one that does not
 _EARLIER = 0.75  # the same for fields that are neighbours in time, against fields that are not
@@ -73,7 +73,8 @@ def vote(before: np.ndarray, picture: np.ndarray, after: np.ndarray) -> Vote | N
     `telecined`: its own fields do not fit, but its top field fits the bottom field before and its bottom field the top
     field after; `telecined_bff` the other way round. `tff` and `bff`: no fields fit, and these come next in time.
     """
-    before, picture, after = (np.ascontiguousarray(frame[:, ::_COLUMN_STEP]) for frame in (before, picture, after))
+    step = max(1, picture.shape[1] // _VOTE_COLUMNS)
+    before, picture, after = (np.ascontiguousarray(frame[:, ::step]) for frame in (before, picture, after))
     if max(float(cv2.absdiff(picture, other).mean()) for other in (before, after)) > _CUT_ABOVE:
         return None
     mask = moving(before, picture, after)
@@ -114,6 +115,7 @@ def decide_cadence(runs: Iterable[Sequence[Vote | None]]) -> Cadence:
     if combed < _MIN_COMBED or combed < _MIN_COMBED_SHARE * votes.total():
         return "progressive"
     fitting = votes["telecined"] + votes["telecined_bff"]
-    if 2 * fitting >= combed:
+    # Film in fields has whole frames between the combed ones; video of the same look is restored as well that way.
+    if 2 * fitting >= combed or (4 * fitting >= combed and votes["progressive"] >= combed):
         return "telecined" if votes["telecined"] >= votes["telecined_bff"] else "telecined_bff"
     return "tff" if votes["tff"] + votes["telecined"] >= votes["bff"] + votes["telecined_bff"] else "bff"

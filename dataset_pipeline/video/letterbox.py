@@ -83,7 +83,7 @@ def _edge(frames: Sequence[np.ndarray], black: float, chroma_px: int, share: flo
     """Lines of bar before the first line of picture, from the segment means of frames, [lines, segments] each."""
     length = len(frames[0])
     borders = sorted(float(np.median(frame[:2])) for frame in frames)
-    bar = borders[len(borders) // 4]
+    bar = borders[(len(borders) - 1) // 4]
     if bar > black + BRIGHTEST_BAR:
         return 0
     edges = [_first_lit(frame, bar) for frame in frames]
