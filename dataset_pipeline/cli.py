@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dataset_pipeline.printing import (
+    err,
+    funnel_line,
+    out,
+    print_explanation,
+    print_open,
+    print_report,
+    print_status,
+    showing_progress,
+)
 from dataset_pipeline.settings import Settings, SettingsError, load_settings, project_folder
 
 if TYPE_CHECKING:
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.store.store import Store
 
 ROLES = ("embedder", "detector", "identity", "quality", "tagger")
-FAILED, PARTLY = 1, 3  # exit codes: nothing came out; done, but some inputs were damaged or failed
+FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
 
 app = typer.Typer(
     help="Video episodes in, training datasets for image models out.", no_args_is_help=True, add_completion=False
@@ -37,10 +46,6 @@ models_app = typer.Typer(
     help="The models' weights: what there is, fetching it once, checking it.", no_args_is_help=True
 )
 app.add_typer(models_app, name="models")
-
-# Paths and messages hold square brackets and colons, which rich would take for its own markup.
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
 
 SettingsOption = Annotated[
     Path | None,
@@ -87,7 +92,7 @@ def demo(
     places = {"store__root": str(root / "store"), "exported_set__root": str(root / "exports")} if own else {}
     own_models = {f"models__{role}": [] if role == "detector" else "" for role in ROLES}
     settings = _settings(settings_file, models__pack="demo", **own_models, **places)
-    with _progress(as_json) as show:
+    with showing_progress(as_json) as show:
         write_show(root / "episodes", progress=lambda done, total: show.inner("drawing three episodes", done, total))
     report = _run(settings, [root / "episodes"], as_json, home=root / ".dagster" if own else None)
     _finish(report, settings, as_json)
@@ -108,8 +113,38 @@ def run(
 ) -> None:
     """Turn episodes into a training set. What has been done before is kept; files stay where they lie."""
     settings = _settings(settings_file, **({"models__pack": models} if models else {}))
-    places = paths or [project_folder() / root for root in settings.episodes.roots]
-    _finish(_run(settings, places, as_json), settings, as_json)
+    _finish(_run(settings, paths, as_json), settings, as_json)
+
+
+@app.command()
+def status(
+    stale: Annotated[bool, typer.Option("--stale", help="Only what is not fresh, a line each.")] = False,
+    models: ModelsOption = "",
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where every episode stands in every asset: fresh, stale and why, missing, running, failed.
+
+    Exit code 0 if all is fresh, 1 if something failed, 3 otherwise.
+    """
+    import dataset_pipeline.definitions  # noqa: F401  (the graph is known once its modules are imported)
+    from dataset_pipeline.places import mixing_fault, store_of
+    from dataset_pipeline.status import status_of
+
+    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    store = store_of(settings)
+    if fault := mixing_fault(settings, store):
+        _stop(fault)
+    with _instance(None) as instance:
+        found = status_of(settings, store, instance)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=1))
+    elif stale:
+        print_open(found)
+    else:
+        print_status(found)
+    if found.worst != "fresh":
+        raise typer.Exit(FAILED if found.worst == "failed" else PARTLY)
 
 
 @app.command()
@@ -141,7 +176,7 @@ def explain(
     if as_json:
         print(json.dumps(asdict(told), indent=1))
     else:
-        _print_explanation(told)
+        print_explanation(told)
 
 
 @app.command()
@@ -176,6 +211,90 @@ def export(
     else:
         out.print(f"{exported['pictures']} pictures in {exported['concepts']} concepts for {profile}:")
         out.print(exported["folder"], soft_wrap=True, highlight=False)
+
+
+@app.command()
+def clean(
+    grace_h: Annotated[
+        float, typer.Option(min=0.0, help="Younger files stay, in hours: more than the longest run takes.")
+    ] = 48.0,
+    models: ModelsOption = "",
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove tables and pictures that nothing current refers to any more, and what killed runs left half written."""
+    from dataset_pipeline.places import store_of
+
+    store = store_of(_settings(settings_file, **({"models__pack": models} if models else {})))
+    cleaned = store.clean(grace_h * 3600)
+    if as_json:
+        print(json.dumps(asdict(cleaned)))
+    else:
+        out.print(
+            f"removed {cleaned.tables} tables, {cleaned.pictures} pictures and {cleaned.temporary} unfinished files "
+            f"from {store.root}: {cleaned.size_bytes / 1e6:.1f} MB",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@app.command()
+def prune(
+    episodes: Annotated[
+        list[str] | None, typer.Argument(help="Episodes as `status` names them; those whose source is gone if none.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. With --json nothing is done without it.")] = False,
+    models: ModelsOption = "",
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take episodes out for good, and make the set anew without them. Sources stay where they are."""
+    import warnings
+
+    from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.places import mixing_fault, store_of
+    from dataset_pipeline.prune import gone_episodes
+    from dataset_pipeline.prune import prune as take_out
+    from dataset_pipeline.report import account
+    from dataset_pipeline.runs import Outcome, materialize_all
+
+    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    store = store_of(settings)
+    if fault := mixing_fault(settings, store):
+        _stop(fault)
+    with _instance(None) as instance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        chosen = episodes or gone_episodes(settings, store, instance)
+        if not yes and as_json:
+            print(json.dumps({"would_remove": chosen}))
+            return
+        if not chosen:
+            out.print("every source is where it was: there is nothing to take out")
+            return
+        if not yes:
+            for episode in chosen:
+                out.print(episode, highlight=False)
+            typer.confirm(f"Take these {len(chosen)} out?", abort=True)
+        pruned = take_out(instance, store, settings, chosen)
+        outcome = Outcome()
+        if pruned.removed:
+            with showing_progress(as_json) as show:
+                outcome = materialize_all(
+                    build_definitions(settings), instance, settings, [], show.outer, leave_out=["exported_set"]
+                )
+        funnel = account(store, outcome.registered)
+    if as_json:
+        failures = [asdict(failure) for failure in outcome.failures]
+        print(json.dumps(asdict(pruned) | {"failures": failures, "funnel": funnel}, indent=1))
+    else:
+        for reason in pruned.refused.values():
+            err.print(reason, style="yellow", highlight=False, soft_wrap=True)
+        for failure in outcome.failures:
+            err.print(f"{failure.asset} failed: {failure.error}", style="red", highlight=False, soft_wrap=True)
+        if pruned.removed:
+            out.print(f"took out {', '.join(pruned.removed)}", highlight=False, soft_wrap=True)
+            out.print(funnel_line(funnel), highlight=False, soft_wrap=True)
+    if pruned.refused or outcome.failures:
+        raise typer.Exit(PARTLY)
 
 
 @app.command()
@@ -301,16 +420,17 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
     else:
         os.chdir(project_folder())  # dagster.yaml names its folders relative to the project
         opened = dg.DagsterInstance.from_config(".")
-    from dataset_pipeline.runs import bury_dead_runs
+    from dataset_pipeline.unfinished import bury_dead_runs
 
     with opened as instance:
         bury_dead_runs(instance)
         yield instance
 
 
-def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None = None) -> Report:
+def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path | None = None) -> Report:
     import warnings
 
+    from dataset_pipeline.arrivals import roots_of
     from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.episodes import find_sources
     from dataset_pipeline.models import DeviceUnavailable, RegistryError
@@ -318,14 +438,15 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.models.loading import CALLS, reset_calls
     from dataset_pipeline.places import mixing_fault, store_of
-    from dataset_pipeline.registration import register
+    from dataset_pipeline.registration import owner_in, register
     from dataset_pipeline.report import report_on
     from dataset_pipeline.runs import materialize_all
 
+    store, places = store_of(settings), paths or roots_of(settings)
     try:
         if missing := missing_weights(model_resources(settings)):
             _stop("\n".join(missing))
-        found = find_sources(paths)
+        found = find_sources(places, owner_in(store), folders_of_shows=not paths)
         if settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)
@@ -335,12 +456,11 @@ def _run(settings: Settings, paths: list[Path], as_json: bool, home: Path | None
     if not found.sources:
         for path, reason in rejected.items():
             err.print(f"{path}: {reason}", style="red", soft_wrap=True)
-        _stop(f"no episodes in {', '.join(map(str, paths))}")
-    store = store_of(settings)
+        _stop(f"no episodes in {', '.join(map(str, places))}")
     reset_calls()
     if fault := mixing_fault(settings, store):
         _stop(fault)
-    with _instance(home) as instance, warnings.catch_warnings(), _progress(as_json) as show:
+    with _instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
         warnings.simplefilter("ignore")
         register(instance, store, settings, found.sources)
         outcome = materialize_all(
@@ -358,51 +478,11 @@ def _finish(report: Report, settings: Settings, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, indent=1))
     else:
-        _print_report(report, sheet, len(names))
+        print_report(report, sheet, len(names))
     if not report.export_folder:
         raise typer.Exit(FAILED)
     if not report.whole:
         raise typer.Exit(PARTLY)
-
-
-def _print_report(report: Report, sheet: Path, characters: int) -> None:
-    table = Table("stage", "what became of it", "images", title="Where every frame went", title_justify="left")
-    last = ""
-    for stage, outcome, count in report.funnel:
-        if last and stage != last:
-            table.add_section()
-        table.add_row(stage if stage != last else "", outcome, str(count))
-        last = stage
-    out.print(table)
-    concepts = Table("concept", "images", "probability", "multiply", title="Concepts", title_justify="left")
-    for row in report.concepts:
-        concepts.add_row(row["concept"], str(row["images"]), f"{row['probability']:.4f}", f"{row['multiply']:.2f}")
-    out.print(concepts)
-    for episode, assets in report.empty.items():
-        out.print(f"{episode}: nothing in {', '.join(assets)}", highlight=False)
-    for episode, reasons in report.damaged.items():
-        err.print(f"{episode}: {'; '.join(reasons)}", style="yellow", highlight=False, soft_wrap=True)
-    for path, reason in report.rejected.items():
-        err.print(f"{path}: {reason}", style="yellow", highlight=False, soft_wrap=True)
-    for failure in report.failures:
-        where = failure["episode"] or "all episodes"
-        err.print(
-            f"{failure['asset']} failed for {where}: {failure['error']}", style="red", highlight=False, soft_wrap=True
-        )
-    calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
-    out.print(
-        f"{len(report.episodes)} episodes in {report.seconds:.0f} s, {calls} pictures through models, "
-        f"{characters} characters: {sheet}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    if report.made_with_demo_models:
-        out.print(
-            "Made with the demo models, which know only drawn scenes: good for trying things out.", style="yellow"
-        )
-    if not report.export_folder:
-        err.print("No image came into a training set: nothing was exported.", style="red")
-    else:
-        out.print("The training set:", report.export_folder, highlight=False, soft_wrap=True)
 
 
 def _stores_that_may_know(image: str, models: str, settings_file: Path | None) -> Iterator[Store]:
@@ -418,89 +498,3 @@ def _stores_that_may_know(image: str, models: str, settings_file: Path | None) -
     yield store_of(settings)
     if not models:
         yield store_of(_settings(settings_file, models__pack="demo"))
-
-
-def _print_explanation(told: Explanation) -> None:
-    out.print(told.image_id, style="bold", highlight=False)
-    where = f"second {told.second_s:.3f} of " if told.second_s is not None else ""
-    out.print(f"from {where}{told.source}", highlight=False, soft_wrap=True)
-    if told.box_px:
-        out.print(f"cut at x {told.box_px[0]}..{told.box_px[2]}, y {told.box_px[1]}..{told.box_px[3]} px")
-    if told.made_with_demo_models:
-        out.print("made with the demo models", style="yellow")
-    table = Table("asset", "what it says", "by")
-    for decision in told.decisions:
-        says = "\n".join(f"{name}: {_short(value)}" for name, value in decision.row.items() if value not in (None, ""))
-        by = [f"code {decision.code_version}"]
-        by += [
-            f"[{section}] {name} = {value}"
-            for section, values in decision.settings.items()
-            for name, value in values.items()
-        ]
-        by += [f"{model['role']} {model['model']} {model['sha256'][:12]}" for model in decision.models]
-        name = decision.asset if decision.of == told.image_id else f"{decision.asset}\n(of the still)"
-        table.add_row(name, says, "\n".join(by))
-        table.add_section()
-    out.print(table)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        parts = [_tag(entry) if isinstance(entry, dict) else str(entry) for entry in value]
-        return ", ".join(parts[:20]) + (f" … {len(parts) - 20} more" if len(parts) > 20 else "")
-    return str(value)
-
-
-def _tag(entry: dict[str, Any]) -> str:
-    detail = entry.get("reason") or f"{entry.get('score', 0):.2f}"
-    return f"{entry.get('tag', '')} ({detail})"
-
-
-class _Progress:
-    """Two lines on the terminal: the graph, and the pictures of the asset at work with rate and time left."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar = bar
-        self.outer_task = self.inner_task = None
-        self.inner_name = ""
-
-    def outer(self, what: str, done: int, total: int) -> None:
-        if self.bar is None:
-            return
-        if self.outer_task is None:
-            self.outer_task = self.bar.add_task(what, total=total)
-        self.bar.update(self.outer_task, description=what, completed=done, total=total)
-
-    def inner(self, what: str, done: int, total: int | None) -> None:
-        if self.bar is None:
-            return
-        if self.inner_task is None or what != self.inner_name or done == 0:
-            if self.inner_task is not None:
-                self.bar.remove_task(self.inner_task)
-            self.inner_name, self.inner_task = what, self.bar.add_task(what, total=total)
-        self.bar.update(self.inner_task, completed=done, total=total)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[_Progress]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-
-    from dataset_pipeline.progress import LISTENER
-
-    class Rate(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    if quiet:
-        yield _Progress(None)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
-        show = _Progress(bar)
-        token = LISTENER.set(show.inner)
-        try:
-            yield show
-        finally:
-            LISTENER.reset(token)

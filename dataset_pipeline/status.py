@@ -30,7 +30,9 @@ JOINED = ""  # stands where an episode's key would, for assets over all episodes
 
 NOT_BEGUN = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED})
 ENDED = frozenset({dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
+ABSENT = "its inputs are missing"
 PAGE = 500
+ASSETS_NAMED = 3
 LONGEST_CHANGE = 100
 PARQUET_END = b"PAR1"
 NO_WORD = "its run failed without a word"
@@ -51,7 +53,7 @@ FRESH = Cell("fresh")
 
 @dataclass(frozen=True)
 class Reason:
-    """Cells of one asset in one state for one reason. `episodes` is empty if the asset is joined."""
+    """Cells of an asset in one state for one reason. `episodes` is empty if the asset is joined."""
 
     asset: str
     state: State
@@ -85,8 +87,8 @@ class Status:
     @property
     def worst(self) -> State:
         """The state that comes first in STATES of those there are."""
-        counts = self.counts()
-        return min((state for state in STATES if counts[state]), key=STATES.index, default=STATES[-1])
+        there: list[State] = [state for state, count in self.counts().items() if count]
+        return there[0] if there else "fresh"
 
     def reasons(self) -> list[Reason]:
         """Everything that is not fresh, alike cells together; what needs a person first, then in the order of the work.
@@ -104,6 +106,22 @@ class Status:
             for (state, asset, why), episodes in groups.items()
         ]
         return sorted(found, key=lambda reason: STATES.index(reason.state))
+
+    def told(self) -> list[str]:
+        """The reasons in words, a line for each cause; what only follows from others is one line for all assets."""
+        causes: list[str] = []
+        following: dict[tuple[State, str], list[Reason]] = {}
+        for reason in self.reasons():
+            if reason.state in ("stale", "failed") or (reason.state == "missing" and ABSENT not in reason.why):
+                causes.append(str(reason))
+            else:
+                following.setdefault((reason.state, reason.why), []).append(reason)
+        for (state, why), reasons in following.items():
+            assets = ", ".join(reason.asset for reason in reasons[:ASSETS_NAMED])
+            more = f" and {len(reasons) - ASSETS_NAMED} more assets" if len(reasons) > ASSETS_NAMED else ""
+            episodes = {episode for reason in reasons for episode in reason.episodes}
+            causes.append(str(Reason(f"{assets}{more}", state, why, tuple(sorted(episodes)))))
+        return causes
 
     def problems(self) -> list[str]:
         """What a person should look at: notes, failures, sources that are gone, damage."""
@@ -279,7 +297,7 @@ class _Judge:
             if table.fault or not absent:
                 return Cell("missing", table.fault or "never made"), own
             first = {name: person for read in absent for name, person in upstream.get(read, {read: True}).items()}
-            return Cell("missing", f"its inputs are missing: {self._listed(first)}"), first
+            return Cell("missing", f"{ABSENT}: {self._listed(first)}"), first
         if reasons := self._differences(declaration, table.pointer.provenance, inputs):
             return Cell("stale", "; ".join(reasons)), own
         if before:

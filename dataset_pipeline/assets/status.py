@@ -70,7 +70,7 @@ def markdown(status: Status) -> str:
     for asset in status.cells:
         numbers = (f" {count} |" if count else " |" for count in status.counts(asset).values())
         lines.append(f"| {asset} |{''.join(numbers)}")
-    if reasons := [str(reason) for reason in status.reasons()]:
+    if reasons := status.told():
         lines += ["", "**What is not fresh**", "", *_listed(reasons, REASON_ROWS)]
     return "\n".join(lines)
 
