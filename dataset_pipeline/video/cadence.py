@@ -33,9 +33,11 @@ def luma(image: av.VideoFrame) -> np.ndarray:
     if image.format.is_planar or name.startswith(("nv", "p0", "p2", "p4", "gray")):
         plane, component = image.planes[0], image.format.components[0]
         if component.bits <= 8:
-            return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+            return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         if not name.endswith("be") and component.bits <= 16:
-            words = np.frombuffer(plane, np.uint16).reshape(plane.height, plane.line_size // 2)[:, : plane.width]
+            words = np.frombuffer(memoryview(plane), np.uint16).reshape(plane.height, plane.line_size // 2)[
+                :, : plane.width
+            ]
             unused_bits = 8 if name.startswith(("p0", "p2", "p4")) else component.bits - 8
             return (words >> unused_bits).astype(np.uint8)
     return image.reformat(format="gray").to_ndarray()
@@ -64,7 +66,7 @@ def moving(before: np.ndarray, picture: np.ndarray, after: np.ndarray) -> np.nda
     """255 where a pixel or a line beside it differs from the frame before or after, uint8 [height - 3, width]."""
     change = cv2.max(cv2.absdiff(picture, before), cv2.absdiff(picture, after))
     near = cv2.max(cv2.max(change[:-3], change[1:-2]), cv2.max(change[2:-1], change[3:]))
-    return cv2.compare(near, MOVES_ABOVE, cv2.CMP_GT)
+    return cv2.threshold(near, MOVES_ABOVE, 255, cv2.THRESH_BINARY)[1]
 
 
 def vote(before: np.ndarray, picture: np.ndarray, after: np.ndarray) -> Vote | None:

@@ -13,7 +13,6 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.sidedata.sidedata import Type
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.cadence import decide_cadence, luma, vote
@@ -255,17 +254,17 @@ def _upright_bars(bars: Bars, image: av.VideoFrame, sar: Fraction) -> dict[str, 
 
 def _peak_nits(image: av.VideoFrame) -> float:
     """The brightest light the content has (MaxCLL), else that its mastering display had, else that of HLG displays."""
-    for data in image.side_data:
-        if data.type == Type.CONTENT_LIGHT_LEVEL:
-            (max_cll,) = struct.unpack_from("=I", bytes(data))
-            if max_cll:
-                return float(max_cll)
-    for data in image.side_data:
-        if data.type == Type.MASTERING_DISPLAY_METADATA:
-            # AVMasteringDisplayMetadata: ten pairs numerator, denominator, of which the last is the highest luminance.
-            *_, numerator, denominator, _has_primaries, has_luminance = struct.unpack_from("=22i", bytes(data))
-            if has_luminance and numerator > 0 and denominator > 0:
-                return numerator / denominator
+    levels = image.side_data.get("CONTENT_LIGHT_LEVEL")
+    mastering = image.side_data.get("MASTERING_DISPLAY_METADATA")
+    if levels is not None:
+        (max_cll,) = struct.unpack_from("=I", bytes(levels))
+        if max_cll:
+            return float(max_cll)
+    if mastering is not None:
+        # AVMasteringDisplayMetadata: ten pairs of numerator and denominator, the last of them the highest luminance.
+        *_, numerator, denominator, _has_primaries, has_luminance = struct.unpack_from("=22i", bytes(mastering))
+        if has_luminance and numerator > 0 and denominator > 0:
+            return numerator / denominator
     return HLG_PEAK_NITS
 
 

@@ -4,6 +4,8 @@ What becomes of a frame depends on it and its two neighbours alone, so the same 
 it was reached. A telecined file keeps all its frames and timestamps: of five, one shows the film picture of another.
 """
 
+from fractions import Fraction
+
 import av
 import cv2
 import numpy as np
@@ -48,11 +50,11 @@ def restored(
 
 def combed_in_block(picture: np.ndarray, mask: np.ndarray | None = None) -> int:
     """The most combed pixels in a block of 16x16, of luma uint8 [height, width]; where `mask` is 255, if given."""
-    combed = cv2.compare(combing(picture), COMBED_ABOVE, cv2.CMP_GT)
+    combed = cv2.threshold(combing(picture), COMBED_ABOVE, 1, cv2.THRESH_BINARY)[1]
     if mask is not None:
         combed = cv2.bitwise_and(combed, mask)
     side = COMBED_BLOCK_PX
-    sums = cv2.boxFilter(combed // 255, cv2.CV_16U, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    sums = cv2.boxFilter(combed, cv2.CV_16U, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
     return int(sums.max()) if sums.size else 0
 
 
@@ -71,8 +73,10 @@ def _woven_frame(top: av.VideoFrame, bottom: av.VideoFrame) -> av.VideoFrame:
         lines = np.zeros((into.height, into.line_size), np.uint8)
         used = min(plane.line_size for plane in (into, even, odd))
         for first, plane in ((0, even), (1, odd)):
-            lines[first::2, :used] = np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[first::2, :used]
-        into.update(lines)
+            lines[first::2, :used] = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[
+                first::2, :used
+            ]
+        into.update(lines.tobytes())
     frame.pts, frame.time_base = top.pts, top.time_base
     for label in ("colorspace", "color_range", "color_primaries", "color_trc"):
         setattr(frame, label, getattr(top, label))
@@ -86,7 +90,7 @@ def _deinterlaced(
     graph = Graph()
     graph.threads = 1
     source = graph.add_buffer(
-        width=image.width, height=image.height, format=image.format, time_base=image.time_base or "1/1000"
+        width=image.width, height=image.height, format=image.format, time_base=image.time_base or Fraction(1, 1000)
     )
     graph.link_nodes(
         source, graph.add("bwdif", f"mode=send_frame:parity={parity}:deint=all"), graph.add("buffersink")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 Transfer = Literal["sdr", "pq", "hlg"]
+Values = np.ndarray | float
 
 REFERENCE_WHITE_NITS = 203.0
 HLG_PEAK_NITS = 1000.0
@@ -21,8 +22,8 @@ DEEP_WHITE = 255 << 6  # swscale's white: that of 8 bits, shifted
 _DEEP_CODES = 1 << 14
 
 _SDR_GAMMA = 2.4  # ITU-R BT.1886
-_BT709_LUMA = np.float32([0.2126, 0.7152, 0.0722])
-_BT2020_LUMA = np.float32([0.2627, 0.6780, 0.0593])
+_BT709_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _TINY = np.float32(1e-6)
 _ROWS_AT_ONCE = 64  # intermediate rows stay in the cache
 _STEPS = 4096  # of tables over light: with a root as index finer than 8 bits anywhere
@@ -53,19 +54,19 @@ def to_srgb(codes: np.ndarray, transfer: Transfer, primaries: str, peak_nits: fl
             light = _tone_mapped(rows, transfer, max(REFERENCE_WHITE_NITS, peak_nits))
         if primaries in WIDE_PRIMARIES:
             light = _desaturated_into_gamut(np.tensordot(_to_bt709(primaries), light, 1))
-        cv2.merge(_looked_up(_code_of_light(transfer), _root_index(light)), stills[top : top + _ROWS_AT_ONCE])
+        cv2.merge([*_looked_up(_code_of_light(transfer), _root_index(light))], stills[top : top + _ROWS_AT_ONCE])
     return stills
 
 
-def pq_nits(signal: np.ndarray) -> np.ndarray:
+def pq_nits(signal: Values) -> np.ndarray:
     """Light in cd/m2 of PQ signals 0..1 (ITU-R BT.2100, table 4)."""
-    power = np.clip(signal, 0, 1) ** (1 / _M2)
+    power = np.clip(np.asarray(signal, float), 0, 1) ** (1 / _M2)
     return 10000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1)
 
 
-def pq_signal(nits: np.ndarray) -> np.ndarray:
+def pq_signal(nits: Values) -> np.ndarray:
     """PQ signals 0..1 of light in cd/m2 (ITU-R BT.2100, table 4)."""
-    power = (np.clip(nits, 0, 10000) / 10000) ** _M1
+    power = (np.clip(np.asarray(nits, float), 0, 10000) / 10000) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 
@@ -76,8 +77,8 @@ def eetf_nits(nits: np.ndarray, peak_nits: float, target_nits: float = REFERENCE
     """Light of a picture with that peak on a display with that target peak, both blacks 0 (ITU-R BT.2390-11, 5.4.1)."""
     if peak_nits <= target_nits:
         return np.minimum(nits, target_nits)
-    source_peak = pq_signal(np.float64(peak_nits))
-    highest = pq_signal(np.float64(target_nits)) / source_peak
+    source_peak = pq_signal(peak_nits)
+    highest = pq_signal(target_nits) / source_peak
     knee = 1.5 * highest - 0.5
     signal = np.minimum(pq_signal(nits) / source_peak, 1)
     t = (signal - knee) / (1 - knee)
@@ -111,22 +112,23 @@ def _light(transfer: Transfer) -> np.ndarray:
     """Of each code: light by BT.1886 (sdr) or PQ, both 1 = reference white, or scene light (hlg)."""
     signal = np.arange(_DEEP_CODES) / DEEP_WHITE
     if transfer == "sdr":
-        return np.float32(signal**_SDR_GAMMA)
-    return np.float32(pq_nits(signal) / REFERENCE_WHITE_NITS if transfer == "pq" else hlg_scene_light(signal))
+        return (signal**_SDR_GAMMA).astype(np.float32)
+    light = pq_nits(signal) / REFERENCE_WHITE_NITS if transfer == "pq" else hlg_scene_light(signal)
+    return light.astype(np.float32)
 
 
 @cache
 def _pq_gain(peak_nits: float) -> np.ndarray:
     """What the EETF multiplies light with, by the brightest code."""
     nits = np.maximum(pq_nits(np.arange(_DEEP_CODES) / DEEP_WHITE), 1e-6)
-    return np.float32(eetf_nits(nits, peak_nits) / nits)
+    return (eetf_nits(nits, peak_nits) / nits).astype(np.float32)
 
 
 @cache
 def _hlg_gain() -> np.ndarray:
     """What the EETF multiplies light with, in units of the peak, by the `_root_index` of the brightest."""
     nits = np.maximum((np.arange(_STEPS) / (_STEPS - 1)) ** 4, 1e-9) * HLG_PEAK_NITS
-    return np.float32(eetf_nits(nits, HLG_PEAK_NITS) / nits * HLG_PEAK_NITS / REFERENCE_WHITE_NITS)
+    return (eetf_nits(nits, HLG_PEAK_NITS) / nits * HLG_PEAK_NITS / REFERENCE_WHITE_NITS).astype(np.float32)
 
 
 @cache
@@ -137,7 +139,7 @@ def _code_of_light(transfer: Transfer) -> np.ndarray:
         signal = light ** (1 / _SDR_GAMMA)
     else:
         signal = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
-    return np.uint8(np.rint(signal * 255))
+    return np.rint(signal * 255).astype(np.uint8)
 
 
 def _root_index(light: np.ndarray) -> np.ndarray:
@@ -159,7 +161,7 @@ def _to_bt709(primaries: str) -> np.ndarray:
     """3x3 float32 from linear RGB of those primaries to BT.709's, white to white (von Kries in XYZ for DCI's)."""
     to_xyz, white = _rgb_to_xyz(primaries)
     from_709, white_709 = _rgb_to_xyz("bt709")
-    return np.float32(np.linalg.inv(from_709) @ np.diag(white_709 / white) @ to_xyz)
+    return (np.linalg.inv(from_709) @ np.diag(white_709 / white) @ to_xyz).astype(np.float32)
 
 
 def _rgb_to_xyz(primaries: str) -> tuple[np.ndarray, np.ndarray]:

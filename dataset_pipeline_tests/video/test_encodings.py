@@ -406,3 +406,17 @@ def test_hardware_that_is_not_there_is_named_with_what_to_do(encoded):
         pytest.skip("there is such a device here")
     with pytest.raises(HardwareMissing, match=r"cuda was asked for.*set \[video\] hardware"):
         next(iter_frames(path, hardware="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "peak_nits"),
+    [
+        ("max-cll=620,400", 620),
+        ("master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(40000000,50)", 4000),
+    ],
+)
+def test_the_brightest_light_of_a_file_is_read_from_its_mastering_data(encoded, parameters, peak_nits):
+    labels = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv"
+    x265 = ["-c:v", "libx265", "-x265-params", f"log-level=error:{parameters}"]
+    path = encoded([high_range(drawn(0), "pq")], yuv("bt2020", "tv", "yuv420p10le", labels), *x265)
+    assert probe(path).peak_nits == peak_nits
