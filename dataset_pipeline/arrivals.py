@@ -55,7 +55,7 @@ from dataset_pipeline.registration import (
 )
 from dataset_pipeline.settings import Settings, project_folder
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.unfinished import project_tag, unfinished_backfills, unfinished_runs
+from dataset_pipeline.unfinished import bury_dead_runs, project_tag, unfinished_backfills, unfinished_runs
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -75,6 +75,7 @@ def arrivals_sensor(
     """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode."""
 
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        bury_dead_runs(context.instance)
         roots = roots_of(settings)
         before, now_s = State.of(context.cursor), time.time()
         tell = SettledTeller(before.files, settings.arrivals.settle_s, now_s)

@@ -36,7 +36,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         )
         for name, made in ASSETS.items()
     ]
-    measure_episode = jobs.measure_episode(prefix, partitions)
+    measure_episode = jobs.measure_episode(settings, partitions)
     process_new_episodes = jobs.process_new_episodes(settings, build_definitions)
     return dg.Definitions(
         assets=[video, *assets],
@@ -45,7 +45,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             measure_episode,
             jobs.rebuild_set(settings, build_definitions),
             process_new_episodes,
-            jobs.export(prefix),
+            jobs.export(settings),
         ],
         schedules=[jobs.nightly(process_new_episodes)],
         sensors=[

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dataset_pipeline.arrivals import look_for_new
+from dataset_pipeline.assets.framework import location_prefix
 from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import materialize_all, phases
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.unfinished import project_tag
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -17,21 +19,25 @@ if TYPE_CHECKING:
 NIGHTLY = "0 3 * * *"
 
 
-def measure_episode(prefix: list[str], partitions: dg.PartitionsDefinition) -> "UnresolvedAssetJobDefinition":
+def measure_episode(settings: Settings, partitions: dg.PartitionsDefinition) -> "UnresolvedAssetJobDefinition":
     """One episode through everything that needs only itself: probing, frames, crops, embeddings, scores, tags."""
     return dg.define_asset_job(
         "measure_episode",
-        selection=dg.AssetSelection.assets(*(dg.AssetKey([*prefix, name]) for name in phases()[0].assets)),
+        selection=dg.AssetSelection.assets(
+            *(dg.AssetKey([*location_prefix(settings), name]) for name in phases()[0].assets)
+        ),
         partitions_def=partitions,
+        tags=project_tag(settings),
         description="Measure one episode: probing, frames, crops, embeddings, scores, tags. Models are loaded once.",
     )
 
 
-def export(prefix: list[str]) -> "UnresolvedAssetJobDefinition":
+def export(settings: Settings) -> "UnresolvedAssetJobDefinition":
     """The current set, written for a trainer."""
     return dg.define_asset_job(
         "export",
-        selection=dg.AssetSelection.assets(dg.AssetKey([*prefix, "exported_set"])),
+        selection=dg.AssetSelection.assets(dg.AssetKey([*location_prefix(settings), "exported_set"])),
+        tags=project_tag(settings),
         description="Write the current training set into a fresh folder, for the trainer of `[exported_set] profile`.",
     )
 
@@ -46,6 +52,7 @@ def rebuild_set(settings: Settings, build: Callable[[Settings], dg.Definitions])
     @dg.job(
         name="rebuild_set",
         executor_def=dg.in_process_executor,
+        tags=project_tag(settings),
         description="Characters, tags, selection, captions, balance and the set, from what has been measured.",
     )
     def job() -> None:
@@ -68,6 +75,7 @@ def process_new_episodes(settings: Settings, build: Callable[[Settings], dg.Defi
     @dg.job(
         name="process_new_episodes",
         executor_def=dg.in_process_executor,
+        tags=project_tag(settings),
         description="Measure every new or replaced episode, then rebuild the set.",
     )
     def job() -> None:

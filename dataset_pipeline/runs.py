@@ -7,30 +7,20 @@ all episodes in one run. What is already current is kept by the assets themselve
 from __future__ import annotations
 
 import itertools
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-import psutil
 
 from dataset_pipeline.assets.framework import location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS, is_joined
 from dataset_pipeline.places import store_of
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
+from dataset_pipeline.unfinished import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, process_tag, project_tag
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-PROCESS_TAG = "dataset_pipeline/process"  # machine, process id and its start: whose death leaves a run unfinished
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WRAPPERS = ("Dagster", "RetryRequested")  # what Dagster wraps around an error
 INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"})
@@ -131,7 +121,7 @@ def materialize_all(
         elif phase.projection:
             say(", ".join(phase.assets), done, total)
             for first, last in _ranges(registered, ready_for(phase, store, registered, failed)):
-                tags = {RANGE_START: first, RANGE_END: last} if first != last else {"dagster/partition": first}
+                tags = {RANGE_START_TAG: first, RANGE_END_TAG: last} if first != last else {PARTITION_TAG: first}
                 execute(phase, tags=tags)
             done += 1
         else:
@@ -171,7 +161,7 @@ def materialize_assets(
         instance=instance,
         asset_selection=[dg.AssetKey([*location_prefix(settings), name]) for name in assets],
         partition_key=partition_key,
-        tags={**(tags or {}), PROCESS_TAG: _this_process()},
+        tags={**(tags or {}), **process_tag(), **project_tag(settings)},
         run_config=QUIET,
         raise_on_error=False,
     )
@@ -184,34 +174,6 @@ def materialize_assets(
     if steps:
         return [Failure((event.step_key or "").split("__")[-1], episode, _plain_error(event)) for event in steps]
     return [Failure(asset, episode, _plain_error(event)) for event in events for asset in assets]
-
-
-def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs whose process on this machine is gone as failed, and give back their pool slots. Returns their ids.
-
-    Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by
-    nobody, and a run that looks unfinished for ever would hold up every join.
-    """
-    dead = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        mark = run.tags.get(PROCESS_TAG)
-        if mark and mark.startswith(f"{platform.node()}/") and not _lives(mark):
-            instance.report_run_failed(run, "the process of this run is gone")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            dead.append(run.run_id)
-    return dead
-
-
-def _this_process() -> str:
-    return f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.0f}"
-
-
-def _lives(mark: str) -> bool:
-    _, process_id, started_s = mark.rsplit("/", 2)
-    try:
-        return abs(psutil.Process(int(process_id)).create_time() - float(started_s)) < 2
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:

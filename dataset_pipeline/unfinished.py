@@ -13,6 +13,7 @@ from dataset_pipeline.assets.framework import location_prefix, partitions_name
 from dataset_pipeline.settings import Settings
 
 PROJECT_TAG = "dataset_pipeline/project"
+PROCESS_TAG = "dataset_pipeline/process"
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 UNFINISHED = [
@@ -27,6 +28,11 @@ UNFINISHED = [
 def project_tag(settings: Settings) -> dict[str, str]:
     """The tag of a run that tells projects apart which share a Dagster instance."""
     return {PROJECT_TAG: partitions_name(settings)}
+
+
+def process_tag() -> dict[str, str]:
+    """The tag of a run inside this process: machine, process id and when the process began."""
+    return {PROCESS_TAG: f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.0f}"}
 
 
 def unfinished_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
@@ -44,6 +50,30 @@ def unfinished_backfills(instance: dg.DagsterInstance, settings: Settings) -> li
         for backfill in backfills
         if _belongs(settings, backfill.tags.get(PROJECT_TAG), backfill.asset_selection or ())
     ]
+
+
+def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs whose process on this machine is gone as failed, and give back their pool slots. Returns their ids.
+
+    Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by
+    nobody, and a run that looks unfinished for ever would hold up every join.
+    """
+    dead = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        mark = run.tags.get(PROCESS_TAG)
+        if mark and mark.startswith(f"{platform.node()}/") and not _lives(mark):
+            instance.report_run_failed(run, "the process of this run is gone")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            dead.append(run.run_id)
+    return dead
+
+
+def _lives(mark: str) -> bool:
+    _, process_id, started_s = mark.rsplit("/", 2)
+    try:
+        return abs(psutil.Process(int(process_id)).create_time() - float(started_s)) < 2
+    except psutil.NoSuchProcess:
+        return False
 
 
 def run_covers(run: dg.DagsterRun, episode: str, registered: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
 """When things run by themselves: a small graph of the project's shape under the project's condition, tick by tick.
 
-`video` -> `frames` -> `crops` for each episode, `gallery` joined over crops, `clusters` bringing it back to each episode,
-`the_set` joined over clusters. Runs happen between ticks, as the daemon would start them.
+`video` -> `frames` -> `crops` for each episode, `gallery` joined over crops, `clusters` bringing it back to each
+episode, `the_set` joined over clusters. Runs happen between ticks, as the daemon would start them.
 """
 
 from collections import Counter
@@ -109,7 +109,7 @@ class World:
         """One evaluation, and the runs it asks for. Returns `asset:episodes` of each."""
         registered = self.instance.get_dynamic_partitions("episodes")
         with pytest.MonkeyPatch.context() as patch:
-            # The evaluator asks for the partitions thousands of times; the daemon's own queryer remembers them for a tick.
+            # The evaluator asks for them thousands of times; the daemon's own queryer remembers them for a tick.
             patch.setattr(self.instance, "get_dynamic_partitions", lambda partitions_def_name: registered)
             result = dg.evaluate_automation_conditions(self.definitions(), self.instance, cursor=self.cursor)
         self.cursor = result.cursor

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import dagster as dg
-import psutil
 import pytest
 
-from dataset_pipeline.runs import PROCESS_TAG, bury_dead_runs, materialize_assets, phases, ready_for
+from dataset_pipeline.runs import materialize_assets, phases, ready_for
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -87,20 +83,3 @@ def test_a_failure_behind_a_retry_tells_what_its_author_wrote():
     with dg.DagsterInstance.ephemeral() as instance:
         [failure] = materialize_assets(dg.Definitions(assets=[made(body)]), instance, load_settings(), ["keyframes"])
     assert failure.error == "RuntimeError: the disk is on fire"
-
-
-def test_a_run_whose_process_was_killed_is_buried_and_a_living_one_is_not():
-    import platform
-
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    mark = f"{platform.node()}/{process.pid}/{psutil.Process(process.pid).create_time():.0f}"
-    job = dg.Definitions(assets=[dg.asset(name="keyframes")(lambda: None)]).resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(job, tags={PROCESS_TAG: mark}, status=dg.DagsterRunStatus.STARTED)
-        other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        assert bury_dead_runs(instance) == []
-        process.kill()
-        process.wait()
-        assert bury_dead_runs(instance) == [run.run_id]
-        assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
-        assert instance.get_run_by_id(other.run_id).status == dg.DagsterRunStatus.STARTED
