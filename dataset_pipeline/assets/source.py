@@ -27,7 +27,10 @@ video = dg.AssetSpec(
     },
 )
 def video_probe(step: Step) -> Result:
-    """What the file is: container, codec, size, colour, frame rate, duration, damage. Measures; decides nothing."""
+    """What the file is: container, codec, size, colour, cadence, bars, frame rate, duration, chapters, damage.
+
+    Cadence (progressive, interlaced, telecined) and black bars are seen in the pixels of some twenty places.
+    """
     row = probe_source(step.source)
     if row["damage"]:
         step.log.warning(f"{step.episode}: {'; '.join(row['damage'])}")
@@ -37,6 +40,9 @@ def video_probe(step: Step) -> Result:
             "duration_s": row.get("duration_s") or 0.0,
             "pictures": row.get("pictures") or 0,
             "readable": row["readable"],
+            "cadence": row.get("cadence") or "",
+            "transfer": row.get("used_transfer") or "",
+            "bars_px": str([row.get(f"bar_{side}_px") or 0 for side in ("left", "top", "right", "bottom")]),
         },
         {
             "source_can_be_read": "" if row["readable"] else "; ".join(row["damage"]),

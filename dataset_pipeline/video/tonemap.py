@@ -3,7 +3,8 @@
 PQ and HLG pictures become display light (PQ as it says, HLG on a 1000 cd/m2 display), are tone-mapped by the EETF of
 ITU-R BT.2390 so that 203 cd/m2, the reference white of ITU-R BT.2408, is the brightest that is left, turned to BT.709
 primaries and encoded as sRGB. The EETF acts on the brightest of R, G, B and scales all three, which keeps hues; what
-lies outside BT.709 loses saturation at its own luminance, what lies inside is not touched.
+lies outside BT.709 loses saturation at its own luminance and, where still too bright, is darkened; what lies inside is
+not touched.
 """
 
 from functools import cache
@@ -53,7 +54,7 @@ def to_srgb(codes: np.ndarray, transfer: Transfer, primaries: str, peak_nits: fl
         else:
             light = _tone_mapped(rows, transfer, max(REFERENCE_WHITE_NITS, peak_nits))
         if primaries in WIDE_PRIMARIES:
-            light = _desaturated_into_gamut(np.tensordot(_to_bt709(primaries), light, 1))
+            light = _into_gamut(np.tensordot(_to_bt709(primaries), light, 1))
         cv2.merge([*_looked_up(_code_of_light(transfer), _root_index(light))], stills[top : top + _ROWS_AT_ONCE])
     return stills
 
@@ -148,12 +149,12 @@ def _root_index(light: np.ndarray) -> np.ndarray:
     return (root * np.float32(_STEPS - 1) + np.float32(0.5)).astype(np.uint16)
 
 
-def _desaturated_into_gamut(light: np.ndarray) -> np.ndarray:
-    """Colours with a part below 0 or above 1 drawn towards grey of their luminance until they fit."""
-    low, high = np.minimum(light.min(axis=0), 0), np.maximum(light.max(axis=0), 1)
-    grey = np.clip(np.tensordot(_BT709_LUMA, light, 1), _TINY, 1 - _TINY)
-    kept = np.minimum(grey / (grey - low), (1 - grey) / (high - grey))  # 1 for what lies inside
-    return grey + kept * (light - grey)
+def _into_gamut(light: np.ndarray) -> np.ndarray:
+    """Colours with a part below 0 drawn towards grey of their luminance until it is 0, then those above 1 darkened."""
+    low = np.minimum(light.min(axis=0), 0)
+    grey = np.maximum(np.tensordot(_BT709_LUMA, light, 1), _TINY)
+    light = grey + grey / (grey - low) * (light - grey)
+    return light / np.maximum(light.max(axis=0), 1)
 
 
 @cache
