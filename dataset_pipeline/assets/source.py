@@ -19,6 +19,7 @@ video = dg.AssetSpec(
 
 @pipeline_asset(
     reads=["video"],
+    algorithm=2,
     group="a_source",
     kinds=["python"],
     checks={
