@@ -39,6 +39,7 @@ from dataset_pipeline.settings import Settings, load_settings
 CHECKOUT = Path(__file__).resolve().parents[2]
 MEASURING = phases()[0].assets
 AFTERWARDS = [asset for phase in phases(leave_out=["exported_set"])[1:] for asset in phase.assets]
+JOBS = frozenset({"measure_episode"})
 PORT = 3917
 AT_REST_S = 75.0  # nothing for so long means that nothing will come: several ticks of every sensor
 SETTINGS = """
@@ -58,7 +59,7 @@ out = Console(markup=False, emoji=False, width=150)
 
 @dataclass
 class Counts:
-    """What happened in a scenario: runs by what they were for, pictures through models by asset."""
+    """What happened in a scenario: runs by job, or by each asset they were for; pictures through models by asset."""
 
     runs: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
@@ -156,10 +157,10 @@ class Deployment:
             for run in instance.get_runs():
                 if run.run_id in before:
                     continue
-                names = sorted(key.path[-1] for key in run.asset_selection or ())
-                label = "measure_episode" if run.job_name == "measure_episode" else "+".join(names) or run.job_name
-                counts.runs[label] += 1
-                counts.failed[label] += run.status == dg.DagsterRunStatus.FAILURE
+                names = [key.path[-1] for key in run.asset_selection or ()]
+                for label in [run.job_name] if run.job_name in JOBS or not names else names:
+                    counts.runs[label] += 1
+                    counts.failed[label] += run.status == dg.DagsterRunStatus.FAILURE
                 for record in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
                     event = record.get_dagster_event().step_materialization_data.materialization
                     measured = event.metadata.get("measured")
