@@ -9,6 +9,7 @@ from dataset_pipeline import jobs
 from dataset_pipeline.arrivals import arrivals_sensor
 from dataset_pipeline.assets import source
 from dataset_pipeline.assets.framework import ASSETS, asset_definition, location_prefix, partitions_name
+from dataset_pipeline.assets.status import status_asset, status_sensor
 from dataset_pipeline.assets.step import DECLARATIONS
 from dataset_pipeline.automation import automation_sensor, keep_current
 from dataset_pipeline.models.injected import known_weights, model_resources
@@ -39,7 +40,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     measure_episode = jobs.measure_episode(settings, partitions)
     process_new_episodes = jobs.process_new_episodes(settings, build_definitions)
     return dg.Definitions(
-        assets=[video, *assets],
+        assets=[video, *assets, status_asset(prefix)],
         resources={"settings": settings, "store": store, "export_root": export_root(settings), **roles},
         jobs=[
             measure_episode,
@@ -51,6 +52,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             arrivals_sensor(settings, store, measure_episode),
             automation_sensor(dg.AssetKey([*prefix, name]) for name in ASSETS),
+            status_sensor(settings, store, dg.AssetKey([*prefix, "status"])),
         ],
         executor=dg.in_process_executor,  # a run's steps share a process, so that models are loaded once
     )

