@@ -18,7 +18,7 @@ from dataset_pipeline.assets.step import DECLARATIONS, Step
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.ids import episode_of
 from dataset_pipeline.models.injected import NOT_PULLED
-from dataset_pipeline.runs import QUIET, RANGE_END, RANGE_START, phases
+from dataset_pipeline.runs import QUIET, phases
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.status import JOINED, Cell, Status, status_of
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -26,6 +26,7 @@ from dataset_pipeline.store.store import Store
 
 EPISODES = ("a.e1", "a.e2")
 WEIGHTS = {role: role[0] * 64 for role in ("embedder", "detector", "identity", "quality", "tagger")}
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 EVERYTHING = [asset for phase in phases() for asset in phase.assets]
 
 

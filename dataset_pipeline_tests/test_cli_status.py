@@ -1,0 +1,219 @@
+"""`status`, `clean` and `prune` as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner
+
+from dataset_pipeline.cli import FAILED, PARTLY, app
+from dataset_pipeline.episodes import find_sources
+from dataset_pipeline.registration import register
+from dataset_pipeline.runs import QUIET
+from dataset_pipeline.settings import load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+
+@dataclass
+class Project:
+    """A project on the demo models with a history of its own, reached by the command line alone."""
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.root / "store"))
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.home))
+
+    def register(self, *names: str) -> None:
+        """Folders with a picture in each; `one` becomes the episode `one.one`."""
+        for name in names:
+            folder = self.root / "episodes" / name
+            folder.mkdir(parents=True)
+            (folder / "page.png").write_bytes(PIXEL)
+        found = find_sources([self.root / "episodes" / name for name in names])
+        assert [source.key for source in found.sources] == [f"{name}.{name}" for name in names]
+        with self.instance() as instance:
+            register(instance, self.store, load_settings(models__pack="demo"), found.sources)
+
+    def command(self, *arguments: str, answer: str = "") -> tuple[int, str, str]:
+        """Exit code, standard output and error."""
+        overlay = {"DATASET_PIPELINE_SETTINGS": str(self.root / "settings.toml"), "DAGSTER_HOME": str(self.home)}
+        result = CliRunner().invoke(app, list(arguments), env=overlay | {"COLUMNS": "200"}, input=answer)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+
+# A PNG of one pixel.
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8ffff3f0005fe02fea7"
+    "35818d0000000049454e44ae426082"
+)
+
+
+@pytest.fixture(scope="module")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for Dagster's history with its databases made, which takes a while."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_dynamic_partitions("episodes_demo")
+        instance.get_asset_records([dg.AssetKey("video")])
+    return home
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_home: Path) -> Project:
+    shutil.copytree(empty_home, tmp_path / "dagster")
+    (tmp_path / "settings.toml").write_text(
+        f"""
+        [episodes]
+        roots = [{json.dumps(str(tmp_path / "episodes"))}]
+        [models]
+        pack = "demo"
+        device = "cpu"
+        [store]
+        root = {json.dumps(str(tmp_path / "store"))}
+        [exported_set]
+        root = {json.dumps(str(tmp_path / "exports"))}
+        """
+    )
+    return Project(tmp_path)
+
+
+def test_where_nothing_was_ever_run_it_is_said_what_to_do(project):
+    code, output, _ = project.command("status")
+    assert code == PARTLY
+    assert "no episode is known yet: `dataset-pipeline run <folder>`" in output
+
+
+def test_each_episode_has_a_row_of_symbols_and_its_reasons_below(project):
+    project.register("one", "two")
+    code, output, _ = project.command("status")
+    assert code == PARTLY
+    rows = [line.split() for line in output.splitlines() if line.split()[:1] in (["one.one"], ["two.two"])]
+    assert [row[0] for row in rows] == ["one.one", "two.two"]
+    assert set(rows[0][1]) == {"-"}
+    assert "video_probe: 2 episodes missing: never made" in output
+    assert "its inputs are missing: video_probe" in output
+
+
+def test_many_episodes_are_counted_by_asset(project):
+    with project.instance() as instance:
+        instance.add_dynamic_partitions("episodes_demo", [f"scans.{number:03}" for number in range(41)])
+    code, output, _ = project.command("status")
+    assert code == PARTLY
+    [row] = [line.split() for line in output.splitlines() if line.split()[:1] == ["video_probe"]]
+    assert row == ["video_probe", "41"]
+    assert "scans.000 " not in output
+
+
+def test_only_what_is_not_fresh_is_listed_a_line_each(project):
+    project.register("one")
+    code, output, _ = project.command("status", "--stale")
+    assert code == PARTLY
+    lines = output.splitlines()
+    assert lines[0] == "video_probe one.one missing never made"
+    assert "training_set - missing never made" in lines
+
+
+def fail(project: Project) -> None:
+    @dg.asset(key=["demo", "video_probe"], partitions_def=dg.DynamicPartitionsDefinition(name="episodes_demo"))
+    def video_probe() -> None:
+        raise OSError("the disk is away: bring it back")
+
+    with project.instance() as instance:
+        job = dg.Definitions(assets=[video_probe]).resolve_implicit_global_asset_job_def()
+        job.execute_in_process(instance=instance, partition_key="one.one", run_config=QUIET, raise_on_error=False)
+
+
+def test_a_failure_comes_first_with_its_error_and_an_exit_code_of_its_own(project):
+    project.register("one", "two")
+    fail(project)
+    code, output, _ = project.command("status")
+    assert code == FAILED
+    assert output.splitlines()[1] == "video_probe: one.one failed: OSError: the disk is away: bring it back"
+    assert output.count("the disk is away") == 1
+    code, output, _ = project.command("status", "--json")
+    assert code == FAILED
+    told = json.loads(output)
+    assert told["counts"]["failed"] == 1
+    assert told["episodes"] == ["one.one", "two.two"]
+    failed = [cell for cell in told["open"] if cell["state"] == "failed"]
+    assert failed == [
+        {
+            "asset": "video_probe",
+            "episode": "one.one",
+            "state": "failed",
+            "why": "OSError: the disk is away: bring it back",
+        }
+    ]
+
+
+def test_clean_removes_old_files_that_nothing_refers_to_and_counts_them(project):
+    for title in ("first", "second"):
+        row = {"episode": "one.one", "episode_title": title}
+        project.store.write("video", SCHEMAS["video"].table([row]), "one.one", {"path": "", "fingerprint": title})
+    files = sorted((project.root / "store" / "video" / "one.one").glob("*.parquet"))
+    assert len(files) == 2
+    code, output, _ = project.command("clean")
+    assert (code, output.split()[:3]) == (0, ["removed", "0", "tables,"]), "both are young"
+    two_days_ago = time.time() - 49 * 3600
+    for file in files:
+        os.utime(file, (two_days_ago, two_days_ago))
+    size_bytes = sum(file.stat().st_size for file in files)
+    code, output, _ = project.command("clean", "--json")
+    [left] = (project.root / "store" / "video" / "one.one").glob("*.parquet")
+    assert json.loads(output) == {
+        "tables": 1,
+        "pictures": 0,
+        "temporary": 0,
+        "size_bytes": size_bytes - left.stat().st_size,
+    }
+
+
+def remove(project: Project, name: str) -> None:
+    folder = project.root / "episodes" / name
+    (folder / "page.png").unlink()
+    folder.rmdir()
+
+
+def test_prune_asks_before_it_takes_anything_out(project):
+    project.register("one", "two")
+    assert "nothing to take out" in project.command("prune")[1]
+    remove(project, "two")
+    code, output, _ = project.command("status")
+    assert "two.two: its source is not at" in output
+    assert json.loads(project.command("prune", "--json")[1]) == {"would_remove": ["two.two"]}
+    code, output, _ = project.command("prune", answer="n\n")
+    assert code == FAILED
+    assert "two.two" in output.splitlines()
+    assert project.store.episodes("video") == ["one.one", "two.two"]
+
+
+def test_prune_takes_out_what_is_gone_and_makes_the_set_without_it(project):
+    project.register("one", "two")
+    remove(project, "two")
+    code, output, errors = project.command("prune", "two.two", "scans.none", "--yes")
+    assert code == PARTLY
+    assert "took out two.two" in output
+    assert "set: 0 in the set" in output
+    assert "scans.none is no episode of this project" in errors
+    assert project.store.episodes("video") == ["one.one"]
+    assert project.store.pointer("training_set") is not None
+    assert project.store.pointer("exported_set") is None
