@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dagster as dg
 import numpy as np
@@ -41,11 +42,12 @@ from dataset_pipeline.ids import crop_id, file_name, frame_id, show_of
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
-from dataset_pipeline.runs import RANGE_END, RANGE_START, materialize_assets, phases
+from dataset_pipeline.runs import materialize_assets, phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.status import status_of
 from dataset_pipeline.store.schemas import MEASURED, SCHEMAS
 from dataset_pipeline.store.store import Store
+from dataset_pipeline.unfinished import RANGE_END_TAG, RANGE_START_TAG
 
 CANDIDATES, STILLS = 120, 100  # frames an episode, and those that stay; each of these has one crop of a person
 CHARACTERS = 6  # a show
@@ -127,8 +129,10 @@ def run(project: Project, episodes: int, shows: int) -> None:
 
 def tick(title: str, project: Project, cursor: Any = None) -> Any:
     """Evaluate the automation conditions of all assets and episodes, as the daemon does, without running anything."""
+    registered = project.registered  # which the daemon's queryer remembers for a tick
     start_s = time.perf_counter()
-    result = dg.evaluate_automation_conditions(project.definitions, project.instance, cursor=cursor)
+    with mock.patch.object(project.instance, "get_dynamic_partitions", return_value=registered):
+        result = dg.evaluate_automation_conditions(project.definitions, project.instance, cursor=cursor)
     seconds = time.perf_counter() - start_s
     print(f"automation tick, {title}: {seconds:.1f} s, asks for {result.total_requested}", flush=True)
     return result.cursor
@@ -164,7 +168,7 @@ def made(project: Project) -> dict[str, dict[str, float]]:
     table = {}
     for phase in phases(leave_out=["exported_set"]):
         for asset in phase.assets if phase.joined or phase.projection else ():
-            tags = {} if phase.joined else {RANGE_START: episodes[0], RANGE_END: episodes[-1]}
+            tags = {} if phase.joined else {RANGE_START_TAG: episodes[0], RANGE_END_TAG: episodes[-1]}
             timing.take()
             start_s = time.perf_counter()
             failures = materialize_assets(project.definitions, project.instance, project.settings, [asset], tags=tags)
