@@ -75,11 +75,10 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
 
 def damage_of(store: Store, episode: str) -> list[str]:
     """What probing and decoding an episode's source met, each reason once."""
-    probed, decoded = store.find("video_probe", episode), store.pointer("keyframes", episode)
-    reasons = list(probed["damage"][0].as_py()) if probed is not None else []
-    if decoded and (fault := decoded.provenance.get("faults", {}).get("every_frame_was_decoded")):
-        reasons += fault.split("; ")
-    return list(dict.fromkeys(reasons))
+    checks = (("video_probe", "source_is_undamaged"), ("keyframes", "every_frame_was_decoded"))
+    pointers = [(store.pointer(asset, episode), check) for asset, check in checks]
+    faults = [pointer.provenance.get("faults", {}).get(check, "") for pointer, check in pointers if pointer]
+    return list(dict.fromkeys(reason for fault in faults for reason in fault.split("; ") if reason))
 
 
 def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]:

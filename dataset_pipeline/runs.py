@@ -172,8 +172,8 @@ def materialize_assets(
     episode = partition_key or ""
     steps = [event for event in events if event.step_key]
     if steps:
-        return [Failure((event.step_key or "").split("__")[-1], episode, _plain_error(event)) for event in steps]
-    return [Failure(asset, episode, _plain_error(event)) for event in events for asset in assets]
+        return [Failure((event.step_key or "").split("__")[-1], episode, plain_error(event)) for event in steps]
+    return [Failure(asset, episode, plain_error(event)) for event in events for asset in assets]
 
 
 def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:
@@ -184,7 +184,7 @@ def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, 
             yield stretch[0], stretch[-1]
 
 
-def _plain_error(event: dg.DagsterEvent) -> str:
+def plain_error(event: dg.DagsterEvent) -> str:
     """The error of a failed step as its author wrote it, out of Dagster's wrapping."""
     error = getattr(event.event_specific_data, "error", None)
     while error is not None and error.cause is not None and error.cls_name.startswith(WRAPPERS):

@@ -20,7 +20,7 @@ import dagster as dg
 from dataset_pipeline.assets.framework import joined_version, location_prefix, partitions_name, version_of
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
-from dataset_pipeline.runs import _plain_error, phases
+from dataset_pipeline.runs import plain_error, phases
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
 
@@ -493,7 +493,7 @@ def _errors_of_run(
     details = event.event_specific_data  # None if the run was ended from outside
     first: dg.DagsterEvent | None = getattr(details, "first_step_failure_event", None)
     if first is None:
-        return dict.fromkeys(assets, _first_line(_plain_error(event)))
+        return dict.fromkeys(assets, _first_line(plain_error(event)))
     errors = {_asset_of(first): _step_error(first)}
     others = set(assets) - errors.keys()
     if others:
@@ -509,7 +509,7 @@ def _asset_of(step: dg.DagsterEvent) -> str:
 
 
 def _step_error(step: dg.DagsterEvent) -> str:
-    return _first_line(_plain_error(step))
+    return _first_line(plain_error(step))
 
 
 def _first_line(text: str) -> str:
