@@ -219,7 +219,10 @@ def add(project: Project, episodes: Sequence[str], characters: int) -> None:
     shared: dict[str, dict[str, Any]] = defaultdict(dict)
     prefix = location_prefix(project.settings)
     for episode in episodes:
-        for asset, table in drawn(project, episode, characters):
+        tables = dict(drawn(project, episode, characters))
+        if undrawn := {name for name, it in DECLARATIONS.items() if not (it.joined or it.projection)} - tables.keys():
+            sys.exit(f"this benchmark draws no tables of {', '.join(sorted(undrawn))} yet: add them to drawn()")
+        for asset, table in tables.items():
             step = Step(DECLARATIONS[asset], bundle, episode, None, [episode], shared[asset])
             pointer, _ = materialize(replace(ASSETS[asset], function=lambda step, table=table: Result(table)), step)
             project.instance.report_runless_asset_event(
