@@ -137,11 +137,13 @@ def materialize_all(
 def ready_for(phase: Phase, store: Store, registered: Sequence[str], failed: set[str]) -> set[str]:
     """The registered episodes that a phase of projections can be made for: those with every table it reads of them.
 
-    Failed ones keep what they had, except where joined tables alone are read: old multiplies would contradict new ones.
+    Failed ones keep what they had, except where nothing measured is read: old multiplies would contradict new ones.
     """
     reads = {read for asset in phase.assets for read in DECLARATIONS[asset].reads}
     needed = [read for read in reads if read not in phase.assets and not is_joined(read)]
-    return set(registered).intersection(*map(store.episodes, needed)) - failed if needed else set(registered)
+    ready = set(registered).intersection(*map(store.episodes, needed))
+    measured = any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in needed)
+    return ready - failed if measured else ready
 
 
 def materialize_assets(

@@ -64,12 +64,14 @@ def concept_balance(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["concept_balance"], group="g_set", projection=True, kinds=["python"])
+@pipeline_asset(reads=["selection", "concept_balance"], group="g_set", projection=True, kinds=["python"])
 def multiplies(step: Step) -> Result:
-    """How often each image of the episode is repeated in an epoch. Brings concept_balance back to the episode."""
+    """How often each selected image of the episode is repeated in an epoch. Brings concept_balance back to it."""
     assert step.episode is not None
     by_episode = step.shared("by episode", lambda: multiply_rows(step.rows("concept_balance")))
-    rows = by_episode.get(step.episode, [])
+    selection = step.read("selection")
+    selected = set(selection.filter(selection["selected"])["image_id"].to_pylist())
+    rows = [row for row in by_episode.get(step.episode, []) if row["image_id"] in selected]
     return Result(SCHEMAS["multiplies"].table(rows), {"concepts": len({row["concept"] for row in rows})})
 
 
