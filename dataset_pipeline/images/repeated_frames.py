@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.images.index import SLACK, above, fitted_sketcher
 from dataset_pipeline.images.near_duplicates import distinct, worth
 
 PER_SECOND = 4  # fingerprints
@@ -205,57 +206,76 @@ def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> l
     only: pairs without any of these episodes are passed over; their runs are known from an earlier call.
     """
     states = [_states(track) for track in tracks]
-    bounds = np.cumsum([0, *(len(chosen) for chosen in states)])
-    if not bounds[-1]:
+    times = [track.times_s[chosen] for track, chosen in zip(tracks, states, strict=True)]
+    signatures = [track.signatures[chosen] for track, chosen in zip(tracks, states, strict=True)]
+    if not sum(map(len, times)):
         return []
-    remembered = np.concatenate([track.signatures[chosen] for track, chosen in zip(tracks, states, strict=True)])
-    times = np.concatenate([track.times_s[chosen] for track, chosen in zip(tracks, states, strict=True)])
-    owner = np.repeat(np.arange(len(tracks)), np.diff(bounds))
+    sketcher = fitted_sketcher(np.concatenate(signatures), max(track.same for track in tracks) - SLACK)
+    sketches = [sketcher(rows) if sketcher else rows for rows in signatures]
     runs = []
     for i, one in enumerate(tracks):
-        later = remembered[bounds[i + 1] :]
-        alike = remembered[bounds[i] : bounds[i + 1]] @ later.T
-        row, column = np.divmod(np.flatnonzero(alike.ravel() > one.same), max(1, len(later)))
-        other = owner[bounds[i + 1] + column]
-        order = np.argsort(other, kind="stable")
-        starts = np.flatnonzero(np.diff(other[order], prepend=-1))
-        for part in np.split(order, starts[1:]) if len(order) else ():
-            j = int(other[part[0]])
-            if only is not None and one.episode not in only and tracks[j].episode not in only:
-                continue
-            at = times[bounds[i] + row[part]]
-            runs += _runs_between(one, tracks[j], at, times[bounds[i + 1] + column[part]] - at, neighbours=j == i + 1)
+        others = [j for j in range(i + 1, len(tracks)) if only is None or {one.episode, tracks[j].episode} & {*only}]
+        if not others or not len(times[i]):
+            continue
+        bounds = sketches[i] @ np.concatenate([sketches[j] for j in others]).T
+        row, column = above(bounds, one.same - SLACK)
+        borders = np.cumsum([0, *(len(times[j]) for j in others)])
+        owner = np.searchsorted(borders, column, side="right") - 1
+        order = np.argsort(owner, kind="stable")
+        ends = np.searchsorted(owner[order], np.arange(len(others) + 1))
+        for place, j in enumerate(others):
+            part = order[ends[place] : ends[place + 1]]
+            mine, its = row[part], column[part] - borders[place]
+            alike = np.einsum("ij,ij->i", signatures[i][mine], signatures[j][its]) > one.same
+            at_s, offsets_s = times[i][mine[alike]], times[j][its[alike]] - times[i][mine[alike]]
+            if len(at_s):
+                runs += _runs_between(one, tracks[j], times[i], at_s, offsets_s, MIN_VOTES if j > i + 1 else 1)
     return runs
 
 
 def _states(track: Track) -> np.ndarray:
     """Places of the fingerprints that differ from the last one taken."""
-    chosen: list[int] = []
-    for place in np.flatnonzero(track.informative).tolist():
-        if not chosen or track.signatures[place] @ track.signatures[chosen[-1]] < track.new_state:
-            chosen.append(place)
-    return np.array(chosen, dtype=np.int64)
+    places = np.flatnonzero(track.informative)
+    told = track.signatures[places]
+    chosen, at = [], 0
+    while at < len(places):
+        chosen.append(at)
+        ahead = at
+        while True:  # through a held picture in strides
+            part = told[ahead + 1 : ahead + 17]
+            changed = np.flatnonzero(part @ told[at] < track.new_state)
+            if len(changed) or not len(part):
+                at = ahead + 1 + (int(changed[0]) if len(changed) else 0)
+                break
+            ahead += len(part)
+    return places[chosen]
 
 
-def _runs_between(one: Track, other: Track, at_s: np.ndarray, offsets_s: np.ndarray, neighbours: bool) -> list[Run]:
-    """Runs at the offsets that matching states vote for, the most voted first; at_s: when, in `one`."""
+def _runs_between(
+    one: Track, other: Track, states_s: np.ndarray, at_s: np.ndarray, offsets_s: np.ndarray, min_votes: int
+) -> list[Run]:
+    """Runs at the offsets that matching states vote for, the most voted first.
+
+    states_s: when the states of `one` begin. at_s: which of them voted, offsets_s: for what. A vote inside a run that
+    was found is spent.
+    """
     left = np.ones(len(at_s), dtype=bool)
     bins = np.floor(offsets_s / OFFSET_BIN_S).astype(np.int64)
     bins -= bins.min()
-    counts = np.bincount(bins)
     runs: list[Run] = []
     while True:
-        window = np.convolve(counts, [1, 1, 1], mode="same")
+        window = np.convolve(np.bincount(bins[left], minlength=3), [1, 1, 1], mode="same")
         peak = int(window.argmax())
-        if window[peak] < (1 if neighbours else MIN_VOTES):
+        if window[peak] < min_votes:
             return runs
         voters = left & (np.abs(bins - peak) <= 1)
-        left[voters] = False
-        counts = np.bincount(bins[left], minlength=len(counts))
+        left &= ~voters
         offset_s = _refined(one, other, float(np.median(offsets_s[voters])), at_s[voters])
-        for run in _along(one, other, offset_s, at_s[voters]):
+        for run in _along(one, other, offset_s, at_s[voters], states_s):
             if not any(_covers(known, run) for known in runs):
                 runs.append(run)
+                spent = (at_s >= run.start_s) & (at_s < run.end_s) & (np.abs(offsets_s - offset_s) <= AROUND_VOTE_S)
+                left &= ~spent
 
 
 def _refined(one: Track, other: Track, offset_s: float, votes_s: np.ndarray) -> float:
@@ -263,12 +283,15 @@ def _refined(one: Track, other: Track, offset_s: float, votes_s: np.ndarray) -> 
 
     The states of a part of a shot need not be those of the whole, so what they vote for may be off.
     """
-    places = np.flatnonzero(np.abs(one.times_s[:, None] - votes_s[None, :8]).min(axis=1) <= AROUND_VOTE_S)
+    ends = np.searchsorted(one.times_s, [votes_s[:8] - AROUND_VOTE_S, votes_s[:8] + AROUND_VOTE_S])
+    places = np.unique(np.concatenate([np.arange(*span) for span in ends.T]))
     step_s = min(one.step_s, other.step_s) / 2
     reach = int(AROUND_VOTE_S / step_s)
+    if not reach:
+        return offset_s
     tried = offset_s + step_s * np.array(sorted(range(-reach, reach + 1), key=abs))
-    likeness = [_compare(one, other, offset, places)[2].sum() for offset in tried.tolist()]
-    return float(tried[int(np.argmax(likeness))])
+    likeness = _compare(one, other, np.repeat(tried, len(places)), np.tile(places, len(tried)))[2]
+    return float(tried[likeness.reshape(len(tried), -1).sum(axis=1).argmax()])
 
 
 def _covers(known: Run, run: Run) -> bool:
@@ -283,7 +306,7 @@ def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
     return max(0.0, min(a[1], b[1]) - max(a[0], b[0]))
 
 
-def _along(one: Track, other: Track, offset_s: float, votes_s: np.ndarray) -> Iterator[Run]:
+def _along(one: Track, other: Track, offset_s: float, votes_s: np.ndarray, states_s: np.ndarray) -> Iterator[Run]:
     """The runs through the votes at an offset."""
     max_gap_s = max(MAX_GAP_S, 3 * max(one.step_s, other.step_s))
     done_s = -np.inf
@@ -311,12 +334,12 @@ def _along(one: Track, other: Track, offset_s: float, votes_s: np.ndarray) -> It
             continue
         sure = float(likeness[matching].mean())
         if sure >= one.sure:
-            states = _count_states(one.signatures[first + matching], one.new_state)
-            yield Run(one.episode, other.episode, start_s, end_s, offset_s, states, sure)
+            states = int(np.diff(np.searchsorted(states_s, [start_s, end_s]))[0])
+            yield Run(one.episode, other.episode, start_s, end_s, offset_s, max(1, states), sure)
 
 
 def _compare(
-    one: Track, other: Track, offset_s: float, places: np.ndarray
+    one: Track, other: Track, offset_s: float | np.ndarray, places: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(match, could be compared, correlation or 0) of fingerprints of one episode with those of the other."""
     wanted = one.times_s[places] + offset_s
@@ -335,17 +358,12 @@ def _run_through(times_s: np.ndarray, matches: np.ndarray, vote: int, max_gap_s:
     places = np.flatnonzero(matches)
     if not len(places):
         return vote, vote
+    nearest = int(np.abs(places - vote).argmin())
     breaks = np.flatnonzero(np.diff(times_s[places]) > max_gap_s) + 1
-    runs = np.split(places, breaks)
-    return min(((int(run[0]), int(run[-1])) for run in runs), key=lambda run: max(run[0] - vote, vote - run[1], 0))
-
-
-def _count_states(signatures: np.ndarray, new_state: float) -> int:
-    count, last = 0, None
-    for signature in signatures:
-        if last is None or signature @ last < new_state:
-            count, last = count + 1, signature
-    return count
+    run = int(np.searchsorted(breaks, nearest, side="right"))
+    first = breaks[run - 1] if run else 0
+    end = breaks[run] if run < len(breaks) else len(places)
+    return int(places[first]), int(places[end - 1])
 
 
 def segments(tracks: Sequence[Track], runs: Sequence[Run]) -> list[Segment]:
