@@ -1,14 +1,14 @@
 """What the camera does in a shot: nothing, a pan, a zoom, or something else.
 
 Corners spread over the picture are followed by pyramidal Lucas-Kanade flow, forth and back, from a reference frame that
-stays until too little of it is left; a similarity is fitted to them by RANSAC (as OpenCV's `estimateAffinePartial2D`).
-Each part of the picture has at most a few corners, and agreement is counted in parts: a detailed figure that moves
-over a plain background has no more votes than the area it takes.
+stays until too little of it is left; similarities are fitted to them by RANSAC (OpenCV's `estimateAffinePartial2D`).
+Which one is the camera's is decided by area: in how many parts of the picture the two frames then look alike. So a
+detailed figure that moves over a plain background has no more votes than the area it takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,17 +19,32 @@ Motion = Literal["static", "pan", "zoom", "other"]
 Direction = Literal["left", "right", "up", "down", "in", "out", ""]
 
 _PARTS = 8  # along each side
-_CORNERS_PER_PART = 4
+_CORNERS_PER_PART = 3
 _MIN_CORNERS = 8
 _CORNER_QUALITY, _CORNER_DISTANCE_PX = 0.004, 4
-_FLOW = {"winSize": (15, 15), "maxLevel": 4}
-_SAME_PX = 1.0  # corners this near to where the similarity puts them agree with it
+_FLOW = {
+    "winSize": (15, 15),
+    "maxLevel": 4,
+    "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.02),
+}
+_SAME_PX = 1.0  # corners this near to where a similarity puts them agree with it
+_SAME_SHARE = 0.5
+_DETAIL_FROM, _DETAIL_OVER_NOISE = 1.5, 2.0  # grey levels; times the noise
+_NOISE_PERCENTILE = 25
+_SURROUNDINGS_PX = 25
+_SHOWN_FROM = 0.5  # of a part
+_MIN_PARTS = 3
+# Figures stand in the middle and on the lower edge; what lies at the other edges is background more often.
+_WEIGHTS = np.ones((_PARTS, _PARTS))
+_WEIGHTS[0] = _WEIGHTS[:-1, 0] = _WEIGHTS[:-1, -1] = 2.0
+_NOTHING_MOVED_FROM = 0.95  # agreement
 _KEEP_REFERENCE_FROM = 0.5  # agreement
 _TRACKED_FROM = 0.3  # agreement
 _HELD_BELOW = 0.5  # mean difference in grey levels: nothing was redrawn
 
 _STILL_SHARE = 0.015  # of the diagonal: less than this is no movement
 _ZOOM_FROM = 0.03
+_REACH_PERCENTILE = 90  # single frames may be lost
 _STRAIGHT_FROM = 0.7
 _CENTRE_WITHIN = 0.75  # of the picture's sides from its middle: a zoom's fixed point
 _PATH_POINTS = 12
@@ -75,7 +90,6 @@ class Tracker:
 
     def feed(self, number: int, grey: np.ndarray) -> Step | None:
         """The step from the frame fed before to this one, uint8 [height, width]; None for the first."""
-        grey = _levelled(grey)
         if self._reference is None or self._before is None or self._before[1].shape != grey.shape:
             self._reference, self._before = _Reference(grey), (number, grey, np.eye(3))
             return None
@@ -104,21 +118,48 @@ class _Reference:
 
     def __init__(self, grey: np.ndarray) -> None:
         height, width = grey.shape
-        self._grey = grey
+        self._grey, self._lines = _levelled(grey), _lines(grey)
+        aside = [cv2.absdiff(self._lines, np.roll(self._lines, 2, axis)) for axis in (0, 1)]
+        self._detail = np.maximum(*(_by_part(one) for one in aside))
         self._middle = np.array([width / 2, height / 2], np.float32)
-        found = cv2.goodFeaturesToTrack(grey, 0, _CORNER_QUALITY, _CORNER_DISTANCE_PX)
+        found = cv2.goodFeaturesToTrack(self._grey, 0, _CORNER_QUALITY, _CORNER_DISTANCE_PX)
         points = np.empty((0, 2), np.float32) if found is None else found[:, 0]
         part = (points * _PARTS / (width, height)).astype(int) @ (1, _PARTS)
         # Strongest first: the first few of each part stay.
         order = np.argsort(part, kind="stable")
         rank = np.arange(len(part)) - np.searchsorted(part[order], part[order])
-        chosen = np.sort(order[rank < _CORNERS_PER_PART])
-        self._points, self._part = points[chosen], part[chosen]
+        self._points = points[order[rank < _CORNERS_PER_PART]]
 
     def locate(self, grey: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
-        """Where this frame's picture lies in another, as a 3x3 matrix, and the share of its parts that agree."""
+        """Where this frame's picture lies in another, as a 3x3 matrix, and the share of its parts that agree.
+
+        Of the guess, the similarity most corners follow and that of the others, the one that most parts agree with. A
+        part with detail agrees if it differs from what is there by less than half of what it differs from itself 2
+        pixels away.
+        """
+        lines = _lines(grey)
+        still, agreement = self._best(lines, [guess])
+        if agreement >= _NOTHING_MOVED_FROM:
+            return still, agreement
+        return self._best(lines, [guess, *self._similarities(grey, guess)])
+
+    def _best(self, lines: np.ndarray, places: list[np.ndarray]) -> tuple[np.ndarray, float]:
+        differences = np.array([self._differences(lines, place) for place in places])
+        # Parts without detail differ by noise alone, wherever they are taken from.
+        least = np.nan_to_num(differences, nan=np.inf).min(axis=0)
+        noise = float(np.percentile(least[least < np.inf], _NOISE_PERCENTILE)) if (least < np.inf).any() else 0.0
+        judged = self._detail > _DETAIL_FROM + _DETAIL_OVER_NOISE * noise
+        agree = differences < _SAME_SHARE * (self._detail - noise) + noise
+        shown = ~np.isnan(differences) & judged
+        best = int(np.argmax(((agree & shown) * _WEIGHTS).sum(axis=(1, 2))))
+        judges = int(np.count_nonzero(shown[best]))
+        agreement = np.count_nonzero(agree[best] & shown[best]) / judges if judges >= _MIN_PARTS else 0.0
+        return places[best], agreement
+
+    def _similarities(self, grey: np.ndarray, guess: np.ndarray) -> Iterator[np.ndarray]:
         if len(self._points) < _MIN_CORNERS:
-            return guess, 0.0
+            return
+        grey = _levelled(grey)
         expected = _moved(self._points - self._middle, guess) + self._middle
         there, found, _ = cv2.calcOpticalFlowPyrLK(
             self._grey, grey, self._points, expected.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **_FLOW
@@ -126,25 +167,31 @@ class _Reference:
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(
             grey, self._grey, there, self._points.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **_FLOW
         )
-        height, width = grey.shape
-        inside = ((there >= 0) & (there < (width, height))).all(axis=1)
-        sure = (found[:, 0] > 0) & (found_back[:, 0] > 0) & inside
+        sure = (found[:, 0] > 0) & (found_back[:, 0] > 0)
+        sure &= ((there >= 0) & (there < grey.shape[::-1])).all(axis=1)
         sure &= np.linalg.norm(back - self._points, axis=1) < _SAME_PX
-        if np.count_nonzero(sure) < _MIN_CORNERS:
-            return guess, 0.0
-        origin, target = self._points - self._middle, there - self._middle
-        matrix, _ = cv2.estimateAffinePartial2D(origin[sure], target[sure], ransacReprojThreshold=_SAME_PX)
-        if matrix is None:
-            return guess, 0.0
-        place = np.vstack([matrix, (0, 0, 1)])
-        agrees = sure & (np.linalg.norm(_moved(origin, place) - target, axis=1) < _SAME_PX)
-        # What left the picture has no vote; a part agrees as far as its corners do.
-        expected = _moved(origin, place) + self._middle
-        votes = ((expected >= 0) & (expected < (width, height))).all(axis=1)
-        corners = np.bincount(self._part[votes], minlength=_PARTS**2)
-        agreeing = np.bincount(self._part[votes & agrees], minlength=_PARTS**2)
-        seen = corners > 0
-        return place, float((agreeing[seen] / corners[seen]).mean()) if seen.any() else 0.0
+        origin, target = (self._points - self._middle)[sure], (there - self._middle)[sure]
+        for _ in range(2):
+            if len(origin) < _MIN_CORNERS:
+                return
+            matrix, inliers = cv2.estimateAffinePartial2D(origin, target, ransacReprojThreshold=_SAME_PX)
+            if matrix is None:
+                return
+            yield np.vstack([matrix, (0, 0, 1)])
+            others = inliers[:, 0] == 0
+            origin, target = origin[others], target[others]
+
+    def _differences(self, lines: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Mean difference of each part to what is where `place` puts it; not a number for parts out of the picture."""
+        to_middle = np.array([[1, 0, self._middle[0]], [0, 1, self._middle[1]], [0, 0, 1]])
+        there = (to_middle @ place @ np.linalg.inv(to_middle))[:2]
+        size = (lines.shape[1], lines.shape[0])
+        # What is there, brought back to its place in the reference.
+        brought = cv2.warpAffine(lines, there, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        inside = cv2.warpAffine(np.ones_like(lines), there, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        shown = _by_part(inside)
+        total = _by_part(cv2.absdiff(brought, self._lines) * inside)
+        return np.where(shown > _SHOWN_FROM, total / np.maximum(shown, _SHOWN_FROM), np.nan)
 
 
 def camera_motion(steps: Sequence[Step], width_px: int, height_px: int) -> CameraMotion:
@@ -170,7 +217,7 @@ def camera_motion(steps: Sequence[Step], width_px: int, height_px: int) -> Camer
 
     if abs(turn) * diagonal / 2 > max(_STILL_SHARE * diagonal, travelled, abs(np.log(scale)) * diagonal / 2):
         return answer("other", "", certainty)  # it rolls
-    reach = float(np.hypot(*np.array(path).T).max()) / diagonal
+    reach = float(np.percentile(np.hypot(*np.array(path).T), _REACH_PERCENTILE)) / diagonal
     grown = abs(np.log(scale))
     if grown > _ZOOM_FROM:
         fixed = np.linalg.solve(np.eye(2) - places[:2, :2], places[:2, 2])
@@ -196,6 +243,16 @@ def _straightness(path: np.ndarray) -> tuple[float, float]:
 
 def _growth(step: Step) -> float:
     return float(np.log(np.hypot(step.matrix[0, 0], step.matrix[1, 0])))
+
+
+def _lines(grey: np.ndarray) -> np.ndarray:
+    """What stands out from its surroundings, float32: the same in a fade's next frame, whatever else is covered."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 0.8)
+    return smooth - cv2.blur(smooth, (_SURROUNDINGS_PX, _SURROUNDINGS_PX))
+
+
+def _by_part(values: np.ndarray) -> np.ndarray:
+    return cv2.resize(values.astype(np.float32), (_PARTS, _PARTS), interpolation=cv2.INTER_AREA)
 
 
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
