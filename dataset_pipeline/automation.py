@@ -12,7 +12,7 @@ import dagster as dg
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 10  # a new episode passes a dozen stages on its way into the set, each a tick or two
+TICK_S = 15  # a new episode passes a dozen stages on its way into the set, each a tick or two
 
 
 def keep_current(sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = ()) -> dg.AutomationCondition:

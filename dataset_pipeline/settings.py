@@ -21,8 +21,10 @@ OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
 DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+NO_RESULT = {"root", "hardware"}
 CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
 
 
@@ -63,15 +65,44 @@ class ModelsSettings(Section):
     tagger: str
 
 
+class VideoSettings(Section):
+    hardware: Literal["none", "cuda"]
+
+
+class ShotsSettings(Section):
+    cut_ratio: Annotated[float, Field(ge=1.0, le=100.0)]
+    cut_change: Annotated[float, Field(ge=0.0, le=255.0)]
+    min_shot_s: Annotated[float, Field(ge=0.0, le=60.0)]
+    fade_level: Byte
+
+
 class KeyframesSettings(Section):
-    mode: Literal["iframes"]
+    mode: Literal["iframes", "mpdecimate", "interval", "shot"]
+    hi: Annotated[int, Field(ge=0, le=16_384)]
+    lo: Annotated[int, Field(ge=0, le=16_384)]
+    frac: Share
+    max_drop: Annotated[int, Field(ge=0)]
+    every_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    frames_per_shot: Annotated[int, Field(ge=1, le=100)]
     working_short_side_px: Annotated[int, Field(ge=32, le=4096)]
     alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
 
 
+class FrameDefectsSettings(Section):
+    max_combing: Share
+    max_ghost: Share
+    max_blockiness: Share
+    drop: list[Literal["combing", "ghost", "blockiness"]]
+
+
 class DistinctFramesSettings(Section):
-    similarity: Annotated[float, Field(ge=-1.0, le=1.0)]
+    similarity: Cosine
     min_contrast: Share
+
+
+class RepeatedFramesSettings(Section):
+    similarity: Cosine
+    aligned_similarity: Cosine
 
 
 class DetectionsSettings(Section):
@@ -183,8 +214,12 @@ class Settings(Section):
     arrivals: ArrivalsSettings
     store: StoreSettings
     models: ModelsSettings
+    video: VideoSettings
+    shots: ShotsSettings
     keyframes: KeyframesSettings
+    frame_defects: FrameDefectsSettings
     distinct_frames: DistinctFramesSettings
+    repeated_frames: RepeatedFramesSettings
     detections: DetectionsSettings
     crops: CropsSettings
     crop_embeddings: CropEmbeddingsSettings
@@ -200,8 +235,8 @@ class Settings(Section):
     exported_set: ExportedSetSettings
 
     def section_hash(self, *names: str) -> str:
-        """12 hex digits over the named sections but their folders; equal settings give equal hashes everywhere."""
-        payload = {name: getattr(self, name).model_dump(mode="json", exclude={"root"}) for name in sorted(names)}
+        """12 hex digits over the named sections but for what changes no result, NO_RESULT; the same everywhere."""
+        payload = {name: getattr(self, name).model_dump(mode="json", exclude=NO_RESULT) for name in sorted(names)}
         return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -12,8 +12,10 @@ from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 
 READS_SETTINGS = {
-    "keyframes": {"keyframes"},
-    "distinct_frames": {"distinct_frames", "keyframes"},
+    "shots": {"shots", "video"},
+    "keyframes": {"keyframes", "shots", "video"},
+    "distinct_frames": {"distinct_frames", "frame_defects", "keyframes", "video"},
+    "repeated_frames": {"repeated_frames", "frame_defects"},
     "detections": {"detections"},
     "crops": {"crops"},
     "crop_embeddings": {"crop_embeddings"},
@@ -70,6 +72,7 @@ def test_assets_read_just_the_settings_and_models_they_declare():
     ("key", "value", "touched"),
     [
         ("distinct_frames__similarity", 0.9, {"distinct_frames"}),
+        ("video__hardware", "cuda", set()),
         ("crops__person_min_side_px", 300, {"crops"}),
         ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames"}),
         ("tags__max_tags", 5, {"tags"}),

@@ -11,8 +11,8 @@ from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.near_duplicates import decide_distinct
 from dataset_pipeline.progress import track
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.timing import timed_iteration
-from dataset_pipeline.video.sources import candidates, full_size
+from dataset_pipeline.timing import span, timed_iteration
+from dataset_pipeline.video.sources import candidates, full_size, shots_of
 from dataset_pipeline.video.stream import DecodeReport
 
 
@@ -23,19 +23,49 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
 
 @pipeline_asset(
     reads=["video_probe"],
-    settings=["keyframes"],
+    settings=["shots", "video"],
     group="b_frames",
     kinds=["opencv"],
+    checks={"every_shot_was_decoded": Check("The decoder met nothing broken on its way through every frame.")},
+)
+def shots(step: Step) -> Result:
+    """Shots between cuts and fades, the camera's motion in each, and a fingerprint of the picture four times a second.
+
+    `[shots]` says what a cut is. A folder of pictures has none.
+    """
+    report = DecodeReport()
+    settings = step.settings
+    with span("decode and encode"):
+        rows = shots_of(step.source, step.row("video_probe"), settings.shots, report, settings.video.hardware)
+    motions = Counter(row["motion"] for row in rows)
+    return Result(
+        SCHEMAS["shots"].table(rows),
+        {
+            "mean_shot_s": float(np.mean([row["end_s"] - row["start_s"] for row in rows])) if rows else 0.0,
+            **{f"shots_{motion}": motions[motion] for motion in ("static", "pan", "zoom", "other")},
+        },
+        {"every_shot_was_decoded": "; ".join(report.reasons)},
+    )
+
+
+@pipeline_asset(
+    reads=["video_probe"],
+    settings=["keyframes", "shots", "video"],
+    group="b_frames",
+    kinds=["opencv"],
+    algorithm=2,
     checks={"every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source.")},
     shows=pictures_of_table,
 )
 def keyframes(step: Step) -> Result:
-    """Candidate frames with cheap signals and small working copies.
+    """Candidate frames with cheap signals and small working copies, upright, in sRGB, without bars.
 
     `[keyframes] mode` says which frames are candidates.
     """
-    report = DecodeReport()
-    found = candidates(step.source, step.row("video_probe"), step.settings.keyframes, report)
+    report, settings = DecodeReport(), step.settings
+    found = candidates(
+        step.source, step.row("video_probe"), settings.keyframes, report, settings.shots, settings.video.hardware
+    )
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     rows = list(step.save_pictures(track(pairs, "keyframes")))
     return Result(
@@ -60,19 +90,23 @@ def frame_embeddings(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["keyframes", "frame_embeddings"],
-    settings=["distinct_frames", "keyframes"],
+    reads=["video_probe", "keyframes", "frame_embeddings"],
+    settings=["distinct_frames", "frame_defects", "keyframes", "video"],
     group="b_frames",
     kinds=["python"],
+    algorithm=2,
     checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")},
 )
 def distinct_frames(step: Step) -> Result:
-    """Near-duplicates grouped, the sharpest of each group kept as a full-size picture.
+    """Near-duplicates grouped, the best of each group kept as a full-size picture: uncombed, without ghosts, sharp.
 
     Dropped frames keep their row and reason. `[distinct_frames] similarity` says how alike two frames may be.
     """
+    settings = step.settings
     frames = {row["image_id"]: row for row in step.rows("keyframes")}
-    decisions = decide_distinct(step.read("keyframes"), step.read("frame_embeddings"), step.settings.distinct_frames)
+    decisions = decide_distinct(
+        step.read("keyframes"), step.read("frame_embeddings"), settings.distinct_frames, settings.frame_defects
+    )
     taken_over = ("episode", "pts_s", "width_px", "height_px")
     rows = [{**{name: frames[row["image_id"]][name] for name in taken_over}, **row} for row in decisions]
     rows = step.render(
@@ -80,14 +114,18 @@ def distinct_frames(step: Step) -> Result:
         same=("image_id",),
         given="keyframes",
         draw=lambda absent: full_size(
-            step.source, {row["image_id"]: frames[row["image_id"]] for row in absent}, step.settings.keyframes
+            step.source,
+            {row["image_id"]: frames[row["image_id"]] for row in absent},
+            step.row("video_probe"),
+            settings.keyframes,
+            settings.video.hardware,
         ),
     )
     reasons = Counter(row["reason"] for row in rows)
     return Result(
         SCHEMAS["distinct_frames"].table(rows),
         {
-            **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", "unreadable")},
+            **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", "combing", "unreadable")},
             "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
         },
         {"every_kept_frame_has_its_picture": f"{reasons['unreadable']} could not" if reasons["unreadable"] else ""},

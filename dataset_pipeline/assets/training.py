@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.repeats import repeated_stills
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.resize import fit_short_side
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -21,9 +22,10 @@ from dataset_pipeline.training.selection import images_of, select
 
 
 @pipeline_asset(
-    reads=["distinct_frames", "crops", "quality_scores", "clusters"],
+    reads=["distinct_frames", "repeated_frames", "crops", "quality_scores", "clusters"],
     settings=["selection"],
     group="g_set",
+    algorithm=2,
     projection=True,
     kinds=["python"],
 )
@@ -34,6 +36,7 @@ def selection(step: Step) -> Result:
         {row["image_id"]: row["score"] for row in step.rows("quality_scores")},
         step.rows("clusters"),
         step.settings.selection,
+        repeated_stills(step),
     )
     reasons = Counter(row["reason"] for row in rows)
     return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.images.index import SLACK, Cells, EveryRow, Kept, above, fitted_sketcher
-from dataset_pipeline.settings import DistinctFramesSettings
+from dataset_pipeline.settings import DistinctFramesSettings, FrameDefectsSettings
 
 BLOCK_ROWS = 256  # candidates per matrix product
 SKETCHED_ROWS = 2048  # rows sketched at once
@@ -228,26 +228,26 @@ def _check(rows: np.ndarray, walk: np.ndarray) -> None:
         raise ValueError(f"embedding row {wrong[0]} has length {lengths[wrong[0]]:.4g}, not 1 ({len(wrong)} such rows)")
 
 
-def decide_distinct(keyframes: pa.Table, embeddings: pa.Table, settings: DistinctFramesSettings) -> list[dict]:
+def decide_distinct(
+    keyframes: pa.Table, embeddings: pa.Table, settings: DistinctFramesSettings, defects: FrameDefectsSettings
+) -> list[dict]:
     """Which keyframes stay: one row each with image_id, episode, pts_s, kept, group, similarity and reason
     (kept, duplicate, blank, or the defect that dropped it: combing, ghost, blockiness).
 
-    A frame whose contrast is below `min_contrast` is blank; it groups with nobody, nor does one dropped by a defect
-    that `drop_defects` names. A defect counts above `max_combing`, `max_ghost`, `max_blockiness`, each of which is
-    read only if keyframes have that column.
+    A frame whose contrast is below `min_contrast` is blank; it groups with nobody, nor does one with a defect that
+    `defects.drop` names. A defect counts above `max_combing`, `max_ghost`, `max_blockiness`.
     Of a group the one without combing stays, then the one with neither ghost nor blockiness, then the sharpest;
     sharpness counts in steps of a tenth, so that noise decides nothing, and of equals the first by id stays.
     Raises ValueError for a frame without an embedding.
     """
-    measured = [name for name in DEFECTS if name in keyframes.column_names]
-    columns = ["image_id", "episode", "pts_s", "sharpness", "contrast", *measured]
+    columns = ["image_id", "episode", "pts_s", "sharpness", "contrast", *DEFECTS]
     frames = keyframes.select(columns).to_pylist()
-    limits = {name: getattr(settings, f"max_{name}") for name in measured}
+    limits = {name: getattr(defects, f"max_{name}") for name in DEFECTS}
     place = {image_id: i for i, image_id in enumerate(embeddings.column("image_id").to_pylist())}
     reasons: dict[str, str] = {}
     visible = []
     for frame in frames:
-        dropping = [name for name in measured if frame[name] > limits[name] and name in settings.drop_defects]
+        dropping = [name for name in DEFECTS if frame[name] > limits[name] and name in defects.drop]
         if frame["contrast"] < settings.min_contrast:
             reasons[frame["image_id"]] = "blank"
         elif dropping:

@@ -56,6 +56,10 @@ MEASURED_KEY = tuple(MEASURED)
 BOX = {"x0_px": FLOAT, "y0_px": FLOAT, "x1_px": FLOAT, "y1_px": FLOAT}
 SCORED_TAG = pa.struct([("tag", STRING), ("category", STRING), ("score", pa.float32())])
 DROPPED_TAG = pa.struct([("tag", STRING), ("reason", STRING)])
+SEGMENT = pa.struct([("start_s", FLOAT), ("end_s", FLOAT), ("kind", STRING), ("matched", STRINGS), ("found", STRING)])
+REPEATED_FRAME = pa.struct(
+    [("image_id", STRING), ("kept", BOOL), ("group", STRING), ("similarity", FLOAT), ("segment", STRING)]
+)
 FOUND_BOX = pa.struct([("kind", STRING), *BOX.items(), ("score", FLOAT)])
 
 SCHEMAS = {
@@ -117,11 +121,32 @@ SCHEMAS = {
             key=("episode",),
         ),
         TableSchema(
+            "shots",
+            {
+                "episode": STRING,
+                "number": INT,
+                "start_s": FLOAT,
+                "end_s": FLOAT,
+                "start_pts": INT,
+                "frames": INT,
+                "transition": STRING,  # how it begins: start, cut, fade
+                "motion": STRING,  # of the camera: static, pan, zoom, other
+                "direction": STRING,
+                "dx_px": FLOAT,  # the camera's whole way, in pixels of the upright picture
+                "dy_px": FLOAT,
+                "zoom": FLOAT,  # 1 = none
+                "confidence": FLOAT,  # in the motion, 0..1
+                "fingerprint_pts_s": pa.list_(FLOAT),
+                "fingerprints": pa.list_(pa.uint8()),  # 9 x 16 luma values each, one after another
+            },
+            key=("episode", "number"),
+        ),
+        TableSchema(
             "keyframes",
             {
                 "image_id": STRING,
                 "episode": STRING,
-                "pts": INT,  # of the stream, in its time base; null for pictures of a folder
+                "pts": INT,  # of the stream, in its time base; of a folder's animation, which frame it is
                 "pts_s": FLOAT,
                 "source_file": STRING,  # path inside a picture folder, posix; empty for video
                 "width_px": INT,
@@ -130,6 +155,7 @@ SCHEMAS = {
                 "brightness": FLOAT,
                 "contrast": FLOAT,
                 "blackness": FLOAT,
+                **dict.fromkeys(("combing", "blur", "smear", "ghost", "blockiness", "flat", "text"), FLOAT),  # 0..1
                 "path": STRING,  # of the working copy
                 "pixel_sha256": STRING,  # of the working copy's pixels
             },
@@ -154,6 +180,18 @@ SCHEMAS = {
             },
             key=("image_id",),
             silent=frozenset({"path", "similarity", "reason"}),
+        ),
+        TableSchema(
+            "repeated_frames",
+            {
+                "episode": STRING,
+                "show": STRING,
+                "segments": pa.list_(SEGMENT),
+                "frames": pa.list_(REPEATED_FRAME),
+                "made_from": STRING,  # hash of the tables of its show
+            },
+            key=("episode",),
+            silent=frozenset({"made_from"}),
         ),
         TableSchema("detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
         TableSchema(

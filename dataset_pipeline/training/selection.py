@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from dataset_pipeline.settings import SelectionSettings
@@ -38,16 +38,19 @@ def select(
     quality: Mapping[str, float],
     clusters: Iterable[Mapping[str, Any]],
     settings: SelectionSettings,
+    repeated: Collection[str] = (),
 ) -> list[dict]:
     """Rows of `selection`, one for every image of `images_of`.
 
     quality: score by image id. Reasons: selected; kind_not_wanted; small; not_scored; low_quality; nobody_known (a
-    crop nobody was recognised on, or such a still where stills without characters are not wanted); crop_fills_still
-    (the still goes in and shows the same).
+    crop nobody was recognised on, or such a still where stills without characters are not wanted); repeated (of a still
+    among `repeated`, of which another episode has the better copy); crop_fills_still (the still goes in and shows the
+    same).
     """
     characters = {row["image_id"]: list(row["characters"]) for row in clusters}
     rows = sorted(images, key=lambda row: row["image_id"])
     reasons = {row["image_id"]: _reason(row, quality, characters.get(row["image_id"], []), settings) for row in rows}
+    reasons |= {row["image_id"]: "repeated" for row in rows if row["still_id"] in repeated}
     for row in rows:
         if (
             row["kind"] != STILL

@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 import cv2
 import numpy as np
 
+from dataset_pipeline.images.defects import Defects, defects
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import DecodeReport, Frame, iter_frames
 from dataset_pipeline.video.stream import MAX_THREADS
@@ -30,7 +31,7 @@ class Signals:
 
     `sharpness`: variance of the Laplacian, in squared grey levels of 255 (Pech-Pacheco et al. 2000).
     `brightness`, `contrast`: mean and standard deviation, 0..1. `blackness`: share of pixels darker than 32/255.
-    `entropy`: Shannon entropy of the 256-bin histogram, in bits.
+    `entropy`: Shannon entropy of the 256-bin histogram, in bits. `defects`: what is wrong with it.
     """
 
     sharpness: float
@@ -38,6 +39,7 @@ class Signals:
     contrast: float
     blackness: float
     entropy: float
+    defects: Defects
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,4 +163,5 @@ def measure(rgb: np.ndarray) -> Signals:
         contrast=float(np.sqrt(share @ (levels - mean) ** 2)) / 255,
         blackness=float(share[:BLACK_BELOW].sum()),
         entropy=float(-(present * np.log2(present)).sum()),
+        defects=defects(luma),
     )

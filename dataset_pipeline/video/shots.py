@@ -7,7 +7,7 @@ rate moves no cut. Memory does not grow with the length of the video, only with 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -193,7 +193,8 @@ def _holds(change: _Change, seen: dict[int, _Seen]) -> bool:
         return True  # the two sides of a long black
     before, after = seen[change.before].thumbnail, seen[change.after].thumbnail
     if change.transition == "fade":
-        return change.after - change.before > _FLASH_FRAMES or not _is_near(before, after, _difference(before, seen[change.number].thumbnail))
+        blank = seen[change.number].thumbnail
+        return change.after - change.before > _FLASH_FRAMES or not _is_near(before, after, _difference(before, blank))
     if seen[change.before].is_blank or seen[change.after].is_blank:
         return False  # the fade's cut stands for it
     moved = _difference(before, after)
@@ -208,13 +209,19 @@ def _holds(change: _Change, seen: dict[int, _Seen]) -> bool:
 
 
 def find_shots(
-    path: Path, conversion: Conversion | None, settings: CutSettings, report: DecodeReport
+    path: Path,
+    conversion: Conversion | None,
+    settings: CutSettings,
+    report: DecodeReport,
+    watch: Callable[[float, np.ndarray], None] = lambda pts_s, small: None,
+    hardware: str = "none",
 ) -> list[dict[str, Any]]:
     """The shots of a video in order, as rows of `shots` without their episode.
 
     They cover the frames without a gap: `start_pts` is a shot's first frame, `end_s` the start of the next shot or the
     end of the last frame. `transition` says how the shot begins. `dx_px` and `dy_px` are in pixels of the full upright
-    picture, `motion` and the rest as in `CameraMotion`. Damage is written into `report`; a video without a readable
+    picture, `motion` and the rest as in `CameraMotion`. `watch` sees each frame's seconds and small copy, BGR uint8
+    [h, w, 3], so that one decoding serves for more. Damage is written into `report`; a video without a readable
     frame gives none. Raises FileNotFoundError.
     """
     finder, shrink, tracker = CutFinder(settings), Shrinker(), Tracker()
@@ -264,8 +271,9 @@ def find_shots(
                 steps.extend([step] if step else [])
 
     try:
-        for number, frame in enumerate(iter_frames(path, report=report, conversion=conversion)):
+        for number, frame in enumerate(iter_frames(path, report=report, conversion=conversion, hardware=hardware)):
             small = shrink(frame)
+            watch(frame.pts_s, small)
             frames.append((frame.pts, frame.pts_s))
             cuts = finder.feed(small, frame.pts_s)
             waiting.append((number, frame.pts_s, None if finder.in_blank else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)))

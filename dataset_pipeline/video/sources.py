@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from dataset_pipeline.ids import frame_id, picture_id
-from dataset_pipeline.images.pictures import PictureError, list_pictures, open_picture
+from dataset_pipeline.images.defects import as_row
+from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures, open_picture
+from dataset_pipeline.images.repeated_frames import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import frames_at
 from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
 from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
-from dataset_pipeline.video.shots import Cuts, CutSettings, Shot
+from dataset_pipeline.video.shots import Cuts, CutSettings, Shot, find_shots
 from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
@@ -44,33 +47,7 @@ def _probed_video(path: Path) -> dict[str, Any]:
     found = probe(path)
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "readable": found.readable,
-        "container": found.container,
-        "codec": found.codec,
-        "width_px": found.width_px,
-        "height_px": found.height_px,
-        "display_width_px": found.display_width_px,
-        "display_height_px": found.display_height_px,
-        "sample_aspect": float(found.sar),
-        "rotation_deg": found.rotation_deg,
-        "pixel_format": found.pix_fmt,
-        "bit_depth": found.bit_depth,
-        "color_space": found.color_space,
-        "color_primaries": found.color_primaries,
-        "color_transfer": found.color_transfer,
-        "color_range": found.color_range,
-        "frame_rate": found.frame_rate,
-        "variable_frame_rate": found.is_vfr,
-        "duration_s": found.duration_s,
-        "start_s": found.start_pts_s,
-        "pictures": None,
-        "subtitle_streams": found.subtitle_streams,
-        "audio_streams": found.audio_streams,
-        "chapters": [{"start_s": c.start_s, "end_s": c.end_s, "title": c.title} for c in found.chapters],
-        "damage": list(found.damage),
-        "source_sha256": content,
-    }
+    return {**found.row(), "pictures": None, "source_sha256": content}
 
 
 def _probed_pictures(folder: Path) -> dict[str, Any]:
@@ -88,9 +65,11 @@ def _probed_pictures(folder: Path) -> dict[str, Any]:
             "source_sha256": digest.hexdigest()}  # fmt: skip
 
 
-def detector(settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = ANY_CUTS) -> Detector:
+def detector(
+    settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = ANY_CUTS, hardware: str = "none"
+) -> Detector:
     """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`."""
-    common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion}
+    common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion, "hardware": hardware}
     match settings.mode:
         case "iframes":
             return IFrames(**common)
@@ -110,6 +89,7 @@ def candidates(
     settings: KeyframesSettings,
     report: DecodeReport,
     cuts: CutSettings = ANY_CUTS,
+    hardware: str = "none",
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.
 
@@ -124,7 +104,7 @@ def candidates(
         yield from _picture_candidates(path, source["episode"], settings)
         return
     try:
-        for found in detector(settings, Conversion.of(probe_row), cuts).candidates(path, report):
+        for found in detector(settings, Conversion.of(probe_row), cuts, hardware).candidates(path, report):
             identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
             yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
     except VideoError as error:
@@ -136,13 +116,15 @@ def _picture_candidates(
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     for picture in list_pictures(folder):
         try:
-            pixels = open_picture(picture.path, tuple(settings.alpha_background))
+            for number, pixels in iter_pictures(picture.path, tuple(settings.alpha_background)):
+                height, width = pixels.shape[:2]
+                name = f"{picture.relative}#{number}" if number else picture.relative
+                # Of an animation, `pts` says which of its frames this is.
+                identity = {"image_id": picture_id(episode, name), "pts": number or None, "pts_s": None}
+                small = working_copy(pixels, settings.working_short_side_px)
+                yield _row(identity, picture.relative, width, height, measure(pixels)), small
         except PictureError:
             continue  # named in video_probe's damage
-        height, width = pixels.shape[:2]
-        identity = {"image_id": picture_id(episode, picture.relative), "pts": None, "pts_s": None}
-        small = working_copy(pixels, settings.working_short_side_px)
-        yield _row(identity, picture.relative, width, height, measure(pixels)), small
 
 
 def _row(identity: dict[str, Any], file: str, width_px: int, height_px: int, signals: Signals) -> dict[str, Any]:
@@ -155,32 +137,77 @@ def _row(identity: dict[str, Any], file: str, width_px: int, height_px: int, sig
         "brightness": signals.brightness,
         "contrast": signals.contrast,
         "blackness": signals.blackness,
+        **as_row(signals.defects),
     }
 
 
 def full_size(
     source: Mapping[str, Any],
     frames: Mapping[str, Mapping[str, Any]],
+    probe_row: Mapping[str, Any],
     settings: KeyframesSettings,
-    probe_row: Mapping[str, Any] | None = None,
+    hardware: str = "none",
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(image id, full-size pixels) of rows of `keyframes` by id, decoded by exact timestamp.
-
-    With the `video_probe` row that `candidates` was given they are the pictures that the rows were measured on; without
-    one they are converted as the file is labelled. A frame that cannot be decoded any more is left out.
+    """(image id, full-size pixels) of rows of `keyframes` by id: the pictures that the rows were measured on, decoded
+    by exact timestamp. What cannot be decoded any more is left out.
     """
     path = _present(source)
     if source["kind"] == FOLDER:
-        for image_id, row in frames.items():
-            try:
-                yield image_id, open_picture(path / row["source_file"], tuple(settings.alpha_background))
-            except PictureError:
-                continue  # the row becomes `unreadable`
+        yield from _full_size_pictures(path, frames, settings)
         return
     by_pts = {row["pts"]: image_id for image_id, row in frames.items()}
+    conversion = Conversion.of(probe_row)
     try:
-        conversion = None if probe_row is None else Conversion.of(probe_row)
-        for pts, pixels in frames_at(path, list(by_pts), report=DecodeReport(), conversion=conversion):
+        for pts, pixels in frames_at(
+            path, list(by_pts), report=DecodeReport(), conversion=conversion, hardware=hardware
+        ):
             yield by_pts[pts], pixels
     except VideoError:
         return  # rows that were not reached become `unreadable`
+
+
+def _full_size_pictures(
+    folder: Path, frames: Mapping[str, Mapping[str, Any]], settings: KeyframesSettings
+) -> Iterator[tuple[str, np.ndarray]]:
+    by_file: dict[str, dict[int, str]] = {}
+    for image_id, row in frames.items():
+        by_file.setdefault(row["source_file"], {})[row["pts"] or 0] = image_id
+    for file, wanted in by_file.items():
+        try:
+            for number, pixels in iter_pictures(folder / file, tuple(settings.alpha_background)):
+                if number in wanted:
+                    yield wanted[number], pixels
+        except PictureError:
+            continue  # its rows become `unreadable`
+
+
+def shots_of(
+    source: Mapping[str, Any],
+    probe_row: Mapping[str, Any],
+    cuts: CutSettings,
+    report: DecodeReport,
+    hardware: str = "none",
+) -> list[dict[str, Any]]:
+    """Rows of `shots`, each with the fingerprints of its frames; none for pictures and for what cannot be read."""
+    if source["kind"] == FOLDER or not probe_row["readable"]:
+        return []
+    seen: list[tuple[float, np.ndarray]] = []
+
+    def watch(pts_s: float, small: np.ndarray) -> None:
+        if not seen or int(pts_s * PER_SECOND) > int(seen[-1][0] * PER_SECOND):
+            seen.append(
+                (pts_s, cv2.cvtColor(cv2.resize(small, THUMB, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
+            )
+
+    rows = find_shots(_present(source), Conversion.of(probe_row), cuts, report, watch, hardware)
+    taken = fingerprints(seen)
+    times_s = taken["pts_s"].to_numpy()
+    thumbs = np.stack(taken["thumb"].to_numpy()) if len(times_s) else np.zeros((0, THUMB[0] * THUMB[1]), np.uint8)
+    for row in rows:
+        inside = (times_s >= row["start_s"]) & (times_s < row["end_s"])
+        row |= {
+            "episode": source["episode"],
+            "fingerprint_pts_s": times_s[inside].tolist(),
+            "fingerprints": thumbs[inside].ravel(),
+        }
+    return rows

@@ -11,9 +11,8 @@ from dataset_pipeline.images import index, near_duplicates
 from dataset_pipeline.images.near_duplicates import decide_distinct, distinct
 from dataset_pipeline.store.schemas import SCHEMAS
 
-SETTINGS = SimpleNamespace(
-    similarity=0.95, min_contrast=0.02, max_combing=0.5, max_ghost=0.5, max_blockiness=0.6, drop_defects=["combing"]
-)
+SETTINGS = SimpleNamespace(similarity=0.95, min_contrast=0.02)
+LIMITS = SimpleNamespace(max_combing=0.5, max_ghost=0.5, max_blockiness=0.6, drop=["combing"])
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -166,6 +165,7 @@ def tables(frames: list[tuple[str, float, float]], vectors: np.ndarray) -> tuple
                 "pts_s": 1.0,
                 "sharpness": sharp,
                 "contrast": contrast,
+                **dict.fromkeys(("combing", "ghost", "blockiness"), 0.0),
             }
             for name, sharp, contrast in frames
         ]
@@ -182,7 +182,7 @@ def tables(frames: list[tuple[str, float, float]], vectors: np.ndarray) -> tuple
 def test_the_sharpest_frame_of_a_group_stays_and_blank_ones_group_with_nobody():
     vectors = np.array([[1, 0], [1, 0], [0, 1], [1, 0]], np.float32)
     frames = [("00000001", 50.0, 0.2), ("00000002", 90.0, 0.2), ("00000003", 10.0, 0.2), ("00000004", 500.0, 0.001)]
-    rows = {row["image_id"][-1]: row for row in decide_distinct(*tables(frames, vectors), SETTINGS)}
+    rows = {row["image_id"][-1]: row for row in decide_distinct(*tables(frames, vectors), SETTINGS, LIMITS)}
     assert {name: row["reason"] for name, row in rows.items()} == {
         "1": "duplicate",
         "2": "kept",
@@ -208,15 +208,15 @@ def test_combing_counts_before_ghosts_and_blocks_and_those_before_sharpness():
     keyframes = with_defects(
         keyframes, combing=[0.9, 0.1, 0.0, 0.0], ghost=[0.0, 0.8, 0.1, 0.0], blockiness=[0.0, 0.0, 0.0, 0.9]
     )
-    settings = SimpleNamespace(**{**vars(SETTINGS), "drop_defects": []})
-    assert [row["reason"] for row in decide_distinct(keyframes, embeddings, settings)].index("kept") == 2
+    limits = SimpleNamespace(**{**vars(LIMITS), "drop": []})
+    assert [row["reason"] for row in decide_distinct(keyframes, embeddings, SETTINGS, limits)].index("kept") == 2
     without_third = keyframes.filter([True, True, False, True])
-    assert [row["kept"] for row in decide_distinct(without_third, embeddings, settings)] == [False, False, True]
+    assert [row["kept"] for row in decide_distinct(without_third, embeddings, SETTINGS, limits)] == [False, False, True]
 
 
 def test_a_combed_frame_never_stays_even_if_no_other_shows_the_same():
     keyframes, embeddings = tables([("00000001", 90, 0.2), ("00000002", 50, 0.2)], np.eye(2, dtype=np.float32))
-    rows = decide_distinct(with_defects(keyframes, combing=[0.6, 0.5]), embeddings, SETTINGS)
+    rows = decide_distinct(with_defects(keyframes, combing=[0.6, 0.5]), embeddings, SETTINGS, LIMITS)
     assert [(row["reason"], row["kept"], row["group"]) for row in rows] == [
         ("combing", False, ""),
         ("kept", True, "show.e1/00000002"),
@@ -226,7 +226,7 @@ def test_a_combed_frame_never_stays_even_if_no_other_shows_the_same():
 def test_of_frames_equally_sharp_within_noise_the_first_stays():
     vectors = np.array([[1, 0], [1, 0]], np.float32)
     frames = [("00000001", 100.0, 0.2), ("00000002", 100.9, 0.2)]
-    reasons = [row["reason"] for row in decide_distinct(*tables(frames, vectors), SETTINGS)]
+    reasons = [row["reason"] for row in decide_distinct(*tables(frames, vectors), SETTINGS, LIMITS)]
     assert reasons == ["kept", "duplicate"]
 
 
@@ -235,8 +235,10 @@ def test_the_order_of_the_tables_rows_decides_nothing():
     vectors = crowd(4, originals=20, copies=60, size=16)
     frames = [(f"{i:08d}", float(rng.uniform(10, 100)), 0.2) for i in range(80)]
     keyframes, embeddings = tables(frames, vectors)
-    expected = decide_distinct(keyframes, embeddings, SETTINGS)
-    shuffled = decide_distinct(keyframes.take(rng.permutation(80)), embeddings.take(rng.permutation(80)), SETTINGS)
+    expected = decide_distinct(keyframes, embeddings, SETTINGS, LIMITS)
+    shuffled = decide_distinct(
+        keyframes.take(rng.permutation(80)), embeddings.take(rng.permutation(80)), SETTINGS, LIMITS
+    )
     assert [row["group"] for row in shuffled] == [row["group"] for row in expected]
     SCHEMAS["distinct_frames"].table(expected)
 
@@ -245,11 +247,11 @@ def test_a_frame_without_an_embedding_is_named_unless_it_is_blank():
     frames = [("00000001", 1.0, 0.2), ("00000002", 1.0, 0.0)]
     keyframes, embeddings = tables(frames, np.zeros((0, 2), np.float32))
     with pytest.raises(ValueError, match=r"1 keyframes have no embedding, the first is show\.e1/00000001"):
-        decide_distinct(keyframes, embeddings, SETTINGS)
+        decide_distinct(keyframes, embeddings, SETTINGS, LIMITS)
     only_blank = keyframes.slice(1)
-    assert [row["reason"] for row in decide_distinct(only_blank, embeddings, SETTINGS)] == ["blank"]
+    assert [row["reason"] for row in decide_distinct(only_blank, embeddings, SETTINGS, LIMITS)] == ["blank"]
 
 
 def test_an_episode_without_keyframes_gives_no_rows():
     empty = SCHEMAS["keyframes"].empty(), SCHEMAS["frame_embeddings"].empty()
-    assert decide_distinct(*empty, SETTINGS) == []
+    assert decide_distinct(*empty, SETTINGS, LIMITS) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dataset_pipeline.episodes import find_sources
 from dataset_pipeline.models.loading import CALLS, reset_calls
 from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
-from dataset_pipeline.runs import Outcome, materialize_all
+from dataset_pipeline.runs import Outcome, materialize_all, materialize_assets
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.store import Store
 
@@ -124,3 +124,22 @@ def copy_of_finished(finished: Project, tmp_path: Path) -> Project:
 def fresh(tmp_path: Path) -> Project:
     """A project in which nothing has happened yet."""
     return new_project(tmp_path / "fresh")
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, EpisodeTruth]]:
+    """A show with a long opening: its shots, frames and what its episodes share. The project, and truths by episode."""
+    root = tmp_path_factory.mktemp("watched")
+    files = write_show(root / "episodes", replace(TEST_SHOW, size=(480, 270), opening_s=5.0, opening_entrances=4))
+    project = new_project(root / "project")
+    settings, sources = project.settings(), find_sources([root / "episodes"]).sources
+    measured = ["video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames"]
+    with dg.DagsterInstance.ephemeral() as instance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        register(instance, project.store, settings, sources)
+        defs = build_definitions(settings)
+        for source in sources:
+            assert not materialize_assets(defs, instance, settings, measured, partition_key=source.key)
+        assert not materialize_assets(defs, instance, settings, ["repeated_frames"])
+    keys = {source.path: source.key for source in sources}
+    return project, {keys[path]: load_truth(root / "truth" / f"{path.stem}.json") for path in files}

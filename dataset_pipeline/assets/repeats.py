@@ -1,0 +1,75 @@
+"""What several episodes have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from dataset_pipeline.assets.framework import pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.ids import show_of
+from dataset_pipeline.images.repeats import repeats_of_show, segments_markdown
+from dataset_pipeline.store.schemas import SCHEMAS
+
+READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames")
+
+
+@pipeline_asset(
+    reads=READ, settings=["repeated_frames", "frame_defects"], group="b_frames", joined=True, kinds=["python"]
+)
+def repeated_frames(step: Step) -> Result:
+    """Openings, endings, eyecatches and recaps, and the one best copy of each frame that several episodes share.
+
+    `[repeated_frames]` says how alike copies are. Shows whose episodes are those of last time keep their rows, and a
+    frame that was chosen stays chosen unless a copy is clearly better.
+    """
+    before = {row["episode"]: row for row in step.previous()}
+    shows: dict[str, list[str]] = {}
+    for episode in step.episodes:
+        if all(step.store.pointer(asset, episode) for asset in READ):
+            shows.setdefault(show_of(episode), []).append(episode)
+    code_version = step.declaration.code_version(step.resources.settings, {})
+    rows: list[dict] = []
+    compared = 0
+    for show, episodes in sorted(shows.items()):
+        made_from = _made_from(step, code_version, sorted(episodes))
+        known = [before[episode] for episode in episodes if episode in before]
+        if len(known) == len(episodes) and all(row["made_from"] == made_from for row in known):
+            rows += known
+            continue
+        tables = [step.store.read_many(asset, sorted(episodes)) for asset in READ]
+        chosen = {frame["image_id"] for row in known for frame in row["frames"] if frame["kept"]}
+        settings = step.settings
+        found = repeats_of_show(show, *tables, settings.repeated_frames, settings.frame_defects, chosen)
+        rows += [{**row, "made_from": made_from} for row in found]
+        compared += 1
+    frames = [frame for row in rows for frame in row["frames"]]
+    return Result(
+        SCHEMAS["repeated_frames"].table(rows),
+        {
+            "segments": sum(len(row["segments"]) for row in rows),
+            "frames": len(frames),
+            "frames_repeated": sum(not frame["kept"] for frame in frames),
+            "shows_compared": compared,
+        },
+        notes={"segments": segments_markdown(rows)},
+    )
+
+
+def _made_from(step: Step, code_version: str, episodes: list[str]) -> str:
+    """Hash of everything that decides a show's rows but the earlier choice."""
+    pointers = [(asset, episode, step.store.pointer(asset, episode)) for asset in READ for episode in episodes]
+    files = [(asset, episode, pointer.data_version if pointer else "") for asset, episode, pointer in pointers]
+    return hashlib.sha256(json.dumps([code_version, files]).encode()).hexdigest()[:16]
+
+
+def repeated_stills(step: Step) -> set[str]:
+    """The stills of the step's episode for which a copy in another place stays."""
+    by_episode = step.shared(
+        "repeated stills",
+        lambda: {
+            row["episode"]: {frame["image_id"] for frame in row["frames"] if not frame["kept"]}
+            for row in step.rows("repeated_frames")
+        },
+    )
+    return by_episode.get(step.episode, set())
