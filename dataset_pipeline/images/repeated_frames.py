@@ -28,7 +28,10 @@ THUMB = 16, 9  # columns and rows of a fingerprint's picture
 STEPS = (1, 16 * 8), (2, 15 * 9)  # axis and number of the steps between neighbours in a stack of them
 MIN_SPREAD = 4.0  # levels of 255: a picture that varies less looks like any other flat one
 SAME = 0.85  # correlation from which two fingerprints may show the same
-SURE = 0.95  # mean correlation of the matches of a run
+VOTE = 0.75  # and from which they vote for an offset
+HALF_SAME = 0.5  # from which they may under different lettering
+OVERLAID_SHARE = 0.25  # of the picture that lettering may cover
+SURE = 0.96  # mean correlation of the matches of a run
 NEW_STATE = 0.8  # correlation below which a fingerprint differs from the last that was remembered
 SAME_FRAME = 0.95  # the cosine that stands for all three where embeddings stand for fingerprints
 OFFSET_BIN_S = 0.25
@@ -37,6 +40,7 @@ AROUND_VOTE_S = 0.75  # compared to find the exact offset, which is so far away 
 LOOK_AROUND_S = 30.0  # before and after the votes, and again while a run goes on
 MAX_GAP_S = 1.5  # without a match inside a run, or the time between three fingerprints if that is longer
 MIN_MATCHING = 0.7  # share of a run's fingerprints that match
+MIN_CLEAR = 0.25  # of them without making allowance for lettering
 MIN_RUN_S, MIN_PIECE_S = 2.5, 0.9
 MIN_STATES = 3  # different pictures in a run; a single held picture is no segment
 OVERLAP = 0.5  # of the shorter of two runs that are one segment
@@ -71,8 +75,8 @@ class Track:
     """An episode as its fingerprints see it.
 
     times_s: float64 [n], ascending. signatures: float32 [n, d], rows of length 1 whose products say how alike two
-    frames are, 0 where the frame says nothing. step_s: the usual time between two. same, sure, new_state: as SAME, SURE
-    and NEW_STATE, for these signatures.
+    frames are, 0 where the frame says nothing. step_s: the usual time between two. same, sure, half_same, vote,
+    new_state: as SAME, SURE, HALF_SAME, VOTE and NEW_STATE, for these signatures.
     """
 
     episode: str
@@ -84,6 +88,8 @@ class Track:
     chapters: tuple[Chapter, ...] = ()
     same: float = SAME
     sure: float = SURE
+    half_same: float = HALF_SAME
+    vote: float = VOTE
     new_state: float = NEW_STATE
 
 
@@ -182,7 +188,7 @@ def track_of_frames(
     sampled at like moments is found.
     """
     track = _track(episode, times_s, embeddings, np.ones(len(times_s), bool), duration_s, chapters)
-    return replace(track, same=same, sure=same, new_state=same)
+    return replace(track, same=same, sure=same, half_same=same, vote=same, new_state=same)
 
 
 def _track(
@@ -203,6 +209,7 @@ def _track(
 def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> list[Run]:
     """The runs of every two episodes, in the order of the tracks, which is that of the show.
 
+    Different pictures of both vote; between neighbours, where recaps show parts of shots, every picture of the earlier.
     only: pairs without any of these episodes are passed over; their runs are known from an earlier call.
     """
     states = [_states(track) for track in tracks]
@@ -210,7 +217,7 @@ def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> l
     signatures = [track.signatures[chosen] for track, chosen in zip(tracks, states, strict=True)]
     if not sum(map(len, times)):
         return []
-    sketcher = fitted_sketcher(np.concatenate(signatures), max(track.same for track in tracks) - SLACK)
+    sketcher = fitted_sketcher(np.concatenate(signatures), max(track.vote for track in tracks) - SLACK)
     sketches = [sketcher(rows) if sketcher else rows for rows in signatures]
     runs = []
     for i, one in enumerate(tracks):
@@ -218,7 +225,7 @@ def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> l
         if not others or not len(times[i]):
             continue
         bounds = sketches[i] @ np.concatenate([sketches[j] for j in others]).T
-        row, column = above(bounds, one.same - SLACK)
+        row, column = above(bounds, one.vote - SLACK)
         borders = np.cumsum([0, *(len(times[j]) for j in others)])
         owner = np.searchsorted(borders, column, side="right") - 1
         order = np.argsort(owner, kind="stable")
@@ -226,10 +233,15 @@ def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> l
         for place, j in enumerate(others):
             part = order[ends[place] : ends[place + 1]]
             mine, its = row[part], column[part] - borders[place]
-            alike = np.einsum("ij,ij->i", signatures[i][mine], signatures[j][its]) > one.same
-            at_s, offsets_s = times[i][mine[alike]], times[j][its[alike]] - times[i][mine[alike]]
+            alike = np.einsum("ij,ij->i", signatures[i][mine], signatures[j][its]) > one.vote
+            at_s, its_s = times[i][mine[alike]], times[j][its[alike]]
+            if neighbours := j == i + 1:
+                best = signatures[j] @ one.signatures.T
+                voting = best.max(axis=1) > one.vote
+                at_s = np.concatenate([at_s, one.times_s[best.argmax(axis=1)[voting]]])
+                its_s = np.concatenate([its_s, times[j][voting]])
             if len(at_s):
-                runs += _runs_between(one, tracks[j], times[i], at_s, offsets_s, MIN_VOTES if j > i + 1 else 1)
+                runs += _runs_between(one, tracks[j], times[i], at_s, its_s - at_s, 1 if neighbours else MIN_VOTES)
     return runs
 
 
@@ -283,14 +295,14 @@ def _refined(one: Track, other: Track, offset_s: float, votes_s: np.ndarray) -> 
 
     The states of a part of a shot need not be those of the whole, so what they vote for may be off.
     """
-    ends = np.searchsorted(one.times_s, [votes_s[:8] - AROUND_VOTE_S, votes_s[:8] + AROUND_VOTE_S])
+    ends = np.searchsorted(one.times_s, [votes_s[:4] - AROUND_VOTE_S, votes_s[:4] + AROUND_VOTE_S])
     places = np.unique(np.concatenate([np.arange(*span) for span in ends.T]))
     step_s = min(one.step_s, other.step_s) / 2
     reach = int(AROUND_VOTE_S / step_s)
     if not reach:
         return offset_s
     tried = offset_s + step_s * np.array(sorted(range(-reach, reach + 1), key=abs))
-    likeness = _compare(one, other, np.repeat(tried, len(places)), np.tile(places, len(tried)))[2]
+    likeness = _compare(one, other, np.repeat(tried, len(places)), np.tile(places, len(tried)))[3]
     return float(tried[likeness.reshape(len(tried), -1).sum(axis=1).argmax()])
 
 
@@ -316,23 +328,27 @@ def _along(one: Track, other: Track, offset_s: float, votes_s: np.ndarray, state
         reach = LOOK_AROUND_S
         while True:
             first, end = np.searchsorted(one.times_s, [vote_s - reach, vote_s + reach])
-            matches, compared, likeness = _compare(one, other, offset_s, np.arange(first, end))
+            matches, overlaid, compared, likeness = _compare(one, other, offset_s, np.arange(first, end))
             vote = int(np.searchsorted(one.times_s, vote_s)) - first
-            low, high = _run_through(one.times_s[first:end], matches, vote, max_gap_s)
+            low, high = _run_through(one.times_s[first:end], matches | overlaid, vote, max_gap_s)
             cut = (first > 0 and one.times_s[first + low] - max_gap_s <= one.times_s[first]) or (
                 end < len(one.times_s) and one.times_s[first + high] + max_gap_s >= one.times_s[end - 1]
             )
             if not cut:
                 break
             reach *= 2
+        clear = np.flatnonzero(matches[low : high + 1]) + low  # borders are where no allowance is needed
+        if not len(clear):
+            continue
+        low, high = int(clear[0]), int(clear[-1])
         inside = slice(low, high + 1)
         start_s = float(one.times_s[first + low] - one.step_s / 2)
         end_s = float(one.times_s[first + high] + one.step_s / 2)
         done_s = end_s
-        matching = np.flatnonzero(matches[inside]) + low
-        if end_s - start_s < MIN_PIECE_S or len(matching) < MIN_MATCHING * np.count_nonzero(compared[inside]):
+        told, fitting = (np.count_nonzero(part[inside]) for part in (compared, matches | overlaid))
+        if end_s - start_s < MIN_PIECE_S or fitting < MIN_MATCHING * told or len(clear) < MIN_CLEAR * told:
             continue
-        sure = float(likeness[matching].mean())
+        sure = float(likeness[clear].mean())
         if sure >= one.sure:
             states = int(np.diff(np.searchsorted(states_s, [start_s, end_s]))[0])
             yield Run(one.episode, other.episode, start_s, end_s, offset_s, max(1, states), sure)
@@ -340,8 +356,10 @@ def _along(one: Track, other: Track, offset_s: float, votes_s: np.ndarray, state
 
 def _compare(
     one: Track, other: Track, offset_s: float | np.ndarray, places: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(match, could be compared, correlation or 0) of fingerprints of one episode with those of the other."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(match, may match under lettering, could be compared, correlation or 0) of fingerprints of one episode with those
+    of the other: with the nearest, or with a mix of the two around, as both episodes are sampled at their own moments.
+    """
     wanted = one.times_s[places] + offset_s
     after = np.clip(np.searchsorted(other.times_s, wanted), 1, max(1, len(other.times_s) - 1))
     before = after - 1
@@ -349,8 +367,28 @@ def _compare(
     nearest = np.where(wanted - other.times_s[before] <= other.times_s[after] - wanted, before, after)
     there = np.abs(other.times_s[nearest] - wanted) <= max(0.6 * other.step_s, 0.5 / PER_SECOND)
     compared = there & one.informative[places] & other.informative[nearest]
-    likeness = compared * np.einsum("ij,ij->i", one.signatures[places], other.signatures[nearest])
-    return likeness > one.same, compared, likeness
+    mine, ahead, behind = one.signatures[places], other.signatures[before], other.signatures[after]
+    passed = (wanted - other.times_s[before]) / np.maximum(other.times_s[after] - other.times_s[before], 1e-9)
+    passed = np.clip(passed, 0, 1).astype(np.float32)
+    to_ahead, to_behind, between = (
+        np.einsum("ij,ij->i", *pair) for pair in ((mine, ahead), (mine, behind), (ahead, behind))
+    )
+    length = np.sqrt(np.maximum((1 - passed) ** 2 + passed**2 + 2 * passed * (1 - passed) * between, 1e-6))
+    mixed = ((1 - passed) * to_ahead + passed * to_behind) / length
+    likeness = compared * np.maximum(mixed, np.where(nearest == before, to_ahead, to_behind))
+    unsure = np.flatnonzero((likeness > one.half_same) & (likeness <= one.same))
+    overlaid = np.zeros(len(places), dtype=bool)
+    overlaid[unsure] = _trimmed(one.signatures[places[unsure]], other.signatures[nearest[unsure]]) >= one.sure
+    return likeness > one.same, overlaid, compared, likeness
+
+
+def _trimmed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Correlation without the quarter of each pair of rows that differs most, which credits may cover."""
+    differ = np.abs(one - other)
+    agreeing = differ <= np.quantile(differ, 1 - OVERLAID_SHARE, axis=1, keepdims=True, method="lower")
+    products = (np.einsum("ij,ij,ij->i", agreeing, *pair) for pair in ((one, other), (one, one), (other, other)))
+    mixed, own, its = products
+    return mixed / np.sqrt(np.maximum(own * its, 1e-12))
 
 
 def _run_through(times_s: np.ndarray, matches: np.ndarray, vote: int, max_gap_s: float) -> tuple[int, int]:
@@ -450,13 +488,14 @@ def _kinds(
     many = len(episodes) >= min(3, max(2, len(tracks)))
     duration_s = float(np.median([tracks[episode].duration_s for episode in episodes]))
     short = float(np.median(lengths)) <= min(EYECATCH_S, EYECATCH_SHARE * duration_s)
+    several = len(episodes) > 1 and not short
     if many and short:
         return ["eyecatch"] * len(spans)
-    if many and np.mean([middle <= THIRD for middle in middles]) > 0.75:
+    if several and np.mean([middle <= THIRD for middle in middles]) > 0.75:
         return ["opening"] * len(spans)
-    if many and np.mean([middle >= 1 - THIRD for middle in middles]) > 0.75:
+    if several and np.mean([middle >= 1 - THIRD for middle in middles]) > 0.75:
         return ["ending"] * len(spans)
-    if max(middles) - min(middles) > MOVED_SHARE and len(episodes) > 1:
+    if len(episodes) > 1 and max(middles) - min(middles) > MOVED_SHARE:
         return None
     return ["other"] * len(spans)
 

@@ -24,10 +24,10 @@ from dataset_pipeline.images.repeated_frames import (
     track_of_frames,
 )
 
-FRAME_RATE = 8.0
+FRAME_RATE = 4.0
 WIDTH, HEIGHT = 64, 36
 OPENING, ENDING, EYECATCH = range(10_000, 10_012), range(20_000, 20_008), range(30_000, 30_003)
-EPISODE_S = 150.0
+EPISODE_S = 110.0
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ def episode(number: int, recap: bool = False) -> Drawn:
         shots += [Shot(shot.seed, 2.0, skipped_s=0.4) for shot in told]
     shots += story(number, 0, cold_open_s)
     shots += theme(OPENING, 24.0)
-    shots += story(number, 1, 40.0)
+    shots += story(number, 1, 24.0)
     shots += theme(EYECATCH, 4.0)
-    shots += story(number, 2, EPISODE_S - 24 - 40 - 4 - 20 - 5 - cold_open_s)
+    shots += story(number, 2, EPISODE_S - 24 - 24 - 4 - 20 - 5 - cold_open_s)
     shots += theme(ENDING, 20.0)
     shots += story(number, 3, 5.0)
-    return Drawn(f"show.e{number:02d}", tuple(shots), phase_s=0.013 + 0.029 * (number * 3 % 4))
+    return Drawn(f"show.e{number:02d}", tuple(shots), phase_s=0.013 + 0.06 * (number * 3 % 4))
 
 
 @functools.cache
