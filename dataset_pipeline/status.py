@@ -20,7 +20,7 @@ import dagster as dg
 from dataset_pipeline.assets.framework import joined_version, location_prefix, partitions_name, version_of
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
-from dataset_pipeline.runs import plain_error, phases
+from dataset_pipeline.runs import phases, plain_error
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
 

@@ -31,7 +31,7 @@ SAME = 0.85  # correlation from which two fingerprints may show the same
 VOTE = 0.75  # and from which they vote for an offset
 HALF_SAME = 0.5  # from which they may under different lettering
 OVERLAID_SHARE = 0.25  # of the picture that lettering may cover
-SURE = 0.96  # mean correlation of the matches of a run
+SURE = 0.95  # mean correlation of the matches of a run
 NEW_STATE = 0.8  # correlation below which a fingerprint differs from the last that was remembered
 SAME_FRAME = 0.95  # the cosine that stands for all three where embeddings stand for fingerprints
 OFFSET_BIN_S = 0.25
@@ -42,6 +42,7 @@ MAX_GAP_S = 1.5  # without a match inside a run, or the time between three finge
 MIN_MATCHING = 0.7  # share of a run's fingerprints that match
 MIN_CLEAR = 0.25  # of them without making allowance for lettering
 MIN_RUN_S, MIN_PIECE_S = 2.5, 0.9
+MIN_OTHER_S = 5.0  # what has neither the place nor the length of anything known is worth naming from here
 MIN_STATES = 3  # different pictures in a run; a single held picture is no segment
 OVERLAP = 0.5  # of the shorter of two runs that are one segment
 EYECATCH_S, EYECATCH_SHARE = 20.0, 0.04  # at most so long, and at most this share of the episode
@@ -295,7 +296,7 @@ def _refined(one: Track, other: Track, offset_s: float, votes_s: np.ndarray) -> 
 
     The states of a part of a shot need not be those of the whole, so what they vote for may be off.
     """
-    ends = np.searchsorted(one.times_s, [votes_s[:4] - AROUND_VOTE_S, votes_s[:4] + AROUND_VOTE_S])
+    ends = np.searchsorted(one.times_s, [votes_s[:8] - AROUND_VOTE_S, votes_s[:8] + AROUND_VOTE_S])
     places = np.unique(np.concatenate([np.arange(*span) for span in ends.T]))
     step_s = min(one.step_s, other.step_s) / 2
     reach = int(AROUND_VOTE_S / step_s)
@@ -385,7 +386,8 @@ def _compare(
 def _trimmed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Correlation without the quarter of each pair of rows that differs most, which credits may cover."""
     differ = np.abs(one - other)
-    agreeing = differ <= np.quantile(differ, 1 - OVERLAID_SHARE, axis=1, keepdims=True, method="lower")
+    last = int((1 - OVERLAID_SHARE) * (differ.shape[1] - 1))
+    agreeing = differ <= np.partition(differ, last, axis=1)[:, last : last + 1]
     products = (np.einsum("ij,ij,ij->i", agreeing, *pair) for pair in ((one, other), (one, one), (other, other)))
     mixed, own, its = products
     return mixed / np.sqrt(np.maximum(own * its, 1e-12))
@@ -412,11 +414,13 @@ def segments(tracks: Sequence[Track], runs: Sequence[Run]) -> list[Segment]:
     loose = [run for run in runs if not run.is_segment]
     for group in _groups([run for run in runs if run.is_segment]):
         spans = _spans(group)
-        kinds = _kinds(spans, by_episode, order)
+        kinds = _kinds(spans, by_episode)
         if kinds is None:
             loose += group
             continue
         for (episode, start_s, end_s), kind in zip(spans, kinds, strict=True):
+            if kind == "other" and end_s - start_s < MIN_OTHER_S:
+                continue
             matched = tuple(sorted({other for other, *_ in spans} - {episode}, key=order.__getitem__))
             found.append(Segment(episode, start_s, end_s, kind, matched, "frames"))
     found += _montages(loose, by_episode, found)
@@ -475,9 +479,7 @@ def _spans(group: Sequence[Run]) -> list[tuple[str, float, float]]:
     ]
 
 
-def _kinds(
-    spans: Sequence[tuple[str, float, float]], tracks: Mapping[str, Track], order: Mapping[str, int]
-) -> list[str] | None:
+def _kinds(spans: Sequence[tuple[str, float, float]], tracks: Mapping[str, Track]) -> list[str] | None:
     """The kind of each span by chapters, place and length; None if they may be the pieces of a recap or preview."""
     named = [kind for episode, start_s, end_s in spans if (kind := _chapter_kind(tracks[episode], start_s, end_s))]
     if named:
@@ -521,7 +523,7 @@ def _montages(loose: Sequence[Run], tracks: Mapping[str, Track], found: Sequence
             pieces[run.other, run.one, "recap"].append(run)
         elif late >= 1 - THIRD and abs(early - late) > MOVED_SHARE:
             pieces[run.one, run.other, "preview"].append(run)
-        elif run.is_segment:
+        elif run.is_segment and run.end_s - run.start_s >= MIN_OTHER_S:
             rest.append(run)
     segments = []
     for (episode, source, kind), runs in sorted(pieces.items()):
