@@ -21,7 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ MEASURING = phases()[0].assets
 AFTERWARDS = [asset for phase in phases(leave_out=["exported_set"])[1:] for asset in phase.assets]
 JOBS = frozenset({"measure_episode"})
 PORT = 3917
+SCRIPTS = (*TEST_SHOW.scripts, *TEST_SHOW.scripts[:2])
 AT_REST_S = 75.0  # nothing for so long means that nothing will come: several ticks of every sensor
 SETTINGS = """
 [models]
@@ -227,7 +228,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary) / "project"
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = write_show(folder / "drawn" / "show", TEST_SHOW)
+        drawn = write_show(folder / "drawn" / "show", replace(TEST_SHOW, scripts=SCRIPTS))
         account = Account()
         deployment = Deployment(folder.resolve())
         try:
@@ -265,7 +266,7 @@ def scenarios(world: Deployment, drawn: list[Path], account: Account, arguments:
             ("old episodes measured again", False, not unchanged),
             ("episodes in the set", 3, len(after)),
             ("images of the new one", at_least(1), after[keys[2]]),
-            ("images of the old ones", sum(set_before.values()), sum(after[key] for key in keys[:2])),
+            ("images of the old ones", up_to(sum(set_before.values())), sum(after[key] for key in keys[:2])),
         ],
     )
 
@@ -317,11 +318,11 @@ def scenarios(world: Deployment, drawn: list[Path], account: Account, arguments:
     # A link whose target goes away between registration and measuring is a drive that was pulled.
     before = world.runs()
     elsewhere = world.folder / "elsewhere.mkv"
-    shutil.copy(drawn[1], elsewhere)
+    shutil.copy(drawn[3], elsewhere)
     place[3].symlink_to(elsewhere)
     world.until(lambda: len(world.runs()) > len(before), 240, "the fourth episode is taken up")
     elsewhere.unlink()
-    shutil.copy(drawn[0], place[4])
+    shutil.copy(drawn[4], place[4])
     world.settle()
     counts = world.counts(before)
     attempts = steps(world, before, "video_probe", keys[3])
@@ -339,7 +340,7 @@ def scenarios(world: Deployment, drawn: list[Path], account: Account, arguments:
     time.sleep(120)
     account.tell("then silence, for two minutes", [("runs", 0, len(world.runs()) - len(before))])
     place[3].unlink()
-    shutil.copy(drawn[1], place[3])
+    shutil.copy(drawn[3], place[3])
     world.until(lambda: len(world.runs()) > len(before), 300, "the replaced file is taken up")
     world.settle()
     counts = world.counts(before)
