@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import IntegrityError
 
 from dataset_pipeline.assets.framework import location_prefix, partitions_name
 from dataset_pipeline.episodes import OwnerOf, Source
@@ -34,7 +35,7 @@ class Recorded:
 def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]) -> list[str]:
     """Register sources where they lie; nothing is copied. Returns the partition keys that are new or have changed."""
     sources = list(sources)
-    instance.add_dynamic_partitions(partitions_name(settings), [source.key for source in sources])
+    _add_partitions(instance, partitions_name(settings), [source.key for source in sources])
     known = recorded(instance, store, settings, [source.key for source in sources])
     changed = []
     for source in sources:
@@ -45,6 +46,13 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
             changed.append(source.key)
             instance.report_runless_asset_event(found_event(settings, source))
     return changed
+
+
+def _add_partitions(instance: dg.DagsterInstance, name: str, keys: list[str]) -> None:
+    try:
+        instance.add_dynamic_partitions(name, keys)
+    except IntegrityError:  # another process added one between Dagster's look and its insert
+        instance.add_dynamic_partitions(name, keys)
 
 
 def write_source(store: Store, source: Source) -> None:
