@@ -1,6 +1,7 @@
 """Containers by their first bytes, and whether a file ends before its container does. Reads headers only."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,17 @@ VIDEO_ENDINGS = frozenset(
         *("mpg", "mpeg", "vob", "rm", "rmvb", "3gp", "divx", "y4m"),
     )
 )
+# ffmpeg knows these from anywhere inside; by ending, for files whose beginning is damaged.
+FORMATS_BY_ENDING = {".ts": "mpegts", ".m2ts": "mpegts", ".mts": "mpegts",
+                     ".mpg": "mpeg", ".mpeg": "mpeg", ".vob": "mpeg"}  # fmt: skip
+_TS_SYNC = 0x47
+_OTHERS = (
+    (b"\x89PNG\r\n", "a PNG picture"), (b"\xff\xd8\xff", "a JPEG picture"), (b"GIF8", "a GIF picture"),
+    (b"BM", "a BMP picture"), (b"II*\0", "a TIFF picture"), (b"MM\0*", "a TIFF picture"), (b"%PDF", "a PDF document"),
+    (b"PK\3\4", "a ZIP archive"), (b"Rar!", "a RAR archive"), (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"\x1f\x8b", "gzip data"), (b"ID3", "MP3 sound"), (b"fLaC", "FLAC sound"), (b"\x7fELF", "a program"),
+    (b"MZ", "a program"), (b"SQLite format 3", "a database"),
+)  # fmt: skip
 _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 _PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jpeg", b"crx "})
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
@@ -41,23 +53,58 @@ def sniff_container(head: bytes) -> str | None:
     ):
         if head.startswith(magic):
             return name
+    return "mpeg-ts" if _ts_packets(head) else None
+
+
+def what_else(path: Path) -> str:
+    """What a file is whose first bytes are of no container, as the end of a sentence that begins with its name."""
+    with path.open("rb") as file:
+        head = file.read(SNIFF_BYTES)
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return f"it is {name}"
+    if head[:4] == b"RIFF":
+        return {b"WAVE": "it is WAVE sound", b"WEBP": "it is a WebP picture"}.get(head[8:12], "it is no AVI file")
+    if not head.strip(b"\0"):
+        return "it begins with nothing but zeros"
+    with suppress(UnicodeDecodeError):
+        # The last character may be cut in two.
+        if all(letter.isprintable() or letter.isspace() for letter in head.decode()[:-4] or head.decode()):
+            return "it is text"
+    return "its first bytes are of no known container"
+
+
+def _ts_packets(head: bytes) -> tuple[int, int] | None:
+    """Where the sync byte of the first packet lies, and the bytes from packet to packet; None for what has none."""
     for start, packet_bytes in ((0, 188), (4, 192)):
-        if len(head) > start + 4 * packet_bytes and all(head[start + n * packet_bytes] == 0x47 for n in range(5)):
-            return "mpeg-ts"
+        if len(head) > start + 4 * packet_bytes and all(head[start + n * packet_bytes] == _TS_SYNC for n in range(5)):
+            return start, packet_bytes
     return None
 
 
 def missing_end(path: Path) -> str | None:
     """A sentence saying how much of the file is missing, if its container promises more bytes than there are.
 
-    Knows MP4/MOV boxes, the Matroska/WebM segment and AVI's RIFF chunks; None for others and for whole files.
+    Knows MP4/MOV boxes, the Matroska/WebM segment, AVI's RIFF chunks and the packets of transport streams; None for
+    others and for whole files.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        container = sniff_container(file.read(SNIFF_BYTES))
+        head = file.read(SNIFF_BYTES)
+        container = sniff_container(head)
+        if container == "mpeg-ts":
+            return _half_packet(file, size, *(_ts_packets(head) or (0, 188)))
         ends = {"mp4": _box_ends, "matroska": _segment_ends, "avi": _riff_ends}.get(container or "")
         end = max(ends(file, size), default=0) if ends else 0
     return f"the file is cut off: it ends at byte {size} of {end}" if end > size else None
+
+
+def _half_packet(file: BinaryIO, size: int, sync_at: int, packet_bytes: int) -> str | None:
+    left = size % packet_bytes
+    file.seek(size - left + sync_at)
+    if left <= sync_at or file.read(1) != bytes([_TS_SYNC]):  # otherwise it is padding, or the packets lost their step
+        return None
+    return f"the file is cut off: its last packet has {left} bytes of {packet_bytes}"
 
 
 def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:

@@ -5,9 +5,9 @@ skipped and written down in a `DecodeReport`; a file that gives no frame at all 
 """
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import av
@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from dataset_pipeline.video.bitstream import intra_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
+from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of
 from dataset_pipeline.video.stream import (
     Clock,
     DecodeReport,
@@ -131,8 +132,29 @@ class _CannotSeek(Exception):
     """Exact frames of this file are only to be had from its beginning."""
 
 
-def _packets(container: InputContainer, stream: VideoStream, report: DecodeReport) -> Iterator[av.Packet]:
-    """The stream's packets up to its end, or to the first place that cannot be read, which is written down."""
+def _packets(
+    container: InputContainer, stream: VideoStream, report: DecodeReport
+) -> Iterator[tuple[av.Packet, Damage]]:
+    """The stream's packets up to its end, or to the first place that cannot be read, which is written down; with each
+    what the container and the packets beside it say of its damage."""
+    gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)))
+    begun = False
+    ahead: deque[tuple[av.Packet, bool]] = deque()
+    for packet in _read(container, stream, report):
+        begun = begun or packet.is_keyframe
+        report.packets += 1
+        report.leading_packets += not begun
+        ahead.append((packet, gaps.before(packet)))
+        if len(ahead) > PACKETS_AHEAD:
+            yield ahead[0][0], damage_of(ahead)
+            ahead.popleft()
+    while ahead:
+        yield ahead[0][0], damage_of(ahead)
+        ahead.popleft()
+    report.reasons += gaps.found
+
+
+def _read(container: InputContainer, stream: VideoStream, report: DecodeReport) -> Iterator[av.Packet]:
     packets = container.demux(stream)
     while True:
         try:
@@ -140,36 +162,52 @@ def _packets(container: InputContainer, stream: VideoStream, report: DecodeRepor
         except (FFmpegError, OSError) as error:
             report.reasons.append(f"reading stopped early: {plain_reason(error)}")
             return
-        if packet is None or packet.size == 0:
+        if packet is None:
             return
-        yield packet
+        if packet.size:
+            yield packet
+        elif packet.pts is None and packet.dts is None:
+            return  # the end; others without content are dropped frames
+
+
+def _to_the_last(packets: Iterator[tuple[av.Packet, Damage]]) -> Iterator[tuple[av.Packet | None, Damage]]:
+    """The packets, and None, with which a decoder gives what it still holds."""
+    yield from packets
+    yield None, "none"
 
 
 def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str) -> Iterator[Frame]:
     """Every frame, in the order the decoder shows them."""
     with open_video(path, threads, hardware) as (container, stream):
         clock = Clock(stream)
-        for before, image, after in _windows(_images(container, stream, threads, report), how):
+        leaning = Leaning(clock.time_base)
+        for before, image, after in _windows(_images(container, stream, threads, report, leaning), how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
+            leans = leaning.leans(image)
+            report.leaning_frames += leans and not image.is_corrupt
             pts = clock.place(image)
             if pts is None:
                 report.misplaced_frames += 1
             else:
-                yield clock.frame(pts, image, image.is_corrupt, how, before, after)
+                yield clock.frame(pts, image, leans, how, before, after)
         report.reasons += _early_end(container, stream, clock.seconds_shown)
 
 
 def _images(
-    container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport
+    container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport, leaning: Leaning
 ) -> Iterator[av.VideoFrame]:
-    for packet in chain(_packets(container, stream, report), [None]):
+    for packet, damage in _to_the_last(_packets(container, stream, report)):
+        if packet is not None:
+            leaning.feed(packet, damage)
         try:
             yield from stream.decode(packet)
         except FFmpegError as error:
             if threads != "SLICE":
                 raise _CannotThread from error
             report.bad_packets += 1
+            if packet is not None:
+                leaning.feed(packet, "spreads")
 
 
 def _windows(images: Iterable[av.VideoFrame], how: Conversion) -> Iterator[_Window]:
@@ -207,7 +245,7 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
         clock = Clock(stream, first)
         waiting: list[tuple[int, int, Frame]] = []
         last_dts, end = None, first
-        for packet in chain(_packets(container, stream, report), [None]):
+        for packet, damage in _to_the_last(_packets(container, stream, report)):
             if packet is not None:
                 dts, pts = packet.dts, packet.pts
                 if dts is None or pts is None or pts < dts or (last_dts is not None and dts < last_dts):
@@ -218,7 +256,7 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
             for image in _decode_alone(stream, packet, is_intra, report):
                 if image.pts is None or image.interlaced_frame:
                     raise _CannotSkip  # the second field of an interlaced intra picture may be predicted
-                corrupt = image.is_corrupt and bool(image.key_frame)
+                corrupt = damage != "none" or (image.is_corrupt and bool(image.key_frame))
                 report.frames += 1
                 report.corrupt_frames += corrupt
                 heapq.heappush(waiting, (image.pts, report.frames, clock.frame(image.pts, image, corrupt, how)))
@@ -349,11 +387,15 @@ def _early_end(container: InputContainer, stream: VideoStream, seconds: float) -
 
 
 def _counted(report: DecodeReport) -> list[str]:
+    # Where no packet is called a key frame and there are frames all the same, the container does not tell.
+    leading = 0 if report.frames and report.leading_packets == report.packets else report.leading_packets
     return [
         f"{count} {noun}{'s' if count > 1 else ''} {what}"
         for count, noun, what in (
+            (leading, "packet", "came before any key frame"),
             (report.bad_packets, "packet", "could not be decoded"),
             (report.corrupt_frames, "frame", "decoded with errors"),
+            (report.leaning_frames, "frame", "left out: built on damaged ones"),
             (report.misplaced_frames, "frame", "left out: the timestamp was taken"),
         )
         if count

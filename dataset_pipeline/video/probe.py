@@ -3,7 +3,7 @@
 import math
 import struct
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from dataset_pipeline.video.cadence import decide_cadence, luma, vote
 from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, square_size
-from dataset_pipeline.video.containers import SNIFF_BYTES, missing_end, sniff_container
+from dataset_pipeline.video.containers import FORMATS_BY_ENDING, SNIFF_BYTES, missing_end, sniff_container, what_else
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.letterbox import Bars, find_bars
 from dataset_pipeline.video.sampling import sample_runs
@@ -25,6 +25,7 @@ from dataset_pipeline.video.stream import Frame, VideoError, open_video, plain_r
 from dataset_pipeline.video.tonemap import HLG_PEAK_NITS
 
 SAMPLED_PACKETS = 240  # at each of two places, for the guess whether the frame rate varies
+FIELD_ROWS = 16  # pictures of fewer rows have no fields or bars to be told
 MARGIN_PACKETS = 8  # at both ends of a sample in decoding order, neighbours in time may be missing
 
 # Names of ITU-T H.273 code points, as ffprobe prints them.
@@ -128,11 +129,14 @@ def probe(path: Path) -> VideoProbe:
             frame = next(iter_frames(path), None)
             if frame is None:
                 raise VideoError(path, "no frame can be decoded")
-            return _probed(path, frame, damage)
+            found = _probed(path, frame, damage)
+            if not container and found.container == FORMATS_BY_ENDING.get(path.suffix.lower()):
+                return replace(found, damage=(f"its beginning is damaged: {what_else(path)}", *damage))
+            return found
         except VideoError as error:
             reasons = (error.reason, *damage)
             if not container and path.is_file() and path.stat().st_size:
-                reasons = ("is not a video: its content is of no known container", *damage)
+                reasons = (f"is not a video: {what_else(path)}",)
             return VideoProbe(readable=False, container=container, damage=reasons)
     except (OSError, FFmpegError) as error:
         return VideoProbe(readable=False, container=container, damage=(f"cannot be read: {plain_reason(error)}",))
@@ -219,7 +223,7 @@ def _look(path: Path, first: av.VideoFrame, duration_s: float | None, full_range
     votes, stills, frame_gaps, packet_gaps = [], [], [], []
     for sample in sample_runs(path, duration_s):
         frames = [frame for frame in sample.frames if (frame.width, frame.height) == (first.width, first.height)]
-        pictures = [luma(frame) for frame in frames]
+        pictures = [luma(frame) for frame in frames if frame.height >= FIELD_ROWS]
         votes.append([vote(*pictures[n : n + 3]) for n in range(len(pictures) - 2)])
         if pictures:
             stills += [picture.copy() for picture in pictures[-1:]]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -18,9 +18,11 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, to_rgb
+from dataset_pipeline.video.containers import FORMATS_BY_ENDING
 from dataset_pipeline.video.restore import restored
 
 MAX_THREADS = 8
+MAX_FRAME_PX = 1 << 26  # 8192x8192, twice what the highest levels of HEVC and AV1 allow
 JUMP_BACK_S = 1.0  # a timestamp this far back is a new recording joined to the first, not a disordered frame
 
 
@@ -53,9 +55,15 @@ def _device(hardware: str) -> HWAccel | None:
 
 @dataclass
 class DecodeReport:
-    """What was met while decoding; `reasons` are sentences for people, empty for a sound file."""
+    """What was met while decoding; `reasons` are sentences for people, empty for a sound file.
+
+    `leading_packets` came before the first key frame; `leaning_frames` look whole but are built on damaged ones.
+    """
 
     frames: int = 0
+    packets: int = 0
+    leading_packets: int = 0
+    leaning_frames: int = 0
     bad_packets: int = 0
     corrupt_frames: int = 0
     misplaced_frames: int = 0
@@ -118,16 +126,12 @@ def open_video(
         raise FileNotFoundError(f"no such video file: {path}")
     if path.is_dir():
         raise VideoError(path, "is a folder, not a video file")
+    if not path.is_file():
+        raise VideoError(path, "is a pipe or a device, not a file")
     if path.stat().st_size == 0:
         raise VideoError(path, "the file is empty (0 bytes)")
     try:
-        # Absolute, because `Title: Part 2.mkv` alone reads as a protocol; no playlist may reach out to the network.
-        container = av.open(
-            str(path.absolute()),
-            metadata_errors="replace",
-            container_options={"protocol_whitelist": "file"},
-            hwaccel=device,
-        )
+        container = _opened(path, device)
     except (FFmpegError, OSError) as error:
         raise VideoError(path, f"cannot be opened as a video: {plain_reason(error)}") from error
     with container:
@@ -138,20 +142,46 @@ def open_video(
             raise VideoError(path, f"holds no video stream ({kinds} streams)")
         context = stream.codec_context
         if context is None:
-            raise VideoError(path, "its video codec is unknown")
+            raise VideoError(path, "its video codec is unknown to this ffmpeg")
+        if (stream.width or 0) * (stream.height or 0) > MAX_FRAME_PX:
+            raise VideoError(path, f"pictures of {stream.width}x{stream.height} are more than {MAX_FRAME_PX} pixels")
+        context.options = {"max_pixels": str(MAX_FRAME_PX)}  # they may grow in the middle of the stream
         context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
         stream.thread_type = threads
         yield container, stream
 
 
+def _opened(path: Path, device: HWAccel | None) -> InputContainer:
+    def opened(format: str | None) -> InputContainer:
+        # Absolute, because `Title: Part 2.mkv` alone reads as a protocol; no playlist may reach out to the network.
+        return av.open(
+            str(path.absolute()),
+            format=format,
+            metadata_errors="replace",
+            container_options={"protocol_whitelist": "file"},
+            hwaccel=device,
+        )
+
+    try:
+        return opened(None)
+    except (FFmpegError, OSError):
+        if format := FORMATS_BY_ENDING.get(path.suffix.lower()):
+            with suppress(FFmpegError, OSError):  # the first error tells more
+                return opened(format)
+        raise
+
+
 def pick_stream(container: InputContainer) -> VideoStream | None:
-    """The video stream to read: never cover art; the one marked default, else the largest, else the first."""
+    """The video stream to read: never cover art, and one of unknown codec (it has no `codec_context`) only if there is
+    no other; the one marked default, else the largest, else the first."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    return max(
-        streams,
-        key=lambda s: (bool(s.disposition & Disposition.default), (s.width or 0) * (s.height or 0), -s.index),
-        default=None,
-    )
+
+    def rank(stream: VideoStream) -> tuple[bool, bool, int, int]:
+        is_known = stream.codec_context is not None
+        area_px = (stream.width or 0) * (stream.height or 0) if is_known else 0
+        return is_known, bool(stream.disposition & Disposition.default), area_px, -stream.index
+
+    return max(streams, key=rank, default=None)
 
 
 def sample_aspect(stream: VideoStream) -> Fraction:

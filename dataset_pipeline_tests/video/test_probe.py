@@ -110,7 +110,7 @@ def test_what_is_no_video_says_in_plain_words_why(ffmpeg, clip, tmp_path):
     content = clip("open_gop.mp4").read_bytes()
     no_index.write_bytes(content[: len(content) // 2])
     for path, reason in (
-        (text, "is not a video: its content is of no known container"),
+        (text, "is not a video: it is text"),
         (empty, "the file is empty (0 bytes)"),
         (audio, "holds no video stream (1 audio streams)"),
         (tmp_path, "is a folder, not a video file"),
