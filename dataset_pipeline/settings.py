@@ -203,7 +203,8 @@ class ConceptBalanceSettings(Section):
 
 
 class ExportedSetSettings(Section):
-    profile: Literal["everydream"]
+    # A profile is the module of that name in training/exporters.
+    profile: Literal["ai_toolkit", "everydream", "imagefolder", "kohya", "onetrainer", "parquet", "plain", "webdataset"]
     root: Annotated[str, Field(min_length=1)]
 
 

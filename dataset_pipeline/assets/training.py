@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Iterable
 
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
-from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.assets.step import DECLARATIONS, Result, Step
 from dataset_pipeline.images.resize import fit_short_side
+from dataset_pipeline.models import load_registry
+from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import export
 from dataset_pipeline.training.manifest import (
@@ -115,7 +119,8 @@ def exported_set(step: Step) -> Result:
     if not rows:
         step.log.warning("the training set is empty: nothing was exported")
         return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
-    report = export(profile, rows, step.store.read_picture, step.export_root, step.origin("training_set"))
+    about = step.origin("training_set") | {"models": models_behind(step, {row["episode"] for row in rows})}
+    report = export(profile, rows, step.store.read_picture, step.export_root, about, step.store.local_path)
     for change in report.changed:
         step.log.warning(f"left alone, as somebody changed it: {change}")
     row = {
@@ -125,3 +130,20 @@ def exported_set(step: Step) -> Result:
         "content_sha256": report.content_sha256,
     }
     return Result(SCHEMAS["exported_set"].table([row]), {"folder": str(report.folder), "pictures": report.images})
+
+
+def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
+    """The models that measured these episodes, with the licences of their weights, for a set's papers."""
+    registry, found = load_registry(), set()
+    measured = [name for name, declaration in DECLARATIONS.items() if declaration.models]
+    for asset, episode in itertools.product(measured, sorted(episodes)):
+        pointer = step.store.pointer(asset, episode)
+        for model in pointer.provenance["models"] if pointer else ():
+            licence = "see the demo pack's card" if model["demo"] else _licences(registry, model["model"])
+            found.add((model["role"], model["model"], model["sha256"], licence))
+    return [dict(zip(("role", "model", "sha256", "licence"), model, strict=True)) for model in sorted(found)]
+
+
+def _licences(registry: Registry, models: str) -> str:
+    entries = [registry.models.get(name) for name in models.split("+")]
+    return ", ".join(sorted({entry.licence if entry else "unknown" for entry in entries}))

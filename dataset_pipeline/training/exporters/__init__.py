@@ -1,17 +1,46 @@
-"""One module per trainer profile; each has the function `export` of the same signature."""
+"""Trainer profiles: one module each, of the name that `[exported_set] profile` takes, with a `PROFILE`.
+
+An export is a folder `<show>-<profile>-<8 hex of its content>`: README.md, manifest.json and checksums.sha256 on top,
+and below it what the trainer is given, where nothing lies that it could take for something else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from dataset_pipeline.training.exporters import everydream
-from dataset_pipeline.training.exporters.folder import ExportError, ExportReport
+from dataset_pipeline.settings import ExportedSetSettings
+from dataset_pipeline.training.exporters.folder import ExportError, File, write_folder
+from dataset_pipeline.training.exporters.image_set import image_set
+from dataset_pipeline.training.exporters.papers import CARD, MANIFEST, Profile, card, content_of, entries, manifest
 
-PROFILES = {"everydream": everydream.export}
+PROFILES: tuple[str, ...] = get_args(ExportedSetSettings.model_fields["profile"].annotation)
 
-__all__ = ["PROFILES", "ExportError", "ExportReport", "export"]
+__all__ = ["PROFILES", "ExportError", "ExportReport", "export", "load_profile"]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """folder: the set. reused: it was there before, unchanged. changed: files that somebody changed, added or removed
+    in folders of the same content, which were left alone (`<folder>: <file> <what>`)."""
+
+    folder: Path
+    reused: bool
+    images: int
+    concepts: int
+    size_bytes: int
+    content_sha256: str
+    changed: tuple[str, ...] = ()
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of this name. Raises ExportError, which lists the known ones."""
+    if name not in PROFILES:
+        raise ExportError(f"unknown trainer profile {name!r}; known: {', '.join(sorted(PROFILES))}")
+    return importlib.import_module(f"{__name__}.{name}").PROFILE
 
 
 def export(
@@ -20,9 +49,35 @@ def export(
     read_picture: Callable[[str], bytes],
     root: Path,
     about: Mapping[str, Any],
+    local_path: Callable[[str], Path | None] = lambda path: None,
 ) -> ExportReport:
-    """Write the set for the trainer `profile` into a folder of its own below `root`; see the profile's module.
-    Raises ExportError for an unknown profile and for rows that cannot be written."""
-    if profile not in PROFILES:
-        raise ExportError(f"unknown trainer profile {profile!r}; known: {', '.join(sorted(PROFILES))}")
-    return PROFILES[profile](rows, read_picture, root, about)
+    """Write the set for the trainer `profile` into `<root>/<show>-<profile>-<8 hex of its content>` (`set` if of
+    several shows).
+
+    rows: of `training_set`; see `image_set` for columns they may have besides. read_picture: bytes of a row's `path`.
+    about: facts for the manifest and the card; of these `models` (list of role, model, sha256, licence) and
+    `made_with_demo_models` are known. local_path: where a row's `path` lies on this machine's disk, if it does; such
+    pictures are copied by the kernel. A set of the same content that is already there unchanged is left as it is; one
+    that somebody changed is left alone as well, and the set is written beside it. Raises ExportError for an unknown
+    profile and for rows that cannot be written, and then leaves nothing behind.
+    """
+    chosen = load_profile(profile)
+    images = image_set(rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark)
+    places = chosen.places(images)
+    listed = entries(images, chosen, places)
+    digest = content_of(profile, chosen, listed)
+    name = f"{images.name}-{profile}-{digest[:8]}"
+
+    def files() -> Iterator[File]:
+        yield from chosen.files(images, places)
+        texts = chosen.configs(images, "") | {
+            CARD: card(name, chosen, images),
+            MANIFEST: manifest(profile, chosen, images, listed, digest),
+        }
+        for path, text in texts.items():
+            yield File(path, text.encode())
+
+    folder, reused, size_bytes, changed = write_folder(
+        root, name, files, lambda folder: chosen.configs(images, folder.as_posix())
+    )
+    return ExportReport(folder, reused, len(images.pictures), len(images.concepts), size_bytes, digest, changed)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-from dataset_pipeline.ids import file_name
+from pathlib import Path
+from typing import Any, BinaryIO
 
 CHECKSUMS = "checksums.sha256"
-MANIFEST = "manifest.json"
+# Files in it hold the absolute path of the folder they lie in, so they are not part of a set's content.
+ABSOLUTE = "absolute"
+# What copy_file_range answers where it cannot copy: other file systems, old kernels, files that are not on a disk.
+NOT_COPIED_BY_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
 class ExportError(ValueError):
@@ -22,17 +24,14 @@ class ExportError(ValueError):
 
 
 @dataclass(frozen=True)
-class ExportReport:
-    """folder: the set. reused: it was there before, unchanged. changed: files that somebody changed, added or removed
-    in earlier folders of the same content, which were left alone (`<folder>: <file> <what>`)."""
+class File:
+    """A file of a set. path: relative to the set's folder. content: its bytes, or what writes them to an open file.
+    sha256: what the content must turn out to be, if that is known; `of` then names the image it belongs to."""
 
-    folder: Path
-    reused: bool
-    images: int
-    concepts: int
-    size_bytes: int
-    content_sha256: str
-    changed: tuple[str, ...] = ()
+    path: str
+    content: bytes | Callable[[BinaryIO], object]
+    sha256: str = ""
+    of: str = ""
 
 
 def content_hash(facts: Any) -> str:
@@ -40,81 +39,33 @@ def content_hash(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
-def picture_path(row: Mapping[str, Any]) -> str:
-    """`<concept>/<file name of the image id>.<extension of the stored picture>`, relative to the set's folder."""
-    return f"{row['concept']}/{file_name(row['image_id'])}{PurePosixPath(row['path']).suffix}"
-
-
-def check_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rows of `training_set` sorted by id. Raises ExportError for what no trainer should be given: no rows, an image
-    twice, a caption that is empty or not one line, a concept with two multiplies, two pictures of one file name."""
-    ordered = sorted(rows, key=lambda row: row["image_id"])
-    if not ordered:
-        raise ExportError("the training set is empty: there is nothing to export")
-    multiplies: dict[str, float] = {}
-    stems: dict[str, str] = {}
-    for row in ordered:
-        image_id, caption = row["image_id"], row["caption"]
-        if not caption or not caption.strip() or len(caption.splitlines()) != 1 or caption != caption.strip():
-            raise ExportError(f"image {image_id} has no one-line caption: {caption!r}")
-        if any(part in ("", ".", "..") for part in row["concept"].split("/")):
-            raise ExportError(f"concept {row['concept']} is no folder of a set")
-        if not row["multiply"] > 0:
-            raise ExportError(f"concept {row['concept']} has the multiply {row['multiply']}")
-        if multiplies.setdefault(row["concept"], row["multiply"]) != row["multiply"]:
-            raise ExportError(f"concept {row['concept']} has two multiplies, the second on image {image_id}")
-        stem = picture_path(row).rsplit(".", 1)[0].casefold()
-        if stem in stems:
-            raise ExportError(f"images {stems[stem]} and {image_id} would be one file: {picture_path(row)}")
-        stems[stem] = image_id
-    return ordered
-
-
 def write_folder(
-    root: Path, name: str, files: Callable[[], Iterable[tuple[str, bytes]]]
+    root: Path,
+    name: str,
+    files: Callable[[], Iterable[File]],
+    located: Callable[[Path], Mapping[str, str]],
 ) -> tuple[Path, bool, int, tuple[str, ...]]:
-    """Put `files` (relative path, bytes) with their checksums into `<root>/<name>`: (folder, reused, bytes, changed).
+    """Put `files` with their checksums into `<root>/<name>`, and `located(folder)`, texts by name that hold the
+    folder's own absolute path, below `absolute/` in it: (folder, reused, bytes, changed).
 
     A folder of that name whose files are all unchanged is left as it is. If somebody changed it, the set is written
-    beside it as `<name>-2` and so on. The folder appears under its name only when it is complete.
+    beside it as `<name>-2` and so on. The folder appears under its name only when it is complete. Located texts are
+    for people to edit and go stale when the folder is moved: they are no part of the checksums, one that is gone is
+    written anew, and one that differs is left alone and told.
     """
     changed: list[str] = []
     for attempt in range(1, 1000):
-        folder = root / (name if attempt == 1 else f"{name}-{attempt}")
+        folder = root.absolute() / (name if attempt == 1 else f"{name}-{attempt}")
+        texts = located(folder)
         if not folder.exists():
-            return folder, False, _write(folder, files), tuple(changed)
+            _write(folder, files, texts)
+            return folder, False, _size_of(folder), tuple(changed)
         found = differences_in(folder)
         if not found:
-            return folder, True, sum(path.stat().st_size for path in _files_in(folder)), tuple(changed)
+            changed += [f"{folder.name}: {entry}" for entry in _renew(folder, texts)]
+            return folder, True, _size_of(folder), tuple(changed)
         changed += [f"{folder.name}: {entry}" for entry in found]
     raise ExportError(f"{root} holds a thousand changed copies of {name}; remove some")
-
-
-def _write(folder: Path, files: Callable[[], Iterable[tuple[str, bytes]]]) -> int:
-    partial = folder.parent / f".{folder.name}.partial"
-    if partial.exists():
-        shutil.rmtree(partial)  # of an export that was killed
-    partial.mkdir(parents=True)
-    try:
-        sums = [_put(partial, path, data) for path, data in files()]
-        _put(partial, CHECKSUMS, "".join(f"{digest}  {path}\n" for digest, path, _ in sorted(sums, key=_path)).encode())
-        os.replace(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return sum(path.stat().st_size for path in _files_in(folder))
-
-
-def _path(entry: tuple[str, str, int]) -> str:
-    return entry[1]
-
-
-def _put(folder: Path, path: str, data: bytes) -> tuple[str, str, int]:
-    target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "xb") as file:
-        file.write(data)
-    return hashlib.sha256(data).hexdigest(), path, len(data)
 
 
 def differences_in(folder: Path) -> list[str]:
@@ -126,19 +77,89 @@ def differences_in(folder: Path) -> list[str]:
     expected = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
     present = {path.relative_to(folder).as_posix(): path for path in _files_in(folder)}
     present.pop(CHECKSUMS, None)
-    found = [f"{path} added" for path in present.keys() - expected.keys()]
+    found = [f"{path} added" for path in present.keys() - expected.keys() if not path.startswith(f"{ABSOLUTE}/")]
     for path, digest in expected.items():
         if path not in present:
             found.append(f"{path} removed")
-        elif _file_sha256(present[path]) != digest:
+        elif _sha256_of(present[path]) != digest:
             found.append(f"{path} changed")
     return sorted(found)
+
+
+def copy_file(source: Path, target: BinaryIO) -> None:
+    """The bytes of a local file, copied by the kernel where it can: file systems with reflinks then share the blocks,
+    and either file may change later without the other."""
+    with open(source, "rb") as file:
+        if hasattr(os, "copy_file_range"):
+            try:
+                while os.copy_file_range(file.fileno(), target.fileno(), 1 << 30):
+                    pass
+                return
+            except OSError as error:
+                if error.errno not in NOT_COPIED_BY_KERNEL:
+                    raise
+                file.seek(0)
+                target.seek(0)
+        shutil.copyfileobj(file, target)
+
+
+def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[str, str]) -> None:
+    partial = folder.parent / f".{folder.name}.partial"
+    if partial.exists():
+        shutil.rmtree(partial)  # of an export that was killed
+    partial.mkdir(parents=True)
+    try:
+        sums: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for file in files():
+            # Windows and macOS take two spellings of a name for one file.
+            if other := names.get(file.path.casefold()):
+                raise ExportError(f"{file.path} and {other} would be one file")
+            names[file.path.casefold()] = file.path
+            sums[file.path] = _put(partial, file)
+        lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items()))
+        _put(partial, File(CHECKSUMS, lines.encode()))
+        for name, text in located.items():
+            _put(partial, File(f"{ABSOLUTE}/{name}", text.encode()))
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _put(folder: Path, file: File) -> str:
+    target = folder / file.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "xb") as out:
+        if isinstance(file.content, bytes):
+            out.write(file.content)
+        else:
+            file.content(out)
+    digest = _sha256_of(target)
+    if file.sha256 not in ("", digest):
+        raise ExportError(f"picture of image {file.of} is not the one the set lists: {file.path}")
+    return digest
+
+
+def _renew(folder: Path, located: Mapping[str, str]) -> list[str]:
+    told = []
+    for name, text in located.items():
+        path = f"{ABSOLUTE}/{name}"
+        if not (folder / path).exists():
+            _put(folder, File(path, text.encode()))
+        elif (folder / path).read_bytes() != text.encode():
+            told.append(f"{path} was edited, or the folder was moved; delete it to have it written anew")
+    return told
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files_in(folder))
 
 
 def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if not path.is_dir())
 
 
-def _file_sha256(path: Path) -> str:
+def _sha256_of(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,66 @@
+"""Sets for ai-toolkit: `datasets:` of a job's YAML, one entry for each concept.
+
+As it reads them (`toolkit/config_modules.py`, `toolkit/data_loader.py`): folders are walked through, hidden ones left
+out, so that no concept lies inside another; the caption is the file of the same stem with `caption_ext`; a mask is the
+picture of the same stem in `mask_path`; `num_repeats` is whole. It writes caches into the folders it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, VALIDATION, Concept, ImageSet
+from dataset_pipeline.training.exporters.papers import Profile, at, captioned_pictures, quoted
+
+DATASETS = "datasets.yaml"
+
+
+def places(images: ImageSet) -> dict[str, str]:
+    return {
+        picture.image_id: f"{concept.part}/{concept.flat_name}/{picture.name}"
+        for concept in images.concepts
+        for picture in concept.pictures
+    }
+
+
+def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    yield from captioned_pictures(images, places)
+    if images.has_masks:
+        for concept in images.concepts:
+            for picture in concept.pictures:
+                yield File(f"masks/{concept.part}/{concept.flat_name}/{picture.stem}.png", images.mask(picture))
+
+
+def configs(images: ImageSet, folder: str) -> dict[str, str]:
+    trained = [concept for concept in images.concepts if concept.part != VALIDATION]
+    return {DATASETS: "datasets:\n" + "".join(_dataset(images, concept, folder) for concept in trained)}
+
+
+def _dataset(images: ImageSet, concept: Concept, folder: str) -> str:
+    name = f"{concept.part}/{concept.flat_name}"
+    values = {
+        "folder_path": quoted(at(folder, name)),
+        "caption_ext": quoted("txt"),
+        "num_repeats": str(concept.repeats),
+    }
+    if images.has_masks:
+        values["mask_path"] = quoted(at(folder, f"masks/{name}"))
+    if concept.part == REGULARIZATION:
+        values["is_reg"] = "true"
+    lines = [f"{key}: {value}" for key, value in values.items()]
+    return "  - " + "\n    ".join(lines) + "\n"
+
+
+PROFILE = Profile(
+    title="ai-toolkit",
+    use=(
+        f"Put the `datasets:` of `absolute/{DATASETS}` into your job's `process:` and add `resolution` to each. "
+        "Held-out pictures, if any, are in `validation` and in no file."
+    ),
+    places=places,
+    files=files,
+    configs=configs,
+    masks=True,
+    whole_repeats=True,
+)

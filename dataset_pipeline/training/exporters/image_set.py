@@ -1,0 +1,213 @@
+"""What all exporters share: the images of a set, checked once, by part and concept."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dataset_pipeline.ids import file_name
+from dataset_pipeline.training.arrangement import safe_name
+from dataset_pipeline.training.exporters.folder import ExportError, File, copy_file
+from dataset_pipeline.training.repeats import whole_repeats
+
+# Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
+TRAIN, VALIDATION, REGULARIZATION = "train", "validation", "reg"
+# What every trainer here reads.
+READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+# Stands in a caption between what a trainer that knows it never shuffles and the rest; to others it would be a word.
+KEEP_MARK = "|||"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the set. path, sha256: of its encoded file in the store. stem: its file name without the suffix,
+    which has no dot, no underscore, and is unique in the set. row: as given, for whatever else a trainer can use."""
+
+    image_id: str
+    part: str
+    concept: str
+    multiply: float
+    caption: str
+    stem: str
+    suffix: str
+    path: str
+    sha256: str
+    width_px: int
+    height_px: int
+    tags: tuple[str, ...]
+    mask_path: str
+    row: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.stem + self.suffix
+
+
+@dataclass(frozen=True)
+class Concept:
+    """The pictures of one concept in one part. repeats: whole ones, for trainers that take no fractions."""
+
+    part: str
+    name: str
+    multiply: float
+    repeats: int
+    pictures: tuple[Picture, ...]
+
+    @property
+    def flat_name(self) -> str:
+        """The concept's path as one folder's name."""
+        return self.name.replace("/", "~")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Pictures sorted by id. read: bytes of a store path. local_path: where that lies on this machine's disk, or None.
+    about: facts about how the set was made, for its papers."""
+
+    pictures: tuple[Picture, ...]
+    read: Callable[[str], bytes]
+    local_path: Callable[[str], Path | None]
+    about: Mapping[str, Any]
+
+    @functools.cached_property
+    def concepts(self) -> tuple[Concept, ...]:
+        """Sorted by part (train, validation, reg) and name."""
+        members: dict[tuple[str, str], list[Picture]] = defaultdict(list)
+        for picture in self.pictures:
+            members[picture.part, picture.concept].append(picture)
+        found = []
+        for part in (TRAIN, VALIDATION, REGULARIZATION):
+            of_part = {concept: pictures for (other, concept), pictures in members.items() if other == part}
+            multiplies = {concept: pictures[0].multiply for concept, pictures in of_part.items()}
+            repeats = whole_repeats({concept: len(pictures) for concept, pictures in of_part.items()}, multiplies)
+            found += [
+                Concept(part, concept, multiplies[concept], repeats[concept], tuple(of_part[concept]))
+                for concept in sorted(of_part)
+            ]
+        return tuple(found)
+
+    def concepts_of(self, part: str) -> list[Concept]:
+        return [concept for concept in self.concepts if concept.part == part]
+
+    def pictures_of(self, part: str) -> list[Picture]:
+        return [picture for picture in self.pictures if picture.part == part]
+
+    @property
+    def parts(self) -> list[str]:
+        """Those that have pictures, train first."""
+        return list(dict.fromkeys(concept.part for concept in self.concepts))
+
+    @functools.cached_property
+    def name(self) -> str:
+        shows = {picture.row["show"] for picture in self.pictures}
+        return (safe_name(shows.pop()) if len(shows) == 1 else "") or "set"
+
+    @functools.cached_property
+    def has_masks(self) -> bool:
+        return any(picture.mask_path for picture in self.pictures)
+
+    def file(self, path: str, picture: Picture) -> File:
+        """The picture as a file of the export: a copy of the store's, and checked to be what the set lists."""
+        local = self.local_path(picture.path)
+        content = self.read(picture.path) if local is None else functools.partial(copy_file, local)
+        return File(path, content, picture.sha256, picture.image_id)
+
+    def beside(self, path: str, picture: Picture) -> Iterator[File]:
+        """The picture, and its caption as a text file of the same stem."""
+        yield self.file(path, picture)
+        yield File(str(PurePosixPath(path).with_suffix(".txt")), picture.caption.encode())
+
+    def bytes_of(self, picture: Picture) -> bytes:
+        """The encoded picture. Raises ExportError if it is not what the set lists."""
+        data = self.read(picture.path)
+        if hashlib.sha256(data).hexdigest() != picture.sha256:
+            raise ExportError(f"picture of image {picture.image_id} is not the one the set lists: {picture.path}")
+        return data
+
+    def mask(self, picture: Picture) -> bytes:
+        """The picture's mask as a PNG: white is learnt, black is not. Where other pictures have a mask and this one has
+        none it is white, as trainers want one for every picture or none at all."""
+        if picture.mask_path:
+            return self.read(picture.mask_path)
+        return _white(picture.width_px, picture.height_px)
+
+
+def image_set(
+    rows: Iterable[Mapping[str, Any]],
+    read: Callable[[str], bytes],
+    local_path: Callable[[str], Path | None],
+    about: Mapping[str, Any],
+    title: str,
+    keeps_mark: bool,
+) -> ImageSet:
+    """The set of rows of `training_set`, in any order; title: the trainer's name, for messages.
+
+    Rows may also hold `tags` (list), `split` ("train" or "validation"), `is_reg` and `mask_path`. Unless `keeps_mark`,
+    `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an image twice,
+    a caption that is empty or not one line, a concept with two multiplies, a file format the trainer does not read.
+    """
+    pictures = sorted((_picture(row, keeps_mark) for row in rows), key=lambda picture: picture.image_id)
+    if not any(picture.part == TRAIN for picture in pictures):
+        raise ExportError("the training set is empty: there is nothing to export")
+    multiplies: dict[tuple[str, str], float] = {}
+    flat: dict[tuple[str, str], str] = {}
+    before = None
+    for picture in pictures:
+        image_id, concept = picture.image_id, picture.concept
+        if image_id == before:
+            raise ExportError(f"image {image_id} is in the set twice")
+        before = image_id
+        caption = picture.caption
+        if not caption or len(caption.splitlines()) != 1 or caption != caption.strip() or caption[0] == "\ufeff":
+            raise ExportError(f"image {image_id} has no one-line caption: {caption!r}")
+        if any(part in ("", ".", "..") for part in concept.split("/")):
+            raise ExportError(f"concept {concept} is no folder of a set")
+        if not 0 < picture.multiply < float("inf"):
+            raise ExportError(f"concept {concept} has the multiply {picture.multiply}")
+        if multiplies.setdefault((picture.part, concept), picture.multiply) != picture.multiply:
+            raise ExportError(f"concept {concept} has two multiplies, the second on image {image_id}")
+        if flat.setdefault((picture.part, concept.replace("/", "~").casefold()), concept) != concept:
+            other = flat[picture.part, concept.replace("/", "~").casefold()]
+            raise ExportError(f"concepts {other} and {concept} would be one folder")
+        if picture.suffix.lower() not in READ_SUFFIXES:
+            raise ExportError(f"{title} does not read {picture.path} of image {image_id}")
+    return ImageSet(tuple(pictures), read, local_path, about)
+
+
+def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
+    split, caption = row.get("split") or TRAIN, row["caption"] or ""
+    if split not in (TRAIN, VALIDATION):
+        raise ExportError(f"image {row['image_id']} is of the split {split!r}; there are {TRAIN} and {VALIDATION}")
+    if KEEP_MARK in caption and not keeps_mark:
+        caption = ", ".join(filter(None, (part.strip(" ,") for part in caption.split(KEEP_MARK))))
+    return Picture(
+        image_id=row["image_id"],
+        part=REGULARIZATION if row.get("is_reg") else split,
+        concept=row["concept"],
+        multiply=float(row["multiply"]),
+        caption=caption,
+        stem=file_name(row["image_id"]),
+        suffix=PurePosixPath(row["path"]).suffix,
+        path=row["path"],
+        sha256=row["file_sha256"],
+        width_px=row["width_px"],
+        height_px=row["height_px"],
+        tags=tuple(row.get("tags") or ()),
+        mask_path=row.get("mask_path") or "",
+        row=row,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _white(width_px: int, height_px: int) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("L", (width_px, height_px), 255).save(buffer, "png")
+    return buffer.getvalue()

@@ -1,0 +1,47 @@
+"""Sets in Hugging Face's imagefolder layout: a folder for each split with pictures and one metadata.jsonl.
+
+As `datasets` reads it: `file_name` is a plain path relative to the metadata's folder and becomes the column `image`,
+`mask_file_name` the column `mask`; other keys become columns. Splits are found by folder names, and folder names of
+concepts could be taken for splits (a character called Test), so that all pictures of a split lie in one folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dataset_pipeline.training.exporters.columns import facts
+from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
+from dataset_pipeline.training.exporters.papers import Profile
+from dataset_pipeline.training.exporters.plain import places
+
+
+def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    for picture in images.pictures:
+        yield images.file(places[picture.image_id], picture)
+        if images.has_masks:
+            yield File(f"{picture.part}/masks/{picture.stem}.png", images.mask(picture))
+    for part in images.parts:
+        lines = [json.dumps(_line(images, picture), ensure_ascii=False) for picture in images.pictures_of(part)]
+        yield File(f"{part}/metadata.jsonl", ("\n".join(lines) + "\n").encode())
+
+
+def _line(images: ImageSet, picture: Picture) -> dict[str, Any]:
+    mask = {"mask_file_name": f"masks/{picture.stem}.png"} if images.has_masks else {}
+    return {"file_name": picture.name, **mask, "text": picture.caption, **facts(picture)}
+
+
+PROFILE = Profile(
+    title="Hugging Face datasets (imagefolder)",
+    use=(
+        '`datasets.load_dataset("imagefolder", data_dir="<this folder>")`, or `load_dataset("<this folder>")`; for '
+        "diffusers' scripts `--train_data_dir <this folder>/train`. The prompt is the column `text`. How often an "
+        "image should be seen is the column `multiply`; nothing applies it by itself."
+    ),
+    places=places,
+    files=files,
+    splits={part: f"{part}/**" for part in (TRAIN, VALIDATION, REGULARIZATION)},
+    masks=True,
+)

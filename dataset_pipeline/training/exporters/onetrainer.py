@@ -1,0 +1,75 @@
+"""Sets for OneTrainer: a list of concepts in JSON, each a folder with pictures and captions.
+
+As it reads them (`modules/util/config/ConceptConfig.py`): keys that are missing keep their defaults; `__version` says
+which of its migrations to skip; `balancing` is a float, with REPEATS the times a concept's images are seen in an epoch.
+The prompt is the text file of the same stem, a mask `<stem>-masklabel.png`, which is never taken for a picture.
+Regularization is a concept of the type PRIOR_PREDICTION. Paths are taken from where OneTrainer runs, so that in
+practice they must be absolute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
+from dataset_pipeline.training.exporters.papers import Profile, as_json, at, captioned_pictures
+
+CONCEPTS = "concepts.json"
+TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
+
+
+def folder_of(concept: Concept) -> str:
+    return f"{concept.part}/{concept.flat_name}"
+
+
+def places(images: ImageSet) -> dict[str, str]:
+    return {
+        picture.image_id: f"{folder_of(concept)}/{picture.name}"
+        for concept in images.concepts
+        for picture in concept.pictures
+    }
+
+
+def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    yield from captioned_pictures(images, places)
+    if images.has_masks:
+        for picture in images.pictures:
+            path = places[picture.image_id].removesuffix(picture.suffix)
+            yield File(f"{path}-masklabel.png", images.mask(picture))
+
+
+def configs(images: ImageSet, folder: str) -> dict[str, str]:
+    return {CONCEPTS: as_json([_concept(concept, folder) for concept in images.concepts])}
+
+
+def _concept(concept: Concept, folder: str) -> dict[str, object]:
+    # Its own default seed is a random number; ours is of the name, so that the file is the same each time.
+    seed = int(hashlib.sha256(f"{concept.part}/{concept.name}".encode()).hexdigest()[:7], 16)
+    return {
+        "__version": 2,
+        "name": concept.name,
+        "path": at(folder, folder_of(concept)),
+        "seed": seed,
+        "enabled": True,
+        "type": TYPES[concept.part],
+        "include_subdirectories": False,
+        "balancing": concept.multiply,
+        "balancing_strategy": "REPEATS",
+        "loss_weight": 1.0,
+        "text": {"__version": 0, "prompt_source": "sample"},
+    }
+
+
+PROFILE = Profile(
+    title="OneTrainer",
+    use=(
+        f"Copy `absolute/{CONCEPTS}` to OneTrainer's `training_concepts/`, or name it as `concept_file_name` in your "
+        "training preset. With masks, switch on masked training."
+    ),
+    places=places,
+    files=files,
+    configs=configs,
+    masks=True,
+)

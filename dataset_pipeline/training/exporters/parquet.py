@@ -1,0 +1,89 @@
+"""Sets as Parquet with the pictures in it, as the Hugging Face hub stores them.
+
+A picture is a struct of its encoded bytes and its file name. The schema's metadata holds the features under
+`huggingface`, by which `datasets` gives pictures instead of structs. Shards are called as on the hub,
+`data/<split>-00000-of-00001.parquet`, from which splits are found.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_pipeline.training.exporters.columns import COLUMNS, facts, shards
+from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
+from dataset_pipeline.training.exporters.papers import Profile
+
+SHARD_IMAGES = 1000
+ROW_GROUP_IMAGES = 100  # readers that want one picture read a whole row group
+PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def places(images: ImageSet) -> dict[str, str]:
+    """The shard and, after a `#`, the picture's name in it."""
+    return {picture.image_id: f"{path}#{picture.name}" for path, pictures in _shards(images) for picture in pictures}
+
+
+def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    schema = _schema(images)
+    for path, pictures in _shards(images):
+        yield File(path, functools.partial(_write, images, pictures, schema))
+
+
+def _shards(images: ImageSet) -> Iterator[tuple[str, list[Picture]]]:
+    for part in images.parts:
+        pieces = shards(images, part, SHARD_IMAGES)
+        for number, pictures in enumerate(pieces):
+            yield f"data/{part}-{number:05d}-of-{len(pieces):05d}.parquet", pictures
+
+
+def _schema(images: ImageSet) -> pa.Schema:
+    pictures = ["image", "mask"] if images.has_masks else ["image"]
+    values: dict[str, Any] = {"text": "string", **COLUMNS}
+    fields = [pa.field(name, PICTURE) for name in pictures]
+    features: dict[str, Any] = {name: {"_type": "Image"} for name in pictures}
+    for name, kind in values.items():
+        is_list = isinstance(kind, list)
+        value = {"dtype": kind[0] if is_list else kind, "_type": "Value"}
+        features[name] = {"feature": value, "_type": "Sequence"} if is_list else value
+        arrow = pa.type_for_alias(value["dtype"])
+        fields.append(pa.field(name, pa.list_(arrow) if is_list else arrow))
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _write(images: ImageSet, pictures: list[Picture], schema: pa.Schema, out: BinaryIO) -> None:
+    with pq.ParquetWriter(out, schema) as writer:
+        for start in range(0, len(pictures), ROW_GROUP_IMAGES):
+            rows = [_row(images, picture) for picture in pictures[start : start + ROW_GROUP_IMAGES]]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _row(images: ImageSet, picture: Picture) -> dict[str, Any]:
+    row = {
+        "image": {"bytes": images.bytes_of(picture), "path": picture.name},
+        "text": picture.caption,
+        **facts(picture),
+    }
+    if images.has_masks:
+        row["mask"] = {"bytes": images.mask(picture), "path": f"{picture.stem}.png"}
+    return row
+
+
+PROFILE = Profile(
+    title="Hugging Face datasets (Parquet)",
+    use=(
+        '`datasets.load_dataset("parquet", data_dir="<this folder>/data")`, or `load_dataset("<this folder>")`. The '
+        "picture is the column `image`, the prompt `text`. How often an image should be seen is the column `multiply`; "
+        "nothing applies it by itself."
+    ),
+    places=places,
+    files=files,
+    splits={part: f"data/{part}-*.parquet" for part in (TRAIN, VALIDATION, REGULARIZATION)},
+    masks=True,
+)

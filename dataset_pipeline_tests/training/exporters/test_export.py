@@ -1,0 +1,298 @@
+"""What holds for every profile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dataset_pipeline.training.exporters as exporters
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.training.exporters import PROFILES, ExportError, export, load_profile
+from dataset_pipeline.training.exporters.folder import CHECKSUMS
+from dataset_pipeline.training.exporters.papers import CARD, MANIFEST
+
+SHARED = {"columns", "folder", "image_set", "papers"}
+PAPERS = {CARD, MANIFEST, CHECKSUMS}
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_module_of_the_folder_is_a_profile_that_the_settings_know():
+    modules = {module.name for module in pkgutil.iter_modules(exporters.__path__)}
+    assert modules - SHARED == set(PROFILES)
+    assert all(load_profile(name).use for name in PROFILES)
+
+
+def test_an_unknown_profile_lists_the_known(shelf, tmp_path: Path):
+    listed = "ai_toolkit, everydream, imagefolder, kohya, onetrainer, parquet, plain, webdataset"
+    with pytest.raises(ExportError, match=f"unknown trainer profile 'sdxl'; known: {listed}"):
+        shelf.export("sdxl", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_same_set_gives_the_same_bytes_elsewhere_and_in_another_order(parted, tmp_path: Path, profile: str):
+    SCHEMAS["training_set"].table(
+        [{name: row[name] for name in SCHEMAS["training_set"].columns} for row in parted.rows]
+    )
+    one = parted.export(profile, tmp_path / "a").folder
+    parted.rows.reverse()
+    other = parted.export(profile, tmp_path / "b").folder
+    assert one.name == other.name
+    here, there = bytes_in(one), bytes_in(other)
+    assert here.keys() == there.keys()
+    for path, data in here.items():
+        if path.startswith("absolute/"):
+            assert str(one).encode() in data
+            data = data.replace(str(one).encode(), str(other).encode())
+        assert data == there[path], path
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_manifest_and_checksums_describe_every_file(parted, tmp_path: Path, profile: str):
+    report = parted.export(profile, tmp_path)
+    data = bytes_in(report.folder)
+    assert report.folder.name == f"show-{profile}-{report.content_sha256[:8]}"
+    assert (report.images, report.concepts, report.reused, report.changed) == (11, 5, False, ())
+    assert report.size_bytes == sum(map(len, data.values()))
+    listed = dict(line.split("  ", 1)[::-1] for line in data[CHECKSUMS].decode().splitlines())
+    assert set(listed) == {path for path in data if path != CHECKSUMS and not path.startswith("absolute/")}
+    assert all(hashlib.sha256(data[path]).hexdigest() == digest for path, digest in listed.items())
+    manifest = json.loads(data[MANIFEST])
+    rows = sorted(parted.rows, key=lambda row: row["image_id"])
+    assert manifest["about"]["training_set"] == "0123456789ab"
+    assert [entry["image_id"] for entry in manifest["images"]] == [row["image_id"] for row in rows]
+    for entry, row in zip(manifest["images"], rows, strict=True):
+        path, _, inside = entry["file"].partition("#")
+        assert path in listed
+        if not inside:
+            assert hashlib.sha256(data[path]).hexdigest() == entry["sha256"]
+        assert entry["sha256"] == row["file_sha256"]
+        assert entry["caption_sha256"] == hashlib.sha256(row["caption"].encode()).hexdigest()
+        assert (entry["concept"], entry["multiply"]) == (row["concept"], row["multiply"])
+    assert sum(concept["images"] for concept in manifest["concepts"]) == 11
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_papers_lie_on_top_and_nothing_else_where_pictures_are(parted, tmp_path: Path, profile: str):
+    folder = parted.export(profile, tmp_path).folder
+    on_top = {path.name for path in folder.iterdir() if path.is_file()}
+    configs = {path.name for path in folder.glob("absolute/*")}
+    assert on_top == PAPERS | configs
+    below = {path.suffix for part in ("train", "validation", "reg", "data") for path in folder.glob(f"{part}/**/*.*")}
+    allowed = {"imagefolder": {".webp", ".jsonl"}, "parquet": {".parquet"}, "webdataset": {".tar"}}
+    assert below == allowed.get(profile, {".webp", ".txt"})
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_folder_that_a_person_changed_is_left_alone_and_told(shelf, tmp_path: Path, profile: str):
+    first = shelf.export(profile, tmp_path)
+    again = shelf.export(profile, tmp_path, about={"other": "facts"})
+    assert (again.folder, again.reused, again.size_bytes) == (first.folder, True, first.size_bytes)
+    victim = next(
+        path for path in sorted(first.folder.rglob("*")) if path.suffix in (".txt", ".tar", ".parquet", ".jsonl")
+    )
+    victim.write_bytes(b"better words")
+    (first.folder / "latents.npz").write_bytes(b"1")
+    second = shelf.export(profile, tmp_path)
+    assert (second.folder.name, second.reused) == (f"{first.folder.name}-2", False)
+    name = victim.relative_to(first.folder).as_posix()
+    assert set(second.changed) == {f"{first.folder.name}: {name} changed", f"{first.folder.name}: latents.npz added"}
+    assert victim.read_bytes() == b"better words"
+    assert shelf.export(profile, tmp_path).folder == second.folder
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_export_that_fails_leaves_nothing(shelf, tmp_path: Path, profile: str):
+    whole = dict(shelf.data)
+    del shelf.data[shelf.rows[3]["path"]]
+    with pytest.raises(KeyError):
+        shelf.export(profile, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    shelf.data.update(whole)
+    shelf.data[shelf.rows[3]["path"]] = b"another picture"
+    with pytest.raises(ExportError, match=r"picture of image show.e1/00000003 is not the one the set lists"):
+        shelf.export(profile, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_is_killed_leaves_no_set_and_the_next_clears_its_rest_away(shelf, tmp_path: Path):
+    script = (
+        "import json, os, sys, pathlib\n"
+        "from dataset_pipeline.training.exporters import export\n"
+        "def read(path):\n"
+        "    if path.endswith('/4.webp'): os._exit(9)\n"
+        "    return bytes.fromhex(given['data'][path])\n"
+        "given = json.load(sys.stdin)\n"
+        "export('plain', given['rows'], read, pathlib.Path(sys.argv[1]), {})\n"
+    )
+    given = {"rows": shelf.rows, "data": {path: data.hex() for path, data in shelf.data.items()}}
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], input=json.dumps(given).encode(), check=False
+    )
+    assert killed.returncode == 9
+    left = [path.name for path in tmp_path.iterdir()]
+    assert len(left) == 1
+    assert left[0].startswith(".show-plain-")
+    assert left[0].endswith(".partial")
+    folder = shelf.export("plain", tmp_path).folder
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert left[0] == f".{folder.name}.partial"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_pictures_of_a_local_store_are_copied_and_never_linked(shelf, tmp_path: Path, profile: str, files_in):
+    store = tmp_path / "store"
+    for path, data in shelf.data.items():
+        (store / path).parent.mkdir(parents=True, exist_ok=True)
+        (store / path).write_bytes(data)
+    local = shelf.export(profile, tmp_path / "a", local_path=lambda path: store / path).folder
+    assert bytes_in(local).keys() == bytes_in(shelf.export(profile, tmp_path / "b").folder).keys()
+    for name in files_in(local):
+        assert not (local / name).is_symlink()
+        assert (local / name).stat().st_nlink == 1
+    for picture in local.rglob("*.webp"):
+        picture.write_bytes(b"a trainer's doing")
+    assert {path: (store / path).read_bytes() for path in shelf.data} == shelf.data
+
+
+def test_a_picture_that_changed_on_the_local_disk_is_refused(shelf, tmp_path: Path):
+    (tmp_path / "other.webp").write_bytes(b"other")
+    with pytest.raises(ExportError, match="is not the one the set lists"):
+        shelf.export("plain", tmp_path / "exports", local_path=lambda path: tmp_path / "other.webp")
+
+
+def test_a_local_picture_is_copied_where_the_kernel_cannot(shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> int:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
+    (tmp_path / "store").mkdir()
+    for path, data in shelf.data.items():
+        (tmp_path / "store" / Path(path).name).write_bytes(data)
+    folder = shelf.export("plain", tmp_path, local_path=lambda path: tmp_path / "store" / Path(path).name).folder
+    assert {path.read_bytes() for path in folder.rglob("*.webp")} == set(shelf.data.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"caption": ""}, "show.e1/00000004 has no one-line caption: ''"),
+        ({"caption": "two\nlines"}, "show.e1/00000004 has no one-line caption"),
+        ({"caption": "two\u2028lines"}, "show.e1/00000004 has no one-line caption"),
+        ({"caption": "one line\n"}, "show.e1/00000004 has no one-line caption"),
+        ({"caption": "\ufeffmarked"}, "show.e1/00000004 has no one-line caption"),
+        ({"caption": None}, "show.e1/00000004 has no one-line caption: ''"),
+        ({"concept": "1_character/fern"}, "concept 1_character/fern has two multiplies"),
+        ({"multiply": 0.0}, "has the multiply 0.0"),
+        ({"multiply": float("nan")}, "has the multiply nan"),
+        ({"multiply": float("inf")}, "has the multiply inf"),
+        ({"concept": "../elsewhere"}, r"concept \.\./elsewhere is no folder of a set"),
+        ({"concept": "/etc"}, "concept /etc is no folder of a set"),
+        ({"concept": "1_character~fern"}, "concepts 1_character/fern and 1_character~fern would be one folder"),
+        ({"concept": "1_character/FERN"}, "concepts 1_character/fern and 1_character/FERN would be one folder"),
+        ({"image_id": "show.e1/00000003"}, "image show.e1/00000003 is in the set twice"),
+        ({"split": "test"}, "is of the split 'test'; there are train and validation"),
+        ({"path": "4.tiff"}, "does not read 4.tiff of image show.e1/00000004"),
+    ],
+)
+@pytest.mark.parametrize("profile", ["plain", "parquet"])
+def test_what_no_trainer_should_be_given_is_refused(shelf, tmp_path: Path, profile: str, change: dict, message: str):
+    shelf.rows[4] |= change
+    with pytest.raises(ExportError, match=message):
+        shelf.export(profile, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_with_nothing_to_train_on_is_refused(shelf, tmp_path: Path):
+    with pytest.raises(ExportError, match="the training set is empty"):
+        export("plain", [], shelf.data.__getitem__, tmp_path, {})
+    with pytest.raises(ExportError, match="the training set is empty"):
+        export("plain", [row | {"is_reg": True} for row in shelf.rows], shelf.data.__getitem__, tmp_path, {})
+
+
+def test_a_set_of_several_shows_is_called_set(shelf, tmp_path: Path):
+    shelf.add(20, image_id="other.e1/00000020", show="other")
+    assert shelf.export("plain", tmp_path).folder.name.startswith("set-plain-")
+
+
+@pytest.mark.parametrize(
+    "change", [{"caption": "another"}, {"concept": "1_character/stark"}, {"image_id": "show.e1/00000009"}]
+)
+def test_another_content_gets_another_folder_and_the_old_one_stays(shelf, tmp_path: Path, change: dict):
+    first = shelf.export("everydream", tmp_path).folder
+    shelf.rows[5] |= change
+    assert shelf.export("everydream", tmp_path).folder != first
+    assert first.is_dir()
+
+
+@pytest.mark.parametrize("profile", ["kohya", "onetrainer", "ai_toolkit"])
+def test_files_with_absolute_paths_are_renewed_when_gone_and_left_alone_when_edited(
+    shelf, tmp_path: Path, profile: str
+):
+    folder = shelf.export(profile, tmp_path).folder
+    config = min(folder.glob("absolute/*"))
+    text = config.read_bytes()
+    config.unlink()
+    again = shelf.export(profile, tmp_path)
+    assert (again.reused, again.changed, config.read_bytes()) == (True, (), text)
+    config.write_bytes(text + b" ")
+    edited = shelf.export(profile, tmp_path)
+    assert (edited.folder, edited.reused, config.read_bytes()) == (folder, True, text + b" ")
+    assert edited.changed == (
+        f"{folder.name}: absolute/{config.name} was edited, or the folder was moved; delete it to have it written anew",
+    )
+
+
+def test_the_card_says_what_is_in_the_set_and_how_it_was_made(parted, tmp_path: Path):
+    card = (parted.export("kohya", tmp_path).folder / CARD).read_text("utf-8")
+    assert "11 pictures (6 to train on, 3 held out for validation, 2 for regularization)" in card
+    assert "| train | 2_characters/fern+フリーレン | 2 | 3.7 | 4 | +0.30 |" in card
+    assert "| tagger | wd-swinv2-tagger-v3 | " + "ab" * 32 + " | Apache-2.0 |" in card
+    assert "- training_set: 0123456789ab" in card
+    assert "The pictures belong to the makers" in card
+    # 3 x 1.361 + 2 x 3.7 + 1 x 1 = 12.483 images; whole: 3 x 1 + 2 x 4 + 1 x 1 = 12.
+    assert "an epoch has 12.5 images, by whole repeats 12 (-3.87%)" in card
+    assert "demo models" not in card
+
+
+def test_the_card_says_that_demo_models_made_the_set(shelf, tmp_path: Path):
+    card = (shelf.export("plain", tmp_path, about={"made_with_demo_models": True}).folder / CARD).read_text("utf-8")
+    assert "**Made with the demo models, which know nothing of real pictures." in card
+    assert "No model is named." in card
+
+
+def test_the_manifest_gives_the_error_of_whole_repeats_by_concept(shelf, tmp_path: Path):
+    manifest = json.loads((shelf.export("kohya", tmp_path).folder / MANIFEST).read_text("utf-8"))
+    assert [(c["concept"], c["images"], c["multiply"], c["repeats"], c["error"]) for c in manifest["concepts"]] == [
+        ("0_characters/character_others", 1, 1.0, 1, 0.0),
+        ("1_character/fern", 3, 1.361, 1, -0.361),
+        ("2_characters/fern+フリーレン", 2, 3.7, 4, 0.3),
+    ]
+
+
+def test_the_mark_that_only_kohya_knows_is_a_comma_to_others(shelf, tmp_path: Path):
+    shelf.rows[0]["caption"] = "1girl, fern ||| long hair, dress"
+    folder = shelf.export("plain", tmp_path).folder
+    assert (folder / "train/show~e1@00000000.txt").read_text("utf-8") == "1girl, fern, long hair, dress"
+    folder = shelf.export("kohya", tmp_path).folder
+    assert next(folder.rglob("show~e1@00000000.txt")).read_text("utf-8") == shelf.rows[0]["caption"]
+
+
+def test_plain_gives_one_folder_of_pictures_and_texts(parted, tmp_path: Path, pictures_right_in, caption_beside):
+    folder = parted.export("plain", tmp_path).folder
+    for part in ("train", "validation", "reg"):
+        found, rows = pictures_right_in(folder / part), parted.of_part(part)
+        assert found.keys() == rows.keys()
+        for stem, picture in found.items():
+            assert picture.read_bytes() == parted.data[rows[stem]["path"]]
+            assert caption_beside(picture) == rows[stem]["caption"]
