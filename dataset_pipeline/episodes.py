@@ -29,6 +29,7 @@ from dataset_pipeline.video.containers import VIDEO_ENDINGS
 from dataset_pipeline.video.probe import has_video
 
 MAX_SHOW_LENGTH = 60
+MAX_DEPTH = 100  # folders inside one another
 MAX_EPISODE_LENGTH = 30  # with the dot and the hash of a key claimed twice a key stays within 100
 
 _ENDS_BYTES = 65_536
@@ -174,7 +175,7 @@ def list_sources(
     rejected: dict[Rejected, None] = {}
     for given in paths:
         path = Path(os.path.abspath(given))
-        if not path.exists():
+        if not _exists(path):
             raise FileNotFoundError(f"no such source: {given} (a folder of shows, a video or a folder of pictures)")
         for item in _list_path(path, tell, folders_of_shows):
             if isinstance(item, Rejected):
@@ -182,6 +183,14 @@ def list_sources(
             else:
                 found.setdefault(item.real_path, item)
     return list(found.values()), list(rejected)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name or a path longer than the system allows
+        shown = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}… ({len(str(path))} characters)"
+        raise FileNotFoundError(f"no such source: {shown}: {error.strerror}") from error
 
 
 def claims_of(found: Sequence[Found]) -> list[tuple[str, str]]:
@@ -275,10 +284,11 @@ class _Search:
 
 
 def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found | Rejected]:
-    real = os.path.realpath(path)
-    if not path.is_dir():
+    status, real = path.stat(), os.path.realpath(path)
+    if reason := _never_a_source(str(path), status):
+        return [Rejected(_printable(path), reason)]
+    if not stat.S_ISDIR(status.st_mode):
         items: list[Found | Rejected] = []
-        status = path.stat()
         if _content(path, status, tell, items) == "video":
             return [_video(path, path.parent, real, status, unfinished=False)]
         return items or [Rejected(path, "is no video; single pictures go in by their folder")]
@@ -292,6 +302,8 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
     """The sources in a folder and below it; a folder of pictures that is `root` itself is left to the caller."""
     if real in above:
         return _Search([])  # a link back to where the search came from
+    if len(above) > MAX_DEPTH:
+        return _Search([Rejected(folder, f"lies more than {MAX_DEPTH} folders deep")], whole=False)
     try:
         entries, half_loaded = _entries(folder)
     except OSError as error:
@@ -303,16 +315,18 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         path = folder / entry.name
         if isinstance(status, OSError):
             items.append(Rejected(path, _unreadable(status)))
+        elif reason := _never_a_source(entry.name, status):
+            items.append(Rejected(_printable(path), reason))
         elif stat.S_ISDIR(status.st_mode):
             below.append(_search(path, root, _real_path(entry, real), above | {real}, tell))
-        elif stat.S_ISREG(status.st_mode):
+        else:
             content = None if path.suffix.lower() in _BESIDE_VIDEOS else _content(path, status, tell, items)
             files.append((path, status, content))
             if content == "video":
                 items.append(_video(path, root, _real_path(entry, real), status, entry.name in half_loaded))
     search = _Search(
         items + [item for search in below for item in search.items],
-        holds_files=bool(files) or any(search.holds_files for search in below),
+        holds_files=bool(files or items) or any(search.holds_files for search in below),
         whole=all(search.whole for search in below),
     )
     if search.holds_videos:
@@ -335,8 +349,24 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
     if not search.holds_files:
         return replace(search, items=[Rejected(folder, "is empty")])
     if folder.parent == root:
-        return replace(search, items=[Rejected(folder, "holds neither videos nor pictures")])
+        return replace(search, items=[*search.items, Rejected(folder, "holds neither videos nor pictures")])
     return search
+
+
+def _never_a_source(name: str, status: os.stat_result) -> str | None:
+    """Why what is listed can be no source and no folder of sources, or None."""
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        return "is a pipe or a device, not a file"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "has a name that is not valid UTF-8: rename it"
+    return None
+
+
+def _printable(path: Path) -> Path:
+    """The path with a question mark for every byte that is no text."""
+    return Path(str(path).encode(errors="replace").decode())
 
 
 def _entries(folder: Path) -> tuple[list[tuple[os.DirEntry[str], os.stat_result | OSError]], set[str]]:
