@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import glob
+import io
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+# The keys that `library/config_util.py` allows; its schemas refuse any other.
+SUBSET = {
+    **dict.fromkeys(["num_repeats", "keep_tokens", "token_warmup_min", "caption_dropout_every_n_epochs"], int),
+    **dict.fromkeys(["color_aug", "flip_aug", "random_crop", "shuffle_caption", "enable_wildcard"], bool),
+    **dict.fromkeys(["caption_separator", "keep_tokens_separator", "secondary_separator"], str),
+    **dict.fromkeys(["caption_prefix", "caption_suffix"], str),
+    **dict.fromkeys(["caption_dropout_rate", "caption_tag_dropout_rate", "token_warmup_step"], float),
+}
+DREAMBOOTH = {"caption_extension": str, "class_tokens": str, "cache_info": bool}
+DATASET = {
+    **dict.fromkeys(["batch_size", "bucket_reso_steps", "max_bucket_reso", "min_bucket_reso", "resolution"], int),
+    **dict.fromkeys(["bucket_no_upscale", "enable_bucket"], bool),
+    "network_multiplier": float,
+}
+SUBSETS_OF = {
+    "dreambooth": {**SUBSET, **DREAMBOOTH, "image_dir": str, "is_reg": bool},
+    "finetune": {**SUBSET, "image_dir": str, "metadata_file": str},
+    "controlnet": {**SUBSET, "caption_extension": str, "cache_info": bool}
+    | {"image_dir": str, "conditioning_data_dir": str},
+}
+EXTENSIONS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".PNG", ".JPG", ".JPEG", ".WEBP", ".BMP"]
+
+
+def glob_images(folder: str, stem: str = "*") -> list[str]:
+    """As in sd-scripts: not into subfolders, each extension in turn."""
+    found = []
+    for extension in EXTENSIONS:
+        if stem == "*":
+            found += glob.glob(os.path.join(glob.escape(folder), "*" + extension))
+        else:
+            found += glob.glob(glob.escape(os.path.join(folder, stem + extension)))
+    return sorted(found)
+
+
+def strict(values: dict[str, Any], schema: dict[str, type], ignored: str = "") -> None:
+    for key, value in values.items():
+        if key != ignored:
+            assert type(value) is schema[key], f"{key} = {value!r}"
+
+
+def caption_of(picture: str, extension: str) -> str:
+    """The first line of the file of the same stem; an empty file is an assertion in sd-scripts."""
+    lines = Path(os.path.splitext(picture)[0] + extension).read_text("utf-8").splitlines()
+    assert lines
+    assert lines[0].strip()
+    return lines[0].strip()
+
+
+def by_folders(data_dir: Path) -> dict[str, tuple[int, str]]:
+    """`--train_data_dir`: stem -> (repeats, caption)."""
+    found: dict[str, tuple[int, str]] = {}
+    for name in os.listdir(data_dir):
+        first, *tokens = name.split("_")
+        repeats = int(first)
+        assert repeats >= 1
+        assert "_".join(tokens)
+        assert [path.name for path in (data_dir / name).iterdir() if path.is_dir()] == []
+        for picture in glob_images(str(data_dir / name)):
+            assert Path(picture).stem not in found
+            found[Path(picture).stem] = (repeats, caption_of(picture, ".txt"))
+    return found
+
+
+def by_dataset_file(path: Path, cwd: Path) -> dict[str, dict[str, tuple[int, str]]]:
+    """`--dataset_config` of a trainer started in `cwd`: "train" and "reg" -> stem -> (repeats, prompt)."""
+    config = tomllib.loads(path.read_text("utf-8"))
+    assert config.keys() <= {"general", "datasets"}
+    general = config.get("general", {})
+    strict(general, DATASET | SUBSET | DREAMBOOTH)
+    if "keep_tokens_separator" in general:
+        assert general["shuffle_caption"] is True
+    found: dict[str, dict[str, tuple[int, str]]] = {"train": {}, "reg": {}}
+    for dataset in config["datasets"]:
+        subsets = dataset["subsets"]
+        kind = next(
+            (kind for kind, key in (("controlnet", "conditioning_data_dir"), ("finetune", "metadata_file"))
+             if all(key in subset for subset in subsets)), "dreambooth"
+        )  # fmt: skip
+        strict(dataset, DATASET | SUBSET | (DREAMBOOTH if kind == "dreambooth" else {}), ignored="subsets")
+        identity = "metadata_file" if kind == "finetune" else "image_dir"
+        assert len({subset[identity] for subset in subsets}) == len(subsets)
+        masks: set[str] = set()
+        for subset in subsets:
+            strict(subset, SUBSETS_OF[kind])
+            assert subset["num_repeats"] >= 1
+            folder = str(cwd / subset["image_dir"])
+            assert os.path.isdir(folder)
+            part = found["reg" if subset.get("is_reg") else "train"]
+            if kind == "finetune":
+                prompts = by_metadata(cwd / subset["metadata_file"], folder)
+            else:
+                extension = general["caption_extension"]
+                prompts = {picture: caption_of(picture, extension) for picture in glob_images(folder)}
+                assert prompts
+            for picture, prompt in prompts.items():
+                assert Path(picture).stem not in part
+                part[Path(picture).stem] = (subset["num_repeats"], prompt)
+            if kind == "controlnet":
+                beside = str(cwd / subset["conditioning_data_dir"])
+                for picture in prompts:
+                    mask = glob_images(beside, Path(picture).stem)
+                    assert len(mask) == 1, f"missing conditioning data: {picture}"
+                    masks |= set(mask)
+        if kind == "controlnet":
+            there = {path for subset in subsets for path in glob_images(str(cwd / subset["conditioning_data_dir"]))}
+            assert there == masks, "extra conditioning data"
+    return found
+
+
+def by_metadata(path: Path, image_dir: str) -> dict[str, str]:
+    """Picture -> prompt. A key without a suffix is looked for below `image_dir` by versions before and after 2026."""
+    prompts = {}
+    for key, entry in json.loads(path.read_text("utf-8")).items():
+        assert entry.keys() <= {"caption", "tags", "image_size"}
+        assert not os.path.exists(key)
+        assert not os.path.splitext(key)[1]
+        (picture,) = glob_images(image_dir, key)
+        with Image.open(picture) as opened:
+            assert list(opened.size) == entry["image_size"]
+        tags = entry.get("tags")
+        prompts[picture] = entry["caption"] + ("," if entry["caption"] and tags else "") + (tags or "")
+    assert prompts
+    return prompts
+
+
+def expected(shelf, part: str, repeats: dict[str, int]) -> dict[str, tuple[int, str]]:
+    return {stem: (repeats[row["concept"]], row["caption"]) for stem, row in shelf.of_part(part).items()}
+
+
+REPEATS = {"0_characters/character_others": 1, "1_character/fern": 1, "2_characters/fern+フリーレン": 4, "1girl": 1}
+
+
+def test_by_folders_the_trainer_finds_every_picture_with_its_repeats_and_caption(parted, tmp_path: Path):
+    folder = parted.export("kohya", tmp_path).folder
+    assert by_folders(folder / "train") == expected(parted, "train", REPEATS)
+    assert by_folders(folder / "reg") == expected(parted, "reg", REPEATS)
+    assert (folder / "train/4_2_characters~fern+フリーレン/show~e1@00000003.webp").is_file()
+
+
+@pytest.mark.parametrize("where", [".", "absolute"])
+def test_by_dataset_file_the_trainer_finds_the_same(parted, tmp_path: Path, where: str):
+    folder = parted.export("kohya", tmp_path).folder
+    cwd = folder if where == "." else Path("/")
+    found = by_dataset_file(folder / where / "dataset.toml", cwd)
+    assert found == {part: expected(parted, part, REPEATS) for part in ("train", "reg")}
+    config = tomllib.loads((folder / where / "dataset.toml").read_text("utf-8"))
+    assert config["general"] == {"caption_extension": ".txt"}
+    assert all(Path(s["image_dir"]).is_absolute() == (where == "absolute") for s in config["datasets"][0]["subsets"])
+
+
+@pytest.mark.parametrize("where", [".", "absolute"])
+def test_by_metadata_the_trainer_finds_the_same_prompts(parted, tmp_path: Path, where: str):
+    folder = parted.export("kohya", tmp_path).folder
+    found = by_dataset_file(folder / where / "finetune.toml", folder if where == "." else Path("/"))
+    assert found == {"train": expected(parted, "train", REPEATS), "reg": {}}
+
+
+def test_in_metadata_no_tag_stands_in_the_caption_too(shelf, tmp_path: Path):
+    shelf.rows[0]["tags"] = ["long_hair", "^_^", "tag 0", "not in the caption"]
+    shelf.rows[1]["tags"] = ["1girl", "fern", "^_^", "long hair", "tag 1"]
+    folder = shelf.export("kohya", tmp_path).folder
+    metadata = json.loads((folder / "metadata/1_1_character~fern.json").read_text("utf-8"))
+    assert metadata["show~e1@00000000"] == {
+        "caption": "1girl, fern",
+        "tags": "^_^, long hair, tag 0",
+        "image_size": [64, 48],
+    }
+    assert (metadata["show~e1@00000001"]["caption"], metadata["show~e1@00000001"]["tags"]) == (
+        "",
+        "1girl, fern, ^_^, long hair, tag 1",
+    )
+    assert metadata["show~e1@00000002"] == {"caption": shelf.rows[2]["caption"], "image_size": [66, 48]}
+    for stem, (_, prompt) in by_dataset_file(folder / "finetune.toml", folder)["train"].items():
+        parts = [part.strip() for part in prompt.split(",")]
+        assert sorted(parts) == sorted(shelf.of_part("train")[stem]["caption"].split(", "))
+
+
+def test_every_picture_has_a_mask_and_every_mask_a_picture(masked, tmp_path: Path):
+    folder = masked.export("kohya", tmp_path).folder
+    repeats = REPEATS | {"1_character/fern": 1, "2_characters/fern+フリーレン": 4}
+    assert by_dataset_file(folder / "dataset-masked.toml", folder)["train"] == expected(masked, "train", repeats)
+    by_stem = {path.stem: path for path in folder.glob("masks/*/*.png")}
+    assert by_stem.keys() == masked.of_part("train").keys()
+    assert by_stem["show~e1@00000011"].read_bytes() == masked.data["masks/11.png"]
+    with Image.open(io.BytesIO(by_stem["show~e1@00000003"].read_bytes())) as white:
+        assert (white.size, white.getextrema()) == ((67, 48), (255, 255))
+    by_stem["show~e1@00000003"].unlink()
+    with pytest.raises(AssertionError, match="missing conditioning data"):
+        by_dataset_file(folder / "dataset-masked.toml", folder)
+
+
+def test_without_masks_there_is_no_file_for_masks(shelf, tmp_path: Path):
+    folder = shelf.export("kohya", tmp_path).folder
+    assert not list(folder.rglob("*masked*"))
+    assert not (folder / "masks").exists()
+
+
+def test_masks_do_not_take_the_regularization_images_from_the_other_file(parted, tmp_path: Path):
+    parted.add(11, mask=True)
+    folder = parted.export("kohya", tmp_path).folder
+    assert by_dataset_file(folder / "dataset.toml", folder)["reg"] == expected(parted, "reg", REPEATS)
+    assert by_dataset_file(folder / "dataset-masked.toml", folder)["reg"] == {}
+
+
+def test_the_mark_of_kept_words_comes_with_shuffling_and_only_with_it(shelf, tmp_path: Path):
+    shelf.rows[0]["caption"] = "1girl, fern ||| long hair, dress"
+    folder = shelf.export("kohya", tmp_path).folder
+    for name in ("dataset.toml", "finetune.toml"):
+        general = tomllib.loads((folder / name).read_text("utf-8"))["general"]
+        assert (general["shuffle_caption"], general["keep_tokens_separator"]) == (True, "|||")
+        assert by_dataset_file(folder / name, folder)["train"]["show~e1@00000000"][1] == shelf.rows[0]["caption"]
+
+
+def test_a_concept_of_any_name_is_read_back(shelf, tmp_path: Path):
+    names = ['1_character/a "b" \\ c', "1_character/#1 = [x]", "1_character/100_percent", "1_character/ünï★𝕏"]
+    for number, name in enumerate(names):
+        shelf.add(30 + number, name.replace("\\", "_") if os.name == "nt" else name, 2.0)
+    folder = shelf.export("kohya", tmp_path).folder
+    repeats = {row["concept"]: 2 for row in shelf.rows} | REPEATS
+    assert by_dataset_file(folder / "dataset.toml", folder)["train"] == expected(shelf, "train", repeats)
+    assert by_folders(folder / "train") == expected(shelf, "train", repeats)
