@@ -1,5 +1,6 @@
 """Containers by their first bytes, and whether a file ends before its container does. Reads headers only."""
 
+import codecs
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -68,8 +69,8 @@ def what_else(path: Path) -> str:
     if not head.strip(b"\0"):
         return "it begins with nothing but zeros"
     with suppress(UnicodeDecodeError):
-        # The last character may be cut in two.
-        if all(letter.isprintable() or letter.isspace() for letter in head.decode()[:-4] or head.decode()):
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # its last character may be cut in two
+        if all(letter.isprintable() or letter.isspace() for letter in text):
             return "it is text"
     return "its first bytes are of no known container"
 
