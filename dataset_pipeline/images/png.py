@@ -1,4 +1,4 @@
-"""PNG as fast as frames of a video are decoded, and smaller than ffmpeg's.
+"""PNG for many large pictures: fast, and of frames of a video no larger than ffmpeg makes it of the same pixels.
 
 Every row is filtered with Paeth's predictor (PNG specification, 9.4) and deflated as runs and Huffman codes alone: in
 what a lossy codec leaves of a picture the search for longer matches costs most of the time and finds little.

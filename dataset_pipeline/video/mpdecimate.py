@@ -27,7 +27,7 @@ _PLANAR = (
     *("yuv444p", "yuv440p", "yuv422p", "yuv420p", "yuv411p", "yuv410p"),
     *("yuvj444p", "yuvj440p", "yuvj422p", "yuvj420p", "yuva444p", "yuva422p", "yuva420p", "gbrp"),
 )
-_SKIPPED_COLUMNS, _CELL_PX, _BAND_CELLS = 8, 4, 64
+_SKIPPED_COLUMNS, _CELL_PX, _BLOCK_SAMPLES, _BAND_PX = 8, 4, 64, 128
 _ODD_BYTES = np.uint64(0x00FF00FF00FF00FF)
 
 
@@ -72,32 +72,32 @@ def plane_differs(plane: np.ndarray, reference: np.ndarray, hi: int, lo: int, fr
     """Whether two planes, uint8 [height, width], differ by more than the thresholds allow."""
     height, width = (side - side % _CELL_PX for side in plane.shape)
     allowed = int(np.float32((plane.shape[1] // 16) * (plane.shape[0] // 16)) * np.float32(frac))
+    columns = slice(_SKIPPED_COLUMNS, width)
     blocks_above_lo = 0
-    carried = np.empty((0, max(0, width - _SKIPPED_COLUMNS) // _CELL_PX), np.uint32)
-    # Bands fit the cache, and most frames that differ do so in the first.
-    for top in range(0, height, _BAND_CELLS * _CELL_PX):
-        rows = slice(top, min(height, top + _BAND_CELLS * _CELL_PX))
-        columns = slice(_SKIPPED_COLUMNS, width)
-        cells = np.concatenate([carried, _cell_sums(plane[rows, columns], reference[rows, columns])])
+    # Bands fit the cache, and most frames that differ do so in the first. Each takes in the first cells of the next,
+    # which its last blocks reach into.
+    for top in range(0, height - _CELL_PX, _BAND_PX):
+        rows = slice(top, min(height, top + _BAND_PX + _CELL_PX))
+        one, other = plane[rows, columns], reference[rows, columns]
+        # The largest difference alone tells of most bands that none of their blocks is above a threshold.
+        if not one.size or cv2.norm(one, other, cv2.NORM_INF) * _BLOCK_SAMPLES <= min(hi, lo):
+            continue
+        cells = _cell_sums(cv2.absdiff(one, other))
         pairs = cells[:-1] + cells[1:]
         blocks = pairs[:, :-1] + pairs[:, 1:]
         blocks_above_lo += np.count_nonzero(blocks > lo)
         if blocks_above_lo > allowed or (blocks.size and blocks.max() > hi):
             return True
-        carried = cells[-1:]
     return False
 
 
-def _cell_sums(plane: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Sums of absolute differences of 4x4 cells, uint32; the sides are multiples of 4.
+def _cell_sums(difference: np.ndarray) -> np.ndarray:
+    """Sums of 4x4 cells, uint32; the sides are multiples of 4, and what was in `difference` is lost.
 
     Eight bytes are added at a time, as 16-bit lanes of one number: a row of a cell sums to at most 4 * 255, a cell to
     4080, so that no lane overflows.
     """
-    height, width = plane.shape
-    if not plane.size:
-        return np.empty((height // _CELL_PX, width // _CELL_PX), np.uint32)
-    difference = cv2.absdiff(plane, reference)
+    width = difference.shape[1]
     if width % 8:
         difference = np.pad(difference, ((0, 0), (0, 8 - width % 8)))
     eights = difference.view(np.uint64)
