@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -172,8 +173,9 @@ def test_a_picture_that_changed_on_the_local_disk_is_refused(shelf, tmp_path: Pa
 
 
 def test_a_local_picture_is_copied_where_the_kernel_cannot(shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: object) -> int:
-        raise OSError(18, "Invalid cross-device link")
+    def refuse(_: int, target: int, *more: object) -> int:
+        os.write(target, b"some bytes first")
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
     (tmp_path / "store").mkdir()
@@ -210,6 +212,15 @@ def test_what_no_trainer_should_be_given_is_refused(shelf, tmp_path: Path, profi
     shelf.rows[4] |= change
     with pytest.raises(ExportError, match=message):
         shelf.export(profile, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_files_that_would_be_one_are_refused(parted, tmp_path: Path):
+    parted.add(20, "REG/1girl")  # lies where EveryDream2 gets the regularization images of 1girl
+    with pytest.raises(
+        ExportError, match=r"train/reg/1girl/multiply.txt and train/REG/1girl/multiply.txt would be one"
+    ):
+        parted.export("everydream", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

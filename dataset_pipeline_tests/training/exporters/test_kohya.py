@@ -166,6 +166,7 @@ def test_by_metadata_the_trainer_finds_the_same_prompts(parted, tmp_path: Path, 
     folder = parted.export("kohya", tmp_path).folder
     found = by_dataset_file(folder / where / "finetune.toml", folder if where == "." else Path("/"))
     assert found == {"train": expected(parted, "train", REPEATS), "reg": {}}
+    assert {path.stem for path in folder.glob("metadata/*")} == {path.name for path in folder.glob("train/*")}
 
 
 def test_in_metadata_no_tag_stands_in_the_caption_too(shelf, tmp_path: Path):
