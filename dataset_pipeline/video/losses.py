@@ -17,6 +17,7 @@ Damage = Literal["none", "own", "spreads"]
 
 GAP_S = 0.5  # shorter holes are dropped frames
 GAP_STEPS = 3  # times the longest of the steps before it
+GAPS_NAMED = 5
 PACKETS_AHEAD = 3
 _STEPS_KEPT, _FEWEST_STEPS = 64, 8
 _JUMP_BACK_S = 5.0  # further back than any decoder holds frames: the recording starts over
@@ -32,11 +33,12 @@ class Gaps:
 
     def __init__(self, time_base: Fraction) -> None:
         self._time_base = time_base
+        self._gap, self._jump_back = GAP_S / time_base, _JUMP_BACK_S / time_base
         self._steps: deque[int] = deque(maxlen=_STEPS_KEPT)
         self._first: int | None = None
         self._end: int | None = None  # of the latest picture so far
         self._latest = 0
-        self.found: list[str] = []
+        self._found: list[str] = []
 
     def before(self, packet: av.Packet) -> bool:
         """Whether packets are missing between those seen so far and this one, in decoding order."""
@@ -47,29 +49,33 @@ class Gaps:
             self._first = stamp
         end, step = self._end, stamp - self._latest
         if end is not None and step <= 0:
-            if -step * self._time_base > _JUMP_BACK_S:
+            if -step > self._jump_back:
                 self._end, self._latest = stamp + (packet.duration or 0), stamp
             return False
         self._latest, self._end = stamp, stamp + packet.duration if packet.duration else None
         if end is None:
             return False
-        longest = max(self._steps, default=0)
-        is_gap = (
-            len(self._steps) >= _FEWEST_STEPS and (stamp - end) * self._time_base > GAP_S and step > GAP_STEPS * longest
-        )
+        is_gap = stamp - end > self._gap and len(self._steps) >= _FEWEST_STEPS and step > GAP_STEPS * max(self._steps)
         if is_gap:
             start_s, stop_s = (float((at - self._first) * self._time_base) for at in (end, stamp))
-            self.found.append(f"no frames from {start_s:.1f} s to {stop_s:.1f} s")
+            self._found.append(f"no frames from {start_s:.1f} s to {stop_s:.1f} s")
         else:
             self._steps.append(step)
         return is_gap
+
+    @property
+    def found(self) -> list[str]:
+        """A sentence for each of the first holes, and the number of the others."""
+        others = len(self._found) - GAPS_NAMED
+        return self._found[:GAPS_NAMED] + ([f"{others} more stretches without frames"] if others > 0 else [])
 
 
 def damage_of(ahead: Sequence[tuple[av.Packet, bool]]) -> Damage:
     """What is known of the first of these successive packets; with each goes whether there is a gap before it."""
     (packet, after_gap), *rest = ahead
     # Transport streams mark a packet or two before a loss, and also where recordings were joined and nothing is lost.
-    is_joined = any(None not in (packet.dts, later.dts) and later.dts < packet.dts for later, _ in rest)
+    dts = [later.dts for later, _ in rest if later.dts is not None]
+    is_joined = packet.dts is not None and min(dts, default=packet.dts) < packet.dts
     if (after_gap and not packet.is_keyframe) or (packet.is_corrupt and not is_joined):
         return "spreads"
     return "own" if rest and rest[0][1] else "none"

@@ -30,6 +30,13 @@ def test_a_second_that_is_missing_in_a_steady_stream_is_a_hole():
     assert holes(*STEADY, 3000, 3040) == ([3000], ["no frames from 2.0 s to 3.0 s"])
 
 
+def test_of_many_holes_the_first_are_named_and_the_others_counted():
+    at, said = holes(*(stretch * 10_000 + stamp for stretch in range(9) for stamp in STEADY))
+    assert len(at) == 8
+    assert said[0] == "no frames from 2.0 s to 10.0 s"
+    assert said[5:] == ["3 more stretches without frames"]
+
+
 def test_a_few_dropped_frames_are_no_hole():
     assert holes(*STEADY, 2400, 2440) == ([], [])
 
