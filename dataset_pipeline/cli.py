@@ -27,6 +27,7 @@ from dataset_pipeline.printing import (
     showing_progress,
 )
 from dataset_pipeline.settings import Settings, SettingsError, load_settings, project_folder
+from dataset_pipeline.training.exporters import PROFILES
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -181,7 +182,7 @@ def explain(
 
 @app.command()
 def export(
-    profile: Annotated[str, typer.Argument(help="The trainer: everydream.")] = "everydream",
+    profile: Annotated[str, typer.Argument(help=f"The trainer: {', '.join(PROFILES)}.")] = "everydream",
     models: ModelsOption = "",
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,

@@ -37,10 +37,11 @@ def repeated_frames(step: Step) -> Result:
         if len(known) == len(episodes) and all(row["made_from"] == made_from for row in known):
             rows += known
             continue
-        tables = [step.store.read_many(asset, sorted(episodes)) for asset in READ]
+        probes, shots, keyframes, embeddings, stills = (step.store.read_many(asset, sorted(episodes)) for asset in READ)
         chosen = {frame["image_id"] for row in known for frame in row["frames"] if frame["kept"]}
         settings = step.settings
-        found = repeats_of_show(show, *tables, settings.repeated_frames, settings.frame_defects, chosen)
+        limits = settings.repeated_frames, settings.frame_defects
+        found = repeats_of_show(show, probes, shots, keyframes, embeddings, stills, *limits, chosen)
         rows += [{**row, "made_from": made_from} for row in found]
         compared += 1
     frames = [frame for row in rows for frame in row["frames"]]

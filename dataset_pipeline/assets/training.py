@@ -96,9 +96,9 @@ def training_set(step: Step) -> Result:
     """The manifest of the set: every image with its caption, concept and multiply. Shows what became of every frame."""
     selection = step.read("selection")
     table = manifest(step.read("training_images"), step.read("captions"), step.read("multiplies"), selection)
-    reasons = [step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops")]
+    frames, crops = (step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops"))
     rows = table.select(["image_id", "caption"]).to_pylist()
-    stages = funnel(*reasons, selection.select(["reason"]).to_pylist(), rows)
+    stages = funnel(frames, crops, selection.select(["reason"]).to_pylist(), rows)
     return Result(
         table,
         {f"{stage}: {outcome}": count for stage, outcome, count in stages},

@@ -90,7 +90,7 @@ def _version(characters: Sequence[Mapping[str, Any]]) -> str:
     digest = hashlib.sha256()
     for row in characters:
         digest.update(json.dumps([row["character"], row["name"], row["exemplars"].shape]).encode())
-        digest.update(np.ascontiguousarray(row["exemplars"], dtype="<f4"))
+        digest.update(np.ascontiguousarray(row["exemplars"], dtype="<f4").data)
     return digest.hexdigest()[:16]
 
 
