@@ -25,6 +25,8 @@ from dataset_pipeline.names import (
     slug,
     specials_of_folder,
 )
+from dataset_pipeline.tags.hand_edited import ENDINGS as TAG_ENDINGS
+from dataset_pipeline.tags.hand_edited import sidecars
 from dataset_pipeline.video.containers import VIDEO_ENDINGS
 from dataset_pipeline.video.probe import has_video
 
@@ -37,8 +39,8 @@ _ENDS_BYTES = 65_536
 _BESIDE_VIDEOS = frozenset(
     f".{name}"
     for name in (
-        *("txt", "nfo", "srt", "ass", "ssa", "vtt", "sub", "idx", "sup", "md", "json", "toml", "csv", "xml", "html"),
-        *("log", "sfv", "md5", "torrent", "url", "cue", "ttf", "otf", "zip", "rar", "7z", "pdf"),
+        *("txt", "tags", "nfo", "srt", "ass", "ssa", "vtt", "sub", "idx", "sup", "md", "json", "toml", "csv", "xml"),
+        *("html", "log", "sfv", "md5", "torrent", "url", "cue", "ttf", "otf", "zip", "rar", "7z", "pdf"),
     )
 )
 
@@ -48,7 +50,7 @@ class Source:
     """One episode where it lies. `key` is its partition; `show` and `episode` are the key's two parts.
 
     `show_title` and `episode_title` keep the original names. `fingerprint` changes with the content: size, time and
-    both ends of a video; path, size and time of every picture of a folder.
+    both ends of a video; path, size and time of every picture of a folder and of the tags beside it.
     """
 
     key: str
@@ -82,7 +84,8 @@ class Found:
     """A source as the listing of its folder shows it; nothing of it has been read.
 
     `mtime_ns`: the newest file's. `stamp` changes with all that a listing shows: size and time of a video; path, size
-    and time of every picture of a folder. `unfinished`: a download in it is going on, or a file in it is unknown yet.
+    and time of every picture of a folder and of the tags beside it. `unfinished`: a download in it is going on, or a
+    file in it is unknown yet.
     """
 
     path: Path
@@ -266,10 +269,12 @@ def whereabouts(path: Path, root: Path | None = None) -> Literal["there", "gone"
 
 @dataclass(frozen=True)
 class _Search:
-    """What lies below a folder. `pictures` are gathered where there are no videos; `whole`: all could be listed."""
+    """What lies below a folder. `pictures`, and `texts` that may hold tags of them, are gathered where there are no
+    videos; `whole`: all could be listed."""
 
     items: list[Found | Rejected]
     pictures: list[tuple[Path, os.stat_result]] = field(default_factory=list)
+    texts: list[tuple[Path, os.stat_result]] = field(default_factory=list)
     holds_files: bool = True
     unfinished: bool = False
     whole: bool = True
@@ -336,6 +341,8 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         search,
         pictures=[picture for search in below for picture in search.pictures]
         + [(path, status) for path, status, content in told if content == "picture"],
+        texts=[text for search in below for text in search.texts]
+        + [(path, status) for path, status, _ in files if path.suffix in TAG_ENDINGS],
         unfinished=bool(half_loaded)
         or any(content is None for _, _, content in told)
         or any(search.unfinished for search in below),
@@ -421,14 +428,17 @@ def _video(path: Path, root: Path, real: str, status: os.stat_result, unfinished
 
 def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
     listed = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.pictures)
+    of_pictures = {name for relative, _ in listed for name in sidecars(relative)} if search.texts else set()
+    texts = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.texts)
+    counted = listed + [(relative, status) for relative, status in texts if relative in of_pictures]
     return Found(
         folder,
         root,
         real,
         "folder",
         size_bytes=sum(status.st_size for _, status in listed),
-        mtime_ns=max(status.st_mtime_ns for _, status in listed),
-        stamp=_digest(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n" for relative, status in listed),
+        mtime_ns=max(status.st_mtime_ns for _, status in counted),
+        stamp=_digest(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n" for relative, status in counted),
         unfinished=search.unfinished,
     )
 

@@ -101,8 +101,8 @@ def materialize_all(
     start_s = time.monotonic()
     outcome = Outcome(episodes=list(episodes))
 
-    def execute(phase: Phase, **partition: Any) -> bool:
-        failures = materialize_assets(defs, instance, settings, phase.assets, **partition)
+    def execute(assets: Sequence[str], **partition: Any) -> bool:
+        failures = materialize_assets(defs, instance, settings, assets, **partition)
         outcome.runs += 1
         outcome.failures += failures
         return not failures
@@ -116,34 +116,48 @@ def materialize_all(
     for phase in work:
         if phase.joined:
             say(", ".join(phase.assets), done, total)
-            execute(phase)
+            execute(phase.assets)
             done += 1
         elif phase.projection:
             say(", ".join(phase.assets), done, total)
-            for first, last in _ranges(registered, ready_for(phase, store, registered, failed)):
-                tags = {RANGE_START_TAG: first, RANGE_END_TAG: last} if first != last else {PARTITION_TAG: first}
-                execute(phase, tags=tags)
+            for assets, ready in ready_for(phase, store, registered, failed):
+                for first, last in _ranges(registered, ready):
+                    tags = {RANGE_START_TAG: first, RANGE_END_TAG: last} if first != last else {PARTITION_TAG: first}
+                    execute(assets, tags=tags)
             done += 1
         else:
             for episode in episodes:
                 say(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
-                if not execute(phase, partition_key=episode):
+                if not execute(phase.assets, partition_key=episode):
                     failed.add(episode)
                 done += 1
     outcome.seconds = time.monotonic() - start_s
     return outcome
 
 
-def ready_for(phase: Phase, store: Store, registered: Sequence[str], failed: set[str]) -> set[str]:
-    """The registered episodes that a phase of projections can be made for: those with every table it reads of them.
+def ready_for(
+    phase: Phase, store: Store, registered: Sequence[str], failed: set[str]
+) -> list[tuple[tuple[str, ...], set[str]]]:
+    """Which of a phase's projections can be made for which of the registered episodes: for those with every table that
+    is read of them. Projections of the same episodes are made together.
 
     Failed ones keep what they had, except where nothing measured is read: old multiplies would contradict new ones.
     """
-    reads = {read for asset in phase.assets for read in DECLARATIONS[asset].reads}
-    needed = [read for read in reads if read not in phase.assets and not is_joined(read)]
-    ready = set(registered).intersection(*map(store.episodes, needed))
-    measured = any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in needed)
-    return ready - failed if measured else ready
+    there: dict[str, set[str]] = {}
+    ready: dict[str, set[str]] = {}
+    for asset in phase.assets:
+        reads = [read for read in DECLARATIONS[asset].reads if not is_joined(read)]
+        ready[asset] = set(registered)
+        for read in reads:
+            if read not in ready and read not in there:
+                there[read] = set(store.episodes(read))
+            ready[asset] &= ready[read] if read in ready else there[read]
+        if any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in reads):
+            ready[asset] -= failed
+    together: dict[frozenset[str], list[str]] = {}
+    for asset in phase.assets:
+        together.setdefault(frozenset(ready[asset]), []).append(asset)
+    return [(tuple(assets), set(episodes)) for episodes, assets in together.items()]
 
 
 def materialize_assets(

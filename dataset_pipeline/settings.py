@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 PACKAGE = Path(__file__).resolve().parent
 OVERLAY_NAME = "settings.local.toml"
@@ -23,8 +23,9 @@ DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
+TagThreshold = Annotated[float, Field(ge=0.0, le=1.01)]
 Byte = Annotated[int, Field(ge=0, le=255)]
-NO_RESULT = {"root", "hardware"}
+NO_RESULT = {"root", "hardware", "folder"}
 CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
 
 
@@ -36,6 +37,10 @@ class Section(BaseModel):
     """One table of the settings file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def content(self) -> str:
+        """A hash of the files that the section names, where their content counts; else empty."""
+        return ""
 
 
 class EpisodesSettings(Section):
@@ -161,11 +166,56 @@ class TagScoresSettings(Section):
     score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
 
 
+class TagThresholdsSettings(Section):
+    """By the tagger's names of categories; above 1 takes nothing."""
+
+    general: TagThreshold
+    character: TagThreshold
+    copyright: TagThreshold
+    artist: TagThreshold
+    meta: TagThreshold
+
+
+class TagRulesSettings(Section):
+    folder: str
+
+    def file(self, name: str) -> Path:
+        """A rule file: that of the user's folder if there is one, else the project's own."""
+        own = project_folder() / Path(self.folder).expanduser() / name
+        return own if self.folder and own.is_file() else resources_folder() / "tags" / name
+
+    def content(self) -> str:
+        names = sorted(path.name for path in (resources_folder() / "tags").iterdir() if path.is_file())
+        return hashlib.sha256(b"\0".join(self.file(name).read_bytes() for name in names)).hexdigest()
+
+
+class CoreTagsSettings(Section):
+    min_share: Share
+    min_images: Annotated[int, Field(ge=1)]
+
+
+class TagConcept(Section):
+    name: Annotated[str, Field(min_length=1)]
+    query: str
+    activation_tag: Annotated[str, Field(min_length=1)]
+
+    @field_validator("query")
+    @classmethod
+    def _can_be_parsed(cls, query: str) -> str:
+        from dataset_pipeline.tags.query import parse
+
+        parse(query)
+        return query
+
+
 class TagsSettings(Section):
-    general_min_score: Share
-    character_min_score: Annotated[float, Field(ge=0.0, le=1.01)]
+    prune: Literal["none", "minimal", "character", "character_core"]
+    overlaps: Literal["words", "substring", "none"]
+    sort: Literal["score", "name", "original", "shuffle"]
+    shuffle_seed: int
     max_tags: Annotated[int, Field(ge=1)]
     blacklist: list[str]
+    concepts: list[TagConcept]
 
 
 class SelectionSettings(Section):
@@ -228,6 +278,9 @@ class Settings(Section):
     clusters: ClustersSettings
     quality_scores: QualityScoresSettings
     tag_scores: TagScoresSettings
+    tag_thresholds: TagThresholdsSettings
+    tag_rules: TagRulesSettings
+    core_tags: CoreTagsSettings
     tags: TagsSettings
     selection: SelectionSettings
     captions: CaptionsSettings
@@ -236,8 +289,15 @@ class Settings(Section):
     exported_set: ExportedSetSettings
 
     def section_hash(self, *names: str) -> str:
-        """12 hex digits over the named sections but for what changes no result, NO_RESULT; the same everywhere."""
-        payload = {name: getattr(self, name).model_dump(mode="json", exclude=NO_RESULT) for name in sorted(names)}
+        """12 hex digits over the named sections and the files that count with them, but for what changes no result,
+        NO_RESULT; the same everywhere."""
+        payload: dict[str, Any] = {}
+        for name in sorted(names):
+            section: Section = getattr(self, name)
+            content = section.content()
+            payload[name] = section.model_dump(mode="json", exclude=NO_RESULT) | (
+                {"content": content} if content else {}
+            )
         return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -254,6 +254,30 @@ def test_links_that_lead_back_up_are_followed_once(tmp_path):
     assert _keys(tree) == ["show.e01"]
 
 
+def test_the_fingerprint_of_a_folder_follows_the_tags_beside_its_pictures_and_no_other_text(tmp_path):
+    folder = tmp_path / "t" / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+
+    def fingerprint() -> str:
+        [source] = find_sources([tmp_path / "t"]).sources
+        return source.fingerprint
+
+    seen = [fingerprint()]
+    (folder / "readme.txt").write_text("not of a picture")
+    assert fingerprint() == seen[0]
+    for name in ("a.txt", "sub/b.tags", "sub/b.png.txt"):
+        (folder / name).write_text("hat")
+        seen.append(fingerprint())
+    (folder / "a.txt").write_text("hat, smile")
+    seen.append(fingerprint())
+    assert len(set(seen)) == len(seen)
+    for name in ("a.txt", "sub/b.tags", "sub/b.png.txt"):
+        (folder / name).unlink()
+    assert fingerprint() == seen[0]
+
+
 def test_fingerprints_follow_content_and_time_and_nothing_else(tmp_path):
     video = _touch(tmp_path / "t" / "Show" / "01.mkv", MATROSKA + bytes(200_000))
     _picture(tmp_path / "t" / "Art" / "a.png")

@@ -10,7 +10,7 @@ from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
-MEASURED = ("video", "distinct_frames", "crops", "crop_embeddings", "quality_scores", "tag_scores")
+MEASURED = ("video", "distinct_frames", "crops", "crop_embeddings", "quality_scores", "tag_scores", "hand_edited_tags")
 
 
 @pytest.fixture
@@ -25,14 +25,19 @@ def store(tmp_path) -> Store:
 
 
 def test_episodes_that_were_never_measured_hold_up_no_projection(store):
-    recognising, multiplying = [phase for phase in phases() if phase.projection]
+    recognising, saying = [phase for phase in phases() if phase.projection]
     registered = ["a.e1", "a.e2", "a.e3"]
     assert "clusters" in recognising.assets
-    assert ready_for(recognising, store, registered, failed=set()) == {"a.e1"}
-    assert ready_for(recognising, store, registered, failed={"a.e1"}) == set()
-    assert multiplying.assets == ("multiplies",)
-    store.write("selection", SCHEMAS["selection"].empty(), "a.e1")
-    assert ready_for(multiplying, store, registered, failed={"a.e1"}) == {"a.e1"}
+    assert ready_for(recognising, store, registered, failed=set()) == [(recognising.assets, {"a.e1"})]
+    assert ready_for(recognising, store, registered, failed={"a.e1"}) == [(recognising.assets, set())]
+    for asset in recognising.assets:
+        store.write(asset, SCHEMAS[asset].empty(), "a.e1")
+    store.write("video", SCHEMAS["video"].empty(), "a.e1")
+    assert ready_for(saying, store, registered, failed=set()) == [(saying.assets, {"a.e1"})]
+    assert ready_for(saying, store, registered, failed={"a.e1"}) == [
+        (tuple(asset for asset in saying.assets if asset != "multiplies"), set()),
+        (("multiplies",), {"a.e1"}),
+    ]
 
 
 def failures_of(body) -> list:

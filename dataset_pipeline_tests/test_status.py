@@ -118,9 +118,9 @@ def test_a_changed_setting_is_named_with_both_values_and_what_follows_waits(whol
 
 
 def test_of_a_changed_list_the_difference_is_named(whole):
-    before = load_settings().tags.blacklist
-    status = whole.status(tags__blacklist=[*before[1:], "grass"])
-    assert status.cells["tags"]["a.e1"].why == f'[tags] blacklist +"grass" -{json.dumps(before[0])}'
+    before = load_settings().detections.kinds
+    status = whole.status(detections__kinds=[*before[1:], "eye"])
+    assert status.cells["detections"]["a.e1"].why == f'[detections] kinds +"eye" -{json.dumps(before[0])}'
 
 
 def test_a_reordered_list_is_given_whole(whole):

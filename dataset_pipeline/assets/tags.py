@@ -2,25 +2,163 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
+from pathlib import Path
 
-from dataset_pipeline.assets.framework import pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.assets.framework import Check, inputs_of, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step, usable_pointer
+from dataset_pipeline.ids import show_of
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import decide_captions
-from dataset_pipeline.tags.filter import decide_tags
+from dataset_pipeline.tags.core import core_markdown, core_rows, count_tags
+from dataset_pipeline.tags.filter import Known, decide_tags
+from dataset_pipeline.tags.hand_edited import hand_edited_rows
+from dataset_pipeline.tags.rules import Rules, load_rules
 from dataset_pipeline.tags.scores import tag_rows
 
+CORE = "core_tags_of_show"  # the number of `tags` that says by which core tags an episode was decided
+COUNTED = ("tag_scores", "clusters")
 
-@pipeline_asset(reads=["tag_scores", "clusters"], settings=["tags"], group="f_text", projection=True, kinds=["python"])
+
+@pipeline_asset(
+    reads=["video", "keyframes"],
+    group="a_source",
+    kinds=["python"],
+    checks={"files_of_tags_can_be_read": Check("Every file of tags beside a picture is text.")},
+)
+def hand_edited_tags(step: Step) -> Result:
+    """The tags that lie beside pictures of a folder, `x.tags` or `x.txt` with `x.png`; they go before a tagger's."""
+    source = step.source
+    rows: list[dict] = []
+    faults: list[str] = []
+    if source["kind"] == "folder":
+        if not Path(source["path"]).is_dir():
+            raise FileNotFoundError(f"{source['path']}, the source of {step.episode}, is not there: bring it back")
+        keyframes = step.read("keyframes").select(["image_id", "source_file"]).to_pylist()
+        rows, faults = hand_edited_rows(Path(source["path"]), keyframes)
+    return Result(SCHEMAS["hand_edited_tags"].table(rows), faults={"files_of_tags_can_be_read": "; ".join(faults)})
+
+
+@pipeline_asset(
+    reads=COUNTED,
+    settings=["core_tags", "tag_thresholds", "tag_rules"],
+    group="f_text",
+    joined=True,
+    kinds=["python"],
+)
+def core_tags(step: Step) -> Result:
+    """What defines each character: the tags that many of its images bear, over all episodes of its show.
+
+    `[core_tags] min_share` says how many. Shows whose tags and characters are those of last time keep their rows.
+    """
+    rules = load_rules(step.settings.tag_rules)
+    shows: dict[str, list[str]] = {}
+    for episode in step.episodes:
+        if all(step.store.pointer(asset, episode) for asset in COUNTED):
+            shows.setdefault(show_of(episode), []).append(episode)
+    before: dict[str, list[dict]] = {}
+    for row in step.previous():
+        before.setdefault(row["show"], []).append(row)
+    rows: list[dict] = []
+    counted = 0
+    for show, episodes in sorted(shows.items()):
+        made_from = _made_from(step, sorted(episodes))
+        if all(row["made_from"] == made_from for row in before.get(show, [{"made_from": ""}])):
+            rows += before[show]
+            continue
+        counts: dict = {}
+        for episode in sorted(episodes):
+            scores, characters = (step.store.read(asset, episode) for asset in COUNTED)
+            count_tags(scores, characters, step.settings.tag_thresholds.general, counts)
+        found = core_rows(show, counts, step.settings.core_tags, rules)
+        rows += [{**row, "made_from": made_from} for row in found]
+        counted += 1
+    return Result(
+        SCHEMAS["core_tags"].table(rows),
+        {
+            "characters": len(rows),
+            "mean_core_tags": sum(len(row["tags"]) for row in rows) / len(rows) if rows else 0.0,
+            "shows_counted": counted,
+        },
+        notes={"core tags": core_markdown(rows, rules)},
+    )
+
+
+def _made_from(step: Step, episodes: list[str]) -> str:
+    """Hash of everything that decides a show's core tags."""
+    pointers = [(asset, episode, step.store.pointer(asset, episode)) for asset in COUNTED for episode in episodes]
+    versions = [(asset, episode, pointer.data_version if pointer else "") for asset, episode, pointer in pointers]
+    code_version = step.declaration.code_version(step.resources.settings, {})
+    return hashlib.sha256(json.dumps([code_version, versions]).encode()).hexdigest()[:16]
+
+
+@pipeline_asset(
+    reads=["hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
+    settings=["tags", "tag_thresholds", "tag_rules"],
+    group="f_text",
+    algorithm=2,
+    projection=True,
+    kinds=["python"],
+)
 def tags(step: Step) -> Result:
-    """The tags that stay on each image, by the thresholds and the blacklist of `[tags]`; dropped ones keep a reason."""
-    rows = decide_tags(tag_rows(step.read("tag_scores")), step.rows("clusters"), step.settings.tags)
+    """The tags that stay on each image, by the thresholds and rules of `[tags]`; dropped ones keep a reason.
+
+    Where only other shows' core tags have changed, the episode's rows stay.
+    """
+    assert step.episode is not None
+    core, version = step.shared("core tags", lambda: _core_by_show(step)).get(show_of(step.episode), ({}, ""))
+    if decided := _decided_by(step, version):
+        return decided
+    rules: Rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))
+    quality = step.read("quality_scores")
+    clusters = step.read("clusters")
+    known = Known(
+        dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True)),
+        core,
+        dict(zip(quality["image_id"].to_pylist(), quality["score"].to_pylist(), strict=True)),
+        {row["image_id"]: row["tags"] for row in step.rows("hand_edited_tags")},
+    )
+    rows = decide_tags(
+        tag_rows(step.read("tag_scores")), known, step.settings.tags, step.settings.tag_thresholds, rules
+    )
     counts = Counter(tag for row in rows for tag in row["tags"])
     return Result(
         SCHEMAS["tags"].table(rows),
-        {"mean_tags": sum(counts.values()) / len(rows) if rows else 0.0, "different_tags": len(counts)},
+        {
+            "mean_tags": sum(counts.values()) / len(rows) if rows else 0.0,
+            "different_tags": len(counts),
+            "hand_edited": sum(row["hand_edited"] for row in rows),
+            "of_concepts": sum(bool(row["concepts"]) for row in rows),
+            CORE: version,
+        },
     )
+
+
+def _core_by_show(step: Step) -> dict[str, tuple[dict[str, list[str]], str]]:
+    """The core tags of each show's characters, and a hash of them."""
+    shows: dict[str, dict[str, list[str]]] = {}
+    for row in step.rows("core_tags"):
+        shows.setdefault(row["show"], {})[row["character"]] = row["tags"]
+    return {
+        show: (core, hashlib.sha256(json.dumps(core, sort_keys=True).encode()).hexdigest()[:16])
+        for show, core in shows.items()
+    }
+
+
+def _decided_by(step: Step, version: str) -> Result | None:
+    """The episode's current table, if the same code made it from the same tables by the same core tags of its show."""
+    pointer = usable_pointer(step.store, step.declaration, step.episode)
+    if pointer is None or pointer.provenance["numbers"].get(CORE) != version:
+        return None
+    if pointer.provenance["code_version"] != step.declaration.code_version(step.resources.settings, {}):
+        return None
+    now, then = inputs_of(step).versions, pointer.provenance["inputs"]
+    if any(now[asset] != then.get(asset) for asset in now if asset != "core_tags"):
+        return None
+    table = step.store.previous("tags", step.episode)
+    return None if table is None else Result(table, pointer.provenance["numbers"])
 
 
 @pipeline_asset(

@@ -251,8 +251,37 @@ SCHEMAS = {
         TableSchema("quality_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),
         TableSchema("tag_scores", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),
         TableSchema(
+            "hand_edited_tags",
+            {"image_id": STRING, "file": STRING, "tags": STRINGS},  # file: path inside the picture folder, posix
+            key=("image_id",),
+            silent=frozenset({"file"}),
+        ),
+        TableSchema(
+            "core_tags",
+            {
+                "show": STRING,
+                "character": STRING,  # as in clusters
+                "tags": STRINGS,  # by name
+                "shares": pa.list_(FLOAT),  # of the images that bear each
+                "images": INT,
+                "made_from": STRING,  # hash of the tables of its show and of all else that makes its rows
+            },
+            key=("show", "character"),
+            silent=frozenset({"shares", "images", "made_from"}),
+        ),
+        TableSchema(
             "tags",
-            {"image_id": STRING, "tags": STRINGS, "rating": STRING, "dropped": pa.list_(DROPPED_TAG)},
+            {
+                "image_id": STRING,
+                "tags": STRINGS,
+                "rating": STRING,
+                "series": STRINGS,  # tags of the category copyright
+                "artists": STRINGS,
+                "concepts": STRINGS,  # of [tags] concepts that the image is of
+                "activation_tags": STRINGS,
+                "hand_edited": BOOL,  # written by a person
+                "dropped": pa.list_(DROPPED_TAG),
+            },
             key=("image_id",),
             silent=frozenset({"dropped"}),
         ),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.settings import CaptionsSettings
-from dataset_pipeline.tags.filter import TAGS_REMEMBERED, is_people_count
+from dataset_pipeline.tags.words import TAGS_REMEMBERED, is_emoticon, is_people_count
 
 # Danbooru's words for what a picture shows of somebody; a person crop is what a picture of a person usually is.
 KIND_WORDS = {
@@ -19,7 +19,6 @@ KIND_WORDS = {
     "face": "close-up",
     "hand": "hand focus",
 }
-LETTERS_IN_A_ROW = re.compile(r"[^\W\d_]{2}")
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 PEOPLE_SEPARATOR = ", "
 
@@ -66,11 +65,6 @@ def _clean(part: str, separator: str, spaces: bool) -> str:
     for mark in {",", separator.strip()} - {""}:
         part = part.replace(mark, " ")
     return BREAKS.sub(" ", part.encode("utf-8", "replace").decode()).strip()
-
-
-def is_emoticon(tag: str) -> bool:
-    """Whether an underscore in the tag is part of a face, as in `^_^`, `o_o` or `>_<`: no two letters meet in it."""
-    return LETTERS_IN_A_ROW.search(tag) is None
 
 
 def decide_captions(

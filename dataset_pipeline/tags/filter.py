@@ -3,109 +3,196 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from dataset_pipeline.settings import TagsSettings
+from dataset_pipeline.settings import TagConcept, TagsSettings, TagThresholdsSettings
+from dataset_pipeline.tags.overlaps import overlapping_tags
+from dataset_pipeline.tags.query import Question, Subject, parse
+from dataset_pipeline.tags.rules import Rules
+from dataset_pipeline.tags.words import is_people_count, words
 
-PEOPLE_COUNT = re.compile(r"(?:\d+\+?|multiple[ _])(?:girl|boy|other)s?")
-COUNTED = re.compile(r"(\d+\+?)([a-z]+)")
-TAGS_REMEMBERED = 50_000  # of the few thousand that images bear, each is asked about once an image
-RATING, GENERAL, CHARACTER = "rating", "general", "character"
-
-
-@functools.lru_cache(maxsize=TAGS_REMEMBERED)
-def words(tag: str) -> tuple[str, ...]:
-    """A tag's words, for comparing: lower case, spaces and underscores alike, `1girl` as 1 and girl."""
-    counted = COUNTED.fullmatch(tag.lower())
-    return counted.groups() if counted else tuple(tag.lower().replace("_", " ").split())
+RATING, GENERAL, CHARACTER, COPYRIGHT, ARTIST = "rating", "general", "character", "copyright", "artist"
+NOT_TAGS = (COPYRIGHT, ARTIST)  # they have columns of their own
 
 
-@functools.lru_cache(maxsize=TAGS_REMEMBERED)
-def is_people_count(tag: str) -> bool:
-    """Whether the tag counts people: 1girl, 2boys, 6+girls, multiple girls; not solo."""
-    return PEOPLE_COUNT.fullmatch(tag) is not None
+@dataclass(frozen=True)
+class Known:
+    """What else is known of an episode's images, each by image id. core: core tags by character.
+    hand_edited: the tags a person wrote, which are taken as they are."""
 
-
-def sort_tags(scores: Mapping[str, float]) -> list[str]:
-    """solo, then counts of people, then the rest, each by falling probability, then by name."""
-
-    def place(tag: str) -> tuple[int, float, str]:
-        return 0 if tag == "solo" else 1 if is_people_count(tag) else 2, -scores[tag], tag
-
-    return sorted(scores, key=place)
-
-
-def implied_tags(tags: Iterable[str]) -> dict[str, str]:
-    """Tags that another says more exactly, with that other: `hair` for `long hair`, `dress` for `red dress`.
-
-    English puts what a thing is last, so the shorter tag must end the longer one: `cat ears` are ears and no cat.
-    `no hat` implies nothing.
-    """
-    split = {tag: words(tag) for tag in sorted(tags)}
-    by_words = {parts: tag for tag, parts in split.items()}
-    implied: dict[str, str] = {}
-    for tag, parts in sorted(split.items(), key=lambda item: (-len(item[1]), item[0])):
-        if parts and parts[0] in ("no", "without"):
-            continue
-        for start in range(1, len(parts)):
-            shorter = by_words.get(parts[start:])
-            if shorter is not None and shorter not in implied:
-                implied[shorter] = tag
-    return implied
+    characters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    core: Mapping[str, Collection[str]] = field(default_factory=dict)
+    quality: Mapping[str, float] = field(default_factory=dict)
+    hand_edited: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def decide_tags(
-    tag_scores: Iterable[Mapping[str, Any]], clusters: Iterable[Mapping[str, Any]], settings: TagsSettings
+    tag_scores: Iterable[Mapping[str, Any]],
+    known: Known,
+    settings: TagsSettings,
+    thresholds: TagThresholdsSettings,
+    rules: Rules,
 ) -> list[dict]:
     """Rows of `tags`, one for each row of `tag_scores` (its columns image_id and tags).
 
-    A general or character tag stays from its category's probability on, unless it is on the blacklist, is implied by
-    another, names somebody that `clusters` already knows on the image, or comes after `max_tags` others. The rating is
-    the most probable of its category. `dropped` tells for every other tag why.
+    A tag stays from its category's threshold on, unless it is on the blacklist, another says it as well, it describes
+    a character who is named (see `prune`), it names somebody whom `clusters` knows on the image, or comes after
+    `max_tags` others. The rating is the most probable of its category. `dropped` tells for every other tag why. Tags
+    that a person wrote replace all others of their image, in their order.
     """
-    known = {row["image_id"]: row["characters"] for row in clusters}
-    blacklist = {words(tag) for tag in settings.blacklist}
+    decider = _Decider(known, settings, thresholds, rules)
     return [
-        {"image_id": row["image_id"], **_decide(row["tags"] or (), known.get(row["image_id"], ()), blacklist, settings)}
+        {"image_id": row["image_id"], **decider.decide(row["image_id"], row["tags"] or ())}
         for row in sorted(tag_scores, key=lambda row: row["image_id"])
     ]
 
 
-def _decide(
-    scored: Sequence[Mapping[str, Any]],
-    characters: Sequence[str],
-    blacklist: set[tuple[str, ...]],
-    settings: TagsSettings,
-) -> dict:
-    limits = {GENERAL: settings.general_min_score, CHARACTER: settings.character_min_score}
-    known = {words(name) for name in characters}
-    ratings: dict[str, float] = {}
-    used: dict[str, dict[str, float]] = {GENERAL: {}, CHARACTER: {}}
-    dropped: dict[str, str] = {}
-    for entry in scored:
-        tag, category = entry["tag"], entry["category"]
-        score = round(float(entry["score"]), 4)  # 0.35 is stored as a float32 just below it
-        if category == RATING:
-            ratings[tag] = score
-        elif category not in limits:
-            dropped[tag] = category
-        elif score < limits[category]:
-            dropped[tag] = "low_score"
-        elif words(tag) in blacklist:
-            dropped[tag] = "blacklist"
-        elif category == CHARACTER and words(tag) in known:
-            dropped[tag] = "known_character"
+class _Decider:
+    """The rules of one episode, looked up once."""
+
+    def __init__(self, known: Known, settings: TagsSettings, thresholds: TagThresholdsSettings, rules: Rules) -> None:
+        self.known, self.settings, self.rules = known, settings, rules
+        self.thresholds = thresholds.model_dump()
+        self.blacklist = rules.blacklist | {words(tag) for tag in settings.blacklist}
+        self.core = {name: frozenset(map(words, tags)) for name, tags in known.core.items()}
+        self.concepts: list[tuple[TagConcept, Question]] = [(it, parse(it.query)) for it in settings.concepts]
+
+    def decide(self, image_id: str, scored: Sequence[Mapping[str, Any]]) -> dict:
+        settings = self.settings
+        characters = self.known.characters.get(image_id, ())
+        ratings: dict[str, float] = {}
+        used: dict[str, dict[str, float]] = {category: {} for category in self.thresholds}
+        dropped: dict[str, str] = {}
+        for entry in scored:
+            tag, category = entry["tag"], entry["category"]
+            score = round(float(entry["score"]), 4)  # 0.35 is stored as a float32 just below it
+            limit = self.thresholds.get(category, 2.0)
+            if category == RATING:
+                ratings[tag] = score
+            elif limit > 1.0:
+                dropped[tag] = category
+            elif score < limit:
+                dropped[tag] = "low_score"
+            else:
+                used[category][tag] = score
+        rating = min(ratings, key=lambda tag: (-ratings[tag], tag), default="")
+        written = self.known.hand_edited.get(image_id)
+        if written is not None:
+            dropped |= dict.fromkeys(
+                (tag for tags in used.values() for tag in tags if tag not in written), "hand_edited"
+            )
+            scored = [{"tag": tag, "score": 1.0} for tag in written]
+            used = {category: {} for category in used} | {GENERAL: dict.fromkeys(written, 1.0)}
+        concepts = self._concepts(image_id, scored, used, characters, rating)
+        if concepts:
+            dropped |= dict.fromkeys(used[CHARACTER], f"concept {concepts[0].name}")
+            used[CHARACTER] = {}
+        if written is not None:
+            ordered = list(used[GENERAL])
         else:
-            used[category][tag] = score
-    for tag, other in implied_tags(used[GENERAL]).items():
-        del used[GENERAL][tag]
-        dropped[tag] = f"implied by {other}"
-    ordered = sort_tags(used[GENERAL] | used[CHARACTER])
-    dropped |= dict.fromkeys(ordered[settings.max_tags :], "max_tags")
-    return {
-        "tags": ordered[: settings.max_tags],
-        "rating": min(ratings, key=lambda tag: (-ratings[tag], tag), default=""),
-        "dropped": [{"tag": tag, "reason": dropped[tag]} for tag in sorted(dropped)],
-    }
+            if settings.prune != "none":
+                self._prune(used, characters, dropped)
+            kept = {tag: score for name, tags in used.items() if name not in NOT_TAGS for tag, score in tags.items()}
+            if settings.sort == "original":
+                kept = {entry["tag"]: kept[entry["tag"]] for entry in scored if entry["tag"] in kept}
+            ordered = self._ordered(image_id, kept, dropped)
+        return {
+            "tags": ordered,
+            "rating": rating,
+            "series": _by_score(used.get(COPYRIGHT, {})),
+            "artists": _by_score(used.get(ARTIST, {})),
+            "concepts": [concept.name for concept in concepts],
+            "activation_tags": [concept.activation_tag for concept in concepts],
+            "hand_edited": written is not None,
+            "dropped": [{"tag": tag, "reason": dropped[tag]} for tag in sorted(dropped)],
+        }
+
+    def _concepts(
+        self,
+        image_id: str,
+        scored: Sequence[Mapping[str, Any]],
+        used: Mapping[str, Mapping[str, float]],
+        characters: Sequence[str],
+        rating: str,
+    ) -> list[TagConcept]:
+        if not self.concepts:
+            return []
+        subject = subject_of(scored, used, characters, self.known.quality.get(image_id), rating)
+        return [concept for concept, holds in self.concepts if holds(subject)]
+
+    def _prune(self, used: dict[str, dict[str, float]], characters: Sequence[str], dropped: dict[str, str]) -> None:
+        """Take tags out of `used`, with the reason in `dropped`."""
+
+        def drop(category: str, reasons: Mapping[str, str]) -> None:
+            for tag, reason in reasons.items():
+                del used[category][tag]
+                dropped[tag] = reason
+
+        named = {words(name.split("|")[0]) for name in characters}
+        for category, tags in used.items():
+            drop(category, {tag: "blacklist" for tag in tags if words(tag) in self.blacklist})
+        drop(CHARACTER, {tag: "known_character" for tag in used[CHARACTER] if words(tag) in named})
+        overlaps = overlapping_tags(used[GENERAL], self.settings.overlaps, self.rules.implied)
+        drop(GENERAL, {tag: f"implied by {other}" for tag, other in overlaps.items()})
+        if self.settings.prune == "character" and characters:
+            drop(GENERAL, {tag: "trait" for tag in used[GENERAL] if self.rules.is_trait(tag)})
+        elif self.settings.prune == "character_core":
+            for name in characters:
+                core = self.core.get(name, frozenset())
+                drop(GENERAL, {tag: f"core tag of {name}" for tag in used[GENERAL] if words(tag) in core})
+
+    def _ordered(self, image_id: str, scores: Mapping[str, float], dropped: dict[str, str]) -> list[str]:
+        """At most `max_tags` of the tags, the most probable, in the order that `sort` asks for."""
+        best = sort_tags(scores)
+        dropped |= dict.fromkeys(best[self.settings.max_tags :], "max_tags")
+        if self.settings.sort == "score":
+            return best[: self.settings.max_tags]
+        kept = {tag: scores[tag] for tag in scores if tag not in dropped}
+        return sort_tags(kept, self.settings.sort, f"{self.settings.shuffle_seed}\0{image_id}")
+
+
+def subject_of(
+    scored: Iterable[Mapping[str, Any]],
+    used: Mapping[str, Iterable[str]],
+    characters: Iterable[str],
+    quality: float | None,
+    rating: str,
+) -> Subject:
+    """An image as questions see it. scored: tags with scores; used: tags by category that reached their thresholds."""
+    return Subject(
+        {words(entry["tag"]): round(float(entry["score"]), 4) for entry in scored},
+        {words(tag) for tags in used.values() for tag in tags},
+        {words(name.split("|")[0]) for name in characters},
+        quality,
+        rating,
+    )
+
+
+def sort_tags(scores: Mapping[str, float], sort: str = "score", seed: str = "") -> list[str]:
+    """solo, then counts of people, then the rest; each by falling probability (`score`), by `name`, in the order given
+    (`original`) or in a random one that `seed` decides (`shuffle`). Ties go by name."""
+
+    def within(tag: str) -> tuple:
+        match sort:
+            case "score":
+                return (-scores[tag],)
+            case "original":
+                return (places[tag],)
+            case "shuffle":
+                return (hashlib.sha256(f"{seed}\0{tag}".encode("utf-8", "replace")).digest(),)
+        return ()
+
+    places = {tag: place for place, tag in enumerate(scores)} if sort == "original" else {}
+    return sorted(scores, key=lambda tag: (_rank(tag), *within(tag), tag))
+
+
+@functools.lru_cache(maxsize=4096)
+def _rank(tag: str) -> int:
+    return 0 if tag == "solo" else 1 if is_people_count(tag) else 2
+
+
+def _by_score(scores: Mapping[str, float]) -> list[str]:
+    return sorted(scores, key=lambda tag: (-scores[tag], tag))

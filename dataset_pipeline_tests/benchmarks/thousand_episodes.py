@@ -339,6 +339,7 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))
     yield measured("quality_scores", images, "quality", "score", scores)
     yield measured("tag_scores", images, "tagger", "tags", scored_tags(rng, len(images)))
+    yield "hand_edited_tags", SCHEMAS["hand_edited_tags"].empty()
 
 
 def drawn_boxes(rng: np.random.Generator) -> np.ndarray:

@@ -6,7 +6,8 @@ import pytest
 
 from dataset_pipeline.settings import CaptionsSettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.captions import caption_fields, decide_captions, is_emoticon, render
+from dataset_pipeline.tags.captions import caption_fields, decide_captions, render
+from dataset_pipeline.tags.words import is_emoticon
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").captions
 IMAGE = "show.e1/00000001"

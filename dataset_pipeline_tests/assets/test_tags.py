@@ -1,0 +1,154 @@
+"""Which shows' core tags are counted again, which episodes' tags are decided again, and what lies beside pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.assets.framework import ASSETS, materialize
+from dataset_pipeline.assets.step import Step
+from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+DEFAULTS = load_settings(resources_folder() / "settings.toml", models__pack="demo")
+MEASURED = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
+
+
+@dataclass
+class Log:
+    warnings: list[str] = field(default_factory=list)
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@dataclass
+class Project:
+    root: Path
+    settings: Settings = DEFAULTS
+    episodes: list[str] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.root / "store"))
+
+    def write(self, asset: str, rows: list[dict], episode: str, **provenance: Any) -> None:
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": True, "numbers": {}, **provenance})
+
+    def add(self, episode: str, hair: str, images: int = 4) -> None:
+        """An episode of pictures that show fern alone, whose hair is that of its show."""
+        if episode not in self.episodes:
+            self.episodes.append(episode)
+        ids = [f"{episode}/{number:08d}" for number in range(images)]
+        found = [{"tag": tag, "category": "general", "score": 0.9} for tag in (hair, "smile")]
+        self.write("tag_scores", [{"image_id": i, **MEASURED, "tags": found} for i in ids], episode)
+        self.write("quality_scores", [{"image_id": i, **MEASURED, "score": 0.5} for i in ids], episode)
+        self.write(
+            "clusters", [{"image_id": i, "still_id": i, "kind": "still", "characters": ["fern"]} for i in ids], episode
+        )
+        self.write("hand_edited_tags", [], episode)
+
+    def made(self, asset: str, episode: str | None = None) -> tuple[list[dict], dict[str, Any], bool]:
+        """Its rows, its numbers, and whether they were there before."""
+        resources = SimpleNamespace(store=self.store, settings=self.settings)
+        step = Step(ASSETS[asset].declaration, resources, episode, Log(), sorted(self.episodes))
+        pointer, kept = materialize(ASSETS[asset], step)
+        return self.store.read(asset, episode).to_pylist(), pointer.provenance["numbers"], kept
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.add("one.e1", "red_hair")
+    project.add("other.e1", "blue_hair")
+    return project
+
+
+def test_a_characters_core_tags_are_taken_out_of_its_images(project: Project):
+    rows, numbers, _ = project.made("core_tags")
+    assert {row["show"]: row["tags"] for row in rows} == {"one": ["red_hair"], "other": ["blue_hair"]}
+    assert numbers["shows_counted"] == 2
+    rows, _, _ = project.made("tags", "one.e1")
+    assert [row["tags"] for row in rows] == [["smile"]] * 4
+
+
+def test_a_new_episode_counts_its_own_show_alone(project: Project):
+    project.made("core_tags")
+    project.add("other.e2", "blue_hair")
+    rows, numbers, _ = project.made("core_tags")
+    assert numbers["shows_counted"] == 1
+    assert {row["show"]: row["images"] for row in rows} == {"one": 4, "other": 8}
+    assert project.made("core_tags")[2]
+
+
+def test_an_episode_keeps_its_tags_where_only_another_shows_core_tags_have_changed(project: Project, monkeypatch):
+    from dataset_pipeline.assets import tags
+
+    project.made("core_tags")
+    before = project.made("tags", "one.e1")[0]
+    project.add("other.e1", "green_hair")
+    assert project.made("core_tags")[0][1]["tags"] == ["green_hair"]
+    monkeypatch.setattr(tags, "decide_tags", None)
+    assert project.made("tags", "one.e1")[0] == before
+    monkeypatch.undo()
+    project.add("one.e2", "green_hair", images=40)
+    project.made("core_tags")
+    assert project.made("tags", "one.e1")[0][0]["tags"] == ["red_hair", "smile"]
+
+
+def test_the_same_rows_come_out_of_a_full_count(project: Project):
+    project.made("core_tags")
+    project.add("other.e2", "blue_hair")
+    kept = project.made("core_tags")[0]
+    (project.root / "store" / "core_tags" / "_all" / "current.json").unlink()
+    assert project.made("core_tags")[0] == kept
+
+
+def pictures(project: Project, kind: str = "folder") -> Path:
+    folder = project.root / "pictures"
+    folder.mkdir()
+    source = {"episode": "one.e1", "show": "one", "kind": kind, "size_bytes": 1}
+    project.write("video", [source], "one.e1", path=str(folder), fingerprint="1")
+    rows = [{"image_id": f"one.e1/{n:08d}", "source_file": f"{n}.png"} for n in range(2)]
+    project.write("keyframes", rows, "one.e1")
+    return folder
+
+
+def test_what_lies_beside_a_picture_goes_before_the_tagger_and_stays_through_every_rerun(project: Project):
+    folder = pictures(project)
+    (folder / "1.txt").write_text("my tag, red_hair")
+    assert [row["file"] for row in project.made("hand_edited_tags", "one.e1")[0]] == ["1.txt"]
+    project.made("core_tags")
+    rows, numbers, _ = project.made("tags", "one.e1")
+    assert [row["tags"] for row in rows[:2]] == [["smile"], ["my tag", "red_hair"]]
+    assert numbers["hand_edited"] == 1
+    retagged = [{"tag": "hat", "category": "general", "score": 0.9}]
+    ids = [row["image_id"] for row in rows]
+    project.write(
+        "tag_scores", [{"image_id": i, **MEASURED, "model_sha256": "x", "tags": retagged} for i in ids], "one.e1"
+    )
+    again = project.made("tags", "one.e1")[0]
+    assert [row["tags"] for row in again[:2]] == [["hat"], ["my tag", "red_hair"]]
+
+
+def test_files_beside_a_folder_that_is_away_are_not_forgotten(project: Project):
+    folder = pictures(project)
+    (folder / "1.txt").write_text("my tag")
+    project.made("hand_edited_tags", "one.e1")
+    folder.rename(project.root / "away")
+    project.write("video", [{"episode": "one.e1", "kind": "folder"}], "one.e1", path=str(folder), fingerprint="2")
+    with pytest.raises(FileNotFoundError, match=r"the source of one\.e1, is not there"):
+        project.made("hand_edited_tags", "one.e1")
+    assert project.store.read("hand_edited_tags", "one.e1").num_rows == 1
+
+
+def test_a_video_has_no_files_of_tags(project: Project):
+    folder = pictures(project, kind="video")
+    (folder / "1.txt").write_text("my tag")
+    assert project.made("hand_edited_tags", "one.e1")[0] == []
