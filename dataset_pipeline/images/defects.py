@@ -67,12 +67,20 @@ def as_row(found: Defects) -> dict[str, float]:
 
 
 def combing(luma: np.ndarray) -> float:
-    """Share of the picture in which rows alternate, as s / (s + COMB_HALF_SHARE).
+    """Share of the picture in which rows alternate more than columns do, as s / (s + COMB_HALF_SHARE).
 
     A pixel is combed if its row and the ones below it stand out by turns from both neighbours, as in the comb tests of
-    Decomb and TIVTC, here over runs of rows and on the mean of four columns, so that neither dither nor a thin line
-    counts.
+    Decomb and TIVTC, here over runs of rows and on the mean of four columns, so that a thin line does not count. Dither
+    alternates both ways.
     """
+    share = _alternating(luma)
+    if share:
+        share = max(0.0, share - _alternating(np.ascontiguousarray(luma.T)))
+    return share / (share + COMB_HALF_SHARE)
+
+
+def _alternating(luma: np.ndarray) -> float:
+    """Share of the picture that lies in runs of alternating rows."""
     if luma.shape[0] < COMB_ROWS + 2:
         return 0.0
     narrow = cv2.resize(luma, (max(1, luma.shape[1] // 4), luma.shape[0]), interpolation=cv2.INTER_AREA)
@@ -81,8 +89,7 @@ def combing(luma: np.ndarray) -> float:
     up[1::2], down[1::2] = down[1::2].copy(), up[1::2].copy()  # now a comb is a run of one of them
     kernel = np.ones((COMB_ROWS, 1), np.uint8)
     runs = [cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, kernel) for mask in (up, down)]
-    share = float(cv2.countNonZero(cv2.bitwise_or(*runs))) / narrow.size
-    return share / (share + COMB_HALF_SHARE)
+    return float(cv2.countNonZero(cv2.bitwise_or(*runs))) / narrow.size
 
 
 def blur_and_smear(luma: np.ndarray) -> tuple[float, float]:

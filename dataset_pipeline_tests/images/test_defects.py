@@ -139,6 +139,15 @@ def test_a_combed_mouth_is_seen_and_thin_lines_and_dither_are_not():
     assert defects.combing(dither) == 0
 
 
+def test_a_gradient_dithered_to_few_colours_as_in_a_gif_is_not_combed():
+    thresholds = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) * 16
+    gradient = np.tile(np.linspace(0, 255, 640), (480, 1)) + np.linspace(0, 100, 480)[:, None]
+    steps = np.floor(gradient / 64 + np.tile(thresholds, (120, 160)) / 256) * 64
+    dithered = np.clip(steps, 0, 255).astype(np.uint8)
+    for picture in (dithered, np.ascontiguousarray(dithered.T)):
+        assert defects.combing(picture) < 0.2
+
+
 def test_blocks_are_found_wherever_the_grid_lies(scenes: list[np.ndarray]):
     blocks = luma(coded(scenes[1], 90))
     shifted = [defects.blockiness(blocks[dy:, dx:]) for dy, dx in ((0, 0), (3, 5), (7, 1))]
