@@ -154,10 +154,7 @@ def ready_for(
             ready[asset] &= ready[read] if read in ready else there[read]
         if any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in reads):
             ready[asset] -= failed
-    together: dict[frozenset[str], list[str]] = {}
-    for asset in phase.assets:
-        together.setdefault(frozenset(ready[asset]), []).append(asset)
-    return [(tuple(assets), set(episodes)) for episodes, assets in together.items()]
+    return [(tuple(assets), episodes) for episodes, assets in itertools.groupby(phase.assets, key=ready.__getitem__)]
 
 
 def materialize_assets(

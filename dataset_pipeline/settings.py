@@ -227,10 +227,49 @@ class SelectionSettings(Section):
     without_characters: bool
 
 
+class CaptionComponent(Section):
+    part: Literal[
+        "people",
+        "character",
+        "show",
+        "image_type",
+        "artist",
+        "rating",
+        "crop",
+        "quality",
+        "face_position",
+        "tags",
+        "text",
+    ]
+    probability: Share
+
+
+class QualityWord(Section):
+    min_quality: float
+    word: Annotated[str, Field(min_length=1)]
+
+
 class CaptionsSettings(Section):
-    order: Annotated[list[Literal["people", "character", "show", "kind", "tags"]], Field(min_length=1)]
+    template: Literal["booru", "sentence", "components"]
+    order: Annotated[
+        list[
+            Literal[
+                "people", "people_number", "character", "show", "kind", "image_type", "artist", "rating", "quality",
+                "face_position", "tags", "text",
+            ]
+        ],
+        Field(min_length=1),
+    ]  # fmt: skip
+    components: Annotated[list[CaptionComponent], Field(min_length=1)]
+    seed: int
     separator: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$")]
+    keep_mark: Annotated[str, Field(pattern=r"^[^\s,]*$")]
     spaces: bool
+    drop: list[Literal["hair", "eyes", "body", "outfit"]]
+    image_type: str
+    rating_words: dict[str, str]
+    quality_words: list[QualityWord]
+    face_min_score: Share
 
 
 class TrainingImagesSettings(Section):

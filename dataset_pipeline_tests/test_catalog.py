@@ -26,7 +26,7 @@ READS_SETTINGS = {
     "core_tags": {"core_tags", "tag_rules", "tag_thresholds"},
     "tags": {"tags", "tag_rules", "tag_thresholds"},
     "selection": {"selection"},
-    "captions": {"captions"},
+    "captions": {"captions", "tag_rules"},
     "training_images": {"training_images"},
     "concept_balance": {"concept_balance"},
     "exported_set": {"exported_set"},

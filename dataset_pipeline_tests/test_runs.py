@@ -32,7 +32,7 @@ def test_episodes_that_were_never_measured_hold_up_no_projection(store):
     assert ready_for(recognising, store, registered, failed={"a.e1"}) == [(recognising.assets, set())]
     for asset in recognising.assets:
         store.write(asset, SCHEMAS[asset].empty(), "a.e1")
-    store.write("video", SCHEMAS["video"].empty(), "a.e1")
+    store.write("detections", SCHEMAS["detections"].empty(), "a.e1")
     assert ready_for(saying, store, registered, failed=set()) == [(saying.assets, {"a.e1"})]
     assert ready_for(saying, store, registered, failed={"a.e1"}) == [
         (tuple(asset for asset in saying.assets if asset != "multiplies"), set()),

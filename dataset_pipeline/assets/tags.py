@@ -11,7 +11,7 @@ from dataset_pipeline.assets.framework import Check, inputs_of, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step, usable_pointer
 from dataset_pipeline.ids import show_of
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.captions import decide_captions
+from dataset_pipeline.tags.captions import Said, decide_captions, face_positions
 from dataset_pipeline.tags.core import core_markdown, core_rows, count_tags
 from dataset_pipeline.tags.filter import Known, decide_tags
 from dataset_pipeline.tags.hand_edited import hand_edited_rows
@@ -162,21 +162,27 @@ def _decided_by(step: Step, version: str) -> Result | None:
 
 
 @pipeline_asset(
-    reads=["video", "tags", "clusters", "selection"],
-    settings=["captions"],
+    reads=["video", "distinct_frames", "detections", "tags", "clusters", "selection"],
+    settings=["captions", "tag_rules"],
     group="f_text",
+    algorithm=2,
     projection=True,
     kinds=["python"],
 )
 def captions(step: Step) -> Result:
-    """One line of text for each selected image, from structured fields. `[captions] order` says what it names."""
-    rows = decide_captions(
-        step.read("tags").select(["image_id", "tags"]).to_pylist(),
-        step.rows("clusters"),
-        step.rows("selection"),
-        step.row("video")["show_title"],
-        step.settings.captions,
+    """One line of text for each selected image, rendered from structured fields by `[captions] template`."""
+    settings = step.settings.captions
+    tagged = (
+        step.read("tags").select(["image_id", "tags", "rating", "series", "artists", "activation_tags"]).to_pylist()
     )
+    clusters = step.read("clusters")
+    said = Said(
+        {row["image_id"]: row for row in tagged},
+        dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True)),
+        face_positions(step.read("detections"), step.read("distinct_frames"), settings.face_min_score),
+    )
+    rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))
+    rows = decide_captions(step.rows("selection"), said, step.row("video")["show_title"], settings, rules)
     return Result(
         SCHEMAS["captions"].table(rows),
         {"mean_characters": sum(len(row["caption"]) for row in rows) / len(rows) if rows else 0.0},

@@ -305,11 +305,20 @@ SCHEMAS = {
             "captions",
             {
                 "image_id": STRING,
-                "people": STRING,
-                "characters": STRINGS,
-                "show": STRING,
-                "kind": STRING,
-                "tags": STRINGS,
+                "kind": STRING,  # still or the crop's kind
+                "people": STRING,  # tags that count people
+                "n_people": INT,  # 6 = six and more
+                "characters": STRINGS,  # name, name|appearance or name|appearance|outfit
+                "show": STRING,  # its title
+                "series": STRINGS,
+                "artists": STRINGS,
+                "image_type": STRING,
+                "rating": STRING,
+                "face_position": STRING,  # of the only face on a still: left, middle, right; else empty
+                "quality_word": STRING,
+                "activation_tags": STRINGS,  # of [tags] concepts
+                "tags": STRINGS,  # but those that count people
+                "text": STRING,
                 "caption": STRING,
             },
             key=("image_id",),

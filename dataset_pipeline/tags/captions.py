@@ -1,87 +1,92 @@
-"""Captions: structured fields, and the one line of text rendered from them."""
+"""The structured fields of a caption: what is known of an image, before anybody decides how to say it."""
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute
+
 from dataset_pipeline.settings import CaptionsSettings
-from dataset_pipeline.tags.words import TAGS_REMEMBERED, is_emoticon, is_people_count
+from dataset_pipeline.tags.rules import Rules
+from dataset_pipeline.tags.templates import PEOPLE_SEPARATOR, render
+from dataset_pipeline.tags.words import is_people_count, people_number
 
-# Danbooru's words for what a picture shows of somebody; a person crop is what a picture of a person usually is.
-KIND_WORDS = {
-    "still": "screencap",
-    "person": "",
-    "halfbody": "upper body",
-    "head": "portrait",
-    "face": "close-up",
-    "hand": "hand focus",
-}
-BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
-PEOPLE_SEPARATOR = ", "
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
+
+LEFT_UNTIL, MIDDLE_UNTIL = 0.38, 0.62  # of the picture's width
 
 
-def caption_fields(image_id: str, kind: str, characters: Sequence[str], tags: Sequence[str], show: str) -> dict:
-    """The columns of `captions` except the caption: counts of people apart from the other tags, and what kind of
-    picture it is in Danbooru's words."""
-    return {
-        "image_id": image_id,
-        "people": PEOPLE_SEPARATOR.join(tag for tag in tags if is_people_count(tag)),
-        "characters": sorted(characters),
-        "show": show,
-        "kind": KIND_WORDS.get(kind, kind),
-        "tags": [tag for tag in tags if not is_people_count(tag)],
-    }
+@dataclass(frozen=True)
+class Said:
+    """What other tables say of an episode's images, each by image id. tags: rows of `tags`. texts: free text.
+    faces: left, middle or right."""
 
-
-def render(fields: Mapping[str, Any], settings: CaptionsSettings) -> str:
-    """The caption: exactly one line, never empty. What says nothing new is left out, and no part holds a comma or the
-    separator, so that a trainer splits it where we joined it. With nothing to say it is the kind, else the show."""
-    parts = {
-        "people": fields["people"].split(PEOPLE_SEPARATOR),
-        "character": fields["characters"],
-        "show": [fields["show"]],
-        "kind": [fields["kind"]],
-        "tags": fields["tags"],
-    }
-    said: dict[str, str] = {}
-    for field in settings.order:
-        for part in parts[field]:
-            text = _clean(part, settings.separator, settings.spaces)
-            if text:
-                said.setdefault(text.casefold(), text)
-    fallback = (
-        _clean(text, settings.separator, settings.spaces) for text in (fields["kind"], fields["show"], "picture")
-    )
-    return settings.separator.join(said.values()) or next(text for text in fallback if text)
-
-
-@functools.lru_cache(maxsize=TAGS_REMEMBERED)
-def _clean(part: str, separator: str, spaces: bool) -> str:
-    if spaces and not is_emoticon(part):
-        part = part.replace("_", " ")
-    for mark in {",", separator.strip()} - {""}:
-        part = part.replace(mark, " ")
-    return BREAKS.sub(" ", part.encode("utf-8", "replace").decode()).strip()
+    tags: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    characters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    faces: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide_captions(
-    tags: Iterable[Mapping[str, Any]],
-    clusters: Iterable[Mapping[str, Any]],
-    selection: Iterable[Mapping[str, Any]],
-    show: str,
-    settings: CaptionsSettings,
+    selection: Iterable[Mapping[str, Any]], said: Said, show: str, settings: CaptionsSettings, rules: Rules
 ) -> list[dict]:
     """Rows of `captions` for the selected images. show: the title as it shall be read."""
-    tags_of = {row["image_id"]: row["tags"] for row in tags}
-    characters_of = {row["image_id"]: row["characters"] for row in clusters}
     rows = []
     for row in sorted(selection, key=lambda row: row["image_id"]):
         if row["selected"]:
-            image_id = row["image_id"]
-            characters = characters_of.get(image_id, row["characters"])
-            fields = caption_fields(image_id, row["kind"], characters, tags_of.get(image_id, ()), show)
-            rows.append({**fields, "caption": render(fields, settings)})
+            fields = caption_fields(row, said, show, settings)
+            rows.append({**fields, "caption": render(fields, settings, rules)})
     return rows
+
+
+def caption_fields(row: Mapping[str, Any], said: Said, show: str, settings: CaptionsSettings) -> dict:
+    """The columns of `captions` but the caption, for a row of `selection`. Counts of people stand apart from the other
+    tags; nothing is left out yet."""
+    image_id = row["image_id"]
+    tagged = said.tags.get(image_id, {})
+    tags = tagged.get("tags") or ()
+    return {
+        "image_id": image_id,
+        "kind": row["kind"],
+        "people": PEOPLE_SEPARATOR.join(tag for tag in tags if is_people_count(tag)),
+        "n_people": people_number(tags),
+        "characters": sorted(said.characters.get(image_id, row["characters"])),
+        "show": show,
+        "series": list(tagged.get("series") or ()),
+        "artists": list(tagged.get("artists") or ()),
+        "image_type": settings.image_type,
+        "rating": tagged.get("rating") or "",
+        "face_position": said.faces.get(image_id, ""),
+        "quality_word": quality_word(row.get("quality"), settings),
+        "activation_tags": list(tagged.get("activation_tags") or ()),
+        "tags": [tag for tag in tags if not is_people_count(tag)],
+        "text": said.texts.get(image_id, ""),
+    }
+
+
+def quality_word(quality: float | None, settings: CaptionsSettings) -> str:
+    """The word of the highest of `quality_words` that the score reaches; empty below all of them."""
+    reached = [entry for entry in settings.quality_words if quality is not None and quality >= entry.min_quality]
+    return max(reached, key=lambda entry: entry.min_quality).word if reached else ""
+
+
+def face_positions(detections: pa.Table, stills: pa.Table, min_score: float) -> dict[str, str]:
+    """left, middle or right for each still on which just one face was found; stills: image_id and width_px."""
+    is_face = pc.and_(pc.equal(detections["kind"], "face"), pc.greater_equal(detections["score"], min_score))
+    faces = detections.filter(is_face)
+    counted = faces.group_by("image_id").aggregate([("x0_px", "min"), ("x1_px", "max"), ("x0_px", "count")])
+    alone = counted.filter(pc.equal(counted["x0_px_count"], 1))
+    widths = dict(zip(stills["image_id"].to_pylist(), stills["width_px"].to_pylist(), strict=True))
+    columns = (alone[name].to_pylist() for name in ("image_id", "x0_px_min", "x1_px_max"))
+    return {
+        image_id: _position((x0 + x1) / 2 / widths[image_id])
+        for image_id, x0, x1 in zip(*columns, strict=True)
+        if widths.get(image_id)
+    }
+
+
+def _position(share: float) -> str:
+    return "left" if share < LEFT_UNTIL else "middle" if share < MIDDLE_UNTIL else "right"

@@ -292,6 +292,7 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
                 {"image_id": image, "episode": episode, "pts": 1500 * number, "pts_s": 1.5 * number, "source_file": ""}
                 | {"width_px": 1920, "height_px": 1080, "sharpness": 0.5, "brightness": 0.5, "contrast": 0.2}
                 | {"blackness": 0.0, "path": working[image], "pixel_sha256": pixels[image]}
+                | dict.fromkeys(("combing", "blur", "smear", "ghost", "blockiness", "flat", "text"), 0.0)
                 for number, image in enumerate(frames)
             ]
         ),
@@ -339,7 +340,8 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))
     yield measured("quality_scores", images, "quality", "score", scores)
     yield measured("tag_scores", images, "tagger", "tags", scored_tags(rng, len(images)))
-    yield "hand_edited_tags", SCHEMAS["hand_edited_tags"].empty()
+    for nothing in ("shots", "hand_edited_tags"):
+        yield nothing, SCHEMAS[nothing].empty()
 
 
 def drawn_boxes(rng: np.random.Generator) -> np.ndarray:

@@ -2,20 +2,36 @@ from __future__ import annotations
 
 import random
 
+import pyarrow as pa
 import pytest
 
 from dataset_pipeline.settings import CaptionsSettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.captions import caption_fields, decide_captions, render
+from dataset_pipeline.tags.captions import Said, caption_fields, decide_captions, face_positions, quality_word
+from dataset_pipeline.tags.character_names import CharacterName, character_of_folder, parse_character
+from dataset_pipeline.tags.rules import load_rules
+from dataset_pipeline.tags.templates import chance, render
 from dataset_pipeline.tags.words import is_emoticon
 
-DEFAULTS = load_settings(resources_folder() / "settings.toml").captions
+SETTINGS = load_settings(resources_folder() / "settings.toml")
+DEFAULTS, RULES = SETTINGS.captions, load_rules(SETTINGS.tag_rules)
 IMAGE = "show.e1/00000001"
 EVERYTHING = ["people", "character", "show", "kind", "tags"]
 
 
 def settings(**changes: object) -> CaptionsSettings:
     return CaptionsSettings.model_validate({**DEFAULTS.model_dump(), **changes})
+
+
+def fields(
+    kind: str = "still",
+    characters: tuple[str, ...] = (),
+    tags: tuple[str, ...] = (),
+    show: str = "Sousou no Frieren",
+    **changes: object,
+) -> dict:
+    row = {"image_id": IMAGE, "kind": kind, "characters": list(characters), "quality": 0.5}
+    return {**caption_fields(row, Said({IMAGE: {"tags": list(tags)}}), show, DEFAULTS), **changes}
 
 
 def caption(
@@ -25,7 +41,7 @@ def caption(
     show: str = "Sousou no Frieren",
     **changes: object,
 ) -> str:
-    return render(caption_fields(IMAGE, kind, characters, tags, show), settings(**changes))
+    return render(fields(kind, characters, tags, show), settings(**changes), RULES)
 
 
 def test_a_caption_says_people_character_kind_and_tags_in_this_order():
@@ -36,14 +52,25 @@ def test_a_caption_says_people_character_kind_and_tags_in_this_order():
 
 
 def test_the_fields_keep_counts_of_people_apart_and_names_sorted():
-    fields = caption_fields(IMAGE, "still", ["stark", "fern"], ["1girl", "1boy", "smile"], "Frieren")
-    assert fields == {
+    tagged = {"tags": ["1girl", "1boy", "smile"], "rating": "general", "artists": ["a"], "activation_tags": ["waifu"]}
+    row = {"image_id": IMAGE, "kind": "still", "characters": [], "quality": None}
+    said = Said({IMAGE: tagged}, {IMAGE: ["stark", "fern"]}, {IMAGE: "left"}, {IMAGE: "Two people talk."})
+    assert caption_fields(row, said, "Frieren", DEFAULTS) == {
         "image_id": IMAGE,
+        "kind": "still",
         "people": "1girl, 1boy",
+        "n_people": 2,
         "characters": ["fern", "stark"],
         "show": "Frieren",
-        "kind": "screencap",
+        "series": [],
+        "artists": ["a"],
+        "image_type": "screencap",
+        "rating": "general",
+        "face_position": "left",
+        "quality_word": "",
+        "activation_tags": ["waifu"],
         "tags": ["smile"],
+        "text": "Two people talk.",
     }
 
 
@@ -53,6 +80,17 @@ def test_order_and_separator_are_the_users():
         "long hair | Sousou no Frieren | 1girl | 1boy"
     )
     assert caption("person", ("fern",), tags, spaces=False) == "1girl, 1boy, fern, long_hair"
+
+
+def test_every_part_can_be_asked_for():
+    order = ["quality", "rating", "people_number", "character", "artist", "face_position", "image_type", "text"]
+    given = fields(
+        "head", ("fern",), ("2girls",), quality_word="masterpiece", rating="questionable", artists=["wada"],
+        face_position="middle", text="She smiles, then leaves.",
+    )  # fmt: skip
+    assert render(given, settings(order=order), RULES) == (
+        "masterpiece, nsfw, 2people, fern, wada, in the middle, screencap, She smiles, then leaves."
+    )
 
 
 @pytest.mark.parametrize("tag", ["^_^", "o_o", ">_<", "0_0", "x_x", "<o>_<o>", "(o)_(o)", "6_9", "+_-"])
@@ -68,14 +106,17 @@ def test_words_do_not(tag: str):
 
 @pytest.mark.parametrize("nothing", ["", " ", "\n", ",", "\ufeff"])
 def test_a_caption_is_never_empty(nothing: str):
-    assert caption("person", (nothing,), (nothing,)) == "Sousou no Frieren"
+    assert caption("person", (nothing,), (nothing,), image_type="") == "screencap"
     assert caption("head", (), (), order=["tags"]) == "portrait"
-    assert caption("person", (), (), show=nothing) == "picture"
+    silent = fields("person", (), (), show=nothing, image_type=nothing)
+    assert render(silent, settings(), RULES) == "picture"
+    assert render({**silent, "show": "Frieren"}, settings(), RULES) == "Frieren"
+    assert render(silent, settings(template="sentence"), RULES) == "A picture."
 
 
 def test_a_name_with_a_comma_or_line_break_stays_one_part():
     assert caption("person", ("Smith, John\nJr.",), ("1boy",)) == "1boy, Smith John Jr."
-    assert caption("person", ("a|b",), ("1boy",), separator="|") == "1boy|a b"
+    assert caption("person", ("a/b",), ("1boy",), separator="/") == "1boy/a b"
 
 
 def test_nothing_is_said_twice():
@@ -83,30 +124,218 @@ def test_nothing_is_said_twice():
     assert caption("halfbody", (), ("upper_body", "smile")) == "upper body, smile"
 
 
-def test_any_text_gives_one_line_of_utf8_that_splits_into_its_parts():
+@pytest.mark.parametrize("template", ["booru", "components", "sentence"])
+def test_any_text_gives_one_line_of_utf8(template: str):
     rng = random.Random(0)
     alphabet = "ab_ ,\t\n\r\x0b\x0c\x1c\x85\u2028\u2029\ufeff|^フé\ud800\U0001f600"
-    for _ in range(500):
+    for _ in range(300):
         texts = ["".join(rng.choices(alphabet, k=rng.randrange(8))) for _ in range(6)]
-        made = caption("person", tuple(texts[:2]), tuple(texts[2:5]), show=texts[5], order=EVERYTHING)
+        made = caption(
+            "person", tuple(texts[:2]), tuple(texts[2:5]), show=texts[5], order=EVERYTHING, template=template
+        )
         assert made.encode("utf-8").decode() == made
         assert len(made.splitlines()) == 1
         assert made == made.strip()
-        assert all(part and part == part.strip() for part in made.split(", "))
-        assert made.count(",") == made.count(", ")
+        if template != "sentence":
+            assert all(part and part == part.strip() for part in made.split(", "))
+            assert made.count(",") == made.count(", ")
+
+
+SPOKEN = [{"part": part, "probability": 1.0} for part in
+          ("people", "character", "show", "image_type", "artist", "rating", "crop", "tags")]  # fmt: skip
+OLD_PIPELINE = {
+    "n_people": 2, "characters": ["A", "B|hat"], "series": ["x"], "image_type": "screenshots",
+    "artists": ["anonymous", "me"], "rating": "e", "kind": "head", "tags": ["solo", "1girl"],
+}  # fmt: skip
+
+
+def components(given: dict, **changes: object) -> str:
+    return render(given, settings(template="components", **changes), RULES)
+
+
+def test_components_say_what_the_old_pipeline_said():
+    said = components({**fields(), **OLD_PIPELINE}, components=SPOKEN)
+    assert said == "2people, A, B hat, from x, screenshots, by me, explicit, head cropped, solo, 1girl"
+
+
+def test_components_of_probability_zero_are_never_said():
+    assert components({**fields(), **OLD_PIPELINE}) == "A, B hat, screenshots, explicit, head cropped, solo, 1girl"
+    assert components({**fields(), **OLD_PIPELINE, "rating": "general"}, components=SPOKEN[5:]) == (
+        "head cropped, solo, 1girl"
+    )
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, "1person"), (2, "2people"), (5, "5people"), (6, "many people")])
+def test_six_people_are_many(number: int, said: str):
+    assert components(fields(n_people=number), components=SPOKEN[:1]) == said
+
+
+def test_components_are_drawn_by_seed_and_image_and_come_about_as_often_as_asked():
+    drawn = [{"part": "tags", "probability": 0.8}, {"part": "image_type", "probability": 1.0}]
+
+    def count(seed: int) -> list[bool]:
+        images = [fields(tags=("smile",), image_id=f"show.e1/{number:08d}") for number in range(1000)]
+        return ["smile" in components(image, components=drawn, seed=seed) for image in images]
+
+    assert count(0) == count(0)
+    assert count(0) != count(1)
+    assert 760 <= sum(count(0)) <= 840
+
+
+def test_a_draw_is_the_same_everywhere():
+    assert chance(0, "show.e1/00000001", "tags") == pytest.approx(0.8061600011557085, abs=1e-15)
+    assert 0 <= chance(7, "x", "people") < 1
+
+
+def test_a_mark_stands_before_the_tags_for_trainers_that_shuffle_them():
+    tags = ("1girl", "smile", "a|||b")
+    assert caption("person", ("fern",), tags, keep_mark="|||") == "1girl, fern ||| smile, a b"
+    assert caption("person", (), ("smile",), keep_mark="|||") == "smile"
+    assert caption("person", ("fern",), (), keep_mark="|||") == "fern"
+
+
+def test_tags_of_hair_eyes_body_and_outfit_can_be_left_out():
+    tags = ("1girl", "red_hair", "red_eyes", "cat_ears", "white_dress", "smile", "closed_eyes")
+    assert caption("person", (), tags, drop=["hair"]) == ("1girl, red eyes, cat ears, white dress, smile, closed eyes")
+    assert caption("person", (), tags, drop=["hair", "eyes", "body", "outfit"]) == "1girl, smile, closed eyes"
+
+
+def test_an_activation_tag_comes_first_as_it_is_written():
+    given = fields("person", (), ("1girl", "red_hair"), activation_tags=["my_waifu"])
+    assert render(given, settings(), RULES) == "my_waifu, 1girl, red hair"
+    assert render(given, settings(template="components"), RULES).startswith("my_waifu, ")
+    assert render(given, settings(template="sentence"), RULES) == "my_waifu, a picture of a girl with red hair."
+
+
+@pytest.mark.parametrize(
+    ("folder", "stored", "said"),
+    [
+        ("Terakomari", "Terakomari", "Terakomari"),
+        ("Terakomari/none/pajama", "Terakomari|none|pajama", "Terakomari, pajama"),
+        ("Terakomari/_cone hair bun", "Terakomari|_cone hair bun", "Terakomari_cone_hair_bun"),
+        (
+            "Terakomari/cone hair bun/red dress",
+            "Terakomari|cone hair bun|red dress",
+            "Terakomari cone hair bun, red dress",
+        ),
+        (
+            "Terakomari/cone hair bun/red dress+cape",
+            "Terakomari|cone hair bun|red dress+cape",
+            "Terakomari cone hair bun, red dress, cape",
+        ),
+        ("Terakomari/none", "Terakomari", "Terakomari"),
+    ],
+)
+def test_a_characters_appearance_and_outfit_are_stored_and_said(folder: str, stored: str, said: str):
+    name = character_of_folder(folder.split("/"))
+    assert name.stored == stored
+    assert parse_character(stored) == name
+    assert caption("person", (stored,)) == said
+
+
+def test_a_character_without_parts_is_a_name():
+    assert parse_character("fern") == CharacterName("fern")
+    assert parse_character("fern|none|none") == CharacterName("fern")
+
+
+SENTENCE = ["people", "character", "tags"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "characters", "tags", "said"),
+    [
+        ("head", ["fern"], ["1girl", "solo"], "A portrait of fern."),
+        (
+            "person",
+            ["fern", "stark"],
+            ["1girl", "1boy", "purple_hair", "red_eyes", "black_robe", "white_shirt", "smile", "outdoors"],
+            "A picture of fern and stark with purple hair and red eyes, wearing black robe and white shirt. "
+            "It shows smile and outdoors.",
+        ),
+        (
+            "still",
+            [],
+            ["2girls", "1boy", "multiple_girls", "night"],
+            "A screencap of two girls and a boy. It shows night.",
+        ),
+        ("halfbody", ["fern"], ["white_dress"], "An upper body picture of fern wearing white dress."),
+        ("still", [], ["no_humans", "sky"], "A screencap. It shows no humans and sky."),
+        ("face", [], ["6+girls"], "A close-up of many girls."),
+        ("person", ["T|_hair bun|red dress+cape"], ["red dress"], "A picture of T_hair_bun in red dress and cape."),
+    ],
+)
+def test_a_sentence_says_it_in_english(kind: str, characters: list[str], tags: list[str], said: str):
+    assert caption(kind, tuple(characters), tuple(tags), template="sentence", order=SENTENCE) == said
+
+
+def test_a_sentence_says_only_what_the_order_names_and_a_free_text_instead_of_tags():
+    told = {"text": "She looks up,\nthen smiles", "face_position": "left", "rating": "explicit"}
+    given = fields("head", ("fern",), ("1girl", "smile"), **told)
+    said = [
+        render(given, settings(template="sentence", order=order), RULES)
+        for order in (["people"], ["character", "show"], ["character", "tags", "text"], ["face_position", "rating"])
+    ]
+    assert said == [
+        "A portrait of a girl.",
+        "A portrait of fern from Sousou no Frieren.",
+        "A portrait of fern. She looks up, then smiles.",
+        "A portrait. The face is at the left. Rating: explicit.",
+    ]
+
+
+def test_a_quality_word_is_that_of_the_highest_limit_reached():
+    words = [{"min_quality": 0.3, "word": "good"}, {"min_quality": 0.6, "word": "best"}]
+    given = [quality_word(quality, settings(quality_words=words)) for quality in (None, 0.2, 0.3, 0.6)]
+    assert given == ["", "", "good", "best"]
+
+
+def test_the_only_face_of_a_still_says_where_it_is():
+    boxes = [
+        ("left", "face", 0, 200, 0.9),
+        ("middle", "face", 400, 600, 0.9),
+        ("middle", "head", 0, 100, 0.9),
+        ("right", "face", 700, 800, 0.9),
+        ("right", "face", 0, 10, 0.2),
+        ("edge", "face", 380, 380, 0.9),
+        ("two", "face", 0, 10, 0.9),
+        ("two", "face", 500, 600, 0.9),
+    ]
+    rows = [
+        {
+            "image_id": image,
+            "kind": kind,
+            "x0_px": float(x0),
+            "y0_px": 0.0,
+            "x1_px": float(x1),
+            "y1_px": 9.0,
+            "score": s,
+        }
+        for image, kind, x0, x1, s in boxes
+    ]
+    stills = pa.table({"image_id": ["left", "middle", "right", "edge", "two"], "width_px": [1000] * 5})
+    detections = SCHEMAS["detections"].table(rows)
+    assert face_positions(detections, stills, 0.35) == {
+        "left": "left",
+        "middle": "middle",
+        "right": "right",
+        "edge": "middle",
+    }
+    assert face_positions(SCHEMAS["detections"].empty(), stills, 0.35) == {}
 
 
 def test_captions_are_made_for_selected_images_alone():
+    def row(image_id: str, kind: str, characters: list[str], selected: bool = True) -> dict:
+        return {"image_id": image_id, "kind": kind, "selected": selected, "characters": characters, "quality": 0.5}
+
     selection = [
-        {"image_id": f"{IMAGE}#head-1-2-3-4", "kind": "head", "selected": True, "characters": ["fern"]},
-        {"image_id": IMAGE, "kind": "still", "selected": True, "characters": []},
-        {"image_id": "show.e1/00000002", "kind": "still", "selected": False, "characters": []},
+        row(f"{IMAGE}#head-1-2-3-4", "head", ["fern"]),
+        row(IMAGE, "still", []),
+        row("show.e1/00000002", "still", [], selected=False),
     ]
-    tags = [{"image_id": IMAGE, "tags": ["1girl", "outdoors"]}, {"image_id": "show.e1/00000002", "tags": ["smile"]}]
-    clusters = [
-        {"image_id": f"{IMAGE}#head-1-2-3-4", "characters": ["fern"]},
-        {"image_id": IMAGE, "characters": ["fern"]},
-    ]
-    rows = decide_captions(tags, clusters, selection, "Frieren", DEFAULTS)
+    said = Said(
+        {IMAGE: {"tags": ["1girl", "outdoors"]}, "show.e1/00000002": {"tags": ["smile"]}},
+        {f"{IMAGE}#head-1-2-3-4": ["fern"], IMAGE: ["fern"]},
+    )
+    rows = decide_captions(selection, said, "Frieren", DEFAULTS, RULES)
     assert [row["caption"] for row in rows] == ["1girl, fern, screencap, outdoors", "fern, portrait"]
     SCHEMAS["captions"].table(rows)

@@ -1,0 +1,52 @@
+"""A character as it is stored, `name|appearance|outfit`, and as a caption says it.
+
+An appearance or outfit `none` says nothing. An appearance that begins with `_` becomes one word with the name, so that
+a trainer learns it as a word of its own. `+` stands between several of a kind: `Terakomari|none|red dress+cape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+NOTHING = ("", "none")
+
+
+class CharacterName(NamedTuple):
+    name: str
+    appearances: tuple[str, ...] = ()
+    outfits: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> str:
+        """`name`, `name|appearance` or `name|appearance|outfit`."""
+        parts = [self.name, "+".join(self.appearances), "+".join(self.outfits)]
+        if self.outfits and not self.appearances:
+            parts[1] = "none"
+        return "|".join(parts).rstrip("|")
+
+    @property
+    def trigger(self) -> str:
+        """The name, with the appearances that are one word with it."""
+        glued = [appearance for appearance in self.appearances if appearance.startswith("_")]
+        return self.name + "".join(appearance.replace(" ", "_") for appearance in glued)
+
+    @property
+    def spoken_appearances(self) -> list[str]:
+        return [appearance for appearance in self.appearances if not appearance.startswith("_")]
+
+
+def parse_character(stored: str) -> CharacterName:
+    """The parts of a stored name; more than three are outfits."""
+    name, *parts = (part.strip() for part in stored.split("|"))
+    appearances = _several(parts[0]) if parts else ()
+    return CharacterName(name, appearances, tuple(outfit for part in parts[1:] for outfit in _several(part)))
+
+
+def character_of_folder(parts: Sequence[str]) -> CharacterName:
+    """The character that a folder of reference pictures stands for: `Terakomari/none/pajama` by its parts."""
+    return parse_character("|".join(part.replace("|", " ") for part in parts))
+
+
+def _several(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split("+") if part.strip() not in NOTHING)
