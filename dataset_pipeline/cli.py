@@ -181,6 +181,33 @@ def explain(
 
 
 @app.command()
+def find(
+    question: Annotated[
+        str, typer.Argument(help="Such as: 1girl and not 1boy and red_hair >= 0.5 and character:fern and quality > 0.4")
+    ],
+    models: ModelsOption = "",
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the images whose tags, characters and quality answer a question: id and path, a line each."""
+    from dataset_pipeline.find import find as search
+    from dataset_pipeline.places import store_of
+    from dataset_pipeline.tags.query import QueryError
+
+    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    try:
+        matches = list(search(store_of(settings), question, settings.tag_thresholds))
+    except QueryError as error:
+        _stop(str(error))
+    if as_json:
+        print(json.dumps([asdict(match) for match in matches], indent=1))
+        return
+    for match in matches:
+        print(f"{match.image_id}\t{match.path}")
+    err.print(f"{len(matches)} images", highlight=False)
+
+
+@app.command()
 def export(
     profile: Annotated[str, typer.Argument(help=f"The trainer: {', '.join(PROFILES)}.")] = "everydream",
     models: ModelsOption = "",

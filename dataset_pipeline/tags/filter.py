@@ -63,29 +63,13 @@ class _Decider:
     def decide(self, image_id: str, scored: Sequence[Mapping[str, Any]]) -> dict:
         settings = self.settings
         characters = self.known.characters.get(image_id, ())
-        ratings: dict[str, float] = {}
-        used: dict[str, dict[str, float]] = {category: {} for category in self.thresholds}
-        dropped: dict[str, str] = {}
-        for entry in scored:
-            tag, category = entry["tag"], entry["category"]
-            score = round(float(entry["score"]), 4)  # 0.35 is stored as a float32 just below it
-            limit = self.thresholds.get(category, 2.0)
-            if category == RATING:
-                ratings[tag] = score
-            elif limit > 1.0:
-                dropped[tag] = category
-            elif score < limit:
-                dropped[tag] = "low_score"
-            else:
-                used[category][tag] = score
-        rating = min(ratings, key=lambda tag: (-ratings[tag], tag), default="")
+        used, rating, dropped = reached(scored, self.thresholds)
         written = self.known.hand_edited.get(image_id)
         if written is not None:
             dropped |= dict.fromkeys(
                 (tag for tags in used.values() for tag in tags if tag not in written), "hand_edited"
             )
-            scored = [{"tag": tag, "score": 1.0} for tag in written]
-            used = {category: {} for category in used} | {GENERAL: dict.fromkeys(written, 1.0)}
+            scored, used = as_written(written, self.thresholds)
         concepts = self._concepts(image_id, scored, used, characters, rating)
         if concepts:
             dropped |= dict.fromkeys(used[CHARACTER], f"concept {concepts[0].name}")
@@ -152,6 +136,36 @@ class _Decider:
             return best[: self.settings.max_tags]
         kept = {tag: scores[tag] for tag in scores if tag not in dropped}
         return sort_tags(kept, self.settings.sort, f"{self.settings.shuffle_seed}\0{image_id}")
+
+
+def reached(
+    scored: Iterable[Mapping[str, Any]], thresholds: Mapping[str, float]
+) -> tuple[dict[str, dict[str, float]], str, dict[str, str]]:
+    """By category the tags with scores that reach its threshold; the rating; why each other tag does not count."""
+    ratings: dict[str, float] = {}
+    used: dict[str, dict[str, float]] = {category: {} for category in thresholds}
+    dropped: dict[str, str] = {}
+    for entry in scored:
+        tag, category = entry["tag"], entry["category"]
+        score = round(float(entry["score"]), 4)  # 0.35 is stored as a float32 just below it
+        limit = thresholds.get(category, 2.0)
+        if category == RATING:
+            ratings[tag] = score
+        elif limit > 1.0:
+            dropped[tag] = category
+        elif score < limit:
+            dropped[tag] = "low_score"
+        else:
+            used[category][tag] = score
+    return used, min(ratings, key=lambda tag: (-ratings[tag], tag), default=""), dropped
+
+
+def as_written(
+    tags: Iterable[str], thresholds: Mapping[str, float]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
+    """Tags that a person wrote, as if a tagger were sure of them: with scores, and by category."""
+    sure = dict.fromkeys(tags, 1.0)
+    return [{"tag": tag, "score": 1.0} for tag in sure], {category: {} for category in thresholds} | {GENERAL: sure}
 
 
 def subject_of(
