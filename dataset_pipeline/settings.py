@@ -25,7 +25,7 @@ Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 TagThreshold = Annotated[float, Field(ge=0.0, le=1.01)]
 Byte = Annotated[int, Field(ge=0, le=255)]
-NO_RESULT = {"root", "hardware", "folder"}
+NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
 CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
 
 
@@ -227,6 +227,19 @@ class SelectionSettings(Section):
     without_characters: bool
 
 
+class DescriptionsSettings(Section):
+    enabled: bool
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: str
+    prompt: Annotated[str, Field(min_length=1)]
+    max_side_px: Annotated[int, Field(ge=32, le=8192)]
+    max_tokens: Annotated[int, Field(ge=1, le=100_000)]
+    at_once: Annotated[int, Field(ge=1, le=64)]
+    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    retries: Annotated[int, Field(ge=0, le=20)]
+    key_variable: Annotated[str, Field(min_length=1)]
+
+
 class CaptionComponent(Section):
     part: Literal[
         "people",
@@ -322,6 +335,7 @@ class Settings(Section):
     core_tags: CoreTagsSettings
     tags: TagsSettings
     selection: SelectionSettings
+    descriptions: DescriptionsSettings
     captions: CaptionsSettings
     training_images: TrainingImagesSettings
     concept_balance: ConceptBalanceSettings
@@ -374,6 +388,8 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
             f"concept_balance.min_multiply = {settings.concept_balance.min_multiply} is above "
             f"concept_balance.max_multiply = {settings.concept_balance.max_multiply}"
         )
+    if settings.descriptions.enabled and not settings.descriptions.model:
+        raise SettingsError("descriptions.model is empty: name the model that the endpoint shall describe images with")
     if "://" in settings.exported_set.root:
         raise SettingsError(
             f"exported_set.root = {settings.exported_set.root!r}: trainers read local folders, not URLs"

@@ -31,6 +31,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCh
 RETRY = dg.RetryPolicy(max_retries=1, delay=2)
 WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable)
 
+UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
 SHEET_BYTES = 110_000  # base64 adds a third
 SHEET_COLUMNS, SHEET_ROWS, SHEET_THUMB_PX = 6, 4, 150
@@ -312,8 +313,9 @@ def _answers(step: Step, pointer: Pointer | None, code_version: str, inputs: dic
     provenance = pointer.provenance
     if provenance.get("code_version") != code_version or provenance.get("inputs") != inputs:
         return False
-    if provenance.get("numbers", {}).get("unreadable"):
-        return False  # a disk that was away may be back
+    numbers = provenance.get("numbers", {})
+    if numbers.get("unreadable") or numbers.get(UNANSWERED):
+        return False  # a disk or a service that was away may be back
     return step.store.intact(step.declaration.name, step.episode)
 
 

@@ -162,7 +162,7 @@ def _decided_by(step: Step, version: str) -> Result | None:
 
 
 @pipeline_asset(
-    reads=["video", "distinct_frames", "detections", "tags", "clusters", "selection"],
+    reads=["video", "distinct_frames", "detections", "tags", "clusters", "selection", "descriptions"],
     settings=["captions", "tag_rules"],
     group="f_text",
     algorithm=2,
@@ -172,6 +172,7 @@ def _decided_by(step: Step, version: str) -> Result | None:
 def captions(step: Step) -> Result:
     """One line of text for each selected image, rendered from structured fields by `[captions] template`."""
     settings = step.settings.captions
+    texts = step.read("descriptions")
     tagged = (
         step.read("tags").select(["image_id", "tags", "rating", "series", "artists", "activation_tags"]).to_pylist()
     )
@@ -180,6 +181,7 @@ def captions(step: Step) -> Result:
         {row["image_id"]: row for row in tagged},
         dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True)),
         face_positions(step.read("detections"), step.read("distinct_frames"), settings.face_min_score),
+        dict(zip(texts["image_id"].to_pylist(), texts["text"].to_pylist(), strict=True)),
     )
     rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))
     rows = decide_captions(step.rows("selection"), said, step.row("video")["show_title"], settings, rules)

@@ -302,6 +302,12 @@ SCHEMAS = {
             silent=frozenset({"path", "reason"}),
         ),
         TableSchema(
+            "descriptions",
+            {**MEASURED, "text": STRING, "status": STRING},  # status: described, or why not
+            key=("image_id",),
+            silent=frozenset({"status"}),
+        ),
+        TableSchema(
             "captions",
             {
                 "image_id": STRING,

@@ -1,0 +1,111 @@
+"""What a vision model says of each image; each is asked about once, those without an answer again the next time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from dataset_pipeline.assets.framework import UNANSWERED, Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.models.captioner import Captioner, Description
+from dataset_pipeline.store.reuse import measure_missing
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import MEASURED_SUFFIX, Store
+
+ALGORITHM = "1"
+SAVED_TOGETHER = 64  # what a killed run may lose
+
+
+@pipeline_asset(
+    reads=["selection"],
+    settings=["descriptions"],
+    group="f_text",
+    projection=True,
+    kinds=["python"],
+    checks={"every_image_was_described": Check("The endpoint of [descriptions] answered for every image.")},
+)
+def descriptions(step: Step) -> Result:
+    """Each selected image in the words of a vision model, if `[descriptions] enabled`; each is asked about once.
+
+    An image without an answer keeps the reason and is asked about again the next time.
+    """
+    settings = step.settings.descriptions
+    if not settings.enabled:
+        return Result(SCHEMAS["descriptions"].empty(), {"described": 0})
+    assert step.episode is not None
+    selected = [row for row in step.rows("selection") if row["selected"]]
+    captioner = Captioner(settings)
+    rows, asked = describe_missing(
+        step.store,
+        step.episode,
+        selected,
+        captioner.fingerprint(),
+        lambda wanted: captioner.describe(step.pictures(row["path"] for row in wanted)),
+    )
+    unanswered = [row for row in rows if not row["text"]]
+    for row in unanswered[:1]:
+        step.log.warning(f"{len(unanswered)} images were not described; {row['image_id']}: {row['status']}")
+    return Result(
+        SCHEMAS["descriptions"].table(rows),
+        {"described": len(rows) - len(unanswered), "asked": asked, UNANSWERED: len(unanswered)},
+        {"every_image_was_described": f"{len(unanswered)} were not" if unanswered else ""},
+    )
+
+
+def describe_missing(
+    store: Store,
+    episode: str,
+    wanted: Sequence[Mapping[str, Any]],
+    sha256: str,
+    describe: Callable[[Sequence[Mapping[str, Any]]], Iterable[Description]],
+) -> tuple[list[dict], int]:
+    """Rows of `descriptions` for the wanted images (rows with image_id and pixel_sha256), and about how many was asked.
+
+    sha256: of model and prompt. `describe` takes the images without an answer and gives one for each, in order. Those
+    with a text are kept for good, by picture and prompt; others are not.
+    """
+    known = store.previous(f"descriptions{MEASURED_SUFFIX}", episode)
+    there = set() if known is None else set(_keys(known))
+    absent = [row for row in wanted if (row["image_id"], row["pixel_sha256"], sha256, ALGORITHM) not in there]
+    failed: dict[str, str] = {}
+    answers = zip(absent, describe(absent), strict=True) if absent else iter(())
+    for together in _batches(answers):
+        failed |= {row["image_id"]: answer.status for row, answer in together if not answer.text}
+        told = {row["image_id"]: answer for row, answer in together if answer.text}
+        _kept(store, episode, [row for row, answer in together if answer.text], sha256, told)
+    rows = _kept(store, episode, [row for row in wanted if row["image_id"] not in failed], sha256, {}).to_pylist()
+    for row in wanted:
+        if status := failed.get(row["image_id"]):
+            measured = {"pixel_sha256": row["pixel_sha256"], "model_sha256": sha256, "algorithm": ALGORITHM}
+            rows.append({"image_id": row["image_id"], **measured, "text": "", "status": status})
+    return rows, len(absent)
+
+
+def _kept(
+    store: Store, episode: str, images: Sequence[Mapping[str, Any]], sha256: str, told: Mapping[str, Description]
+) -> pa.Table:
+    """The rows of these images, of which `told` brings those that are not in the store yet."""
+    keys = pa.table(
+        {name: pa.array([row[name] for row in images], pa.string()) for name in ("image_id", "pixel_sha256")}
+    )
+
+    def payloads(image_ids: list[str]) -> Iterator[dict[str, str]]:
+        return ({"text": told[image_id].text, "status": told[image_id].status} for image_id in image_ids)
+
+    return measure_missing(store, "descriptions", episode, keys, sha256, ALGORITHM, payloads)[0]
+
+
+def _batches(
+    items: Iterable[tuple[Mapping[str, Any], Description]],
+) -> Iterator[list[tuple[Mapping[str, Any], Description]]]:
+    items = iter(items)
+    while together := list(islice(items, SAVED_TOGETHER)):
+        yield together
+
+
+def _keys(table: pa.Table) -> Iterator[tuple[str, ...]]:
+    columns = (table[name].to_pylist() for name in ("image_id", "pixel_sha256", "model_sha256", "algorithm"))
+    return zip(*columns, strict=True)

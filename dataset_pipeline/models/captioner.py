@@ -1,0 +1,155 @@
+"""Free-text descriptions of pictures from a vision model behind an OpenAI-compatible endpoint.
+
+vLLM, llama.cpp, LM Studio, Ollama and hosted services offer one: `POST <url>/chat/completions` with the picture as a
+data URL. Nothing but the pictures and the prompt is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.settings import DescriptionsSettings
+
+BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})  # worth another try
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+GIVE_UP_AFTER = 8  # images in a row that the endpoint did not answer for; the others are not even asked for
+JPEG_QUALITY = 90
+DESCRIBED = "described"
+TOLD_CHARACTERS = 200  # of what an endpoint says when it refuses
+
+
+@dataclass(frozen=True)
+class Description:
+    """status: described, or what went wrong; text: empty unless described."""
+
+    text: str
+    status: str
+
+
+class _Refused(Exception):
+    """The endpoint answered that it will not; asking again gives the same."""
+
+
+class _Unanswered(Exception):
+    """No usable answer; another try may get one."""
+
+    def __init__(self, message: str, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+@dataclass
+class Captioner:
+    """Asks for the description of each picture, several at a time, in order. `wait` sleeps so many seconds."""
+
+    settings: DescriptionsSettings
+    wait: Callable[[float], None] = time.sleep
+    _silent: int = field(default=0, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def fingerprint(self) -> str:
+        """sha256 of all that the answer for a picture depends on; where the endpoint is does not count."""
+        asked = self.settings
+        key = [asked.model, asked.prompt, asked.max_side_px, asked.max_tokens, JPEG_QUALITY]
+        return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+
+    def describe(self, pictures: Iterable[np.ndarray]) -> Iterator[Description]:
+        """A description of each RGB picture, uint8 [height, width, 3]. Never raises for what the endpoint does."""
+        waiting: deque[Future[Description]] = deque()
+        with ThreadPoolExecutor(self.settings.at_once) as pool:
+            for picture in pictures:
+                waiting.append(pool.submit(self._described, picture))
+                if len(waiting) > 2 * self.settings.at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _described(self, picture: np.ndarray) -> Description:
+        if self._silent >= GIVE_UP_AFTER:
+            return Description("", f"not asked: {self.settings.url} did not answer {GIVE_UP_AFTER} times in a row")
+        request = json.dumps(self._request(picture)).encode()
+        fault = ""
+        for attempt in range(self.settings.retries + 1):
+            try:
+                text = self._ask(request)
+            except _Refused as error:
+                self._answered(True)
+                return Description("", f"refused: {error}")
+            except _Unanswered as error:
+                fault = str(error)
+                if attempt < self.settings.retries:
+                    self.wait(error.wait_s or min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt))
+            else:
+                self._answered(True)
+                return Description(text, DESCRIBED)
+        self._answered(False)
+        return Description("", f"failed: {fault}")
+
+    def _answered(self, answered: bool) -> None:
+        with self._lock:
+            self._silent = 0 if answered else self._silent + 1
+
+    def _request(self, picture: np.ndarray) -> dict[str, Any]:
+        from dataset_pipeline.images.resize import encode, fit_short_side
+
+        height, width = picture.shape[:2]
+        longest = max(height, width)
+        if longest > self.settings.max_side_px:
+            picture = fit_short_side(picture, max(1, min(height, width) * self.settings.max_side_px // longest))
+        url = f"data:image/jpeg;base64,{base64.b64encode(encode(picture, 'jpg', JPEG_QUALITY)).decode()}"
+        parts = [{"type": "text", "text": self.settings.prompt}, {"type": "image_url", "image_url": {"url": url}}]
+        return {
+            "model": self.settings.model,
+            "messages": [{"role": "user", "content": parts}],
+            "max_tokens": self.settings.max_tokens,
+            "temperature": 0,
+        }
+
+    def _ask(self, request: bytes) -> str:
+        """The text of one answer. Raises _Refused or _Unanswered."""
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(self.settings.key_variable, ""):
+            headers["Authorization"] = f"Bearer {key}"
+        url = f"{self.settings.url.rstrip('/')}/chat/completions"
+        try:
+            asked = urllib.request.Request(url, request, headers, method="POST")
+            with urllib.request.urlopen(asked, timeout=self.settings.timeout_s) as response:
+                answer = json.loads(response.read())
+            text = answer["choices"][0]["message"]["content"]
+        except urllib.error.HTTPError as error:
+            told = " ".join(error.read(4096).decode("utf-8", "replace").split())[:TOLD_CHARACTERS]
+            message = f"HTTP {error.code} {told}".strip()
+            if error.code in BUSY:
+                raise _Unanswered(message, _retry_after_s(error.headers.get("Retry-After"))) from None
+            raise _Refused(message) from None
+        except (OSError, http.client.HTTPException) as error:  # no connection, a broken one, or none in time
+            raise _Unanswered(f"{self.settings.url}: {getattr(error, 'reason', None) or error}") from None
+        except (ValueError, LookupError, TypeError) as error:
+            raise _Unanswered(f"the answer is no chat completion: {error}") from None
+        text = " ".join(text.split()) if isinstance(text, str) else ""
+        if not text:
+            raise _Refused("the answer is empty")
+        return text
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """The seconds an endpoint asks to wait, if it gives them as a number."""
+    try:
+        return min(LONGEST_WAIT_S, max(0.0, float(header or "")))
+    except ValueError:
+        return None
