@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from dataset_pipeline.assets.framework import ASSETS
 from dataset_pipeline.assets.step import DECLARATIONS
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.runs import phases
@@ -146,3 +147,7 @@ def test_the_jobs_a_person_looks_for_are_there_and_nothing_runs_at_night_unasked
     assert {"measure_episode", "rebuild_set", "process_new_episodes", "export"} <= names
     [nightly] = defs.schedules
     assert nightly.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_projections_declare_no_checks_as_one_run_answers_for_many_episodes():
+    assert [made.name for made in ASSETS.values() if made.declaration.projection and made.checks] == []

@@ -297,7 +297,9 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
             ]
         ),
     )
-    yield measured("frame_embeddings", frames, "embedder", "embedding", vectors(rng, CANDIDATES, 16))
+    looks = rng.standard_normal((CANDIDATES, 16))
+    unit = as_lists(looks / np.linalg.norm(looks, axis=1, keepdims=True))
+    yield measured("frame_embeddings", frames, "embedder", "embedding", unit)
     full = put(project.store, "distinct_frames", episode, stills)
     yield (
         "distinct_frames",
