@@ -135,6 +135,20 @@ def test_hair_colours_are_tagged_rightly(finished, drawn_show):
     assert np.mean(right) >= 0.85
 
 
+def test_a_characters_core_tags_name_its_hair_and_its_images_do_not_repeat_them(finished, drawn_show):
+    core = {row["character"]: set(row["tags"]) for row in finished.rows("core_tags")}
+    drawn: dict[str, Counter] = {}
+    for true, found in named_crops(finished, drawn_show):
+        drawn.setdefault(found, Counter())[true] += 1
+    hair = {character.name: character.hair_color for truth in drawn_show.truths.values() for character in truth.cast}
+    told = {name: hair[counts.most_common(1)[0][0]] in core[name] for name, counts in drawn.items() if core.get(name)}
+    assert len(told) >= 3
+    assert sum(told.values()) / len(told) >= 0.8
+    tags = {row["image_id"]: set(row["tags"]) for row in finished.rows("tags")}
+    for row in finished.rows("clusters"):
+        assert not any(core[name] & tags[row["image_id"]] for name in row["characters"])
+
+
 def is_colour(tag: str) -> bool:
     from dataset_pipeline.demo.characters import HAIR_COLORS
 
