@@ -46,12 +46,16 @@ from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.keyframes import ahead
 from dataset_pipeline.video.mpdecimate import MpDecimate
+from dataset_pipeline.video.probe import probe
 from dataset_pipeline.video.sources import candidates, full_size, probe_source
 from dataset_pipeline.video.stream import DecodeReport
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 INTRA = r"select=eq(pict_type\,I)"
-SAME_PIXELS = ",scale=out_range=pc:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24"
+SAME_PIXELS = (
+    ",scale=in_color_matrix={used_matrix}:in_range={used_range}:out_range=pc"
+    ":flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp,format=rgb24"
+)
 SCRIPT = (
     "opening, establish 2, talk 4, pair 3, pan 6, solo 2, talk 4, trio 3, locked 5, focus 2, walk 3, group 3, zoom 4, "
     "whip 2, dark 3, talk 4, pair 2, ending"
@@ -239,7 +243,7 @@ def measure_iframes(video: Path, rounds: int, folder: Path) -> None:
     ways: dict[str, Callable[[Path], Cost]] = {
         "intra frames": lambda files: ours("intra_frames", video, files),
         "ffmpeg": extract(INTRA),
-        "ffmpeg, same pixels": extract(INTRA + SAME_PIXELS),
+        "ffmpeg, same pixels": extract(INTRA + SAME_PIXELS.format_map(probe(video).row())),
         "the pipeline's two steps": lambda files: ours("two_steps", video, files),
     }
     costs = against_ffmpeg(ways, rounds, folder)
