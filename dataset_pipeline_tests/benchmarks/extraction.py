@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from typing import Any
 import av
 import imageio_ffmpeg
 import numpy as np
+import psutil
 from av.video.reformatter import Colorspace
 from PIL import Image
 from rich.console import Console
@@ -79,15 +81,29 @@ def run(*command: str | Path) -> Cost:
     """What a command costs from its start to its end."""
     with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
         start_s = time.perf_counter()
-        process = subprocess.Popen([*map(str, command)], stdout=printed, stderr=errors)
+        process = psutil.Popen([*map(str, command)], stdout=printed, stderr=errors)
+        peak = [0]
+        # What the system calls the peak of a child begins with the memory of the process that started it.
+        watch = threading.Thread(target=_watch, args=(process, peak))
+        watch.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - start_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-        printed.seek(0), errors.seek(0)
+        watch.join()
+        printed.seek(0)
+        errors.seek(0)
         said, complaint = printed.read(), errors.read()
-    if process.returncode:
-        sys.exit(f"{' '.join(map(str, command))}\n{complaint}")
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said)
+    if code := os.waitstatus_to_exitcode(status):
+        sys.exit(f"{' '.join(map(str, command))} ended with {code}\n{complaint}")
+    return Cost(wall_s, usage.ru_utime + usage.ru_stime, peak[0] / 2**20, said)
+
+
+def _watch(process: psutil.Popen, peak: list[int]) -> None:
+    try:
+        while True:
+            peak[0] = max(peak[0], process.memory_info().rss)
+            time.sleep(0.02)
+    except psutil.Error:
+        return  # it has ended
 
 
 def ffmpeg(*arguments: str | Path) -> Cost:
