@@ -7,6 +7,8 @@ and everything that follows from a changed setting, is asked for by one automati
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
 import dagster as dg
 
@@ -15,17 +17,23 @@ BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every 
 TICK_S = 15  # a new episode passes a dozen stages on its way into the set, each a tick or two
 
 
-def keep_current(sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = ()) -> dg.AutomationCondition:
+def keep_current(
+    sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = (), by_way_of: dg.AssetKey | None = None
+) -> dg.AutomationCondition:
     """Run what is due once nothing it reads is running or due itself.
 
     sources: external assets, for which the sensor of arrivals alone answers. waits_for: assets further upstream that
-    must be at rest too, in all episodes; joined assets name all of theirs, or they would run once for every batch of
-    episodes that comes through. Failed episodes hold up nothing and are left alone until there is news for them.
+    must be at rest too, in all episodes; joined assets and projections name all of theirs, or they would run once for
+    every batch of episodes that comes through. by_way_of: a joined asset, for a projection, which would otherwise look
+    at its own episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for
+    them.
     """
     busy = ~_rested() | _due(sources)
     waiting = AC.any_deps_match(busy).ignore(sources)
-    for key in waits_for:
-        waiting |= AC.asset_matches(key, busy)
+    above = [AC.asset_matches(key, busy) for key in waits_for]
+    if above:
+        anywhere = reduce(or_, above)
+        waiting |= AC.asset_matches(by_way_of, anywhere) if by_way_of else anywhere
     return (_due(sources) & _rested() & ~waiting.with_label("waiting")).with_label("keep_current")
 
 

@@ -19,7 +19,7 @@ VIDEO = dg.AssetSelection.assets("video")
 PER_EPISODE = {"frames": ["video"], "crops": ["frames"], "clusters": ["gallery", "crops"]}
 JOINED = {"gallery": ["crops"], "the_set": ["clusters"]}
 MEASURING = ("frames", "crops")
-PROJECTIONS = ("clusters",)
+PROJECTIONS = ("clusters", "selection")
 
 
 def upstream(asset: str) -> set[str]:
@@ -50,14 +50,15 @@ class World:
 
     def asset(self, name: str) -> dg.AssetsDefinition:
         joined = name in JOINED
-        waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if joined else []
+        waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if joined or name in PROJECTIONS else []
+        by_way_of = dg.AssetKey("gallery") if name in PROJECTIONS else None
 
         @dg.asset(
             name=name,
             deps=[dg.AssetKey(read) for read in {**PER_EPISODE, **JOINED}[name]],
             partitions_def=None if joined else EPISODES,
             code_version=self.versions.get(name, "1"),
-            automation_condition=keep_current(VIDEO, waits_for),
+            automation_condition=keep_current(VIDEO, waits_for, by_way_of),
             backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
             retry_policy=dg.RetryPolicy(max_retries=1),
         )
@@ -264,6 +265,21 @@ def test_joins_wait_for_every_episode_on_its_way(running):
     running.instance.report_run_canceled(run)
     running.run(MEASURING, ["e5"], {})
     assert running.settle()[0] == "gallery"
+
+
+def test_projections_wait_until_the_last_of_several_changed_episodes_is_through(world, monkeypatch):
+    monkeypatch.setitem(PER_EPISODE, "scores", ["frames"])
+    monkeypatch.setitem(PER_EPISODE, "selection", ["scores", "gallery"])
+    world.tick()
+    world.arrive("e1", "e2", "e3")
+    world.settle()
+    run = queued(world, ["scores"], "e2")
+    world.content["scores", "e1"] = world.content["scores", "e2"] = "other scores"
+    world.run(["scores"], ["e1"], {})
+    assert [world.tick() for _ in range(3)] == [[]] * 3
+    world.instance.report_run_canceled(run)
+    world.run(["scores"], ["e2"], {})
+    assert world.settle() == ["selection:e1,e2"]
 
 
 @pytest.mark.parametrize("wait", [lambda world: None, lambda world: world.tick()])
