@@ -3,8 +3,8 @@
     python dataset_pipeline_tests/benchmarks/thousand_episodes.py [--episodes 1000] [--shows 84] [--root FOLDER]
 
 Measured tables are drawn, not measured, and written with the provenance the framework gives them; what comes after a
-join is made by the runs of the command line, in a Dagster instance on disk. Each drawn picture is a few pixels large, so
-rendering counts for next to nothing, and identity vectors are as far apart as the demo model wants them. `--root` keeps
+join is made by the runs of the command line, in a Dagster instance on disk. Each drawn picture is a few pixels large,
+so rendering counts for next to nothing, and identity vectors are as far apart as the demo model wants them. `--root` keeps
 the project. Store: tables, pointers and listings, with waiting for the disk. Dagster: the rest of a run's wall time.
 """
 
