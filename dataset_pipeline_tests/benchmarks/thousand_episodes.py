@@ -4,8 +4,9 @@
 
 Measured tables are drawn, not measured, and written with the provenance the framework gives them; what comes after a
 join is made by the runs of the command line, in a Dagster instance on disk. Each drawn picture is a few pixels large,
-so rendering counts for next to nothing, and identity vectors are as far apart as the demo model wants them. `--root` keeps
-the project. Store: tables, pointers and listings, with waiting for the disk. Dagster: the rest of a run's wall time.
+so rendering counts for next to nothing, and identity vectors are as far apart as the demo model wants them. `--root`
+keeps the project. Store: tables, pointers and listings, with waiting for the disk. Dagster: the rest of a run's wall
+time.
 """
 
 from __future__ import annotations
