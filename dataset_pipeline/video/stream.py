@@ -45,7 +45,7 @@ def _device(hardware: str) -> HWAccel | None:
     try:
         device = HWAccel(hardware, allow_software_fallback=True)
         device.create(Codec("h264", "r"))  # opens the device: a file's own codec may be none that it decodes
-    except (FFmpegError, OSError, NotImplementedError) as error:
+    except (FFmpegError, OSError, RuntimeError) as error:
         raise HardwareMissing(
             f"decoding by {hardware} was asked for, but there is no such device: {plain_reason(error)}; "
             f'set [video] hardware = "none" (this ffmpeg knows {", ".join(hwdevices_available()) or "none"})'
