@@ -34,7 +34,9 @@ def keep_current(
     if above:
         anywhere = reduce(or_, above)
         waiting |= AC.asset_matches(by_way_of, anywhere) if by_way_of else anywhere
-    return (_due(sources) & _rested() & ~waiting.with_label("waiting")).with_label("keep_current")
+    # A run asked for on the tick before may have begun and ended while this one looks, and be seen only in part.
+    just_asked = AC.newly_requested()
+    return (_due(sources) & _rested() & ~just_asked & ~waiting.with_label("waiting")).with_label("keep_current")
 
 
 def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:

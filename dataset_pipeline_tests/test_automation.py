@@ -106,8 +106,8 @@ class World:
             **partition,
         )
 
-    def tick(self) -> list[str]:
-        """One evaluation, and the runs it asks for. Returns `asset:episodes` of each."""
+    def tick(self, lost: bool = False) -> list[str]:
+        """One evaluation, and the runs it asks for, unless they are lost. Returns `asset:episodes` of each."""
         registered = self.instance.get_dynamic_partitions("episodes")
         with pytest.MonkeyPatch.context() as patch:
             # The evaluator asks for them thousands of times; the daemon's own queryer remembers them for a tick.
@@ -124,7 +124,7 @@ class World:
                 continue
             episodes = [episode for episode in registered if episode in asked]
             started += [(name, episodes)] if name in PROJECTIONS else [(name, [episode]) for episode in episodes]
-        for name, episodes in started:
+        for name, episodes in [] if lost else started:
             self.run([name], episodes, {BY_AUTOMATION: "true"})
         return [f"{name}:{','.join(episodes)}" if episodes else name for name, episodes in started]
 
@@ -227,6 +227,12 @@ def test_an_arrival_whose_run_was_lost_is_made_up_for(running):
     runs = running.settle()
     assert runs[:2] == ["frames:e4", "crops:e4"]
     assert runs[-1] == "the_set"
+
+
+def test_what_was_just_asked_for_and_is_not_seen_yet_is_not_asked_for_again_at_once(world):
+    world.tick()
+    world.arrive("e1")
+    assert [world.tick(lost=True) for _ in range(4)] == [[], ["gallery"], [], ["gallery"]]
 
 
 def test_a_replaced_file_measures_that_episode_alone(running):
