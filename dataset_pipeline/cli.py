@@ -67,7 +67,7 @@ def main() -> None:
         from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
         from dataset_pipeline.store.store import StoreError
 
-        if not isinstance(error, StoreError | RegistryError | WeightsMissing | DeviceUnavailable):
+        if not isinstance(error, SettingsError | StoreError | RegistryError | WeightsMissing | DeviceUnavailable):
             raise
         err.print(str(error), style="red", soft_wrap=True)
         sys.exit(FAILED)

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import tomllib
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +28,12 @@ Side = Annotated[int, Field(ge=1, le=65_536)]
 TagThreshold = Annotated[float, Field(ge=0.0, le=1.01)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
+NOT_ABOVE = (
+    ("keyframes", "lo", "hi"),
+    ("repeated_frames", "aligned_similarity", "similarity"),
+    ("concept_balance", "min_multiply", "max_multiply"),
+)
+MOST_SHOWN = 200  # characters of a value in a message
 CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
 
 
@@ -60,7 +68,7 @@ class StoreSettings(Section):
 class ModelsSettings(Section):
     pack: Annotated[str, Field(min_length=1)]
     cache: str
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")]
     keep_loaded: Annotated[int, Field(ge=1, le=64)]
     batch_size: Annotated[int, Field(ge=1, le=4096)]
     embedder: str
@@ -180,9 +188,14 @@ class TagRulesSettings(Section):
     folder: str
 
     def file(self, name: str) -> Path:
-        """A rule file: that of the user's folder if there is one, else the project's own."""
-        own = project_folder() / Path(self.folder).expanduser() / name
-        return own if self.folder and own.is_file() else resources_folder() / "tags" / name
+        """A rule file: that of the user's folder if there is one, else the project's own. Raises SettingsError if there
+        is no such folder."""
+        if not self.folder:
+            return resources_folder() / "tags" / name
+        folder = project_folder() / Path(self.folder).expanduser()
+        if not folder.is_dir():
+            raise SettingsError(f"tag_rules.folder = {self.folder!r}: there is no folder {folder}")
+        return folder / name if (folder / name).is_file() else resources_folder() / "tags" / name
 
     def content(self) -> str:
         names = sorted(path.name for path in (resources_folder() / "tags").iterdir() if path.is_file())
@@ -202,9 +215,12 @@ class TagConcept(Section):
     @field_validator("query")
     @classmethod
     def _can_be_parsed(cls, query: str) -> str:
-        from dataset_pipeline.tags.query import parse
+        from dataset_pipeline.tags.query import QueryError, parse
 
-        parse(query)
+        try:
+            parse(query)
+        except QueryError as error:
+            raise ValueError(error.reason) from None
         return query
 
 
@@ -229,7 +245,7 @@ class SelectionSettings(Section):
 
 class DescriptionsSettings(Section):
     enabled: bool
-    url: Annotated[str, Field(pattern=r"^https?://")]
+    url: Annotated[str, Field(pattern=r"^https?://", description="an address that begins with http:// or https://")]
     model: str
     prompt: Annotated[str, Field(min_length=1)]
     max_side_px: Annotated[int, Field(ge=32, le=8192)]
@@ -275,8 +291,8 @@ class CaptionsSettings(Section):
     ]  # fmt: skip
     components: Annotated[list[CaptionComponent], Field(min_length=1)]
     seed: int
-    separator: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$")]
-    keep_mark: Annotated[str, Field(pattern=r"^[^\s,]*$")]
+    separator: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$", description="text without line breaks")]
+    keep_mark: Annotated[str, Field(pattern=r"^[^\s,]*$", description="text without spaces and commas")]
     spaces: bool
     drop: list[Literal["hair", "eyes", "body", "outfit"]]
     image_type: str
@@ -383,11 +399,10 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error, overlay)) from None
-    if settings.concept_balance.min_multiply > settings.concept_balance.max_multiply:
-        raise SettingsError(
-            f"concept_balance.min_multiply = {settings.concept_balance.min_multiply} is above "
-            f"concept_balance.max_multiply = {settings.concept_balance.max_multiply}"
-        )
+    _check_bounds(settings)
+    _check_rule_files(settings.tag_rules)
+    if names := [name for name, count in Counter(it.name for it in settings.tags.concepts).items() if count > 1]:
+        raise SettingsError(f"tags.concepts: more than one is named {names[0]!r}; give each a name of its own")
     if settings.descriptions.enabled and not settings.descriptions.model:
         raise SettingsError("descriptions.model is empty: name the model that the endpoint shall describe images with")
     if "://" in settings.exported_set.root:
@@ -398,6 +413,30 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
         return settings
     cache = str(project_folder() / Path(settings.models.cache).expanduser())
     return settings.model_copy(update={"models": settings.models.model_copy(update={"cache": cache})})
+
+
+def _check_bounds(settings: Settings) -> None:
+    """Settings of which one must not exceed the other. Raises SettingsError."""
+    for section, low, high in NOT_ABOVE:
+        values: Section = getattr(settings, section)
+        if getattr(values, low) > getattr(values, high):
+            raise SettingsError(
+                f"{section}.{low} = {getattr(values, low)} is above {section}.{high} = {getattr(values, high)}"
+            )
+
+
+def _check_rule_files(rules: TagRulesSettings) -> None:
+    """Parse the user's rule files before anything is measured. Raises SettingsError."""
+    if not rules.folder:
+        return
+    from dataset_pipeline.tags.rules import RulesError, load_rules
+
+    try:
+        load_rules(rules)
+    except RulesError as error:
+        raise SettingsError(f"tag_rules.folder = {rules.folder!r}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"tag_rules.folder = {rules.folder!r} cannot be read: {error}") from None
 
 
 def _implied_overlay() -> Path | None:
@@ -431,27 +470,44 @@ def _explain(error: ValidationError, overlay: Path | None) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            known = ", ".join(_schema_at(fault["loc"][:-1])["properties"])
-            lines.append(f"  {key} = {fault['input']!r}: unknown key; known here: {known}")
+            known = ", ".join(_schema_at(fault["loc"][:-1]).get("properties", ()))
+            lines.append(f"  {key} = {_shown(fault['input'])}: unknown key; known here: {known}")
         elif fault["type"] == "missing":
             lines.append(f"  {key}: missing")
         else:
-            lines.append(f"  {key} = {fault['input']!r}: {fault['msg']}{_allowed(_schema_at(fault['loc']))}")
+            lines.append(f"  {key} = {_shown(fault['input'])}: {_wrong(fault, _schema_at(fault['loc']))}")
     return "\n".join(lines)
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+
+
+def _wrong(fault: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    if fault["type"] == "string_pattern_mismatch" and "description" in node:
+        return f"must be {node['description']}"
+    return fault["msg"] + _allowed(node)
+
+
 def _schema_at(location: tuple[int | str, ...]) -> dict[str, Any]:
-    """The JSON schema of a key."""
+    """The JSON schema of a key, be it of a free-form table; empty where there is none."""
     root = Settings.model_json_schema()
     node = root
     for part in location:
-        node = node["items"] if isinstance(part, int) else node["properties"][part]
+        free = node.get("additionalProperties")
+        within = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part, free)
+        if not isinstance(within, dict):
+            return {}
+        node = within
         if "$ref" in node:
             node = root["$defs"][node["$ref"].rpartition("/")[2]]
     return node
 
 
-def _allowed(node: dict[str, Any]) -> str:
+def _allowed(node: Mapping[str, Any]) -> str:
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
     bounds = [f"{word} {node[bound]}" for bound, word in words.items() if bound in node]
     return f" (allowed: {' '.join(bounds)})" if bounds else ""

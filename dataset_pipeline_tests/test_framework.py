@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 
+from dataset_pipeline.assets import framework
 from dataset_pipeline.assets.step import Declaration, Step
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store, TableMissing
+from dataset_pipeline.tags.rules import RulesError
 
 
 @pytest.fixture
@@ -45,3 +48,14 @@ def test_rows_of_one_key_are_refused():
     row = {"image_id": "show.e01/00000000", "concept": "a", "multiply": 1.0}
     with pytest.raises(ValueError, match="two rows"):
         SCHEMAS["multiplies"].table([row, row])
+
+
+def test_broken_rules_of_tags_fail_at_once_with_their_own_words(monkeypatch):
+    def broken(made, step):
+        raise RulesError("mine/implications.csv, line 2: 'dress' is no `tag,implies` of two tags")
+
+    monkeypatch.setattr(framework, "materialize", broken)
+    with pytest.raises(dg.Failure) as caught:
+        framework._alone(None, None)
+    assert caught.value.description == "mine/implications.csv, line 2: 'dress' is no `tag,implies` of two tags"
+    assert not caught.value.allow_retries

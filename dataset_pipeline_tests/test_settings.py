@@ -66,7 +66,10 @@ def test_every_key_of_the_defaults_is_explained_by_a_comment() -> None:
         ("[detections]\nscore_floor = 0", ["detections.score_floor = 0", "above 0.0 to 1.0"]),
         ("[keyframes]\nalpha_background = [0, 0, 256]", ["keyframes.alpha_background.2 = 256", "from 0 to 255"]),
         ("[keyframes]\nalpha_background = [0, 0]", ["keyframes.alpha_background = [0, 0]", "at least 3"]),
-        ("[models]\ndevice = 'gpu'", ["models.device = 'gpu'", "auto|cpu|cuda"]),
+        ("[models]\ndevice = 'gpu'", ["models.device = 'gpu': must be auto, cpu, cuda or cuda:N"]),
+        ("[descriptions]\nurl = 'localhost'", ["descriptions.url = 'localhost': must be an address that begins with"]),
+        ("[captions]\nrating_words = { explicit = 3 }", ["captions.rating_words.explicit = 3: ", "string"]),
+        ("[captions]\nrating_words = 3", ["captions.rating_words = 3: ", "dictionary"]),
         ("[training_images]\nformat = 'gif'", ["training_images.format = 'gif'", "'webp'", "'png'", "'jpg'"]),
         ('[captions]\nseparator = "\\n"', ["captions.separator = '\\n'"]),
     ],
@@ -90,6 +93,42 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
 def test_bounds_that_cross_are_told() -> None:
     with pytest.raises(SettingsError, match=r"min_multiply = 5\.0 is above concept_balance\.max_multiply = 2\.0"):
         load_settings(concept_balance__min_multiply=5.0, concept_balance__max_multiply=2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"keyframes__hi": 300}, r"keyframes\.lo = 320 is above keyframes\.hi = 300"),
+        (
+            {"repeated_frames__similarity": 0.8},
+            r"aligned_similarity = 0\.9 is above repeated_frames\.similarity = 0\.8",
+        ),
+    ],
+)
+def test_thresholds_that_cross_are_told(changes: dict, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load_settings(**changes)
+
+
+def test_two_concepts_of_one_name_are_told() -> None:
+    concepts = [{"name": "x", "query": query, "activation_tag": query} for query in ("1girl", "1boy")]
+    with pytest.raises(SettingsError, match=r"tags\.concepts: more than one is named 'x'"):
+        load_settings(tags__concepts=concepts)
+
+
+def test_a_folder_of_rules_that_is_not_there_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"tag_rules\.folder = 'rulse': there is no folder .*rulse"):
+        load_settings(tag_rules__folder="rulse")
+
+
+def test_a_broken_file_of_rules_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "implications.csv").write_text("tag,implies\ndress\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tag_rules__folder=str(tmp_path))
+    assert str(caught.value) == (
+        f"tag_rules.folder = {str(tmp_path)!r}: {tmp_path / 'implications.csv'}, line 2: 'dress' is no `tag,implies` "
+        "of two tags"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ import dagster as dg
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, is_joined, usable_pointer
 from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
-from dataset_pipeline.settings import Settings
+from dataset_pipeline.settings import Settings, SettingsError
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
+from dataset_pipeline.tags.rules import RulesError
 from dataset_pipeline.timing import span
 
 # Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
@@ -29,7 +30,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCh
 
 # A busy disk, a full GPU or a network drive may be better a moment later; what is wrong for good is not tried again.
 RETRY = dg.RetryPolicy(max_retries=1, delay=2)
-WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable)
+WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable, RulesError, SettingsError)
 
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage

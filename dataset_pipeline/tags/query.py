@@ -31,6 +31,8 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 KEYWORDS = frozenset({"and", "or", "not"})
+DEEPEST = 50  # brackets and `not` within one another
+MOST_SHOWN = 200  # characters of a question in a message
 TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<bracket>[()])
@@ -43,7 +45,15 @@ TOKEN = re.compile(
 
 
 class QueryError(ValueError):
-    """A question that cannot be understood; the message says at which character, from 1, what was expected."""
+    """A question that cannot be understood. reason: at which character, from 1, what was expected."""
+
+    def __init__(self, question: str, reason: str) -> None:
+        super().__init__(question, reason)
+        self.question, self.reason = question, reason
+
+    def __str__(self) -> str:
+        shown = self.question if len(self.question) <= MOST_SHOWN else self.question[:MOST_SHOWN] + "…"
+        return f"{shown!r}, {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def _tokens(text: str) -> list[_Token]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
-            raise QueryError(f"{text!r}, at {position + 1}: the quotation mark is not closed")
+            raise QueryError(text, f"at {position + 1}: the quotation mark is not closed")
         if match.lastgroup != "space":
             found.append(_Token(str(match.lastgroup), match[0], position + 1))
         position = match.end()
@@ -99,6 +109,7 @@ class _Parser:
     text: str
     tokens: list[_Token]
     number: int = field(default=0)
+    depth: int = field(default=0)
 
     @property
     def token(self) -> _Token:
@@ -106,7 +117,7 @@ class _Parser:
 
     def fault(self, expected: str) -> QueryError:
         found = repr(self.token.text) if self.token.text else "the end"
-        return QueryError(f"{self.text!r}, at {self.token.position}: expected {expected}, found {found}")
+        return QueryError(self.text, f"at {self.token.position}: expected {expected}, found {found}")
 
     def take(self) -> _Token:
         self.number += 1
@@ -126,14 +137,22 @@ class _Parser:
             parts.append(self.negation())
         return parts[0] if len(parts) == 1 else lambda subject: all(part(subject) for part in parts)
 
+    def deeper(self, part: Callable[[], Question]) -> Question:
+        """A part within a bracket or behind a `not`."""
+        if self.depth == DEEPEST:
+            raise self.fault(f"at most {DEEPEST} brackets and `not` within one another")
+        self.take()
+        self.depth += 1
+        inner = part()
+        self.depth -= 1
+        return inner
+
     def negation(self) -> Question:
         if self.token.keyword == "not":
-            self.take()
-            inner = self.negation()
+            inner = self.deeper(self.negation)
             return lambda subject: not inner(subject)
         if self.token.text == "(":
-            self.take()
-            inner = self.alternatives()
+            inner = self.deeper(self.alternatives)
             if self.token.text != ")":
                 raise self.fault("`)`, `and` or `or`")
             self.take()

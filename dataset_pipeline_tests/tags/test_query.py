@@ -109,5 +109,24 @@ def test_what_cannot_be_understood_is_named_with_its_place(text: str, told: str)
 
 def test_a_concept_with_a_bad_question_is_refused_when_settings_are_loaded():
     concept = {"name": "x", "query": "1girl and", "activation_tag": "y"}
-    with pytest.raises(SettingsError, match=r"tags\.concepts\.0\.query = '1girl and'.*at 10: expected a tag"):
+    told = r"tags\.concepts\.0\.query = '1girl and': at 10: expected a tag, found the end"
+    with pytest.raises(SettingsError, match=told):
+        load_settings(resources_folder() / "settings.toml", tags__concepts=[concept])
+
+
+@pytest.mark.parametrize(
+    "nested", ["(" * 50 + "1girl" + ")" * 50, "not " * 50 + "1girl", "(not " * 25 + "hat" + ")" * 25]
+)
+def test_fifty_brackets_and_negations_within_one_another_are_understood(nested: str):
+    assert holds(nested)
+    assert holds(" and ".join([nested] * 3))
+
+
+@pytest.mark.parametrize("deeper", ["(" * 5000 + "1girl" + ")" * 5000, "not " * 5000 + "1girl"])
+def test_what_is_nested_too_deep_is_refused_by_find_and_by_concepts(deeper: str):
+    with pytest.raises(QueryError, match="expected at most 50 brackets and `not` within one another") as caught:
+        parse(deeper)
+    assert len(str(caught.value)) < 400
+    concept = {"name": "x", "query": deeper, "activation_tag": "y"}
+    with pytest.raises(SettingsError, match=r"tags\.concepts\.0\.query.*: at \d+: expected at most 50 brackets"):
         load_settings(resources_folder() / "settings.toml", tags__concepts=[concept])
