@@ -98,7 +98,7 @@ def _made_from(step: Step, episodes: list[str]) -> str:
     reads=["hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
     settings=["tags", "tag_thresholds", "tag_rules"],
     group="f_text",
-    algorithm=2,
+    algorithm=3,
     projection=True,
     kinds=["python"],
 )

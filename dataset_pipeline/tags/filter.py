@@ -12,7 +12,7 @@ from dataset_pipeline.settings import TagConcept, TagsSettings, TagThresholdsSet
 from dataset_pipeline.tags.overlaps import overlapping_tags
 from dataset_pipeline.tags.query import Question, Subject, parse
 from dataset_pipeline.tags.rules import Rules
-from dataset_pipeline.tags.words import is_people_count, words
+from dataset_pipeline.tags.words import is_people_count, other_counts, words
 
 RATING, GENERAL, CHARACTER, COPYRIGHT, ARTIST = "rating", "general", "character", "copyright", "artist"
 NOT_TAGS = (COPYRIGHT, ARTIST)  # they have columns of their own
@@ -38,10 +38,11 @@ def decide_tags(
 ) -> list[dict]:
     """Rows of `tags`, one for each row of `tag_scores` (its columns image_id and tags).
 
-    A tag stays from its category's threshold on, unless it is on the blacklist, another says it as well, it describes
-    a character who is named (see `prune`), it names somebody whom `clusters` knows on the image, or comes after
-    `max_tags` others. The rating is the most probable of its category. `dropped` tells for every other tag why. Tags
-    that a person wrote replace all others of their image, in their order.
+    A tag stays from its category's threshold on, unless it is on the blacklist, another says it as well, a more
+    probable one counts the same people otherwise, it describes a character who is named (see `prune`), it names
+    somebody whom `clusters` knows on the image, or comes after `max_tags` others. The rating is the most probable of
+    its category. `dropped` tells for every other tag why. Tags that a person wrote replace all others of their image,
+    in their order.
     """
     decider = _Decider(known, settings, thresholds, rules)
     return [
@@ -119,6 +120,7 @@ class _Decider:
         for category, tags in used.items():
             drop(category, {tag: "blacklist" for tag in tags if words(tag) in self.blacklist})
         drop(CHARACTER, {tag: "known_character" for tag in used[CHARACTER] if words(tag) in named})
+        drop(GENERAL, dict.fromkeys(other_counts(used[GENERAL]), "other_count"))
         overlaps = overlapping_tags(used[GENERAL], self.settings.overlaps, self.rules.implied)
         drop(GENERAL, {tag: f"implied by {other}" for tag, other in overlaps.items()})
         if self.settings.prune == "character" and characters:

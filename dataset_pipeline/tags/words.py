@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 TAGS_REMEMBERED = 50_000  # of the few thousand that images bear, each is asked about once an image
 MANY = 6  # so many people and more are `many`
 
+NOBODY = ("no", "humans")
 PEOPLE_COUNT = re.compile(r"(?:\d+\+?|multiple[ _])(?:girl|boy|other)s?")
 COUNTED = re.compile(r"(\d+\+?)([a-z]+)")
 LETTERS_IN_A_ROW = re.compile(r"[^\W\d_]{2}")
@@ -35,6 +36,17 @@ def counted_people(tag: str) -> tuple[str, int]:
     number = re.match(r"\d+", tag)
     kind = next(kind for kind in ("girl", "boy", "other") if kind in tag)
     return kind, min(MANY, int(number[0])) if number else 2
+
+
+def other_counts(scores: Mapping[str, float]) -> list[str]:
+    """Tags that contradict or only repeat a count of people beside them, given each tag's probability: of girls, of
+    boys and of others all but the most probable number, `multiple girls` where a number stays, and `no humans`."""
+    by_kind: dict[str, list[str]] = {}
+    for tag in sorted(scores, key=lambda tag: (not tag[:1].isdigit(), -scores[tag], tag)):
+        if kind := counted_people(tag)[0]:
+            by_kind.setdefault(kind, []).append(tag)
+    nobody = [tag for tag in scores if by_kind and words(tag) == NOBODY]
+    return [tag for counts in by_kind.values() for tag in counts[1:]] + nobody
 
 
 def people_number(tags: Iterable[str]) -> int:

@@ -158,6 +158,32 @@ def test_the_most_probable_tags_stay_and_counts_of_people_before_them():
     ]
 
 
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        ({"multiple girls": 0.95, "2girls": 0.9, "3girls": 0.4}, ["2girls"]),
+        ({"2girls": 0.4, "3girls": 0.9, "6+girls": 0.5}, ["3girls"]),
+        ({"multiple_girls": 0.9, "1boy": 0.5}, ["multiple_girls", "1boy"]),
+        ({"1girl": 0.9, "2boys": 0.8, "1boy": 0.5, "1other": 0.4}, ["1girl", "2boys", "1other"]),
+        ({"1girl": 0.5, "no humans": 0.9}, ["1girl"]),
+        ({"multiple boys": 0.5, "no_humans": 0.9}, ["multiple boys"]),
+        ({"no humans": 0.9, "solo": 0.5}, ["solo", "no humans"]),
+        ({"1girl": 0.5, "2girls": 0.5}, ["1girl"]),
+    ],
+)
+def test_people_are_counted_once_by_the_most_probable_number(found: dict[str, float], left: list[str]):
+    decided = decide(scores(general=found))
+    assert decided["tags"] == left
+    assert reasons(decided) == dict.fromkeys(found.keys() - set(left), "other_count")
+
+
+def test_counts_that_a_person_wrote_or_that_nothing_prunes_stay():
+    written = ["multiple girls", "2girls", "3girls", "no humans"]
+    row = scores(general=dict.fromkeys(written, 0.9))
+    assert decide(row, Known(hand_edited={IMAGE: written}))["tags"] == written
+    assert set(decide(row, prune="none")["tags"]) == set(written)
+
+
 def test_categories_that_are_switched_off_are_dropped_by_name():
     decided = decide(scores(general={"smile": 0.9}, artist={"somebody": 0.99}, meta={"scan": 0.99}, strange={"x": 1.0}))
     assert decided["tags"] == ["smile"]
