@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from dataset_pipeline.printing import (
@@ -25,6 +24,7 @@ from dataset_pipeline.printing import (
     print_report,
     print_status,
     showing_progress,
+    table_of,
 )
 from dataset_pipeline.settings import Settings, SettingsError, load_settings, project_folder
 from dataset_pipeline.training.exporters import PROFILES
@@ -339,7 +339,7 @@ def doctor(models: ModelsOption = "", settings_file: SettingsOption = None, as_j
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        table = Table(box=None, show_header=False)
+        table = table_of("state", "what", "detail", box=None, show_header=False)
         colors = {"ok": "green", "note": "yellow", "fault": "red"}
         for finding in findings:
             table.add_row(Text(finding.state, colors[finding.state]), finding.what, finding.detail)
@@ -362,7 +362,7 @@ def models_list(models: ModelsOption = "", settings_file: SettingsOption = None,
         ]  # fmt: skip
         print(json.dumps(rows, indent=1))
         return
-    table = Table("role", "model", "used", "here", "licence", "for")
+    table = table_of("role", "model", "used", "here", "licence", "for")
     for status in statuses:
         entry = status.entry
         here = f"{status.size_bytes / 1e6:.1f} MB" if status.present else "no"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
     from dataset_pipeline.report import Report
     from dataset_pipeline.status import Cell, State, Status
 
-# Paths and messages hold square brackets and colons, which rich would take for its own markup.
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
+PIPED_COLUMNS = 200  # where no terminal says how wide it is, nor COLUMNS
+
+
+def console_for(stderr: bool = False) -> Console:
+    """Paths and messages hold square brackets and colons, which rich would take for its own markup."""
+    console = Console(stderr=stderr, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_COLUMNS
+    return console
+
+
+out, err = console_for(), console_for(stderr=True)
 
 SYMBOLS: dict[State, str] = {
     "fresh": ".",
@@ -35,8 +45,16 @@ MOST_REASONS = 60
 ASSETS_NAMED = 3  # of an episode in one state; more are counted
 
 
+def table_of(*headers: str, **options: Any) -> Table:
+    """A table that breaks a name too long for its column into lines, and never cuts it off."""
+    table = Table(**options)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
+
+
 def print_report(report: Report, sheet: Path, characters: int) -> None:
-    table = Table("stage", "what became of it", "images", title="Where every frame went", title_justify="left")
+    table = table_of("stage", "what became of it", "images", title="Where every frame went", title_justify="left")
     last = ""
     for stage, outcome, count in report.funnel:
         if last and stage != last:
@@ -44,7 +62,7 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
         table.add_row(stage if stage != last else "", outcome, str(count))
         last = stage
     out.print(table)
-    concepts = Table("concept", "images", "probability", "multiply", title="Concepts", title_justify="left")
+    concepts = table_of("concept", "images", "probability", "multiply", title="Concepts", title_justify="left")
     for row in report.concepts:
         concepts.add_row(row["concept"], str(row["images"]), f"{row['probability']:.4f}", f"{row['multiply']:.2f}")
     out.print(concepts)
@@ -105,7 +123,7 @@ def print_open(status: Status) -> None:
 
 
 def _by_asset(status: Status) -> Table:
-    table = Table("asset", *SYMBOLS, box=None)
+    table = table_of("asset", *SYMBOLS, box=None)
     for asset in status.cells:
         counts = status.counts(asset)
         table.add_row(asset, *(Text(str(counts[state] or ""), COLORS.get(state, "")) for state in SYMBOLS))
@@ -114,7 +132,7 @@ def _by_asset(status: Status) -> Table:
 
 def _by_episode(status: Status) -> Table:
     """A symbol for each asset in the order of the work, then in words what is not fresh."""
-    table = Table("episode", "assets", "", box=None)
+    table = table_of("episode", "assets", "", box=None)
     joined = {asset: cells[""] for asset, cells in status.cells.items() if "" in cells}
     for episode in status.episodes:
         cells = {asset: cells[episode] for asset, cells in status.cells.items() if episode in cells}
@@ -154,7 +172,7 @@ def print_explanation(told: Explanation) -> None:
         out.print(f"cut at x {told.box_px[0]}..{told.box_px[2]}, y {told.box_px[1]}..{told.box_px[3]} px")
     if told.made_with_demo_models:
         out.print("made with the demo models", style="yellow")
-    table = Table("asset", "what it says", "by")
+    table = table_of("asset", "what it says", "by")
     for decision in told.decisions:
         says = "\n".join(f"{name}: {_short(value)}" for name, value in decision.row.items() if value not in (None, ""))
         by = [f"code {decision.code_version}"]
