@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.store.store import Store
 
 ROLES = ("embedder", "detector", "identity", "quality", "tagger")
+PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
 
 app = typer.Typer(
@@ -191,12 +192,13 @@ def find(
 ) -> None:
     """Print the images whose tags, characters and quality answer a question: id and path, a line each."""
     from dataset_pipeline.find import find as search
-    from dataset_pipeline.places import store_of
+    from dataset_pipeline.places import demo_hint, store_of
     from dataset_pipeline.tags.query import QueryError
 
     settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    store = store_of(settings)
     try:
-        matches = list(search(store_of(settings), question, settings.tag_thresholds))
+        matches = list(search(store, question, settings.tag_thresholds))
     except QueryError as error:
         _stop(str(error))
     if as_json:
@@ -204,7 +206,12 @@ def find(
         return
     for match in matches:
         print(f"{match.image_id}\t{match.path}")
-    err.print(f"{len(matches)} images", highlight=False)
+    if matches or store.episodes("tag_scores"):
+        err.print(f"{len(matches)} images", highlight=False)
+    else:
+        err.print(f"there is nothing in {store.root} yet: `dataset-pipeline run` fills it", **PLAIN)
+        if hint := demo_hint(settings, store):
+            err.print(hint, **PLAIN)
 
 
 @app.command()
@@ -215,15 +222,17 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the current training set for a trainer, into a fresh folder."""
+    from dataset_pipeline.assets.training import LEFT_ALONE
     from dataset_pipeline.definitions import build_definitions
-    from dataset_pipeline.places import mixing_fault, store_of
+    from dataset_pipeline.places import demo_hint, mixing_fault, store_of
     from dataset_pipeline.runs import materialize_assets
 
     changes = {"models__pack": models} if models else {}
     settings = _settings(settings_file, exported_set__profile=profile, **changes)
     store = store_of(settings)
     if store.pointer("training_set") is None:
-        _stop(f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one")
+        nothing = f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one"
+        _stop("\n".join(filter(None, [nothing, demo_hint(settings, store)])))
     if fault := mixing_fault(settings, store):
         _stop(fault)
     with _instance(None) as instance:
@@ -234,6 +243,8 @@ def export(
     if not rows or pointer is None:
         _stop("the training set is empty: nothing was exported")
     exported = rows[0] | {"folder": pointer.provenance["numbers"]["folder"]}
+    if told := pointer.provenance["notes"].get(LEFT_ALONE):
+        err.print(told, style="yellow", **PLAIN)
     if as_json:
         print(json.dumps(exported))
     else:

@@ -8,6 +8,8 @@ from dataset_pipeline.models import load_registry
 from dataset_pipeline.settings import Settings, project_folder
 from dataset_pipeline.store.store import Store
 
+DEMO = "demo"
+
 
 def store_of(settings: Settings) -> Store:
     """The store of a project; a relative root starts at the project folder."""
@@ -29,6 +31,15 @@ def mixing_fault(settings: Settings, store: Store) -> str:
             there, here = ("real", "demo") if demo else ("demo", "real")
             return f"{store.root} holds results of {there} models: put {{pack}} into [store] root for {here} ones"
     return ""
+
+
+def demo_hint(settings: Settings, store: Store) -> str:
+    """Where to look instead, if nothing was ever run in this store but the demo was in its own. Else empty."""
+    models = settings.models.model_copy(update={"pack": DEMO})
+    of_demo = store_of(settings.model_copy(update={"models": models}))
+    if store.episodes("video") or of_demo.root == store.root or not of_demo.episodes("video"):
+        return ""
+    return f"the demo's results are in {of_demo.root}: add --models {DEMO}"
 
 
 def _rooted(root: str, settings: Settings) -> str:

@@ -20,6 +20,7 @@ import dagster as dg
 from dataset_pipeline.assets.framework import joined_version, location_prefix, partitions_name, version_of
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
+from dataset_pipeline.places import demo_hint
 from dataset_pipeline.runs import phases, plain_error
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
@@ -170,10 +171,10 @@ def status_of(
         asset: {key: judge(asset, key) for key in ((JOINED,) if is_joined(asset) else episodes)} for asset in assets
     }
     faults = {key: found for key in (JOINED, *episodes) if (found := _faults(tables, assets, key))}
-    return Status(store.root, episodes, cells, gone, faults, _notes(store, episodes, weights))
+    return Status(store.root, episodes, cells, gone, faults, _notes(settings, store, episodes, weights))
 
 
-def _notes(store: Store, episodes: Sequence[str], weights: Mapping[str, str]) -> list[str]:
+def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: Mapping[str, str]) -> list[str]:
     used = {role for declaration in DECLARATIONS.values() for role in declaration.models}
     absent = [role for role in sorted(used) if weights[role] == NOT_PULLED]
     notes = []
@@ -187,6 +188,8 @@ def _notes(store: Store, episodes: Sequence[str], weights: Mapping[str, str]) ->
         )
     elif not episodes:
         notes.append("no episode is known yet: `dataset-pipeline run <folder>` takes in the first")
+        if hint := demo_hint(settings, store):
+            notes.append(hint)
     return notes
 
 

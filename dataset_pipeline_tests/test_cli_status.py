@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -100,6 +101,41 @@ def test_where_nothing_was_ever_run_it_is_said_what_to_do(project):
     code, output, _ = project.command("status")
     assert code == PARTLY
     assert "no episode is known yet: `dataset-pipeline run <folder>`" in output
+
+
+def test_where_only_the_demo_was_run_its_results_are_pointed_to(project):
+    overlay = (project.root / "settings.toml").read_text()
+    overlay = overlay.replace('pack = "demo"', 'pack = "real"').replace('/store"', '/{pack}/store"')
+    (project.root / "settings.toml").write_text(overlay)
+    commands = [("status",), ("find", "1girl"), ("export",)]
+    assert not any("--models demo" in "".join(project.command(*command)[1:]) for command in commands)
+    row = {"episode": "one.one", "episode_title": "first"}
+    store = Store(str(project.root / "demo" / "store"))
+    store.write("video", SCHEMAS["video"].table([row]), "one.one", {"path": "", "fingerprint": "1"})
+    hint = f"the demo's results are in {store.root}: add --models demo"
+    for command in commands:
+        assert hint in "".join(project.command(*command)[1:]), command
+    assert json.loads(project.command("find", "1girl", "--json")[1]) == []
+    code, output, errors = project.command("find", "1girl")
+    assert (code, output) == (0, "")
+    assert f"there is nothing in {project.root}/real/store yet" in errors
+    assert hint not in "".join(project.command("status", "--models", "demo")[1:])
+
+
+def test_a_folder_that_somebody_changed_is_named_by_the_next_export(project):
+    path = project.store.put_picture("training_images", "one.one", "one.one/00000001", PIXEL, "png")
+    row = {"image_id": "one.one/00000001", "episode": "one.one", "show": "one", "kind": "still", "characters": ["fern"]}
+    row |= {"concept": "1_character/fern", "multiply": 1.0, "caption": "fern", "quality": 0.5, "path": path}
+    row |= {"width_px": 1, "height_px": 1, "file_sha256": hashlib.sha256(PIXEL).hexdigest()}
+    project.store.write("training_set", SCHEMAS["training_set"].table([row]), None, {"demo": True})
+    code, output, errors = project.command("export", "plain")
+    assert (code, errors) == (0, "")
+    folder = Path(output.splitlines()[-1])
+    (folder / "notes.txt").write_text("mine")
+    code, output, errors = project.command("export", "plain", "--json")
+    assert (code, Path(json.loads(output)["folder"]).name) == (0, f"{folder.name}-2")
+    assert "Somebody changed what was exported before, so that was left alone:" in errors
+    assert f"- {folder.name}: notes.txt added" in errors
 
 
 def test_each_episode_has_a_row_of_symbols_and_its_reasons_below(project):

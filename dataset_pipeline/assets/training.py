@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
@@ -23,6 +23,9 @@ from dataset_pipeline.training.manifest import (
     multiply_rows,
 )
 from dataset_pipeline.training.selection import images_of, select
+
+LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same content
+CHANGES_NAMED = 20  # of such folders; more are counted
 
 
 @pipeline_asset(
@@ -121,15 +124,30 @@ def exported_set(step: Step) -> Result:
         return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
     about = step.origin("training_set") | {"models": models_behind(step, {row["episode"] for row in rows})}
     report = export(profile, rows, step.store.read_picture, step.export_root, about, step.store.local_path)
-    for change in report.changed:
-        step.log.warning(f"left alone, as somebody changed it: {change}")
+    left_alone = left_alone_markdown(report.changed)
+    if left_alone:
+        step.log.warning(left_alone)
     row = {
         "profile": profile,
         "pictures": report.images,
         "concepts": report.concepts,
         "content_sha256": report.content_sha256,
     }
-    return Result(SCHEMAS["exported_set"].table([row]), {"folder": str(report.folder), "pictures": report.images})
+    return Result(
+        SCHEMAS["exported_set"].table([row]),
+        {"folder": str(report.folder), "pictures": report.images},
+        notes={LEFT_ALONE: left_alone} if left_alone else {},
+    )
+
+
+def left_alone_markdown(changed: Sequence[str]) -> str:
+    """Why the set was not written where it lay before; empty if nothing there was changed."""
+    if not changed:
+        return ""
+    lines = [f"- {change}" for change in changed[:CHANGES_NAMED]]
+    if len(changed) > CHANGES_NAMED:
+        lines.append(f"- and {len(changed) - CHANGES_NAMED} more")
+    return "\n".join(["Somebody changed what was exported before, so that was left alone:", "", *lines])
 
 
 def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
