@@ -26,7 +26,6 @@ Side = Annotated[int, Field(ge=1, le=65_536)]
 TagThreshold = Annotated[float, Field(ge=0.0, le=1.01)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
-CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
 
 
 class SettingsError(ValueError):
