@@ -34,7 +34,6 @@ NOT_ABOVE = (
     ("concept_balance", "min_multiply", "max_multiply"),
 )
 MOST_SHOWN = 200  # characters of a value in a message
-CROP_KINDS: tuple[CropKind, ...] = ("person", "halfbody", "head", "face", "hand")
 
 
 class SettingsError(ValueError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -33,7 +33,6 @@ HALF_SAME = 0.5  # from which they may under different lettering
 OVERLAID_SHARE = 0.25  # of the picture that lettering may cover
 SURE = 0.95  # mean correlation of the matches of a run
 NEW_STATE = 0.8  # correlation below which a fingerprint differs from the last that was remembered
-SAME_FRAME = 0.95  # the cosine that stands for all three where embeddings stand for fingerprints
 OFFSET_BIN_S = 0.25
 MIN_VOTES = 2  # for an offset; one is enough between neighbouring episodes, where recaps come from
 AROUND_VOTE_S = 0.75  # compared to find the exact offset, which is so far away at most
@@ -50,6 +49,7 @@ THIRD = 1 / 3
 MOVED_SHARE = 0.1  # of the episode: copies further apart than this are not in the same place
 PIECES_APART_S = 1.5  # between the pieces of one recap
 SAME_INSTANT_S = 0.6  # between frames that lie on one another in a run
+EXACT_FRAMES = 300_000  # of a show; more are looked for in an index
 STEADY_STEPS = 5  # steps of sharpness by which a copy must beat an earlier choice
 
 CHAPTERS = (  # ordered: the first that fits counts
@@ -76,8 +76,7 @@ class Track:
     """An episode as its fingerprints see it.
 
     times_s: float64 [n], ascending. signatures: float32 [n, d], rows of length 1 whose products say how alike two
-    frames are, 0 where the frame says nothing. step_s: the usual time between two. same, sure, half_same, vote,
-    new_state: as SAME, SURE, HALF_SAME, VOTE and NEW_STATE, for these signatures.
+    frames are, 0 where the frame says nothing. step_s: the usual time between two.
     """
 
     episode: str
@@ -87,11 +86,6 @@ class Track:
     informative: np.ndarray
     step_s: float
     chapters: tuple[Chapter, ...] = ()
-    same: float = SAME
-    sure: float = SURE
-    half_same: float = HALF_SAME
-    vote: float = VOTE
-    new_state: float = NEW_STATE
 
 
 @dataclass(frozen=True)
@@ -165,68 +159,33 @@ def track_of_fingerprints(
     steps = np.concatenate([np.diff(thumbs, axis=axis).reshape(len(thumbs), size) for axis, size in STEPS], axis=1)
     steps -= steps.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(steps, axis=1)
-    return _track(
-        episode,
-        table["pts_s"].to_numpy(),
-        steps / np.maximum(lengths, 1e-6)[:, None],
-        informative,
-        duration_s,
-        chapters,
-    )
-
-
-def track_of_frames(
-    episode: str,
-    times_s: np.ndarray,
-    embeddings: np.ndarray,
-    duration_s: float,
-    chapters: Iterable[Mapping[str, Any]] = (),
-    same: float = SAME_FRAME,
-) -> Track:
-    """A track of candidate frames by their embeddings (float32 [n, d], length 1), where there are no fingerprints.
-
-    same: the cosine from which two frames show the same. Borders are no finer than the frames lie, and only what is
-    sampled at like moments is found.
-    """
-    track = _track(episode, times_s, embeddings, np.ones(len(times_s), bool), duration_s, chapters)
-    return replace(track, same=same, sure=same, half_same=same, vote=same, new_state=same)
-
-
-def _track(
-    episode: str,
-    times_s: np.ndarray,
-    signatures: np.ndarray,
-    informative: np.ndarray,
-    duration_s: float,
-    chapters: Iterable[Mapping[str, Any]],
-) -> Track:
+    signatures = (steps / np.maximum(lengths, 1e-6)[:, None] * informative[:, None]).astype(np.float32)
+    times_s = table["pts_s"].to_numpy()
     order = np.argsort(times_s, kind="stable")
     step_s = float(np.median(np.diff(times_s[order]))) if len(order) > 1 else 1 / PER_SECOND
-    signatures = (signatures * informative[:, None]).astype(np.float32)[order]
     named = tuple(Chapter(chapter["start_s"], chapter["end_s"], chapter["title"]) for chapter in chapters)
-    return Track(episode, duration_s, times_s[order], signatures, informative[order], step_s, named)
+    return Track(episode, duration_s, times_s[order], signatures[order], informative[order], step_s, named)
 
 
-def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> list[Run]:
+def find_runs(tracks: Sequence[Track]) -> list[Run]:
     """The runs of every two episodes, in the order of the tracks, which is that of the show.
 
     Different pictures of both vote; between neighbours, where recaps show parts of shots, every picture of the earlier.
-    only: pairs without any of these episodes are passed over; their runs are known from an earlier call.
     """
     states = [_states(track) for track in tracks]
     times = [track.times_s[chosen] for track, chosen in zip(tracks, states, strict=True)]
     signatures = [track.signatures[chosen] for track, chosen in zip(tracks, states, strict=True)]
     if not sum(map(len, times)):
         return []
-    sketcher = fitted_sketcher(np.concatenate(signatures), max(track.vote for track in tracks) - SLACK)
+    sketcher = fitted_sketcher(np.concatenate(signatures), VOTE - SLACK)
     sketches = [sketcher(rows) if sketcher else rows for rows in signatures]
     runs = []
     for i, one in enumerate(tracks):
-        others = [j for j in range(i + 1, len(tracks)) if only is None or {one.episode, tracks[j].episode} & {*only}]
+        others = range(i + 1, len(tracks))
         if not others or not len(times[i]):
             continue
         bounds = sketches[i] @ np.concatenate([sketches[j] for j in others]).T
-        row, column = above(bounds, one.vote - SLACK)
+        row, column = above(bounds, VOTE - SLACK)
         borders = np.cumsum([0, *(len(times[j]) for j in others)])
         owner = np.searchsorted(borders, column, side="right") - 1
         order = np.argsort(owner, kind="stable")
@@ -234,11 +193,11 @@ def find_runs(tracks: Sequence[Track], only: Collection[str] | None = None) -> l
         for place, j in enumerate(others):
             part = order[ends[place] : ends[place + 1]]
             mine, its = row[part], column[part] - borders[place]
-            alike = np.einsum("ij,ij->i", signatures[i][mine], signatures[j][its]) > one.vote
+            alike = np.einsum("ij,ij->i", signatures[i][mine], signatures[j][its]) > VOTE
             at_s, its_s = times[i][mine[alike]], times[j][its[alike]]
             if neighbours := j == i + 1:
                 best = signatures[j] @ one.signatures.T
-                voting = best.max(axis=1) > one.vote
+                voting = best.max(axis=1) > VOTE
                 at_s = np.concatenate([at_s, one.times_s[best.argmax(axis=1)[voting]]])
                 its_s = np.concatenate([its_s, times[j][voting]])
             if len(at_s):
@@ -256,7 +215,7 @@ def _states(track: Track) -> np.ndarray:
         ahead = at
         while True:  # through a held picture in strides
             part = told[ahead + 1 : ahead + 17]
-            changed = np.flatnonzero(part @ told[at] < track.new_state)
+            changed = np.flatnonzero(part @ told[at] < NEW_STATE)
             if len(changed) or not len(part):
                 at = ahead + 1 + (int(changed[0]) if len(changed) else 0)
                 break
@@ -350,7 +309,7 @@ def _along(one: Track, other: Track, offset_s: float, votes_s: np.ndarray, state
         if end_s - start_s < MIN_PIECE_S or fitting < MIN_MATCHING * told or len(clear) < MIN_CLEAR * told:
             continue
         sure = float(likeness[clear].mean())
-        if sure >= one.sure:
+        if sure >= SURE:
             states = int(np.diff(np.searchsorted(states_s, [start_s, end_s]))[0])
             yield Run(one.episode, other.episode, start_s, end_s, offset_s, max(1, states), sure)
 
@@ -377,10 +336,10 @@ def _compare(
     length = np.sqrt(np.maximum((1 - passed) ** 2 + passed**2 + 2 * passed * (1 - passed) * between, 1e-6))
     mixed = ((1 - passed) * to_ahead + passed * to_behind) / length
     likeness = compared * np.maximum(mixed, np.where(nearest == before, to_ahead, to_behind))
-    unsure = np.flatnonzero((likeness > one.half_same) & (likeness <= one.same))
+    unsure = np.flatnonzero((likeness > HALF_SAME) & (likeness <= SAME))
     overlaid = np.zeros(len(places), dtype=bool)
-    overlaid[unsure] = _trimmed(one.signatures[places[unsure]], other.signatures[nearest[unsure]]) >= one.sure
-    return likeness > one.same, overlaid, compared, likeness
+    overlaid[unsure] = _trimmed(one.signatures[places[unsure]], other.signatures[nearest[unsure]]) >= SURE
+    return likeness > SAME, overlaid, compared, likeness
 
 
 def _trimmed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -634,7 +593,8 @@ def decide_repeated(
         return combed, spoilt, blur - STEADY_STEPS * chosen, frames[i]["image_id"]
 
     also_near = lying_on_one_another(runs, episodes, times_s, embeddings, aligned_similarity)
-    groups = distinct(embeddings, sorted(range(len(frames)), key=rank), similarity, also_near=also_near)
+    order, exact = sorted(range(len(frames)), key=rank), len(frames) <= EXACT_FRAMES
+    groups = distinct(embeddings, order, similarity, exact=exact, also_near=also_near)
     kinds = segment_of(found, episodes, times_s)
     return [
         {

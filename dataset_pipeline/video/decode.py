@@ -76,7 +76,7 @@ def iter_frames(
         except _CannotSkip:
             skip = False
         except _CannotThread:
-            threads = "SLICE"
+            threads = "NONE"
     report.reasons += _counted(report)
     if report.frames == 0 and not skip:
         raise VideoError(path, "; ".join(["no frame can be decoded", *report.reasons]))
@@ -125,7 +125,7 @@ class _CannotSkip(Exception):
 
 
 class _CannotThread(Exception):
-    """A packet failed: how much a frame-threaded decoder loses with it depends on the machine."""
+    """A packet failed: how much a decoder on several threads loses with it depends on the machine."""
 
 
 class _CannotSeek(Exception):
@@ -191,6 +191,8 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
                 report.misplaced_frames += 1
             else:
                 yield clock.frame(pts, image, leans, how, before, after)
+        if threads != "NONE" and report.frames < report.packets - report.leading_packets:
+            raise _CannotThread  # some decoders on several threads say nothing of a packet that they lost
         report.reasons += _early_end(container, stream, clock.seconds_shown)
 
 
@@ -201,9 +203,12 @@ def _images(
         if packet is not None:
             leaning.feed(packet, damage)
         try:
-            yield from stream.decode(packet)
+            for image in stream.decode(packet):
+                if image.time_base is None:
+                    image.time_base = stream.time_base  # of what comes after the last packet
+                yield image
         except FFmpegError as error:
-            if threads != "SLICE":
+            if threads != "NONE":
                 raise _CannotThread from error
             report.bad_packets += 1
             if packet is not None:

@@ -117,7 +117,8 @@ def open_video(
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its video stream, decoding on up to `MAX_THREADS` threads.
 
-    `threads`: `AUTO`, or `SLICE` for decoders that must not run frames in parallel. `hardware`: `none`, or a device of
+    `threads`: `AUTO`, `SLICE` for decoders that must not run frames in parallel, or `NONE` where the number of threads
+    must change nothing: of damaged data a decoder loses more or less with it. `hardware`: `none`, or a device of
     ffmpeg such as `cuda`; what that device has no decoder for is decoded in software, to the same pixels.
     Raises FileNotFoundError for a missing file, VideoError for one without video, and HardwareMissing.
     """
@@ -146,8 +147,7 @@ def open_video(
         if (stream.width or 0) * (stream.height or 0) > MAX_FRAME_PX:
             raise VideoError(path, f"pictures of {stream.width}x{stream.height} are more than {MAX_FRAME_PX} pixels")
         context.options = {"max_pixels": str(MAX_FRAME_PX)}  # they may grow in the middle of the stream
-        # One more than there are cores, as ffmpeg itself: frames wait for rows of those before them.
-        context.thread_count = min(MAX_THREADS, (os.cpu_count() or 1) + 1)
+        context.thread_count = 1 if threads == "NONE" else min(MAX_THREADS, os.cpu_count() or 1)
         stream.thread_type = threads
         yield container, stream
 

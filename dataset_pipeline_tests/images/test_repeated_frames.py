@@ -21,7 +21,6 @@ from dataset_pipeline.images.repeated_frames import (
     lying_on_one_another,
     segments,
     track_of_fingerprints,
-    track_of_frames,
 )
 
 FRAME_RATE = 4.0
@@ -180,16 +179,6 @@ def test_one_held_picture_in_two_episodes_is_no_segment():
     assert segments(tracks, find_runs(tracks)) == []
 
 
-def test_a_new_episode_needs_only_its_own_pairs():
-    tracks = [tracked(number) for number in range(1, 5)]
-    known = find_runs(tracks[:3])
-    added = find_runs(tracks, only=["show.e04"])
-    assert {run.other for run in added} == {"show.e04"}
-    everything = find_runs(tracks)
-    assert sorted(map(repr, known + added)) == sorted(map(repr, everything))
-    assert segments(tracks, everything) == segments(tracks, [*known, *added])
-
-
 def test_chapter_names_say_the_kind_and_frames_the_borders():
     opening_s, ending_s = episode(1).where(OPENING), episode(1).where(ENDING)
     chapters = (
@@ -236,19 +225,6 @@ def test_chapter_names_say_the_kind_and_frames_the_borders():
 )
 def test_titles_of_chapters(title: str, kind: str):
     assert chapter_kind(title) == kind
-
-
-def test_without_fingerprints_candidate_frames_find_the_segments_as_finely_as_they_lie():
-    tracks = []
-    for number in (1, 2, 3):
-        rows, vectors = candidates(number)
-        times = np.array([row["pts_s"] for row in rows])
-        tracks.append(track_of_frames(f"show.e{number:02d}", times, vectors, EPISODE_S))
-    found = segments(tracks, find_runs(tracks))
-    for number in (1, 2, 3):
-        (start_s, end_s), own = episode(number).where(OPENING), [s for s in found if s.episode == f"show.e{number:02d}"]
-        opening = next(segment for segment in own if segment.kind == "opening")
-        assert (opening.start_s, opening.end_s) == (pytest.approx(start_s, abs=2), pytest.approx(end_s, abs=2))
 
 
 def embedded(image: np.ndarray) -> np.ndarray:

@@ -216,8 +216,9 @@ def telecined(films: Sequence[np.ndarray], top_first: bool) -> tuple[list[np.nda
     return [in_fields(films[a], films[b], top_first) for a, b in pairs], pairs
 
 
-@pytest.mark.parametrize("order", ["tff", "bff"])
-def test_telecined_frames_come_back_as_film_pictures_and_keep_their_times(encoded, order):
+@pytest.mark.parametrize(("order", "cores"), [("tff", 2), ("bff", 2), ("tff", 8)])
+def test_telecined_frames_come_back_as_film_pictures_and_keep_their_times(encoded, order, cores, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
     films = scene(24)
     frames, pairs = telecined(films, order == "tff")
     assert sum(a != b for a, b in pairs[:5]) == 2
