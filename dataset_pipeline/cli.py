@@ -263,6 +263,10 @@ def clean(
             f"from {store.root}: {cleaned.size_bytes / 1e6:.1f} MB",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
+        for reason in cleaned.unreadable:
+            err.print(f"what this table may name was left: {reason}", style="yellow", highlight=False, soft_wrap=True)
+    if cleaned.unreadable:
+        raise typer.Exit(PARTLY)
 
 
 @app.command()
