@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from dataset_pipeline.printing import (
     err,
@@ -39,9 +40,25 @@ if TYPE_CHECKING:
 
 ROLES = ("embedder", "detector", "identity", "quality", "tagger")
 FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
+INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+
+
+class Commands(TyperGroup):
+    """The commands, any of which a person may stop."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("stopped; what is finished is kept, run again to go on", style="yellow")
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
-    help="Video episodes in, training datasets for image models out.", no_args_is_help=True, add_completion=False
+    cls=Commands,
+    help="Video episodes in, training datasets for image models out.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 models_app = typer.Typer(
     help="The models' weights: what there is, fetching it once, checking it.", no_args_is_help=True
