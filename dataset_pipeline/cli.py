@@ -239,10 +239,10 @@ def export(
     changes = {"models__pack": models} if models else {}
     settings = _settings(settings_file, exported_set__profile=profile, **changes)
     store = store_of(settings)
-    if store.pointer("training_set") is None:
-        _stop(f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one")
     if fault := mixing_fault(settings, store):
         _stop(fault)
+    if store.pointer("training_set") is None:
+        _stop(f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one")
     with _instance(None) as instance:
         failures = materialize_assets(build_definitions(settings), instance, settings, ["exported_set"])
     if failures:

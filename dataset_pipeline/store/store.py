@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_pipeline.ids import check_episode, check_image, file_name, show_of
-from dataset_pipeline.store.files import TEMPORARY_SUFFIX, open_files
+from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical
 
@@ -39,10 +39,6 @@ _PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))],
 )
-
-
-class StoreError(Exception):
-    """Something in the store cannot be used; the message says what to do."""
 
 
 class TableMissing(StoreError):
@@ -95,7 +91,10 @@ def schema_of(asset: str) -> TableSchema:
 
 
 class Store:
-    """Tables and pictures below `root`: a local path or an fsspec URL. Safe for many processes at once."""
+    """Tables and pictures below `root`: a local path or an fsspec URL. Safe for many processes at once.
+
+    A folder that is not there is made by the first write. Raises StoreError, now or then, for a root that can be none.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root

@@ -15,7 +15,7 @@ import pytest
 from dataset_pipeline.store import files
 from dataset_pipeline.store import store as store_module
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
-from dataset_pipeline.store.store import Pointer, Store, TableMissing, TableOutdated, schema_of
+from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing, TableOutdated, schema_of
 
 EPISODE = "frieren.s01e01"
 
@@ -505,6 +505,21 @@ def test_cleaning_leaves_all_pictures_where_a_joined_table_is_damaged(store: Sto
     assert (cleaned.tables, cleaned.pictures, len(cleaned.unreadable)) == (1, 0, 1)
     assert {wanted, joined} <= set(disk.files())
     assert old not in disk.files()
+
+
+@pytest.mark.parametrize("root", ["s3x://foo", "{tmp}/file", "{tmp}/file/below", "{tmp}/" + "x" * 300])
+def test_a_root_that_can_be_none_is_refused_with_the_setting(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"^\[store\] root: nothing can be kept in .* name a folder that can be made"):
+        Store(root.replace("{tmp}", str(tmp_path)))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system in which nobody can make a folder")
+def test_a_root_that_cannot_be_made_is_refused_by_the_first_write() -> None:
+    store = Store("/proc/nothing/store")
+    assert store.find("quality_scores", EPISODE) is None
+    with pytest.raises(StoreError, match=r"^\[store\] root: nothing can be kept in /proc/nothing/store"):
+        store.write("quality_scores", scores((0, 0.5)), EPISODE)
 
 
 def test_a_file_url_is_a_local_store(tmp_path: Path) -> None:
