@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from dataset_pipeline.printing import (
     err,
@@ -40,9 +41,25 @@ if TYPE_CHECKING:
 ROLES = ("embedder", "detector", "identity", "quality", "tagger")
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
+INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+
+
+class Commands(TyperGroup):
+    """The commands, any of which a person may stop."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("stopped; what is finished is kept, run again to go on", style="yellow")
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
-    help="Video episodes in, training datasets for image models out.", no_args_is_help=True, add_completion=False
+    cls=Commands,
+    help="Video episodes in, training datasets for image models out.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 models_app = typer.Typer(
     help="The models' weights: what there is, fetching it once, checking it.", no_args_is_help=True
@@ -230,11 +247,11 @@ def export(
     changes = {"models__pack": models} if models else {}
     settings = _settings(settings_file, exported_set__profile=profile, **changes)
     store = store_of(settings)
+    if fault := mixing_fault(settings, store):
+        _stop(fault)
     if store.pointer("training_set") is None:
         nothing = f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one"
         _stop("\n".join(filter(None, [nothing, demo_hint(settings, store)])))
-    if fault := mixing_fault(settings, store):
-        _stop(fault)
     with _instance(None) as instance:
         failures = materialize_assets(build_definitions(settings), instance, settings, ["exported_set"])
     if failures:
@@ -274,6 +291,10 @@ def clean(
             f"from {store.root}: {cleaned.size_bytes / 1e6:.1f} MB",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
+        for reason in cleaned.unreadable:
+            err.print(f"what this table may name was left: {reason}", style="yellow", highlight=False, soft_wrap=True)
+    if cleaned.unreadable:
+        raise typer.Exit(PARTLY)
 
 
 @app.command()

@@ -184,8 +184,17 @@ def list_sources(
             if isinstance(item, Rejected):
                 rejected[item] = None
             else:
-                found.setdefault(item.real_path, item)
+                before = found.setdefault(item.real_path, item)
+                if before.root == item.root:
+                    found[item.real_path] = min(before, item, key=_detour)
     return list(found.values()), list(rejected)
+
+
+def _detour(item: Found) -> tuple[bool, int, str]:
+    """Of several ways to one source the least by this names it: one without links below its root, then the shortest."""
+    inside = os.path.relpath(item.real_path, os.path.realpath(item.root))
+    direct = item.path == item.root or place(inside) == place(item.relative)
+    return not direct, len(item.path.parts), str(item.path)
 
 
 def _exists(path: Path) -> bool:

@@ -23,8 +23,8 @@ def export_root(settings: Settings) -> Path:
 
 def mixing_fault(settings: Settings, store: Store) -> str:
     """Why these models must not write into this store: it holds results of the demo models, or of real ones. Empty if
-    they may."""
-    demo = load_registry().packs[settings.models.pack].demo
+    they may. Raises RegistryError for a pack that is not known."""
+    demo = load_registry().pack(settings.models.pack).demo
     for episode in store.episodes("frame_embeddings")[:1]:
         pointer = store.pointer("frame_embeddings", episode)
         if pointer and bool(pointer.provenance.get("demo")) != demo:

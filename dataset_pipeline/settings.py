@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 PACKAGE = Path(__file__).resolve().parent
 OVERLAY_NAME = "settings.local.toml"
@@ -27,6 +28,15 @@ Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
 TagThreshold = Annotated[float, Field(ge=0.0, le=1.01)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+def _only_pack_in_braces(root: str) -> str:
+    if re.search("[{}]", root.replace("{pack}", "")):
+        raise ValueError("only {pack} may stand in braces")
+    return root
+
+
+Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces)]
 NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
 NOT_ABOVE = (
     ("keyframes", "lo", "hi"),
@@ -61,7 +71,7 @@ class ArrivalsSettings(Section):
 
 
 class StoreSettings(Section):
-    root: Annotated[str, Field(min_length=1)]
+    root: Root
 
 
 class ModelsSettings(Section):
@@ -322,7 +332,7 @@ class ConceptBalanceSettings(Section):
 class ExportedSetSettings(Section):
     # A profile is the module of that name in training/exporters.
     profile: Literal["ai_toolkit", "everydream", "imagefolder", "kohya", "onetrainer", "parquet", "plain", "webdataset"]
-    root: Annotated[str, Field(min_length=1)]
+    root: Root
 
 
 class Settings(Section):

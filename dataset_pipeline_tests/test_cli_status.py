@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from dataset_pipeline.cli import FAILED, PARTLY, app
 from dataset_pipeline.episodes import find_sources
+from dataset_pipeline.models import RegistryError
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import QUIET
 from dataset_pipeline.settings import load_settings
@@ -220,7 +221,19 @@ def test_clean_removes_old_files_that_nothing_refers_to_and_counts_them(project)
         "pictures": 0,
         "temporary": 0,
         "size_bytes": size_bytes - left.stat().st_size,
+        "unreadable": [],
     }
+
+
+def test_clean_names_a_damaged_table_and_says_that_not_all_was_cleaned(project):
+    row = {"episode": "one.one", "episode_title": "first"}
+    project.store.write("video", SCHEMAS["video"].table([row]), "one.one", {"path": "", "fingerprint": "first"})
+    damaged = project.root / "store" / project.store.pointer("video", "one.one").file
+    damaged.write_bytes(b"PAR1")
+    code, output, errors = project.command("clean")
+    assert code == PARTLY
+    assert "removed 0 tables" in output
+    assert damaged.name in errors
 
 
 def remove(project: Project, name: str) -> None:
@@ -253,3 +266,9 @@ def test_prune_takes_out_what_is_gone_and_makes_the_set_without_it(project):
     assert project.store.episodes("video") == ["one.one"]
     assert project.store.pointer("training_set") is not None
     assert project.store.pointer("exported_set") is None
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["export"], ["prune", "--json"]])
+def test_a_pack_nobody_knows_is_named_with_those_there_are(project, arguments):
+    with pytest.raises(RegistryError, match="there is no pack 'nope'; there are: real, demo"):
+        project.command(*arguments, "--models", "nope")

@@ -254,6 +254,26 @@ def test_links_that_lead_back_up_are_followed_once(tmp_path):
     assert _keys(tree) == ["show.e01"]
 
 
+def test_of_several_ways_to_a_source_one_without_links_names_it_then_the_shortest(tmp_path):
+    tree, elsewhere = tmp_path / "t", tmp_path / "elsewhere"
+    _touch(tree / "b" / "X.mkv")
+    (tree / "a").mkdir()
+    (tree / "a" / "loop").symlink_to(tree, target_is_directory=True)
+    (tree / "0.mkv").symlink_to(tree / "b" / "X.mkv")
+    assert _keys(tree) == ["b.x"]
+    _touch(elsewhere / "Y.mkv")
+    (tree / "a" / "deep").mkdir()
+    (tree / "a" / "deep" / "Y.mkv").symlink_to(elsewhere / "Y.mkv")
+    (tree / "d").symlink_to(elsewhere, target_is_directory=True)
+    (tree / "c").symlink_to(elsewhere, target_is_directory=True)
+    assert _keys(tree) == ["b.x", "c.y"]
+    (tmp_path / "link").symlink_to(tree, target_is_directory=True)
+    assert [source.path for source in find_sources([tmp_path / "link"]).sources] == [
+        tmp_path / "link" / "b" / "X.mkv",
+        tmp_path / "link" / "c" / "Y.mkv",
+    ]
+
+
 def test_the_fingerprint_of_a_folder_follows_the_tags_beside_its_pictures_and_no_other_text(tmp_path):
     folder = tmp_path / "t" / "pictures"
     (folder / "sub").mkdir(parents=True)

@@ -9,6 +9,7 @@ import pytest
 
 from dataset_pipeline.assets import framework
 from dataset_pipeline.assets.step import Declaration, Step
+from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store, TableMissing
@@ -59,3 +60,33 @@ def test_broken_rules_of_tags_fail_at_once_with_their_own_words(monkeypatch):
         framework._alone(None, None)
     assert caught.value.description == "mine/implications.csv, line 2: 'dress' is no `tag,implies` of two tags"
     assert not caught.value.allow_retries
+
+
+@pytest.mark.parametrize(("error", "attempts"), [(OSError("busy"), 2), (TableMissing("gone"), 1)])
+def test_what_may_pass_is_tried_once_more_and_what_is_wrong_for_good_is_not(tmp_path, monkeypatch, error, attempts):
+    monkeypatch.setattr(framework, "RETRY_DELAY_S", 0)
+    asked = []
+    [failure] = failures_of(tmp_path, error, asked)
+    assert len(asked) == attempts
+    assert str(error) in failure.error
+
+
+def test_what_a_person_interrupts_is_not_tried_again_and_ends_the_run(tmp_path):
+    asked = []
+    with pytest.raises(KeyboardInterrupt):
+        failures_of(tmp_path, KeyboardInterrupt(), asked)
+    assert len(asked) == 1
+
+
+def failures_of(folder, error: BaseException, asked: list) -> list:
+    def body(step: Step):
+        asked.append(step)
+        raise error
+
+    declaration = Declaration("core_tags", (), (), (), 1, True, False, False)
+    made = framework.PipelineAsset(declaration, body, "tags", frozenset(), {}, None)
+    asset = framework.asset_definition(made, [], dg.DynamicPartitionsDefinition(name="episodes"), "1", None)
+    settings = load_settings()
+    defs = dg.Definitions(assets=[asset], resources={"store": Store(str(folder)), "settings": settings})
+    with dg.DagsterInstance.ephemeral() as instance:
+        return materialize_assets(defs, instance, settings, ["core_tags"])

@@ -195,3 +195,11 @@ def test_crop_rules_are_looked_up_by_kind() -> None:
     crops = load_settings().crops
     assert (crops.min_score("head"), crops.min_side_px("head"), crops.scale("head")) == (0.4, 96, 1.5)
     assert crops.scale("person") is None
+
+
+@pytest.mark.parametrize("setting", ["store__root", "exported_set__root"])
+@pytest.mark.parametrize("root", ["{pak}/x", "{pack}/{}", "data/{pack"])
+def test_only_the_pack_may_stand_in_braces_of_a_root(setting, root):
+    with pytest.raises(SettingsError, match=r"root = '.*': .*only \{pack\} may stand in braces"):
+        load_settings(**{setting: root})
+    assert load_settings(**{setting: "data/{pack}/x"})

@@ -29,7 +29,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_p
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCheckSpec.*")
 
 # A busy disk, a full GPU or a network drive may be better a moment later; what is wrong for good is not tried again.
-RETRY = dg.RetryPolicy(max_retries=1, delay=2)
+RETRIES, RETRY_DELAY_S = 1, 2
 WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable, RulesError, SettingsError)
 
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
@@ -121,7 +121,6 @@ def asset_definition(
         kinds=set(made.kinds) or None,
         code_version=code_version,
         automation_condition=condition,
-        retry_policy=RETRY,
         required_resource_keys={
             "store",
             "settings",
@@ -138,14 +137,13 @@ def asset_definition(
         ],
     )
     def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        resources = context.resources
-        if declaration.joined:
-            registered = context.instance.get_dynamic_partitions(partitions_name(resources.settings))
-            return _alone(made, Step(declaration, resources, None, context.log, registered))
-        episodes = list(context.partition_keys)
-        if len(episodes) == 1:
-            return _alone(made, Step(declaration, resources, episodes[0], context.log, episodes))
-        return _together(made, context, episodes)
+        try:
+            return _made(made, context)
+        except dg.Failure:
+            raise
+        except Exception as error:
+            # Not by a RetryPolicy: that would also try again what a person interrupts, and the run would go on.
+            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_DELAY_S) from error
 
     return asset
 
@@ -158,6 +156,17 @@ def location_prefix(settings: Settings) -> list[str]:
 def partitions_name(settings: Settings) -> str:
     """The name of the project's dynamic partitions."""
     return "_".join(["episodes", *location_prefix(settings)])
+
+
+def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    resources = context.resources
+    if made.declaration.joined:
+        registered = context.instance.get_dynamic_partitions(partitions_name(resources.settings))
+        return _alone(made, Step(made.declaration, resources, None, context.log, registered))
+    episodes = list(context.partition_keys)
+    if len(episodes) == 1:
+        return _alone(made, Step(made.declaration, resources, episodes[0], context.log, episodes))
+    return _together(made, context, episodes)
 
 
 def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:

@@ -139,6 +139,13 @@ class Registry(_Entry):
             raise RegistryError(f"{self.source}: there is no {role} named {name!r}; there are: {known}")
         return entry
 
+    def pack(self, name: str) -> PackEntry:
+        """The pack of this name; RegistryError if there is none."""
+        entry = self.packs.get(name)
+        if entry is None:
+            raise RegistryError(f"{self.source}: there is no pack {name!r}; there are: {', '.join(self.packs)}")
+        return entry
+
 
 @functools.lru_cache(maxsize=8)
 def load_registry(path: Path | None = None) -> Registry:
@@ -220,9 +227,7 @@ class ModelPack:
         Raises RegistryError.
         """
         registry = registry or load_registry()
-        entry = registry.packs.get(name)
-        if entry is None:
-            raise RegistryError(f"{registry.source}: there is no pack {name!r}; there are: {', '.join(registry.packs)}")
+        entry = registry.pack(name)
         if entry.path:
             root = registry.source.parent / entry.path
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ FIRST_RETRY_S = 0.005
 WINDOWS_LONG_PATH = 240
 
 T = TypeVar("T")
+
+
+class StoreError(Exception):
+    """Something in the store cannot be used; the message says what to do."""
 
 
 class Files(Protocol):
@@ -59,7 +65,7 @@ class Files(Protocol):
 
 
 def open_files(root: str) -> Files:
-    """`root`: a local path, or a URL that fsspec knows (file://, memory://, s3://, ...)."""
+    """`root`: a local path, or a URL that fsspec knows (file://, memory://, s3://, ...). Raises StoreError."""
     if "://" not in root:
         return LocalFiles(Path(root))
     if root.startswith("file://"):
@@ -67,20 +73,35 @@ def open_files(root: str) -> Files:
     import fsspec
 
     # Listings must not come from a cache: other processes write here too.
-    system, path = fsspec.url_to_fs(root, use_listings_cache=False)
+    try:
+        system, path = fsspec.url_to_fs(root, use_listings_cache=False)
+    except (ValueError, ImportError) as error:
+        raise _no_root(root, error) from error
     return RemoteFiles(system, path)
 
 
 class LocalFiles:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        try:
+            if not stat.S_ISDIR(os.stat(self.root).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        except FileNotFoundError:
+            pass  # the first write makes it
+        except (OSError, ValueError) as error:
+            raise _no_root(self.root, error) from error
 
     def read(self, path: str) -> bytes:
         return _patiently(self._at(path).read_bytes)
 
     def write(self, path: str, data: bytes, durable: bool = False) -> None:
         target = self._at(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if os.path.isdir(self.root) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            raise _no_root(self.root, error) from error
         temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
         try:
             with open(temporary, "xb") as file:
@@ -187,6 +208,14 @@ class RemoteFiles:
 
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
+
+
+def _no_root(root: Path | str, error: Exception) -> StoreError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return StoreError(
+        f"[store] root: nothing can be kept in {root} ({reason}); "
+        "name a folder that can be made and written, or a URL that fsspec knows, such as s3://bucket/folder"
+    )
 
 
 def _patiently(do: Callable[[], T]) -> T:

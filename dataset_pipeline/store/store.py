@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_pipeline.ids import check_episode, check_image, file_name, show_of
-from dataset_pipeline.store.files import TEMPORARY_SUFFIX, open_files
+from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical
 
@@ -39,10 +39,6 @@ _PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))],
 )
-
-
-class StoreError(Exception):
-    """Something in the store cannot be used; the message says what to do."""
 
 
 class TableMissing(StoreError):
@@ -75,10 +71,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Cleaned:
+    """What was removed. `unreadable`: a sentence for each damaged table, for whose sake files stay."""
+
     tables: int
     pictures: int
     temporary: int
     size_bytes: int
+    unreadable: tuple[str, ...] = ()
 
 
 def schema_of(asset: str) -> TableSchema:
@@ -92,7 +91,10 @@ def schema_of(asset: str) -> TableSchema:
 
 
 class Store:
-    """Tables and pictures below `root`: a local path or an fsspec URL. Safe for many processes at once."""
+    """Tables and pictures below `root`: a local path or an fsspec URL. Safe for many processes at once.
+
+    A folder that is not there is made by the first write. Raises StoreError, now or then, for a root that can be none.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -184,7 +186,7 @@ class Store:
         except TableOutdated:
             before = None  # writing a whole new pointer is the cure
         encoded = _parquet(table)
-        if not self._files.keep(path, len(encoded)):
+        if not self._files.keep(path, len(encoded)) or self._files.read(path) != encoded:
             self._files.write(path, encoded, durable=True)
         if pointer != before:
             text = json.dumps(asdict(pointer), indent=1, sort_keys=True) + "\n"
@@ -242,7 +244,8 @@ class Store:
 
         These are tables that are not current, pictures that no current table's `path` names, and temporary files of
         killed runs. Other files are left alone. The grace period must exceed the length of a run, as a run writes its
-        pictures before the table that names them.
+        pictures before the table that names them. Where a table cannot be read, all of its episode stays; if it is of
+        all episodes, so do all pictures.
         """
         folders = [
             f"{asset}/{episode}"
@@ -253,14 +256,21 @@ class Store:
         # Files are listed before pointers are read: what becomes current meanwhile is too young to be removed.
         listed = {folder: self._files.names(folder) for folder in folders}
         reached: set[str] = set()
+        unreadable: dict[str, str] = {}
         for folder, names in listed.items():
             if POINTER in names:
-                reached |= self._reached_from(folder)
+                try:
+                    reached |= self._reached_from(folder)
+                except TableOutdated as error:
+                    unreadable[folder] = str(error)
+        spared = {folder.rpartition("/")[2] for folder in unreadable}
         counts = {"tables": 0, "pictures": 0, "temporary": 0, "size_bytes": 0}
         for folder, names in listed.items():
+            if folder.rpartition("/")[2] in spared:
+                continue
             for path in (f"{folder}/{name}" for name in names):
                 kind = _kind_of(path)
-                if kind is None or path in reached:
+                if kind is None or path in reached or (kind == "pictures" and ALL_EPISODES in spared):
                     continue
                 try:
                     age_s, size = self._files.age_and_size(path)
@@ -270,7 +280,7 @@ class Store:
                     self._files.remove(path)
                     counts[kind] += 1
                     counts["size_bytes"] += size
-        return Cleaned(**counts)
+        return Cleaned(**counts, unreadable=tuple(unreadable.values()))
 
     def _reached_from(self, folder: str) -> set[str]:
         asset, _, name = folder.partition("/")
@@ -287,16 +297,18 @@ class Store:
     def _load(self, pointer: Pointer, asset: str, episode: str | None, columns: list[str] | None = None) -> pa.Table:
         """The table that a pointer names, as it was written; only those of `columns` that it has."""
         try:
-            file = pq.ParquetFile(pa.BufferReader(self._files.read(pointer.file)))
-            there = file.schema_arrow.names
-            return file.read([name for name in there if columns is None or name in columns], use_threads=False)
+            encoded = self._files.read(pointer.file)
         except FileNotFoundError:
             raise TableMissing(
                 f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
             ) from None
-        except pa.ArrowInvalid as error:
+        try:
+            file = pq.ParquetFile(pa.BufferReader(encoded), page_checksum_verification=True)
+            there = file.schema_arrow.names
+            return file.read([name for name in there if columns is None or name in columns], use_threads=False)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a broken page is an OSError
             raise TableOutdated(
-                f"{self.uri(pointer.file)} cannot be read ({error}): delete it and materialize {asset} again"
+                f"{self.uri(pointer.file)} cannot be read ({error}): materialize {asset} again, which replaces it"
             ) from None
 
 
@@ -357,5 +369,7 @@ def _aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:
 def _parquet(table: pa.Table) -> bytes:
     """The same bytes for the same table, on the same version of pyarrow."""
     sink = BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd", write_statistics=False)
+    pq.write_table(
+        table.replace_schema_metadata(None), sink, compression="zstd", write_statistics=False, write_page_checksum=True
+    )
     return sink.getvalue()

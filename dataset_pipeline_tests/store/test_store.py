@@ -15,7 +15,7 @@ import pytest
 from dataset_pipeline.store import files
 from dataset_pipeline.store import store as store_module
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
-from dataset_pipeline.store.store import Pointer, Store, TableMissing, TableOutdated, schema_of
+from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing, TableOutdated, schema_of
 
 EPISODE = "frieren.s01e01"
 
@@ -344,6 +344,30 @@ def test_a_damaged_pointer_or_table_is_named_and_cured_by_writing_again(store: S
     assert store.intact("quality_scores", EPISODE)
 
 
+def test_a_flipped_bit_anywhere_in_the_data_is_named_and_cured_by_writing_again(store: Store, disk) -> None:
+    table = scores(*((40 * i, (i * 37 % 101) / 101) for i in range(50)))
+    path = store.write("quality_scores", table, EPISODE).path
+    whole = disk.files()[path]
+    start, end = len(b"PAR1"), len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    unnoticed = []
+    for at in range(start, end, 5):
+        disk.put(path, whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
+        try:
+            if not store.read("quality_scores", EPISODE).equals(table):
+                unnoticed.append(at)
+        except TableOutdated as error:
+            if path not in str(error):
+                unnoticed.append(at)
+    assert unnoticed == []
+    middle = (start + end) // 2
+    disk.put(path, whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle : middle + 40]) + whole[middle + 40 :])
+    with pytest.raises(TableOutdated, match="cannot be read"):
+        store.read("quality_scores", EPISODE)
+    store.write("quality_scores", table, EPISODE)
+    assert disk.files()[path] == whole
+    assert store.intact("quality_scores", EPISODE)
+
+
 def test_a_picture_is_written_once_under_its_id_and_content(store: Store, disk) -> None:
     image = f"{EPISODE}/00001200#person-10-20-300-400"
     path = store.put_picture("crops", EPISODE, image, b"abc", ".webp")
@@ -454,15 +478,48 @@ def test_an_old_table_made_current_again_is_not_cleaned_under_the_writer(
     assert store.intact("quality_scores", EPISODE)
 
 
-def test_cleaning_stops_at_a_table_it_cannot_read_and_removes_nothing(store: Store, disk) -> None:
-    store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000000", b"perhaps wanted", "png")
+def test_cleaning_leaves_the_episode_of_a_damaged_table_and_cleans_the_rest(store: Store, disk) -> None:
+    other = "frieren.s01e02"
+    wanted = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000000", b"perhaps wanted", "png")
+    dropped = store.put_picture("keyframes", other, f"{other}/00000000", b"dropped", "png")
     path = store.write("distinct_frames", frames("x"), EPISODE).path
     disk.put(path, b"PAR1")
     disk.make_older(1000)
-    before = disk.files()
-    with pytest.raises(TableOutdated, match="distinct_frames"):
-        store.clean(0)
-    assert disk.files() == before
+    cleaned = store.clean(0)
+    assert (cleaned.tables, cleaned.pictures, cleaned.size_bytes) == (0, 1, len(b"dropped"))
+    [reason] = cleaned.unreadable
+    assert path in reason
+    assert {wanted, path} <= set(disk.files())
+    assert dropped not in disk.files()
+
+
+@pytest.mark.parametrize("damaged", ["table", "pointer"])
+def test_cleaning_leaves_all_pictures_where_a_joined_table_is_damaged(store: Store, disk, damaged: str) -> None:
+    wanted = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000000", b"perhaps wanted", "png")
+    old = store.write("quality_scores", scores((0, 0.5)), EPISODE).path
+    store.write("quality_scores", scores((0, 0.75)), EPISODE)
+    joined = store.write("training_set", SCHEMAS["training_set"].empty()).path
+    disk.put(joined if damaged == "table" else "training_set/_all/current.json", b"{")
+    disk.make_older(1000)
+    cleaned = store.clean(0)
+    assert (cleaned.tables, cleaned.pictures, len(cleaned.unreadable)) == (1, 0, 1)
+    assert {wanted, joined} <= set(disk.files())
+    assert old not in disk.files()
+
+
+@pytest.mark.parametrize("root", ["s3x://foo", "{tmp}/file", "{tmp}/file/below", "{tmp}/" + "x" * 300])
+def test_a_root_that_can_be_none_is_refused_with_the_setting(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"^\[store\] root: nothing can be kept in .* name a folder that can be made"):
+        Store(root.replace("{tmp}", str(tmp_path)))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system in which nobody can make a folder")
+def test_a_root_that_cannot_be_made_is_refused_by_the_first_write() -> None:
+    store = Store("/proc/nothing/store")
+    assert store.find("quality_scores", EPISODE) is None
+    with pytest.raises(StoreError, match=r"^\[store\] root: nothing can be kept in /proc/nothing/store"):
+        store.write("quality_scores", scores((0, 0.5)), EPISODE)
 
 
 def test_a_file_url_is_a_local_store(tmp_path: Path) -> None:
