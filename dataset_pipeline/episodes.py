@@ -193,7 +193,7 @@ def list_sources(
 def _detour(item: Found) -> tuple[bool, int, str]:
     """Of several ways to one source the least by this names it: one without links below its root, then the shortest."""
     inside = os.path.relpath(item.real_path, os.path.realpath(item.root))
-    direct = item.path == item.root or place(inside) == place(item.relative)
+    direct = item.path == item.root or place(inside) == place(str(item.relative))
     return not direct, len(item.path.parts), str(item.path)
 
 

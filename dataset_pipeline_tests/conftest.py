@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes on two cores gain nothing from more
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByFile(LoadScopeScheduling):
+    """A file's tests stay in one process, as do all scenarios, which share what they are made from."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "scenarios" if _is_scenario(path) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay in one process, as do all that read the finished show; these begin, being the longest."""
-    of_finished = {item for item in items if "finished" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("finished" if item in of_finished else item.path.name))
-    items.sort(key=lambda item: item not in of_finished)
+    """What takes longest comes first, so that no process ends long after the other."""
+    items.sort(key=lambda item: not _is_scenario(item.nodeid))
+
+
+def _is_scenario(path: str) -> bool:
+    return "/scenarios/" in path
