@@ -147,7 +147,8 @@ def open_video(
         if (stream.width or 0) * (stream.height or 0) > MAX_FRAME_PX:
             raise VideoError(path, f"pictures of {stream.width}x{stream.height} are more than {MAX_FRAME_PX} pixels")
         context.options = {"max_pixels": str(MAX_FRAME_PX)}  # they may grow in the middle of the stream
-        context.thread_count = 1 if threads == "NONE" else min(MAX_THREADS, os.cpu_count() or 1)
+        # One more than there are cores, as ffmpeg itself: frames wait for rows of those before them.
+        context.thread_count = 1 if threads == "NONE" else min(MAX_THREADS, (os.cpu_count() or 1) + 1)
         stream.thread_type = threads
         yield container, stream
 
