@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 from dataset_pipeline.assets.framework import pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.ids import show_of
@@ -28,11 +25,10 @@ def repeated_frames(step: Step) -> Result:
     for episode in step.episodes:
         if all(step.store.pointer(asset, episode) for asset in READ):
             shows.setdefault(show_of(episode), []).append(episode)
-    code_version = step.declaration.code_version(step.resources.settings, {})
     rows: list[dict] = []
     compared = 0
     for show, episodes in sorted(shows.items()):
-        made_from = _made_from(step, code_version, sorted(episodes))
+        made_from = step.made_from(READ, sorted(episodes))
         known = [before[episode] for episode in episodes if episode in before]
         if len(known) == len(episodes) and all(row["made_from"] == made_from for row in known):
             rows += known
@@ -55,13 +51,6 @@ def repeated_frames(step: Step) -> Result:
         },
         notes={"segments": segments_markdown(rows)},
     )
-
-
-def _made_from(step: Step, code_version: str, episodes: list[str]) -> str:
-    """Hash of everything that decides a show's rows but the earlier choice."""
-    pointers = [(asset, episode, step.store.pointer(asset, episode)) for asset in READ for episode in episodes]
-    files = [(asset, episode, pointer.data_version if pointer else "") for asset, episode, pointer in pointers]
-    return hashlib.sha256(json.dumps([code_version, files]).encode()).hexdigest()[:16]
 
 
 def repeated_stills(step: Step) -> set[str]:

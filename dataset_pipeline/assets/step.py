@@ -137,6 +137,13 @@ class Step:
         table = self.store.previous(self.declaration.name, self.episode)
         return [] if table is None else table.to_pylist()
 
+    def made_from(self, assets: Sequence[str], episodes: Sequence[str]) -> str:
+        """Hash of what decides the rows of these episodes: their tables of `assets`, this asset's code and settings."""
+        pointers = [(asset, episode, self.store.pointer(asset, episode)) for asset in assets for episode in episodes]
+        versions = [(asset, episode, pointer.data_version if pointer else "") for asset, episode, pointer in pointers]
+        code_version = self.declaration.code_version(self.resources.settings, {})
+        return hashlib.sha256(json.dumps([code_version, versions]).encode()).hexdigest()[:16]
+
     def picture(self, path: str) -> np.ndarray:
         """A stored picture, uint8 [height, width, 3] RGB."""
         from dataset_pipeline.images.resize import decode

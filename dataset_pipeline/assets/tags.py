@@ -64,7 +64,7 @@ def core_tags(step: Step) -> Result:
     rows: list[dict] = []
     counted = 0
     for show, episodes in sorted(shows.items()):
-        made_from = _made_from(step, sorted(episodes))
+        made_from = step.made_from(COUNTED, sorted(episodes))
         if all(row["made_from"] == made_from for row in before.get(show, [{"made_from": ""}])):
             rows += before[show]
             continue
@@ -84,14 +84,6 @@ def core_tags(step: Step) -> Result:
         },
         notes={"core tags": core_markdown(rows, rules)},
     )
-
-
-def _made_from(step: Step, episodes: list[str]) -> str:
-    """Hash of everything that decides a show's core tags."""
-    pointers = [(asset, episode, step.store.pointer(asset, episode)) for asset in COUNTED for episode in episodes]
-    versions = [(asset, episode, pointer.data_version if pointer else "") for asset, episode, pointer in pointers]
-    code_version = step.declaration.code_version(step.resources.settings, {})
-    return hashlib.sha256(json.dumps([code_version, versions]).encode()).hexdigest()[:16]
 
 
 @pipeline_asset(
