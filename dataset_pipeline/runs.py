@@ -1,24 +1,28 @@
 """Materializing the whole graph from the command line, in the instance that the web UI shows.
 
 Each episode gets one run through its measuring assets; joined assets follow, one run each level; projections handle
-all episodes in one run. What is already current is kept by the assets themselves.
+many episodes in one run. Episodes of which everything is current are passed over.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 
-from dataset_pipeline.assets.framework import location_prefix, partitions_name
-from dataset_pipeline.assets.step import DECLARATIONS, is_joined
+from dataset_pipeline.assets.framework import is_current, location_prefix, partitions_name
+from dataset_pipeline.assets.step import DECLARATIONS, Step, is_joined
+from dataset_pipeline.models import WeightsMissing
+from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.places import store_of
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.store import Store
+from dataset_pipeline.store.store import READERS, Store, StoreError
 from dataset_pipeline.unfinished import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, process_tag, project_tag
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -93,7 +97,7 @@ def materialize_all(
     say: Callable[[str, int, int], None] = lambda what, done, total: None,
     leave_out: Sequence[str] = (),
 ) -> Outcome:
-    """Run the graph: measuring for `episodes`, everything after a join for all registered ones.
+    """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due.
 
     `say(what, done, total)` hears of each run before it starts. One episode's failure leaves the others alone, now
     and in later runs. Raises KeyboardInterrupt if a run is interrupted.
@@ -121,14 +125,18 @@ def materialize_all(
         elif phase.projection:
             say(", ".join(phase.assets), done, total)
             for assets, ready in ready_for(phase, store, registered, failed):
-                for first, last in _ranges(registered, ready):
-                    tags = {RANGE_START_TAG: first, RANGE_END_TAG: last} if first != last else {PARTITION_TAG: first}
-                    execute(assets, tags=tags)
+                for together, wanted in due(assets, instance, settings, store, ready):
+                    for first, last in _ranges(registered, wanted):
+                        one = first == last
+                        tags = {PARTITION_TAG: first} if one else {RANGE_START_TAG: first, RANGE_END_TAG: last}
+                        execute(together, tags=tags)
             done += 1
         else:
+            found = due(phase.assets, instance, settings, store, episodes)
+            wanted = set().union(*(members for _, members in found))
             for episode in episodes:
                 say(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
-                if not execute(phase.assets, partition_key=episode):
+                if episode in wanted and not execute(phase.assets, partition_key=episode):
                     failed.add(episode)
                 done += 1
     outcome.seconds = time.monotonic() - start_s
@@ -155,6 +163,34 @@ def ready_for(
         if any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in reads):
             ready[asset] -= failed
     return [(tuple(assets), episodes) for episodes, assets in itertools.groupby(phase.assets, key=ready.__getitem__)]
+
+
+def due(
+    assets: Sequence[str], instance: dg.DagsterInstance, settings: Settings, store: Store, episodes: Collection[str]
+) -> list[tuple[tuple[str, ...], set[str]]]:
+    """For which episodes assets would be made anew, or are not known to Dagster as made; those of the same episodes
+    together, in the order given."""
+    found: dict[str, set[str]] = {}
+    resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))
+    for asset in assets:
+        key = dg.AssetKey([*location_prefix(settings), asset])
+        log = instance.event_log_storage
+        unanswered = log.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+        wanted = (set(episodes) - instance.get_materialized_partitions(key)) | (unanswered.keys() & set(episodes))
+        wanted = wanted.union(*(found[read] for read in DECLARATIONS[asset].reads if read in found))
+        shared: dict[str, Any] = {}
+
+        def outdated(episode: str, asset: str = asset, shared: dict[str, Any] = shared) -> bool:
+            try:
+                return not is_current(Step(DECLARATIONS[asset], resources, episode, None, [episode], shared))
+            except (StoreError, WeightsMissing):
+                return True  # the run says what is wrong, or mends it
+
+        rest = [episode for episode in episodes if episode not in wanted]
+        with ThreadPoolExecutor(READERS) as readers:
+            wanted |= {episode for episode, is_due in zip(rest, readers.map(outdated, rest), strict=True) if is_due}
+        found[asset] = wanted
+    return [(tuple(group), wanted) for wanted, group in itertools.groupby(assets, key=found.__getitem__) if wanted]
 
 
 def materialize_assets(

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import dagster as dg
 
-from dataset_pipeline.assets.framework import joined_version, location_prefix, partitions_name, version_of
+from dataset_pipeline.assets.framework import joined_version, location_prefix, partitions_name, version_for
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.places import demo_hint
@@ -203,9 +203,8 @@ class _Table:
     pointer: Pointer | None = None
     fault: str = ""
 
-    @property
-    def version(self) -> str:
-        return version_of(self.pointer) if self.pointer else ""
+    def version_for(self, key: str, asset: str) -> str:
+        return version_for(key or None, asset, self.pointer) if self.pointer else ""
 
 
 def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, _Table], dict[str, str]]:
@@ -330,7 +329,7 @@ class _Judge:
         return {
             read: self._version_over_all(read)
             if key == JOINED and not is_joined(read)
-            else self.tables[read, JOINED if is_joined(read) else key].version
+            else self.tables[read, JOINED if is_joined(read) else key].version_for(key, read)
             for read in declaration.reads
         }
 

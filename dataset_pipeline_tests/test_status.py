@@ -51,7 +51,8 @@ class Project:
                     "models": [{"role": role, "sha256": WEIGHTS[role]} for role in declaration.models],
                     "inputs": inputs_of(step).versions,
                 }
-                table = SCHEMAS[asset].table([row for row in rows or [] if episode_of(row["image_id"]) == episode])
+                mine = [row for row in rows or [] if episode is None or episode_of(row["image_id"]) == episode]
+                table = SCHEMAS[asset].table(mine)
                 self.store.write(asset, table, episode, provenance)
 
     def status(self, weights: dict[str, str] | None = None, **changes: Any) -> Status:
@@ -167,6 +168,14 @@ def test_a_table_made_anew_makes_its_readers_stale_and_no_others(whole):
     assert status.cells["training_set"][JOINED] == Cell("stale", "crops changed")
     assert status.cells["character_gallery"][JOINED] == Cell("waiting", "after crop_embeddings")
     assert status.cells["clusters"]["a.e2"] == Cell("waiting", "after crop_embeddings")
+
+
+def test_news_of_one_show_makes_no_episode_of_another_stale(whole):
+    row = {"show": "b", "character": "mina", "tags": ["long_hair"]}
+    whole.make("core_tags", rows=[row])
+    assert {cell.state for cell in whole.status().cells["tags"].values()} == {"fresh"}
+    whole.make("core_tags", rows=[row, {"show": "a", "character": "mina", "tags": ["long_hair"]}])
+    assert set(whole.status().cells["tags"].values()) == {Cell("stale", "core_tags changed")}
 
 
 def test_a_replaced_file_makes_its_probe_stale(whole):

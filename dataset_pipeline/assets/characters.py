@@ -10,16 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.assets.framework import Check, inputs_of, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step, usable_pointer
-from dataset_pipeline.characters.gallery import NOBODY, ShowGallery, build_gallery, decide_clusters, galleries_by_show
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer
 
 CHARACTERS_SHOWN = 8
-GALLERY = "gallery_of_show"  # the number of `clusters` that says by which characters an episode was decided
 
 
 @pipeline_asset(
@@ -121,21 +120,17 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 def clusters(step: Step) -> Result:
     """Who is on each crop and still, by the gallery; nobody where nobody is near enough.
 
-    `[clusters] max_difference` decides what is near enough. Where only other shows' characters have changed, the
-    episode's rows stay.
+    `[clusters] max_difference` decides what is near enough.
     """
     assert step.episode is not None
     galleries = step.shared("galleries", lambda: galleries_by_show(step.read("character_gallery")))
-    gallery = galleries.get(show_of(step.episode), NOBODY)
-    if decided := _decided_by(step, gallery):
-        return decided
     identity = step.model("identity")
     threshold = step.shared("threshold", lambda: step.settings.clusters.max_difference or identity.threshold)
     rows = decide_clusters(
         [row["image_id"] for row in step.rows("distinct_frames") if row["kept"]],
         step.rows("crops"),
         vectors_by_id(step.read("crop_embeddings"), identity.fingerprint().sha256),
-        gallery.characters,
+        galleries.get(show_of(step.episode), ()),
         identity.differences,
         threshold,
     )
@@ -146,21 +141,5 @@ def clusters(step: Step) -> Result:
             "crops_recognised": sum(bool(row["characters"]) for row in crops),
             "crops_unknown": sum(not row["characters"] for row in crops),
             "characters": len({name for row in rows for name in row["characters"]}),
-            GALLERY: gallery.version,
         },
     )
-
-
-def _decided_by(step: Step, gallery: ShowGallery) -> Result | None:
-    """The episode's current table, if the same code made it from the same crops by the same characters of its show."""
-    pointer = usable_pointer(step.store, step.declaration, step.episode)
-    if pointer is None or pointer.provenance["numbers"].get(GALLERY) != gallery.version:
-        return None
-    weights = {"identity": step.model("identity").fingerprint().sha256}
-    if pointer.provenance["code_version"] != step.declaration.code_version(step.resources.settings, weights):
-        return None
-    now, then = inputs_of(step).versions, pointer.provenance["inputs"]
-    if any(now[asset] != then.get(asset) for asset in now if asset != "character_gallery"):
-        return None
-    table = step.store.previous("clusters", step.episode)
-    return None if table is None else Result(table, pointer.provenance["numbers"])

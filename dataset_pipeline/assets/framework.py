@@ -16,9 +16,12 @@ from typing import Any
 import dagster as dg
 
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, is_joined, usable_pointer
+from dataset_pipeline.ids import show_of
 from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
+from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings, SettingsError
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
 from dataset_pipeline.tags.rules import RulesError
 from dataset_pipeline.timing import span
@@ -32,6 +35,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCh
 RETRIES, RETRY_DELAY_S = 1, 2
 WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable, RulesError, SettingsError)
 
+NO_ROWS = "no rows"  # the version of an empty part of a table
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
 SHEET_BYTES = 110_000  # base64 adds a third
@@ -234,12 +238,7 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     Its function is run unless its current table already answers. Raises InputsMissing.
     """
     declaration, store, resources = made.declaration, step.store, step.resources
-    fingerprints = step.shared(
-        "fingerprints", lambda: {role: getattr(resources, role).fingerprint() for role in declaration.models}
-    )
-    code_version = declaration.code_version(
-        resources.settings, {role: fingerprint.sha256 for role, fingerprint in fingerprints.items()}
-    )
+    fingerprints, code_version = _code(step)
     inputs = inputs_of(step)
     if step.episode is not None and (absent := [asset for asset, version in inputs.versions.items() if not version]):
         raise InputsMissing(
@@ -273,6 +272,24 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     return pointer, False
 
 
+def is_current(step: Step) -> bool:
+    """Whether materializing would keep the current table."""
+    _, code_version = _code(step)
+    pointer = usable_pointer(step.store, step.declaration, step.episode)
+    return not step.declaration.exports and _answers(step, pointer, code_version, inputs_of(step).versions)
+
+
+def _code(step: Step) -> tuple[dict[str, ModelFingerprint], str]:
+    """The weights of the models that a step uses, by role, and its code version."""
+
+    def fingerprints() -> dict[str, ModelFingerprint]:
+        return {role: getattr(step.resources, role).fingerprint() for role in step.declaration.models}
+
+    found = step.shared(f"fingerprints of {step.declaration.name}", fingerprints)
+    weights = {role: fingerprint.sha256 for role, fingerprint in found.items()}
+    return found, step.declaration.code_version(step.resources.settings, weights)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What an asset reads: versions by table, hashed over the episodes for a joined asset; whether demo models had a
@@ -300,7 +317,7 @@ def inputs_of(step: Step) -> Inputs:
             pointer = step.shared(f"pointer {asset}", lambda asset=asset: step.store.pointer(asset))
         else:
             pointer = step.store.pointer(asset, step.episode)
-        versions[asset] = version_of(pointer) if pointer else ""
+        versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
         demo = demo or bool(pointer and pointer.provenance.get("demo"))
     return Inputs(versions, demo, sorted(missing))
 
@@ -308,6 +325,14 @@ def inputs_of(step: Step) -> Inputs:
 def version_of(pointer: Pointer) -> str:
     """What a table's readers rely on: its data version, or for a source the fingerprint of the file itself."""
     return pointer.provenance.get("fingerprint", pointer.data_version)
+
+
+def version_for(episode: str | None, asset: str, pointer: Pointer) -> str:
+    """What a reader of one episode relies on: the version of that episode's part, if a joined table has parts."""
+    part = SCHEMAS[asset].part
+    if episode is None or not part or (pointer.rows and not pointer.parts):
+        return version_of(pointer)
+    return pointer.parts.get(episode if part == "episode" else show_of(episode), NO_ROWS)
 
 
 def joined_version(pointers: Iterable[tuple[str, Pointer]]) -> str:

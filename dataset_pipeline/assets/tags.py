@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 
-from dataset_pipeline.assets.framework import Check, inputs_of, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step, usable_pointer
+from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.ids import show_of
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import Said, decide_captions, face_positions
@@ -18,7 +16,6 @@ from dataset_pipeline.tags.hand_edited import hand_edited_rows
 from dataset_pipeline.tags.rules import Rules, load_rules
 from dataset_pipeline.tags.scores import tag_rows
 
-CORE = "core_tags_of_show"  # the number of `tags` that says by which core tags an episode was decided
 COUNTED = ("tag_scores", "clusters")
 
 
@@ -95,20 +92,14 @@ def core_tags(step: Step) -> Result:
     kinds=["python"],
 )
 def tags(step: Step) -> Result:
-    """The tags that stay on each image, by the thresholds and rules of `[tags]`; dropped ones keep a reason.
-
-    Where only other shows' core tags have changed, the episode's rows stay.
-    """
+    """The tags that stay on each image, by the thresholds and rules of `[tags]`; dropped ones keep a reason."""
     assert step.episode is not None
-    core, version = step.shared("core tags", lambda: _core_by_show(step)).get(show_of(step.episode), ({}, ""))
-    if decided := _decided_by(step, version):
-        return decided
     rules: Rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))
     quality = step.read("quality_scores")
     clusters = step.read("clusters")
     known = Known(
         dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True)),
-        core,
+        step.shared("core tags", lambda: _core_by_show(step)).get(show_of(step.episode), {}),
         dict(zip(quality["image_id"].to_pylist(), quality["score"].to_pylist(), strict=True)),
         {row["image_id"]: row["tags"] for row in step.rows("hand_edited_tags")},
     )
@@ -123,34 +114,16 @@ def tags(step: Step) -> Result:
             "different_tags": len(counts),
             "hand_edited": sum(row["hand_edited"] for row in rows),
             "of_concepts": sum(bool(row["concepts"]) for row in rows),
-            CORE: version,
         },
     )
 
 
-def _core_by_show(step: Step) -> dict[str, tuple[dict[str, list[str]], str]]:
-    """The core tags of each show's characters, and a hash of them."""
+def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
+    """The core tags of each show's characters."""
     shows: dict[str, dict[str, list[str]]] = {}
     for row in step.rows("core_tags"):
         shows.setdefault(row["show"], {})[row["character"]] = row["tags"]
-    return {
-        show: (core, hashlib.sha256(json.dumps(core, sort_keys=True).encode()).hexdigest()[:16])
-        for show, core in shows.items()
-    }
-
-
-def _decided_by(step: Step, version: str) -> Result | None:
-    """The episode's current table, if the same code made it from the same tables by the same core tags of its show."""
-    pointer = usable_pointer(step.store, step.declaration, step.episode)
-    if pointer is None or pointer.provenance["numbers"].get(CORE) != version:
-        return None
-    if pointer.provenance["code_version"] != step.declaration.code_version(step.resources.settings, {}):
-        return None
-    now, then = inputs_of(step).versions, pointer.provenance["inputs"]
-    if any(now[asset] != then.get(asset) for asset in now if asset != "core_tags"):
-        return None
-    table = step.store.previous("tags", step.episode)
-    return None if table is None else Result(table, pointer.provenance["numbers"])
+    return shows
 
 
 @pipeline_asset(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,37 +62,15 @@ def build_gallery(
     return sorted(gallery, key=lambda row: row["character"])
 
 
-@dataclass(frozen=True)
-class ShowGallery:
-    """The characters of one show as crops are recognised by them.
-
-    characters: their columns character, name and exemplars, these float32 [k, d]. version: 16 hex digits of just that.
-    """
-
-    characters: Sequence[Mapping[str, Any]]
-    version: str
-
-
-def galleries_by_show(gallery: pa.Table) -> dict[str, ShowGallery]:
-    """Every show's part of `character_gallery`."""
+def galleries_by_show(gallery: pa.Table) -> dict[str, list[dict]]:
+    """The characters of each show: their columns character, name and exemplars, these float32 [k, d]."""
     exemplars = gallery["exemplars"].combine_chunks()
     rows: dict[str, list[dict]] = defaultdict(list)
     for i, row in enumerate(gallery.select(["character", "show", "name"]).to_pylist()):
         vectors = exemplars[i].values
         matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
         rows[row["show"]].append({"character": row["character"], "name": row["name"], "exemplars": matrix})
-    return {show: ShowGallery(characters, _version(characters)) for show, characters in rows.items()}
-
-
-def _version(characters: Sequence[Mapping[str, Any]]) -> str:
-    digest = hashlib.sha256()
-    for row in characters:
-        digest.update(json.dumps([row["character"], row["name"], row["exemplars"].shape]).encode())
-        digest.update(np.ascontiguousarray(row["exemplars"], dtype="<f4").data)
-    return digest.hexdigest()[:16]
-
-
-NOBODY = ShowGallery((), _version(()))
+    return dict(rows)
 
 
 def character_id(first_crop_id: str) -> str:

@@ -21,7 +21,8 @@ class TableSchema:
     """Columns of one asset's table.
 
     `key`: rows are unique and sorted by it. `silent`: columns left out of the data version (times, paths, reasons).
-    `decimals`: floats are rounded to so many places in the data version.
+    `decimals`: floats are rounded to so many places in the data version. `part`: of a joined table, `show` or
+    `episode` if an episode reads only the rows that bear its own in that column.
     """
 
     name: str
@@ -29,6 +30,7 @@ class TableSchema:
     key: tuple[str, ...]
     silent: frozenset[str] = frozenset()
     decimals: int = 4
+    part: str = ""
 
     @property
     def arrow(self) -> pa.Schema:
@@ -192,6 +194,7 @@ SCHEMAS = {
             },
             key=("episode",),
             silent=frozenset({"made_from"}),
+            part="episode",
         ),
         TableSchema("detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
         TableSchema(
@@ -235,6 +238,7 @@ SCHEMAS = {
             },
             key=("character",),
             silent=frozenset({"crops", "episodes", "made_from"}),
+            part="show",
         ),
         TableSchema(
             "clusters",
@@ -268,6 +272,7 @@ SCHEMAS = {
             },
             key=("show", "character"),
             silent=frozenset({"shares", "images", "made_from"}),
+            part="show",
         ),
         TableSchema(
             "tags",

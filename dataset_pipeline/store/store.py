@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from dataset_pipeline.ids import check_episode, check_image, file_name, show_of
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
-from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical
+from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical, versions_of_parts
 
 POINTER = "current.json"
 ALL_EPISODES = "_all"
@@ -51,12 +51,14 @@ class TableOutdated(StoreError):
 
 @dataclass(frozen=True)
 class Pointer:
-    """What is current. `file`: relative to the root. `provenance`: how the table came about, as plain JSON."""
+    """What is current. `file`: relative to the root. `provenance`: how the table came about, as plain JSON.
+    `parts`: data versions by value of the schema's `part`, if it has one."""
 
     file: str
     rows: int
     data_version: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ class Store:
             table.num_rows,
             version_of_canonical(table, schema),
             json.loads(json.dumps(provenance or {}, allow_nan=False)),
+            versions_of_parts(table, schema),
         )
         try:
             before = self.pointer(asset, episode)

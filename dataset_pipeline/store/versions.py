@@ -66,6 +66,16 @@ def version_of_canonical(table: pa.Table, schema: TableSchema) -> str:
     return digest.hexdigest()[:VERSION_DIGITS]
 
 
+def versions_of_parts(table: pa.Table, schema: TableSchema) -> dict[str, str]:
+    """The data version of the rows of each value of the column `schema.part`, of a canonical table; empty without."""
+    if not schema.part:
+        return {}
+    rows: dict[str, list[int]] = {}
+    for number, part in enumerate(table[schema.part].to_pylist()):
+        rows.setdefault(part, []).append(number)
+    return {part: version_of_canonical(table.take(numbers), schema) for part, numbers in rows.items()}
+
+
 def content_hash(table: pa.Table) -> str:
     """12 hex digits of everything in a canonical table, to the last bit."""
     digest = hashlib.sha256()

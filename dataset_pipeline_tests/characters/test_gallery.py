@@ -259,31 +259,13 @@ def test_clusters_do_not_depend_on_the_order_of_the_crops():
     assert decided(crops[::-1], dict(reversed(vectors.items())), known(2, 1, 0)) == expected
 
 
-def test_the_gallery_of_a_show_has_another_version_only_if_crops_are_recognised_otherwise():
-    one, other = crops_of({0: 6, 1: 8}, "one.e1"), crops_of({0: 6}, "other.e1")
-    rows = built(one[0] + other[0], np.concatenate([one[1], other[1]]))
-
-    def versions(**changes: object) -> dict[str, str]:
-        changed = [{**row, **changes} if row["show"] == "other" else row for row in rows]
-        table = SCHEMAS["character_gallery"].table(changed)
-        return {show: gallery.version for show, gallery in galleries_by_show(table).items()}
-
-    before = versions()
-    assert len(set(before.values())) == 2
-    assert versions(crops=99, episodes=["other.e1", "other.e2"], made_from="x") == before
-    for change in ({"name": "fern"}, {"character": "c-0"}, {"exemplars": [[1.0, 2.0]]}):
-        changed = versions(**change)
-        assert changed["one"] == before["one"]
-        assert changed["other"] != before["other"]
-
-
 def test_the_gallery_of_a_show_holds_its_characters_as_arrays():
     one, other = crops_of({0: 6, 1: 8}, "one.e1"), crops_of({0: 6}, "other.e1")
     rows = built(one[0] + other[0], np.concatenate([one[1], other[1]]))
     galleries = galleries_by_show(SCHEMAS["character_gallery"].table(rows))
     for show in ("one", "other"):
         expected = [row for row in rows if row["show"] == show]
-        found = galleries[show].characters
+        found = galleries[show]
         assert [(row["character"], row["name"]) for row in found] == [(r["character"], r["name"]) for r in expected]
         for row, wanted in zip(found, expected, strict=True):
             assert (row["exemplars"] == np.array(wanted["exemplars"], np.float32)).all()

@@ -12,6 +12,7 @@ import pytest
 from dataset_pipeline.explain import explain, image_of
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.report import account
+from dataset_pipeline.runs import phases
 from dataset_pipeline.video.decode import frames_at
 
 
@@ -57,6 +58,7 @@ def test_a_rerun_changes_nothing_and_calls_no_model(copy_of_finished, drawn_show
     outcome, calls = copy_of_finished.run(drawn_show.folder)
     assert not outcome.failures
     assert calls == {}
+    assert outcome.runs == sum(phase.joined for phase in phases())
     assert tables_of(copy_of_finished) == before
 
 

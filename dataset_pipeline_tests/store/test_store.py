@@ -532,7 +532,7 @@ def test_files_are_plain_parquet_and_json_without_times(store: Store, disk) -> N
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
     found = disk.files()
     pointer = json.loads(found[f"quality_scores/{EPISODE}/current.json"])
-    assert sorted(pointer) == ["data_version", "file", "provenance", "rows"]
+    assert sorted(pointer) == ["data_version", "file", "parts", "provenance", "rows"]
     file = pq.ParquetFile(pa.BufferReader(found[pointer["file"]]))
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
     assert set(file.metadata.metadata or {}) <= {b"ARROW:schema"}

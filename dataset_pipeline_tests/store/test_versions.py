@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from dataset_pipeline.store.schemas import TableSchema
-from dataset_pipeline.store.versions import canonical, content_hash, data_version
+from dataset_pipeline.store.versions import canonical, content_hash, data_version, versions_of_parts
 
 MIXED = TableSchema(
     "mixed",
@@ -164,3 +166,20 @@ def test_a_type_that_cannot_be_hashed_is_an_error() -> None:
     schema = TableSchema("odd", {"id": pa.string(), "when": pa.timestamp("s")}, key=("id",))
     with pytest.raises(TypeError, match="timestamp"):
         data_version(schema.table([{"id": "a", "when": 0}]), schema)
+
+
+def test_each_part_of_a_table_has_the_version_of_its_rows_alone() -> None:
+    by_count = replace(MIXED, part="count")
+    rows = [row(number, count=number % 2) for number in range(6)]
+
+    def versions(rows: list[dict]) -> dict[str, str]:
+        return versions_of_parts(canonical(MIXED.table(rows), MIXED), by_count)
+
+    before = versions(rows)
+    assert before == {part: version(*(r for r in rows if r["count"] == part)) for part in (0, 1)}
+    changed = versions([{**r, "score": 0.5} if r["id"] == rows[3]["id"] else r for r in rows])
+    assert changed[0] == before[0]
+    assert changed[1] != before[1]
+    assert versions([{**r, "path": "elsewhere"} for r in rows]) == before
+    assert versions([]) == {}
+    assert versions_of_parts(canonical(MIXED.table(rows), MIXED), MIXED) == {}
