@@ -59,6 +59,13 @@ COLOURS = ("red", "blue", "green", "black", "white", "blonde", "pink", "grey")
 THINGS = ("hair", "eyes", "dress", "ribbon", "hat", "shirt", "gloves", "boots", "coat", "bow", "cape", "skirt")
 VOCABULARY = [f"{colour} {thing}" for colour in COLOURS for thing in THINGS]
 VOCABULARY += ["1girl", "2girls", "solo", "smile", "outdoors", "indoors", *THINGS]
+INSTANCE = """
+telemetry: {{enabled: false}}
+event_log_storage:
+  module: dataset_pipeline.event_log
+  class: BatchedSqliteEventLog
+  config: {{base_dir: "{history}/runs"}}
+"""
 RATINGS = ("general", "sensitive", "questionable", "explicit")
 
 
@@ -93,7 +100,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         root = given.root or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (root / "dagster").mkdir(parents=True, exist_ok=True)
-        (root / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        (root / "dagster" / "dagster.yaml").write_text(INSTANCE.format(history=root.absolute() / "dagster" / "history"))
         instance = stack.enter_context(dg.DagsterInstance.from_config(str(root / "dagster")))
         run(Project(root, settings_of(root), instance), given.episodes, given.shows or max(1, given.episodes // 12))
 
@@ -113,6 +120,7 @@ def run(project: Project, episodes: int, shows: int) -> None:
         print(f"{len(absent)} episodes drawn in {time.perf_counter() - start_s:.0f} s", flush=True)
     report("first build", project)
     report("nothing changed", project)
+    report("nothing changed, every projection of every episode asked for", project, all_asked_for=True)
     cursor = tick("first", project)
     cursor = tick("quiet", project, cursor)
     look_at_status(project)
@@ -144,11 +152,14 @@ def look_at_status(project: Project) -> None:
     print(f"status: {time.perf_counter() - start_s:.1f} s, {status.counts()}", flush=True)
 
 
-def report(title: str, project: Project) -> None:
-    """Make everything after measuring, and say what it took."""
+def report(title: str, project: Project, all_asked_for: bool = False) -> None:
+    """Make everything after measuring that is due, and say what it took. all_asked_for: projections of all episodes,
+    due or not, as Dagster's automation asks for them after a join."""
     reset_memory_peak()
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
-    seconds = made(project)
+    everything = mock.patch("dataset_pipeline.runs.due", lambda assets, *_: [(tuple(assets), set(project.registered))])
+    with everything if all_asked_for else contextlib.nullcontext():
+        seconds = made(project)
     wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - start_cpu_s
     total: dict[str, float] = defaultdict(float)
     for spent in seconds.values():
