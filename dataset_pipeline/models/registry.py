@@ -88,6 +88,7 @@ class ModelEntry(_Entry):
     conf_threshold: float = 0.0
     iou_threshold: float = 0.0
     metric: str = ""
+    family: Literal["wd14", "deepdanbooru", "ml_danbooru", "pixai", "camie", "timm"] = "wd14"
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> ModelEntry:
@@ -98,7 +99,8 @@ class ModelEntry(_Entry):
             "quality": (),
             "tagger": ("model", "tags"),
         }
-        absent = [key for key in needed[self.role] if key not in self.files]
+        by_file = ("preprocess",) if self.family in ("pixai", "camie", "timm") else ()
+        absent = [key for key in needed[self.role] + by_file if key not in self.files]
         if absent:
             raise ValueError(f"a {self.role} needs files.{', files.'.join(absent)}")
         if (self.role == "detector") != bool(self.kind):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.models import ModelPack, loading
+from dataset_pipeline.models.registry import load_registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TAGS = "tag_id,name,category,count\n" + "".join(
@@ -17,6 +18,17 @@ TAGS = "tag_id,name,category,count\n" + "".join(
         [("general", 9), ("explicit", 9), ("1girl", 0), ("null", 0), ("long_hair", 0), ("rem_(re:zero)", 4)]
     )
 )
+NAMED = [("safe", 9), ("explicit", 9), ("1girl", 0), ("smile", 0), ("long_hair", 0), ("rem_(re:zero)", 4)]
+LISTS = {
+    **dict.fromkeys(
+        ("pixai", "camie", "timm"), "id,name,category\n" + "".join(f"0,{name},{number}\n" for name, number in NAMED)
+    ),
+    "ml_danbooru": "name,real_name\n" + "".join(f"{name},{name}\n" for name, _ in NAMED),
+    "deepdanbooru": "name,real_name,category\n"
+    + "".join(f"{'rating:' * (number == 9)}{name},{name},{number}\n" for name, number in NAMED),
+}
+CAMIE_CATEGORIES = ("rating", "year", "general", "artist", "copyright", "character", "meta")
+PIXAI_THRESHOLDS = b"category,name,threshold\n0,general,0.3\n4,character,0.8\n9,rating,0\n"
 
 
 def put(root: Path, file: str, content: bytes, commit: str = COMMIT) -> Path:
@@ -85,6 +97,28 @@ def pooled_file(seed: int, side_px: int, layout: str, width: int, batch: str | i
     return onnx_file(nodes, constants, {"input": [batch, side_px, side_px, 3]}, shapes)
 
 
+def heads_file(seed: int, side_px: int, width: int, outputs: tuple[str, ...]) -> bytes:
+    """A random linear map of the 8x8 mean colours with an output of each name, probabilities, logits or features by
+    the end of the name; those of `initial/` are others than the rest."""
+    random = np.random.default_rng(seed)
+    pool = side_px // 8
+    constants = {"shape": np.asarray([-1, 192], np.int64)}
+    nodes: list = [
+        ("AveragePool", ["input"], ["pooled"], {"kernel_shape": [pool, pool], "strides": [pool, pool]}),
+        ("Reshape", ["pooled", "shape"], ["flat"], {}),
+    ]
+    for stem in sorted({name.rpartition("/")[0] for name in outputs}):
+        constants[f"weights {stem}"] = random.normal(0, 0.3, (192, width)).astype(np.float32)
+        at = f"{stem}/" if stem else ""
+        nodes += [
+            ("MatMul", ["flat", f"weights {stem}"], [f"{at}logits"], {}),
+            ("Sigmoid", [f"{at}logits"], [next(n for n in outputs if n in (f"{at}output", f"{at}prediction"))], {}),
+            ("Identity", ["flat"], [f"{at}embedding"], {}),
+        ]
+    shapes = {name: ["batch", 192 if name.endswith("embedding") else width] for name in outputs}
+    return onnx_file(nodes, constants, {"input": ["batch", 3, side_px, side_px]}, shapes)
+
+
 def differences_file() -> bytes:
     """1 - cosine, clipped to 0..1, between all rows."""
     constants = {"one": np.float32(1), "zero": np.float32(0)}
@@ -112,6 +146,49 @@ def onnx_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tagger = pack.models("tagger")[0]
     put(root, str(tagger.files["model"][0]), pooled_file(8, 448, "nhwc", 6))
     put(root, str(tagger.files["tags"][0]), TAGS.encode())
+    return root
+
+
+@pytest.fixture(scope="session")
+def families_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny tagger of each family but WD14, in the files of the real ones."""
+    root = tmp_path_factory.mktemp("families_pack")
+    registry = load_registry()
+    stages = [
+        {"type": "convert_rgb"},
+        {"type": "resize", "size": [64, 64], "interpolation": "bicubic", "antialias": True},
+        {"type": "maybe_to_tensor"},
+        {"type": "normalize", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.4, 0.3]},
+    ]
+    outputs = {
+        "pixai": ("prediction", "logits", "embedding"),
+        "camie": ("initial/output", "initial/logits", "initial/embedding", "output", "logits", "embedding"),
+        "timm": ("prediction", "logits", "embedding"),
+    }
+    for seed, entry in enumerate(entry for entry in registry.models.values() if entry.role == "tagger"):
+        if entry.family == "wd14":
+            continue
+        if entry.family in outputs:
+            put(root, str(entry.files["model"][0]), heads_file(seed, 64, 6, outputs[entry.family]))
+            content = {"test": stages, "val": stages} if entry.family == "timm" else {"stages": stages}
+            put(root, str(entry.files["preprocess"][0]), json.dumps(content).encode())
+        elif entry.family == "ml_danbooru":
+            put(root, str(entry.files["model"][0]), pooled_file(seed, 448, "nchw", 6))
+        else:
+            put(root, str(entry.files["model"][0]), pooled_file(seed, 512, "nhwc", 6))
+        put(root, str(entry.files["tags"][0]), LISTS[entry.family].encode())
+    put(
+        root,
+        "deepghs/pixai-tagger-v0.9-onnx/thresholds.csv",
+        b"category,name,threshold\n0,general,0.3\n4,character,0.8\n9,rating,0\n",
+    )
+    categories = [
+        {"category": number, "name": name} for number, name in ((0, "general"), (4, "character"), (9, "rating"))
+    ]
+    timm = str(registry.models["animetimm-mobilenetv3-large"].files["model"][0]).rpartition("/")[0]
+    put(root, f"{timm}/categories.json", json.dumps(categories).encode())
+    thresholds = {category: {"balanced": {"threshold": 0.5}} for category in CAMIE_CATEGORIES}
+    put(root, "deepghs/camie_tagger_onnx/initial/threshold.json", json.dumps(thresholds).encode())
     return root
 
 

@@ -117,6 +117,62 @@ def test_tag_scores_are_those_of_imgutils_wd14(scenes: list[np.ndarray], imgutil
         assert all(ours[tag] == pytest.approx(score, abs=1e-5) for tag, score in {**rating, **general}.items())
 
 
+FAMILIES = """
+import json, sys
+sys.modules["torchvision"] = sys.modules["transformers"] = None
+import numpy as np
+from PIL import Image
+from imgutils.generic.multilabel_timm import multilabel_timm_predict
+from imgutils.tagging.camie import get_camie_tags
+from imgutils.tagging.deepdanbooru import get_deepdanbooru_tags
+from imgutils.tagging.mldanbooru import get_mldanbooru_tags
+from imgutils.tagging.pixai import get_pixai_tags
+source, target = sys.argv[1:]
+timm = "animetimm/mobilenetv3_large_150d.dbv4-full"
+functions = {
+    "ml-danbooru": lambda picture: get_mldanbooru_tags(picture, threshold=-1.0),
+    "deepdanbooru": lambda picture: {
+        tag.removeprefix("rating:"): score
+        for part in get_deepdanbooru_tags(picture, general_threshold=-1.0, character_threshold=-1.0)
+        for tag, score in part.items()
+    },
+    "pixai-tagger-v0.9": lambda picture: get_pixai_tags(picture, thresholds=-1.0, fmt="tag"),
+    "camie-tagger": lambda picture: get_camie_tags(picture, fmt="prediction").tolist(),
+    "animetimm-mobilenetv3-large": lambda picture: multilabel_timm_predict(
+        picture, timm, thresholds=-1.0, use_tag_thresholds=False, fmt="tag"
+    ),
+}
+pictures = [Image.fromarray(array) for array in np.load(source).values()]
+json.dump({name: [get(picture) for picture in pictures] for name, get in functions.items()}, open(target, "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers_of_families(scenes: list[np.ndarray], families_pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("families")
+    np.savez(folder / "pictures.npz", *scenes)
+    environment = {**os.environ, "HF_HOME": str(families_pack), "HF_HUB_OFFLINE": "1", "ONNX_MODE": "cpu"}
+    command = [sys.executable, "-c", FAMILIES, str(folder / "pictures.npz"), str(folder / "answers.json")]
+    subprocess.run(command, check=True, env=environment)
+    return json.loads(Path(folder / "answers.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "model", ["ml-danbooru", "deepdanbooru", "pixai-tagger-v0.9", "camie-tagger", "animetimm-mobilenetv3-large"]
+)
+def test_other_taggers_score_as_imgutils_scores_with_the_same_files(
+    model: str, scenes: list[np.ndarray], families_pack: Path, answers_of_families: Any
+):
+    found = Tagger(cache=str(families_pack), device="cpu", model=model, batch_size=2).tag(scenes)
+    assert found.scores.shape == (len(scenes), len(found.tags))
+    assert len({tuple(scores) for scores in found.scores.round(4).tolist()}) == len(scenes)
+    for scores, theirs in zip(found.scores, answers_of_families[model], strict=True):
+        if isinstance(theirs, list):
+            np.testing.assert_allclose(scores, theirs, atol=1e-5)
+        else:
+            assert dict(zip(found.tags, scores.tolist(), strict=True)) == pytest.approx(theirs, abs=1e-5)
+
+
 def test_every_file_of_the_shipped_pack_is_the_recorded_one():
     checks = verify(ModelPack.open("demo"))
     assert {check.path.name: check.problem for check in checks if check.problem} == {}
