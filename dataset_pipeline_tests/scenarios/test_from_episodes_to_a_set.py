@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 
@@ -60,6 +62,18 @@ def test_a_rerun_changes_nothing_and_calls_no_model(copy_of_finished, drawn_show
     assert calls == {}
     assert outcome.runs == sum(phase.joined for phase in phases())
     assert tables_of(copy_of_finished) == before
+
+
+def test_what_dagster_has_forgotten_is_told_it_again_without_any_model(copy_of_finished, drawn_show):
+    before = tables_of(copy_of_finished)
+    shutil.rmtree(copy_of_finished.root / "dagster")
+    outcome, calls = copy_of_finished.run(drawn_show.folder)
+    assert not outcome.failures
+    assert calls == {}
+    assert tables_of(copy_of_finished) == before
+    with dg.DagsterInstance.from_config(str(copy_of_finished.root / "dagster")) as instance:
+        for asset in ("keyframes", "tag_scores", "clusters", "captions"):
+            assert instance.get_materialized_partitions(dg.AssetKey(["demo", asset])) == set(outcome.registered)
 
 
 def test_a_larger_minimum_crop_calls_no_model_and_neither_does_the_way_back(copy_of_finished, drawn_show):
