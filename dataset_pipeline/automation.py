@@ -34,9 +34,7 @@ def keep_current(
     if above:
         anywhere = reduce(or_, above)
         waiting |= AC.asset_matches(by_way_of, anywhere) if by_way_of else anywhere
-    # A run asked for on the tick before may have begun and ended while this one looks, and be seen only in part.
-    just_asked = AC.newly_requested()
-    return (_due(sources) & _rested() & ~just_asked & ~waiting.with_label("waiting")).with_label("keep_current")
+    return (_due(sources) & _rested() & ~waiting.with_label("waiting")).with_label("keep_current")
 
 
 def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
@@ -56,10 +54,10 @@ def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
 
 
 def _rested() -> dg.AutomationCondition:
-    """Not running on this tick nor on the one before: a run that ends while a tick looks can be seen as neither
-    running nor finished, and between a new partition and its run lies a moment."""
+    """Not running on this tick nor on the one before, nor asked for on that: a run that ends while a tick looks can be
+    seen as neither running nor finished, and between a new partition and its run lies a moment."""
     idle = ~AC.in_progress()
-    return (idle & ~idle.newly_true()).with_label("rested")
+    return (idle & ~idle.newly_true() & ~AC.newly_requested()).with_label("rested")
 
 
 def automation_sensor(keys: Iterable[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:

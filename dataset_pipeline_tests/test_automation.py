@@ -235,6 +235,12 @@ def test_what_was_just_asked_for_and_is_not_seen_yet_is_not_asked_for_again_at_o
     assert [world.tick(lost=True) for _ in range(4)] == [[], ["gallery"], [], ["gallery"]]
 
 
+def test_nothing_that_follows_is_asked_for_on_the_tick_after_a_request_whose_end_may_be_seen_in_part(running):
+    running.content["crops", "e1"] = "another cut"
+    running.run(["crops"], ["e1"], {})
+    assert [running.tick(lost=True) for _ in range(3)] == [["gallery"], [], ["clusters:e1"]]
+
+
 def test_a_replaced_file_measures_that_episode_alone(running):
     running.content["video", "e2"] = running.content["frames", "e2"] = running.content["crops", "e2"] = "better"
     before = dict(running.attempts)
