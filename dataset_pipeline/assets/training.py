@@ -51,7 +51,7 @@ CHANGES_NAMED = 20  # of such folders; more are counted
 def selection(step: Step) -> Result:
     """Which images go into the set, and for each one left out, why. `[selection]` decides."""
     settings = step.settings.selection
-    images = images_of(step.rows("distinct_frames"), step.rows("crops"))
+    images = images_of(step.read("distinct_frames"), step.read("crops"))
     quality, clusters = step.read("quality_scores"), step.read("clusters")
     rows = select(
         images,

@@ -71,5 +71,7 @@ def _by_tagger(tag_scores: pa.Table, threshold: float) -> dict[str, int]:
     people = dict.fromkeys(image_ids, 0)
     for number, entries in itertools.groupby(zip(*columns, strict=True), key=lambda entry: entry[0]):
         scores = {tag: score for _, tag, score in entries}
-        people[image_ids[number]] = people_number(scores.keys() - set(other_counts(scores)))
+        people[image_ids[number]] = people_number(
+            scores.keys() - set(other_counts(scores)) if len(scores) > 1 else scores
+        )
     return people

@@ -6,35 +6,24 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from dataset_pipeline.settings import SelectionSettings
 from dataset_pipeline.tags.character_names import parse_character
 from dataset_pipeline.training.contents import Faces
 
 STILL = "still"
+PICTURE = ("width_px", "height_px", "path", "pixel_sha256")
+WHOLE = {"kind": STILL, "x_px": 0, "y_px": 0, "still_share": None}
 NO_FACES = Faces()
 
 
-def images_of(distinct_frames: Iterable[Mapping[str, Any]], crops: Iterable[Mapping[str, Any]]) -> list[dict]:
+def images_of(distinct_frames: pa.Table, crops: pa.Table) -> list[dict]:
     """The images that exist: kept stills and kept crops with image_id, still_id, kind, x_px and y_px (where they lie in
     the still), width_px, height_px, still_share (None for stills), path and pixel_sha256, sorted by id."""
-    stills = [
-        {
-            "image_id": row["image_id"],
-            "still_id": row["image_id"],
-            "kind": STILL,
-            "x_px": 0,
-            "y_px": 0,
-            "width_px": row["width_px"],
-            "height_px": row["height_px"],
-            "still_share": None,
-            "path": row["path"],
-            "pixel_sha256": row["pixel_sha256"],
-        }
-        for row in distinct_frames
-        if row["kept"]
-    ]
-    columns = ("image_id", "still_id", "kind", "x_px", "y_px", "width_px", "height_px", "still_share")
-    pieces = [{name: row[name] for name in (*columns, "path", "pixel_sha256")} for row in crops if row["kept"]]
+    stills = distinct_frames.filter(distinct_frames["kept"]).select(["image_id", *PICTURE]).to_pylist()
+    stills = [{**row, "still_id": row["image_id"], **WHOLE} for row in stills]
+    pieces = crops.filter(crops["kept"]).select(["image_id", "still_id", *WHOLE, *PICTURE]).to_pylist()
     return sorted(stills + pieces, key=lambda row: row["image_id"])
 
 

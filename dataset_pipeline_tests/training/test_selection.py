@@ -149,34 +149,17 @@ def test_a_repeated_still_and_its_crops_stay_out():
 
 def test_images_are_the_kept_stills_and_the_kept_crops():
     size = {"width_px": 1280, "height_px": 720, "path": "p", "pixel_sha256": "h"}
+    piece = {"still_id": STILL, "kind": "head", "still_share": 0.1, "x_px": 30, "y_px": 40, **size}
     frames = [
         {"image_id": STILL, "kept": True, **size},
         {"image_id": "show.e1/00000002", "kept": False, **size},
     ]
     crops = [
-        {
-            "image_id": f"{STILL}#head-1-0-9-9",
-            "still_id": STILL,
-            "kind": "head",
-            "kept": True,
-            "still_share": 0.1,
-            "x_px": 30,
-            "y_px": 40,
-            **size,
-        },
-        {
-            "image_id": f"{STILL}#head-2-0-9-9",
-            "still_id": STILL,
-            "kind": "head",
-            "kept": False,
-            "still_share": 0.1,
-            "x_px": 30,
-            "y_px": 40,
-            **size,
-        },
+        {"image_id": f"{STILL}#head-1-0-9-9", "kept": True, **piece},
+        {"image_id": f"{STILL}#head-2-0-9-9", "kept": False, **piece},
     ]
-    found = images_of(frames, crops)
-    assert [(row["image_id"], row["kind"], row["still_share"], row["x_px"], row["y_px"]) for row in found] == [
-        (STILL, "still", None, 0, 0),
-        (f"{STILL}#head-1-0-9-9", "head", 0.1, 30, 40),
+    found = images_of(SCHEMAS["distinct_frames"].table(frames), SCHEMAS["crops"].table(crops))
+    assert found == [
+        {"image_id": STILL, "still_id": STILL, "kind": "still", "x_px": 0, "y_px": 0, "still_share": None, **size},
+        {"image_id": f"{STILL}#head-1-0-9-9", **piece},
     ]
