@@ -494,7 +494,7 @@ def _check_faces(settings: Settings) -> None:
     }
     if "face" not in settings.detections.kinds and (names := [name for name, asks in asking.items() if asks]):
         raise SettingsError(f'{names[0]} counts faces, which detections.kinds does not name: add "face" there')
-    if settings.selection.face_min_score < settings.detections.score_floor and any(asking.values()):
+    if selection.face_min_score < settings.detections.score_floor and any(asking.values()):
         raise SettingsError(
             f"selection.face_min_score = {selection.face_min_score} is below detections.score_floor = "
             f"{settings.detections.score_floor}, under which no face is kept"

@@ -94,7 +94,12 @@ def _counted(number: int, many: int, one: str, several: str) -> str:
 
 
 def _names(characters: Iterable[str]) -> list[str]:
-    return _safe(parse_character(character).name for character in characters)
+    return sorted(set(map(_name, characters)) - {""})
+
+
+@functools.lru_cache(maxsize=NAMES_REMEMBERED)
+def _name(character: str) -> str:
+    return safe_name(parse_character(character).name)
 
 
 def _safe(names: Iterable[str]) -> list[str]:
