@@ -70,17 +70,16 @@ def arrange(rows: Iterable[Mapping[str, Any]], settings: ConceptBalanceSettings)
             for parts, images in Counter(arranged.values()).items()
         }
         arranged = {image_id: moved[parts] for image_id, parts in arranged.items()}
-    concepts = set(arranged.values())
-    spellings: dict[tuple[int, str], set[str]] = defaultdict(set)
-    for parts in concepts:
+    concepts = {parts: tuple(part.casefold() for part in parts) for parts in set(arranged.values())}
+    spellings: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for parts, folded in concepts.items():
         for level, part in enumerate(parts):
-            spellings[level, part.casefold()].add(part)
+            spellings[folded[: level + 1]].add(part)
     paths = {
         parts: "/".join(
-            _told_apart(part) if len(spellings[level, part.casefold()]) > 1 else part
-            for level, part in enumerate(parts)
+            _told_apart(part) if len(spellings[folded[: level + 1]]) > 1 else part for level, part in enumerate(parts)
         )
-        for parts in concepts
+        for parts, folded in concepts.items()
     }
     return {image_id: paths[parts] for image_id, parts in arranged.items()}
 

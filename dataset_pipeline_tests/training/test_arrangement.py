@@ -219,6 +219,14 @@ def test_capitals_are_told_apart_at_every_level_and_others_keep_their_name():
     )
 
 
+def test_names_that_never_meet_in_a_folder_stay_as_they_are():
+    keys = settings(arrangement=["image_type", "character"], min_images_per_combination=1)
+    rows = [
+        row | {"kind": kind} for kind, row in zip(("still", "head"), images((["Fern"], 1), (["fern"], 1)), strict=True)
+    ]
+    assert set(arrange(rows, keys).values()) == {"still/Fern", "head/fern"}
+
+
 def test_the_order_of_the_images_changes_nothing():
     rows = images((["A"], 4), (["B"], 2), (["a"], 5), (["A", "B"], 3), ([], 6))
     expected = arrange(rows, settings())
