@@ -11,8 +11,9 @@ from dataset_pipeline.ids import episode_of
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
 from dataset_pipeline.runs import Outcome
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.training.manifest import funnel
+from dataset_pipeline.training.manifest import funnel, images_over_quota
 
 SHEET_COLUMNS = 8
 
@@ -65,7 +66,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
         failures=[asdict(failure) for failure in outcome.failures],
         empty={episode: assets for episode, assets in empty.items() if assets},
         funnel=account(store, outcome.registered),
-        concepts=[] if balance is None else balance.drop_columns("image_ids").to_pylist(),
+        concepts=[] if balance is None else balance.drop_columns(["image_ids", "over_quota"]).to_pylist(),
         export_folder=exported.provenance["numbers"].get("folder", "") if exported else "",
         made_with_demo_models=bool(set_pointer and set_pointer.provenance.get("demo")),
         seconds=round(outcome.seconds, 1),
@@ -84,7 +85,11 @@ def damage_of(store: Store, episode: str) -> list[str]:
 def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]:
     """(stage, outcome, images): what became of every extracted frame of these episodes."""
     episodes = list(episodes)
-    training_set = store.find("training_set")
+    training_set, balance = (
+        SCHEMAS[asset].empty() if (table := store.find(asset)) is None else table
+        for asset in ("training_set", "concept_balance")
+    )
+    selection = store.read_many("selection", episodes)
 
     def reasons(asset: str) -> list[dict]:
         return store.read_many(asset, episodes).select(["reason"]).to_pylist()
@@ -92,8 +97,9 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
     return funnel(
         reasons("distinct_frames"),
         reasons("crops"),
-        reasons("selection"),
-        [] if training_set is None else training_set.select(["image_id"]).to_pylist(),
+        selection.select(["reason"]).to_pylist(),
+        training_set.select(["image_id"]).to_pylist(),
+        images_over_quota(balance, selection, training_set),
     )
 
 

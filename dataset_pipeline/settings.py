@@ -23,6 +23,12 @@ OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
 DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
+ResizeBy = Literal["short_side", "long_side", "area"]
+ResizeFilter = Literal["lanczos", "area"]
+ArrangementKey = Literal[
+    "n_characters", "n_people", "n_faces", "character", "character_string", "appearance", "fh_ratio", "image_type",
+    "episode", "show",
+]  # fmt: skip
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
@@ -37,7 +43,7 @@ def _only_pack_in_braces(root: str) -> str:
 
 
 Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces)]
-NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
+NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable", "weights_csv"}
 NOT_ABOVE = (
     ("keyframes", "lo", "hi"),
     ("repeated_frames", "aligned_similarity", "similarity"),
@@ -250,6 +256,10 @@ class SelectionSettings(Section):
     min_quality: float
     max_crop_share: Share
     without_characters: bool
+    characters: list[Annotated[str, Field(min_length=1)]]
+    min_faces: Annotated[int, Field(ge=0)]
+    max_faces: Annotated[int, Field(ge=-1)]
+    face_min_score: Share
 
 
 class DescriptionsSettings(Section):
@@ -311,7 +321,9 @@ class CaptionsSettings(Section):
 
 
 class TrainingImagesSettings(Section):
-    max_short_side_px: Side
+    resize_by: ResizeBy
+    max_side_px: Side
+    filter: ResizeFilter
     format: Literal["webp", "png", "jpg"]
     quality: Annotated[int, Field(ge=1, le=100)]
 
@@ -323,10 +335,42 @@ class ConceptWeight(Section):
 
 class ConceptBalanceSettings(Section):
     weights: list[ConceptWeight]
+    weights_csv: str
     min_multiply: Annotated[float, Field(gt=0.0)]
     max_multiply: Annotated[float, Field(gt=0.0)]
+    arrangement: Annotated[list[ArrangementKey], Field(min_length=1)]
     many_characters: Annotated[int, Field(ge=1)]
     min_images_per_combination: Annotated[int, Field(ge=1)]
+    max_images_per_concept: Annotated[int, Field(ge=0)]
+    max_images_per_character: Annotated[int, Field(ge=0)]
+    max_images: Annotated[int, Field(ge=0)]
+
+    @field_validator("arrangement")
+    @classmethod
+    def _each_once(cls, arrangement: list[str]) -> list[str]:
+        if len(set(arrangement)) < len(arrangement):
+            raise ValueError("each may be named once")
+        return arrangement
+
+    @property
+    def csv_file(self) -> Path | None:
+        """The file of weights, if there is one. Raises SettingsError if it is named and not there."""
+        if not self.weights_csv:
+            return None
+        file = project_folder() / Path(self.weights_csv).expanduser()
+        if not file.is_file():
+            raise SettingsError(f"concept_balance.weights_csv = {self.weights_csv!r}: there is no file {file}")
+        return file
+
+    @property
+    def all_weights(self) -> list[ConceptWeight]:
+        """Those of the settings, then those of the file in its order. Raises SettingsError."""
+        from dataset_pipeline.training.weights import read_weights
+
+        return [*self.weights, *(read_weights(self.csv_file) if self.csv_file else ())]
+
+    def content(self) -> str:
+        return hashlib.sha256(self.csv_file.read_bytes()).hexdigest() if self.csv_file else ""
 
 
 class ExportedSetSettings(Section):
@@ -410,6 +454,8 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
         raise SettingsError(_explain(error, overlay)) from None
     _check_bounds(settings)
     _check_rule_files(settings.tag_rules)
+    _check_faces(settings)
+    _ = settings.concept_balance.all_weights  # read before anything is measured
     if names := [name for name, count in Counter(it.name for it in settings.tags.concepts).items() if count > 1]:
         raise SettingsError(f"tags.concepts: more than one is named {names[0]!r}; give each a name of its own")
     if settings.descriptions.enabled and not settings.descriptions.model:
@@ -432,6 +478,27 @@ def _check_bounds(settings: Settings) -> None:
             raise SettingsError(
                 f"{section}.{low} = {getattr(values, low)} is above {section}.{high} = {getattr(values, high)}"
             )
+
+
+def _check_faces(settings: Settings) -> None:
+    """Faces can be asked for only where they are looked for, and not more than are allowed. Raises SettingsError."""
+    selection, arrangement = settings.selection, settings.concept_balance.arrangement
+    if 0 <= selection.max_faces < selection.min_faces:
+        raise SettingsError(
+            f"selection.min_faces = {selection.min_faces} is above selection.max_faces = {selection.max_faces}"
+        )
+    asking = {
+        "selection.min_faces": selection.min_faces > 0,
+        "selection.max_faces": selection.max_faces >= 0,
+        "concept_balance.arrangement": bool({"n_faces", "fh_ratio"}.intersection(arrangement)),
+    }
+    if "face" not in settings.detections.kinds and (names := [name for name, asks in asking.items() if asks]):
+        raise SettingsError(f'{names[0]} counts faces, which detections.kinds does not name: add "face" there')
+    if selection.face_min_score < settings.detections.score_floor and any(asking.values()):
+        raise SettingsError(
+            f"selection.face_min_score = {selection.face_min_score} is below detections.score_floor = "
+            f"{settings.detections.score_floor}, under which no face is kept"
+        )
 
 
 def _check_rule_files(rules: TagRulesSettings) -> None:

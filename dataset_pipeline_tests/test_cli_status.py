@@ -166,7 +166,8 @@ def test_only_what_is_not_fresh_is_listed_a_line_each(project):
     assert code == PARTLY
     lines = output.splitlines()
     assert lines[0] == "video_probe one.one missing never made"
-    assert "training_set - missing never made" in lines
+    assert "concept_balance - missing never made" in lines
+    assert "training_set - missing its inputs are missing: video_probe" in lines
 
 
 def fail(project: Project) -> None:

@@ -10,7 +10,16 @@ from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
-MEASURED = ("video", "distinct_frames", "crops", "crop_embeddings", "quality_scores", "tag_scores", "hand_edited_tags")
+MEASURED = (
+    "video",
+    "distinct_frames",
+    "detections",
+    "crops",
+    "crop_embeddings",
+    "quality_scores",
+    "tag_scores",
+    "hand_edited_tags",
+)
 
 
 @pytest.fixture
@@ -32,7 +41,6 @@ def test_episodes_that_were_never_measured_hold_up_no_projection(store):
     assert ready_for(recognising, store, registered, failed={"a.e1"}) == [(recognising.assets, set())]
     for asset in recognising.assets:
         store.write(asset, SCHEMAS[asset].empty(), "a.e1")
-    store.write("detections", SCHEMAS["detections"].empty(), "a.e1")
     assert ready_for(saying, store, registered, failed=set()) == [(saying.assets, {"a.e1"})]
     assert ready_for(saying, store, registered, failed={"a.e1"}) == [
         (tuple(asset for asset in saying.assets if asset != "multiplies"), set()),

@@ -71,6 +71,19 @@ def test_every_key_of_the_defaults_is_explained_by_a_comment() -> None:
         ("[captions]\nrating_words = { explicit = 3 }", ["captions.rating_words.explicit = 3: ", "string"]),
         ("[captions]\nrating_words = 3", ["captions.rating_words = 3: ", "dictionary"]),
         ("[training_images]\nformat = 'gif'", ["training_images.format = 'gif'", "'webp'", "'png'", "'jpg'"]),
+        (
+            "[concept_balance]\narrangement = ['show', 'size']",
+            ["concept_balance.arrangement.1 = 'size'", "'n_characters'"],
+        ),
+        ("[concept_balance]\narrangement = []", ["concept_balance.arrangement = []", "at least 1"]),
+        (
+            "[concept_balance]\narrangement = ['show', 'show']",
+            ["concept_balance.arrangement = ['show', 'show']: each may be named once"],
+        ),
+        ("[concept_balance]\nmax_images = -1", ["concept_balance.max_images = -1", "from 0"]),
+        ("[selection]\nmax_faces = -2", ["selection.max_faces = -2", "from -1"]),
+        ("[training_images]\nresize_by = 'width'", ["training_images.resize_by = 'width'", "'long_side'"]),
+        ("[training_images]\nmax_short_side_px = 5", ["max_short_side_px = 5: unknown key", "max_side_px"]),
         ('[captions]\nseparator = "\\n"', ["captions.separator = '\\n'"]),
     ],
 )
@@ -108,6 +121,57 @@ def test_bounds_that_cross_are_told() -> None:
 def test_thresholds_that_cross_are_told(changes: dict, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         load_settings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"selection__min_faces": 1}, r"^selection\.min_faces counts faces, which detections\.kinds does not name"),
+        ({"selection__max_faces": 0}, r"^selection\.max_faces counts faces"),
+        ({"concept_balance__arrangement": ["fh_ratio"]}, r"^concept_balance\.arrangement counts faces"),
+    ],
+)
+def test_faces_that_are_not_looked_for_cannot_be_asked_for(changes: dict, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load_settings(detections__kinds=["person"], **changes)
+    assert load_settings(**changes)
+    assert load_settings(detections__kinds=["person"])
+
+
+def test_bounds_of_faces_that_cannot_be_met_are_told() -> None:
+    with pytest.raises(SettingsError, match=r"selection\.min_faces = 2 is above selection\.max_faces = 1"):
+        load_settings(selection__min_faces=2, selection__max_faces=1)
+    assert load_settings(selection__min_faces=2, selection__max_faces=-1)
+    with pytest.raises(SettingsError, match=r"face_min_score = 0\.05 is below detections\.score_floor = 0\.1"):
+        load_settings(selection__min_faces=1, selection__face_min_score=0.05)
+
+
+def test_weights_of_a_file_come_after_those_of_the_settings_and_its_content_counts_not_its_place(
+    tmp_path: Path,
+) -> None:
+    defaults = load_settings()
+    (tmp_path / "weights.csv").write_text("1_character, 3\n0_characters, 9\n")
+    settings = load_settings(concept_balance__weights_csv="weights.csv")
+    assert [(entry.pattern, entry.weight) for entry in settings.concept_balance.all_weights] == [
+        ("0_characters", 0.5),
+        ("character_others", 0.8),
+        ("1_character", 3.0),
+        ("0_characters", 9.0),
+    ]
+    before = settings.section_hash("concept_balance")
+    assert before != defaults.section_hash("concept_balance")
+    (tmp_path / "weights.csv").rename(tmp_path / "moved.csv")
+    assert load_settings(concept_balance__weights_csv="moved.csv").section_hash("concept_balance") == before
+    (tmp_path / "moved.csv").write_text("1_character, 4\n0_characters, 9\n")
+    assert load_settings(concept_balance__weights_csv="moved.csv").section_hash("concept_balance") != before
+
+
+def test_a_file_of_weights_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"weights_csv = 'absent\.csv': there is no file .*absent\.csv"):
+        load_settings(concept_balance__weights_csv="absent.csv")
+    (tmp_path / "weights.csv").write_text("1_character, 3\nfern\n")
+    with pytest.raises(SettingsError, match=r"weights\.csv, line 2: 'fern' is no `pattern, weight`"):
+        load_settings(concept_balance__weights_csv="weights.csv")
 
 
 def test_two_concepts_of_one_name_are_told() -> None:

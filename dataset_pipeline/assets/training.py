@@ -9,16 +9,19 @@ from collections.abc import Iterable, Sequence
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
 from dataset_pipeline.assets.step import DECLARATIONS, Result, Step
-from dataset_pipeline.images.resize import fit_short_side
+from dataset_pipeline.images.resize import fit
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.training.balance import balance_markdown, virtual_size
+from dataset_pipeline.training.contents import faces_on, people_on
 from dataset_pipeline.training.exporters import export
 from dataset_pipeline.training.manifest import (
     balance_rows,
     faults_of_set,
     funnel,
     funnel_markdown,
+    images_over_quota,
     manifest,
     multiply_rows,
 )
@@ -29,21 +32,35 @@ CHANGES_NAMED = 20  # of such folders; more are counted
 
 
 @pipeline_asset(
-    reads=["distinct_frames", "repeated_frames", "crops", "quality_scores", "clusters"],
-    settings=["selection"],
+    reads=[
+        "distinct_frames",
+        "repeated_frames",
+        "crops",
+        "detections",
+        "quality_scores",
+        "tag_scores",
+        "hand_edited_tags",
+        "clusters",
+    ],
+    settings=["selection", "tag_thresholds"],
     group="g_set",
-    algorithm=2,
+    algorithm=3,
     projection=True,
     kinds=["python"],
 )
 def selection(step: Step) -> Result:
     """Which images go into the set, and for each one left out, why. `[selection]` decides."""
+    settings = step.settings.selection
+    images = images_of(step.read("distinct_frames"), step.read("crops"))
+    quality, clusters = step.read("quality_scores"), step.read("clusters")
     rows = select(
-        images_of(step.rows("distinct_frames"), step.rows("crops")),
-        {row["image_id"]: row["score"] for row in step.rows("quality_scores")},
-        step.rows("clusters"),
-        step.settings.selection,
+        images,
+        dict(zip(quality["image_id"].to_pylist(), quality["score"].to_pylist(), strict=True)),
+        dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True)),
+        settings,
         repeated_stills(step),
+        faces_on(step.read("detections"), images, settings.face_min_score),
+        people_on(step.read("tag_scores"), step.read("hand_edited_tags"), step.settings.tag_thresholds.general),
     )
     reasons = Counter(row["reason"] for row in rows)
     return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
@@ -55,22 +72,30 @@ def training_images(step: Step) -> Result:
     settings = step.settings.training_images
     selected = [row for row in step.rows("selection") if row["selected"]]
     rows = step.redrawn(
-        selected, lambda picture: fit_short_side(picture, settings.max_short_side_px), settings.format, settings.quality
+        selected,
+        lambda picture: fit(picture, settings.resize_by, settings.max_side_px, settings.filter),
+        settings.format,
+        settings.quality,
     )
     return Result(SCHEMAS["training_images"].table(rows), {"size_mb": sum(row["size_bytes"] for row in rows) / 1e6})
 
 
-@pipeline_asset(reads=["selection"], settings=["concept_balance"], group="g_set", joined=True, kinds=["python"])
+@pipeline_asset(
+    reads=["selection"], settings=["concept_balance"], group="g_set", algorithm=2, joined=True, kinds=["python"]
+)
 def concept_balance(step: Step) -> Result:
-    """Each concept's folder, its sampling probability and its multiply, by the weights of `[concept_balance]`."""
+    """Each concept's folder, its sampling probability and its multiply, by `[concept_balance]`: its arrangement, its
+    weights and its quotas. Shows what an epoch is made of."""
     rows = balance_rows(step.read("selection"), step.settings.concept_balance)
     return Result(
         SCHEMAS["concept_balance"].table(rows),
         {
             "concepts": len(rows),
             "images": sum(row["images"] for row in rows),
-            "images_an_epoch": sum(row["images"] * row["multiply"] for row in rows),
+            "over_quota": sum(len(row["over_quota"]) for row in rows),
+            "virtual_size": virtual_size(rows),
         },
+        notes={"balance": balance_markdown(rows)},
     )
 
 
@@ -86,7 +111,7 @@ def multiplies(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["distinct_frames", "crops", "selection", "training_images", "captions", "multiplies"],
+    reads=["distinct_frames", "crops", "selection", "training_images", "captions", "concept_balance", "multiplies"],
     group="g_set",
     joined=True,
     kinds=["python"],
@@ -101,7 +126,8 @@ def training_set(step: Step) -> Result:
     table = manifest(step.read("training_images"), step.read("captions"), step.read("multiplies"), selection)
     frames, crops = (step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops"))
     rows = table.select(["image_id", "caption"]).to_pylist()
-    stages = funnel(frames, crops, selection.select(["reason"]).to_pylist(), rows)
+    too_many = images_over_quota(step.read("concept_balance"), selection, table)
+    stages = funnel(frames, crops, selection.select(["reason"]).to_pylist(), rows, too_many)
     return Result(
         table,
         {f"{stage}: {outcome}": count for stage, outcome, count in stages},

@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from dataset_pipeline.images.png import encode_png
+from dataset_pipeline.settings import ResizeBy, ResizeFilter
 
 WEBP_MAX_SIDE_PX = 16_383
 
 
-def fit_short_side(picture: np.ndarray, max_short_side_px: int) -> np.ndarray:
-    """Scaled down with Lanczos so that the short side is `max_short_side_px`; a smaller picture is returned as it is.
-    The long side is cut to a whole pixel: 1920x1080 at 768 gives 1365x768."""
+def fit(picture: np.ndarray, resize_by: ResizeBy, max_side_px: int, filter: ResizeFilter = "lanczos") -> np.ndarray:
+    """Scaled down so that the short or the long side is `max_side_px`, or the area at most that of a square of such
+    sides; a smaller picture is returned as it is. Sides are cut to whole pixels: 1920x1080 by its short side at 768 is
+    1365x768. filter: Lanczos, or the mean of the area that a pixel covers."""
     height, width = picture.shape[:2]
-    short = min(height, width)
-    if short <= max_short_side_px:
+    size = fitted_size(width, height, resize_by, max_side_px)
+    if size == (width, height):
         return picture
-    size = (width * max_short_side_px // short, height * max_short_side_px // short)
+    if filter == "area":
+        return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
+
+
+def fitted_size(width_px: int, height_px: int, resize_by: ResizeBy, max_side_px: int) -> tuple[int, int]:
+    """Width and height in pixels that `fit` gives."""
+    if resize_by == "area":
+        if width_px * height_px <= max_side_px**2:
+            return width_px, height_px
+        width, height = (
+            math.isqrt(max_side_px**2 * side // other) for side, other in ((width_px, height_px), (height_px, width_px))
+        )
+    else:
+        side = (min if resize_by == "short_side" else max)(width_px, height_px)
+        if side <= max_side_px:
+            return width_px, height_px
+        width, height = width_px * max_side_px // side, height_px * max_side_px // side
+    return max(1, width), max(1, height)
 
 
 def encode(picture: np.ndarray, format: str, quality: int = 95) -> bytes:

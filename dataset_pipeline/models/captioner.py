@@ -105,12 +105,13 @@ class Captioner:
             self._silent = 0 if answered else self._silent + 1
 
     def _request(self, picture: np.ndarray) -> dict[str, Any]:
-        from dataset_pipeline.images.resize import encode, fit_short_side
+        from dataset_pipeline.images.resize import encode, fit
 
         height, width = picture.shape[:2]
         longest = max(height, width)
         if longest > self.settings.max_side_px:
-            picture = fit_short_side(picture, max(1, min(height, width) * self.settings.max_side_px // longest))
+            short_side_px = max(1, min(height, width) * self.settings.max_side_px // longest)
+            picture = fit(picture, "short_side", short_side_px)
         url = f"data:image/jpeg;base64,{base64.b64encode(encode(picture, 'jpg', JPEG_QUALITY)).decode()}"
         parts = [{"type": "text", "text": self.settings.prompt}, {"type": "image_url", "image_url": {"url": url}}]
         return {

@@ -300,6 +300,9 @@ SCHEMAS = {
                 "reason": STRING,  # selected, or why not
                 "quality": FLOAT,
                 "characters": STRINGS,
+                "n_faces": INT,  # on a crop those with their centre within it
+                "face_height_share": FLOAT,  # the largest face's height by the image's; 0 without faces
+                "n_people": INT,  # by tags; 6 = six and more
                 "path": STRING,
                 "pixel_sha256": STRING,
             },
@@ -352,11 +355,12 @@ SCHEMAS = {
             "concept_balance",
             {
                 "concept": STRING,
-                "images": INT,
+                "images": INT,  # those of image_ids
                 "probability": FLOAT,
                 "unlimited_multiply": FLOAT,
                 "multiply": FLOAT,
                 "image_ids": STRINGS,
+                "over_quota": STRINGS,  # selected images that the quotas leave out
             },
             key=("concept",),
         ),

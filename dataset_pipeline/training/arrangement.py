@@ -1,23 +1,32 @@
-"""The folder of each image: `n_characters/a+b`."""
+"""The folder of each image: `n_characters/a+b`, or whatever else `[concept_balance] arrangement` names."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.settings import ConceptBalanceSettings
+from dataset_pipeline.tags.character_names import parse_character
+from dataset_pipeline.tags.words import MANY
 
 OTHERS = "character_others"
+NO_APPEARANCE = "no_appearance"
+FACE_HEIGHT_RANGE = 25  # percent
 MAX_NAME_CHARACTERS = 99
 MAX_NAME_BYTES = 200  # Linux allows 255 in a name, and a Japanese letter takes three
+MAX_CONCEPT_BYTES = 220  # some trainers want the whole of it as one folder's name
+NAMES_REMEMBERED = 10_000
 FORBIDDEN = re.compile(r'[<>:"/\\|?*+\x00-\x1f\x7f]')
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=NAMES_REMEMBERED)
 def safe_name(text: str) -> str:
     """A file or folder name that Windows, Linux and macOS all take; empty if nothing of the text is left.
     Dots go, forbidden marks become `_`, and names Windows keeps for devices get a `_`."""
@@ -26,42 +35,104 @@ def safe_name(text: str) -> str:
     return f"{name}_" if RESERVED.fullmatch(name) else name
 
 
-def concept_of(characters: Sequence[str], many_characters: int) -> str:
-    """`2_characters/a+b` for an image of a and b; of `a|outfit` only the a counts.
+def concept_of(row: Mapping[str, Any], settings: ConceptBalanceSettings) -> tuple[str, ...]:
+    """The folders of an image, one for each key of `arrangement`: (2_characters, a+b) for an image of a and b.
 
-    From `many_characters` on all share `<many>+_characters`. Nobody, or a name longer than a folder's may be, is
-    `character_others`.
+    row: of `selection`, with the columns that `columns_of` names. n_characters, n_people and n_faces give
+    `0_characters`, `1_person`, `2_faces`; from `many_characters` on all share `<many>+_characters`, from 6 on people
+    and faces `6+_people` and `6+_faces`. character joins names, of `a|look|outfit` the a; character_string joins all
+    that is known of each, appearance the looks alone, `no_appearance` if there are none. Nobody, or a name longer than
+    a folder's may be, is `character_others`. fh_ratio is `face_height_ratio_25-50` where the largest face takes 39
+    percent of the height. image_type is `still` or the crop's kind; episode is its key with spaces for dots.
     """
-    names = sorted({safe_name(character.split("|")[0]) for character in characters} - {""})
-    count = len(names)
-    if count >= many_characters:
-        parent = f"{many_characters}+_characters"
-    else:
-        parent = f"{count}_character" if count == 1 else f"{count}_characters"
-    leaf = "+".join(names)
-    too_long = len(leaf) > MAX_NAME_CHARACTERS or len(leaf.encode()) > MAX_NAME_BYTES
-    return f"{parent}/{OTHERS if too_long or not leaf else leaf}"
+    many = settings.many_characters
+    return tuple(folder(row[column], many) for column, folder in map(FOLDERS.__getitem__, settings.arrangement))
+
+
+def columns_of(arrangement: Iterable[str]) -> set[str]:
+    """The columns of `selection` that an arrangement goes by."""
+    return {FOLDERS[key][0] for key in arrangement}
 
 
 def arrange(rows: Iterable[Mapping[str, Any]], settings: ConceptBalanceSettings) -> dict[str, str]:
-    """The concept of each image by id. rows: image_id and characters of the images of the set.
+    """The concept of each image by id. rows: image_id and `columns_of` the arrangement, for the images of the set.
 
-    Combinations with fewer than `min_images_per_combination` images go to `character_others` of their parent folder.
-    Concepts that a file system blind to case would take for one get a hash each.
+    Where a concept has fewer than `min_images_per_combination` images its last folder made of names becomes
+    `character_others`; where that has fewer still, so does the one before. Folders that a file system blind to case
+    would take for one get a hash each.
     """
-    raw: dict[str, str] = {}
-    spellings: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        concept = concept_of(row["characters"], settings.many_characters)
-        raw[row["image_id"]] = concept
-        spellings[concept.casefold()].add(concept)
-    counts = Counter(raw.values())
-    arranged = {}
-    for image_id, concept in raw.items():
-        parent, leaf = concept.split("/")
-        if leaf != OTHERS and counts[concept] < settings.min_images_per_combination:
-            leaf = OTHERS
-        elif len(spellings[concept.casefold()]) > 1:
-            leaf = f"{leaf}-{hashlib.sha256(leaf.encode()).hexdigest()[:6]}"
-        arranged[image_id] = f"{parent}/{leaf}"
-    return arranged
+    arranged = {row["image_id"]: concept_of(row, settings) for row in rows}
+    for level in reversed([level for level, key in enumerate(settings.arrangement) if key in NAMED]):
+        moved = {
+            parts: (*parts[:level], OTHERS, *parts[level + 1 :])
+            if images < settings.min_images_per_combination or len("/".join(parts).encode()) > MAX_CONCEPT_BYTES
+            else parts
+            for parts, images in Counter(arranged.values()).items()
+        }
+        arranged = {image_id: moved[parts] for image_id, parts in arranged.items()}
+    concepts = {parts: tuple(part.casefold() for part in parts) for parts in set(arranged.values())}
+    spellings: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for parts, folded in concepts.items():
+        for level, part in enumerate(parts):
+            spellings[folded[: level + 1]].add(part)
+    paths = {
+        parts: "/".join(
+            _told_apart(part) if len(spellings[folded[: level + 1]]) > 1 else part for level, part in enumerate(parts)
+        )
+        for parts, folded in concepts.items()
+    }
+    return {image_id: paths[parts] for image_id, parts in arranged.items()}
+
+
+def _told_apart(part: str) -> str:
+    return part if part == OTHERS else f"{part}-{hashlib.sha256(part.encode()).hexdigest()[:6]}"
+
+
+def _counted(number: int, many: int, one: str, several: str) -> str:
+    return f"{many}+_{several}" if number >= many else f"{number}_{one if number == 1 else several}"
+
+
+def _names(characters: Iterable[str]) -> list[str]:
+    return sorted(set(map(_name, characters)) - {""})
+
+
+@functools.lru_cache(maxsize=NAMES_REMEMBERED)
+def _name(character: str) -> str:
+    return safe_name(parse_character(character).name)
+
+
+def _safe(names: Iterable[str]) -> list[str]:
+    return sorted(set(map(safe_name, names)) - {""})
+
+
+def _joined(names: Sequence[str], without: str = OTHERS) -> str:
+    folder = "+".join(names)
+    too_long = len(folder) > MAX_NAME_CHARACTERS or len(folder.encode()) > MAX_NAME_BYTES
+    return OTHERS if too_long else folder or without
+
+
+def _looks(characters: Sequence[str]) -> str:
+    looks = _safe(look for character in characters for look in parse_character(character).appearances)
+    return _joined(looks, NO_APPEARANCE if characters else OTHERS)
+
+
+def _face_height(share: float | None) -> str:
+    low = min(int((share or 0.0) * 100), 99) // FACE_HEIGHT_RANGE * FACE_HEIGHT_RANGE
+    return f"face_height_ratio_{low}-{low + FACE_HEIGHT_RANGE}"
+
+
+# By key of an arrangement: the column it goes by, and the folder for a value of it and the number of characters that
+# is many.
+FOLDERS: dict[str, tuple[str, Callable[[Any, int], str]]] = {
+    "n_characters": ("characters", lambda it, many: _counted(len(_names(it)), many, "character", "characters")),
+    "n_people": ("n_people", lambda it, _: _counted(it or 0, MANY, "person", "people")),
+    "n_faces": ("n_faces", lambda it, _: _counted(it or 0, MANY, "face", "faces")),
+    "character": ("characters", lambda it, _: _joined(_names(it))),
+    "character_string": ("characters", lambda it, _: _joined(_safe(it))),
+    "appearance": ("characters", lambda it, _: _looks(it)),
+    "fh_ratio": ("face_height_share", lambda it, _: _face_height(it)),
+    "image_type": ("kind", lambda it, _: safe_name(it)),
+    "episode": ("image_id", lambda it, _: safe_name(episode_of(it).replace(".", " "))),
+    "show": ("image_id", lambda it, _: safe_name(show_of(it))),
+}
+NAMED = ("character", "character_string", "appearance")

@@ -11,7 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
+
+MULTIPLY_DECIMALS = 2  # as trainers are told
+CONCEPTS_SHOWN = 200
 
 
 class Weight(Protocol):
@@ -73,6 +76,35 @@ def balance(
             ConceptShare("/".join(parts), own[parts], probability[parts], unlimited, min(unlimited, max_multiply))
         )
     return shares_of
+
+
+def virtual_size(rows: Iterable[Mapping[str, Any]]) -> float:
+    """Images that an epoch shows: those of each concept times its multiply. rows: images and multiply."""
+    return math.fsum(row["images"] * round(row["multiply"], MULTIPLY_DECIMALS) for row in rows)
+
+
+def balance_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of `concept_balance` as a Markdown table, what an epoch shows most first, with the totals below."""
+    rows = sorted(rows, key=lambda row: (-virtual_size([row]), row["concept"]))
+    head = ["concept", "probability", "images", "multiply before limits", "multiply", "virtual size"]
+    lines = [f"| {' | '.join(head)} |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    lines += [
+        f"| {row['concept']} | {row['probability']:.4f} | {row['images']} | {row['unlimited_multiply']:.2f} "
+        f"| {row['multiply']:.2f} | {virtual_size([row]):.2f} |"
+        for row in rows[:CONCEPTS_SHOWN]
+    ]
+    if more := rows[CONCEPTS_SHOWN:]:
+        lines.append(
+            f"| and {len(more)} more | {math.fsum(row['probability'] for row in more):.4f} "
+            f"| {sum(row['images'] for row in more)} | | | {virtual_size(more):.2f} |"
+        )
+    totals = [
+        f"number of images {sum(row['images'] for row in rows)}",
+        f"virtual dataset size {virtual_size(rows):.2f}",
+    ]
+    if too_many := sum(len(row["over_quota"]) for row in rows):
+        totals.append(f"over quota {too_many}")
+    return "\n".join([*lines, "", "; ".join(totals)])
 
 
 def _checked(concept: str, images: int) -> int:

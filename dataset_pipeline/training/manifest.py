@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -12,35 +13,34 @@ import pyarrow.compute
 
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.training.arrangement import arrange
-from dataset_pipeline.training.balance import balance
+from dataset_pipeline.training.arrangement import arrange, columns_of
+from dataset_pipeline.training.balance import ConceptShare, balance
+from dataset_pipeline.training.quotas import over_quota
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
 
 def balance_rows(selection: pa.Table, settings: Any) -> list[dict]:
-    """Rows of `concept_balance` for the selected images; settings: [concept_balance]."""
+    """Rows of `concept_balance` for the selected images, less those over a quota; settings: [concept_balance]."""
     selected = selection.filter(selection["selected"])
-    concepts = arrange(selected.select(["image_id", "characters"]).to_pylist(), settings)
-    members: dict[str, list[str]] = {}
+    needed = {"image_id", "quality", "characters"} | columns_of(settings.arrangement)
+    images = selected.select(sorted(needed)).to_pylist()
+    concepts = arrange(images, settings)
+    too_many = over_quota(images, concepts, settings)
+    members: dict[str, dict[bool, list[str]]] = {concept: {False: [], True: []} for concept in concepts.values()}
     for image_id, concept in sorted(concepts.items()):
-        members.setdefault(concept, []).append(image_id)
+        members[concept][image_id in too_many].append(image_id)
     shares = balance(
-        {concept: len(ids) for concept, ids in members.items()},
-        settings.weights,
+        {concept: len(ids[False]) for concept, ids in members.items()},
+        settings.all_weights,
         settings.min_multiply,
         settings.max_multiply,
     )
+    found = {share.concept: share for share in shares}
     return [
-        {
-            "concept": share.concept,
-            "images": share.images,
-            "probability": share.probability,
-            "unlimited_multiply": share.unlimited_multiply,
-            "multiply": share.multiply,
-            "image_ids": members[share.concept],
-        }
-        for share in shares
+        asdict(found.get(concept, ConceptShare(concept, 0, 0.0, 0.0, 0.0)))
+        | {"image_ids": ids[False], "over_quota": ids[True]}
+        for concept, ids in sorted(members.items())
     ]
 
 
@@ -77,16 +77,26 @@ def manifest(images: pa.Table, captions: pa.Table, multiplies: pa.Table, selecti
     return pa.table(columns, schema=SCHEMAS["training_set"].arrow)
 
 
+def images_over_quota(concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table) -> int:
+    """How many selected images are not in the set because a quota left them out."""
+    selected = selection.filter(selection["selected"])["image_id"]
+    too_many = pc.is_in(selected, value_set=pc.list_flatten(concept_balance["over_quota"]).combine_chunks())
+    in_set = pc.is_in(selected, value_set=training_set["image_id"].combine_chunks())
+    return pc.sum(pc.and_not(too_many, in_set)).as_py() or 0
+
+
 def funnel(
     distinct_frames: Iterable[Mapping[str, Any]],
     crops: Iterable[Mapping[str, Any]],
     selection: Iterable[Mapping[str, Any]],
     training_set: Iterable[Mapping[str, Any]],
+    over_quota: int = 0,
 ) -> list[tuple[str, str, int]]:
-    """(stage, outcome, images) from extracted frames to the set.
+    """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the quotas left out.
 
     The outcomes of a stage add up to what came into it: frames; then stills and found boxes as crops; then every kept
-    still and crop as selected or not; then the selected as in the set or not (a run that failed on the way).
+    still and crop as selected or not; then the selected as in the set, over a quota or not (a run that failed on the
+    way).
     """
     table = []
     counts: Counter[str] = Counter()
@@ -95,7 +105,9 @@ def funnel(
         table += [(stage, reason, counts[reason]) for reason in sorted(counts, key=lambda r: (-counts[r], r))]
     in_set = sum(1 for _ in training_set)
     table.append(("set", "in the set", in_set))
-    if left_out := counts["selected"] - in_set:
+    if over_quota:
+        table.append(("set", "over quota", over_quota))
+    if left_out := counts["selected"] - in_set - over_quota:
         table.append(("set", "left out", left_out))
     return table
 

@@ -3,54 +3,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from dataset_pipeline.settings import SelectionSettings
+from dataset_pipeline.tags.character_names import parse_character
+from dataset_pipeline.training.contents import Faces
 
 STILL = "still"
+PICTURE = ("width_px", "height_px", "path", "pixel_sha256")
+WHOLE = {"kind": STILL, "x_px": 0, "y_px": 0, "still_share": None}
+NO_FACES = Faces()
 
 
-def images_of(distinct_frames: Iterable[Mapping[str, Any]], crops: Iterable[Mapping[str, Any]]) -> list[dict]:
-    """The images that exist: kept stills and kept crops with image_id, still_id, kind, width_px, height_px,
-    still_share (None for stills), path and pixel_sha256, sorted by id."""
-    stills = [
-        {
-            "image_id": row["image_id"],
-            "still_id": row["image_id"],
-            "kind": STILL,
-            "width_px": row["width_px"],
-            "height_px": row["height_px"],
-            "still_share": None,
-            "path": row["path"],
-            "pixel_sha256": row["pixel_sha256"],
-        }
-        for row in distinct_frames
-        if row["kept"]
-    ]
-    columns = ("image_id", "still_id", "kind", "width_px", "height_px", "still_share", "path", "pixel_sha256")
-    pieces = [{name: row[name] for name in columns} for row in crops if row["kept"]]
+def images_of(distinct_frames: pa.Table, crops: pa.Table) -> list[dict]:
+    """The images that exist: kept stills and kept crops with image_id, still_id, kind, x_px and y_px (where they lie in
+    the still), width_px, height_px, still_share (None for stills), path and pixel_sha256, sorted by id."""
+    stills = distinct_frames.filter(distinct_frames["kept"]).select(["image_id", *PICTURE]).to_pylist()
+    stills = [{**row, "still_id": row["image_id"], **WHOLE} for row in stills]
+    pieces = crops.filter(crops["kept"]).select(["image_id", "still_id", *WHOLE, *PICTURE]).to_pylist()
     return sorted(stills + pieces, key=lambda row: row["image_id"])
 
 
 def select(
     images: Iterable[Mapping[str, Any]],
     quality: Mapping[str, float],
-    clusters: Iterable[Mapping[str, Any]],
+    characters: Mapping[str, Sequence[str]],
     settings: SelectionSettings,
     repeated: Collection[str] = (),
+    faces: Mapping[str, Faces] | None = None,
+    people: Mapping[str, int] | None = None,
 ) -> list[dict]:
     """Rows of `selection`, one for every image of `images_of`.
 
-    quality: score by image id. Reasons: selected; kind_not_wanted; small; not_scored; low_quality; nobody_known (a
-    crop nobody was recognised on, or such a still where stills without characters are not wanted); repeated (of a still
-    among `repeated`, of which another episode has the better copy); crop_fills_still (the still goes in and shows the
-    same).
+    quality, characters, faces, people: by image id; who is not there shows nobody. Reasons: selected; kind_not_wanted;
+    small; not_scored; low_quality; too_few_faces; too_many_faces; nobody_known (a crop nobody was recognised on, or
+    such a still where stills without characters are not wanted); character_not_wanted (none of `[selection] characters`
+    is on it); repeated (of a still among `repeated`, of which another episode has the better copy); crop_fills_still
+    (the still goes in and shows the same).
     """
-    characters = {row["image_id"]: list(row["characters"]) for row in clusters}
+    faces, people = faces or {}, people or {}
     rows = sorted(images, key=lambda row: row["image_id"])
-    reasons = {row["image_id"]: _reason(row, quality, characters.get(row["image_id"], []), settings) for row in rows}
-    reasons |= {row["image_id"]: "repeated" for row in rows if row["still_id"] in repeated}
+    reasons = {
+        row["image_id"]: "repeated"
+        if row["still_id"] in repeated
+        else _reason(
+            row,
+            quality.get(row["image_id"]),
+            characters.get(row["image_id"], ()),
+            faces.get(row["image_id"], NO_FACES).count,
+            settings,
+        )
+        for row in rows
+    }
     for row in rows:
         if (
             row["kind"] != STILL
@@ -67,7 +74,10 @@ def select(
             "selected": reasons[row["image_id"]] == "selected",
             "reason": reasons[row["image_id"]],
             "quality": quality.get(row["image_id"]),
-            "characters": sorted(characters.get(row["image_id"], [])),
+            "characters": sorted(characters.get(row["image_id"], ())),
+            "n_faces": faces.get(row["image_id"], NO_FACES).count,
+            "face_height_share": faces.get(row["image_id"], NO_FACES).height_share,
+            "n_people": people.get(row["image_id"], 0),
             "path": row["path"],
             "pixel_sha256": row["pixel_sha256"],
         }
@@ -76,18 +86,25 @@ def select(
 
 
 def _reason(
-    row: Mapping[str, Any], quality: Mapping[str, float], characters: list[str], settings: SelectionSettings
+    row: Mapping[str, Any], score: float | None, characters: Sequence[str], n_faces: int, settings: SelectionSettings
 ) -> str:
     still = row["kind"] == STILL
     if not (settings.stills if still else row["kind"] in settings.crops):
         return "kind_not_wanted"
     if min(row["width_px"], row["height_px"]) < settings.min_short_side_px:
         return "small"
-    score = quality.get(row["image_id"])
     if score is None or math.isnan(score):
         return "not_scored"
     if score < settings.min_quality:
         return "low_quality"
+    if n_faces < settings.min_faces:
+        return "too_few_faces"
+    if 0 <= settings.max_faces < n_faces:
+        return "too_many_faces"
     if not characters and not (still and settings.without_characters):
         return "nobody_known"
+    if settings.characters and not any(
+        name in settings.characters or parse_character(name).name in settings.characters for name in characters
+    ):
+        return "character_not_wanted"
     return "selected"

@@ -326,13 +326,15 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
         ),
     )
     corners = ("x0_px", "y0_px", "x1_px", "y1_px")
+    faces = boxes[:, [0, 1, 0, 1]] + (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]] * (0.4, 0.05, 0.6, 0.2)
     yield (
         "detections",
         SCHEMAS["detections"].table(
             [
-                {"image_id": still, "kind": "person", "score": 0.9, "model_sha256": weights["detector"]}
+                {"image_id": still, "kind": kind, "score": 0.9, "model_sha256": weights["detector"]}
                 | dict(zip(corners, map(float, box), strict=True))
-                for still, box in zip(stills, boxes, strict=True)
+                for kind, found in (("person", boxes), ("face", faces))
+                for still, box in zip(stills, found, strict=True)
             ]
         ),
     )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 import pytest
 
 from dataset_pipeline.settings import ConceptWeight
-from dataset_pipeline.training.balance import ConceptShare, balance
+from dataset_pipeline.training.balance import CONCEPTS_SHOWN, ConceptShare, balance, balance_markdown, virtual_size
 
 
 def weights(**pairs: float) -> list[ConceptWeight]:
@@ -60,6 +61,38 @@ def test_fifteen_folders_of_a_real_set_have_their_known_shares():
     rounded = {concept: round(share.multiply, 2) for concept, share in shares.items()}
     assert sum(counts.values()) == 966
     assert sum(counts[concept] * rounded[concept] for concept in counts) == pytest.approx(3544.51)
+
+
+def report_rows(shares: list[ConceptShare], **over_quota: list[str]) -> list[dict]:
+    return [asdict(share) | {"over_quota": over_quota.get(share.concept, [])} for share in shares]
+
+
+def test_the_report_of_a_real_set_has_its_known_totals():
+    counts = {concept: images for concept, images, *_ in FIFTEEN_FOLDERS}
+    rows = report_rows(balance(counts, FIFTEEN_WEIGHTS, 1.0, 100.0))
+    assert virtual_size(rows) == pytest.approx(3544.51, abs=1e-9)
+    lines = balance_markdown(rows).splitlines()
+    assert lines[-2:] == ["", "number of images 966; virtual dataset size 3544.51"]
+    assert lines[2] == "| screenshots/0_characters/character_others | 0.1250 | 337 | 1.36 | 1.36 | 458.32 |"
+    assert "| screenshots/2_characters/Terakomari | 0.0893 | 2 | 163.99 | 100.00 | 200.00 |" in lines
+    assert len(lines) == 2 + 15 + 2
+
+
+def test_a_long_report_sums_up_what_it_does_not_show():
+    rows = report_rows(
+        balance({f"c{number:03d}": 1 for number in range(CONCEPTS_SHOWN + 50)}, [], 1.0, 10.0), c007=["x"]
+    )
+    lines = balance_markdown(rows).splitlines()
+    assert lines[2].startswith("| c000 |")
+    assert lines[-3:] == [
+        "| and 50 more | 0.2000 | 50 | | | 50.00 |",
+        "",
+        "number of images 250; virtual dataset size 250.00; over quota 1",
+    ]
+
+
+def test_the_report_of_an_empty_set_says_so():
+    assert balance_markdown([]).splitlines()[-1] == "number of images 0; virtual dataset size 0.00"
 
 
 def test_the_weights_of_the_written_example_give_its_probabilities_and_multiplies():

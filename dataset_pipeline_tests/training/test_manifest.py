@@ -8,7 +8,14 @@ from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.versions import canonical
-from dataset_pipeline.training.manifest import balance_rows, faults_of_set, funnel, manifest, multiply_rows
+from dataset_pipeline.training.manifest import (
+    balance_rows,
+    faults_of_set,
+    funnel,
+    images_over_quota,
+    manifest,
+    multiply_rows,
+)
 
 SETTINGS = load_settings(resources_folder() / "settings.toml").concept_balance
 
@@ -126,6 +133,47 @@ def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies()
         {"image_id": image_of("b"), "concept": "0_characters/character_others", "multiply": 3.0},
         {"image_id": image_of("c"), "concept": "1_character/fern", "multiply": 1.0},
     ]
+
+
+def test_what_is_over_a_quota_stays_with_its_concept_and_out_of_the_multiplies():
+    changes = {"weights": [], "min_images_per_combination": 1, "max_images": 2, "max_images_per_concept": 2}
+    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), SETTINGS.model_copy(update=changes))
+    # All are as good as one another, so a and e, the first by id, are taken, and no place is left for b.
+    assert [(row["concept"], row["images"], row["multiply"], row["over_quota"]) for row in rows] == [
+        ("0_characters/character_others", 0, 0.0, [image_of("b")]),
+        ("1_character/fern", 2, 1.0, [image_of("c")]),
+    ]
+    assert SCHEMAS["concept_balance"].table(rows).num_rows == 2
+    assert multiply_rows(rows).keys() == {"show.e1"}
+
+
+def test_the_arrangement_decides_what_is_balanced():
+    changes = {"weights": [], "arrangement": ["episode", "n_faces"]}
+    table = selection(a=True, b=True, c=False)
+    rows = balance_rows(table, SETTINGS.model_copy(update=changes))
+    assert [(row["concept"], row["probability"]) for row in rows] == [
+        ("show e1/0_faces", 0.5),
+        ("show e2/0_faces", 0.5),
+    ]
+
+
+def test_images_over_quota_are_no_images_left_out():
+    table = selection(a=True, b=True, c=True, d=True, e=False)
+    balance = SCHEMAS["concept_balance"].table(
+        [
+            {"concept": "x", "image_ids": [], "over_quota": [image_of("a"), image_of("b")]},
+            {"concept": "y", "image_ids": [], "over_quota": [image_of("e")]},
+            {"concept": "z", "image_ids": []},
+        ]
+    )
+    assert images_over_quota(balance, table, images("")) == 2
+    assert images_over_quota(balance, table, images("b")) == 1
+    assert images_over_quota(SCHEMAS["concept_balance"].empty(), table, images("b")) == 0
+    assert images_over_quota(balance, selection(), images("")) == 0
+    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}], 2)
+    assert stages[-3:] == [("set", "in the set", 1), ("set", "over quota", 2), ("set", "left out", 1)]
+    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}] * 2, 2)
+    assert faults_of_set([], stages)["every_selected_image_is_in_the_set"] == ""
 
 
 def test_every_stage_adds_up_and_what_was_left_out_is_told():

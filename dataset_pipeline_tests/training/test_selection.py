@@ -4,6 +4,7 @@ import pytest
 
 from dataset_pipeline.settings import SelectionSettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.training.contents import Faces
 from dataset_pipeline.training.selection import images_of, select
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").selection
@@ -19,6 +20,8 @@ def image(kind: str = "still", side: int = 500, share: float = 0.2, number: int 
         "image_id": STILL if kind == "still" else f"{STILL}#{kind}-{number}-0-9-9",
         "still_id": STILL,
         "kind": kind,
+        "x_px": 0,
+        "y_px": 0,
         "width_px": 900,
         "height_px": side,
         "still_share": None if kind == "still" else share,
@@ -27,10 +30,13 @@ def image(kind: str = "still", side: int = 500, share: float = 0.2, number: int 
     }
 
 
-def reasons(images: list[dict], known: bool = True, quality: float | None = 0.5, **changes: object) -> dict[str, str]:
-    clusters = [{"image_id": row["image_id"], "characters": ["fern"] if known else []} for row in images]
+def reasons(
+    images: list[dict], known: bool = True, quality: float | None = 0.5, n_faces: int = 1, **changes: object
+) -> dict[str, str]:
+    characters = {row["image_id"]: ["fern|braids"] if known else [] for row in images}
     scores = {} if quality is None else {row["image_id"]: quality for row in images}
-    rows = select(images, scores, clusters, settings(**changes))
+    faces = {row["image_id"]: Faces(n_faces, 0.3) for row in images if n_faces}
+    rows = select(images, scores, characters, settings(**changes), faces=faces)
     SCHEMAS["selection"].table(rows)
     assert all(row["selected"] == (row["reason"] == "selected") for row in rows)
     assert len(rows) == len(images)
@@ -73,8 +79,48 @@ def test_a_crop_that_fills_its_still_stays_out_only_if_the_still_goes_in():
     assert reasons(pair[1:]) == {"person": "selected"}
 
 
+@pytest.mark.parametrize(
+    ("n_faces", "reason"), [(0, "too_few_faces"), (1, "selected"), (2, "selected"), (3, "too_many_faces")]
+)
+def test_too_few_and_too_many_faces_keep_stills_and_crops_out(n_faces: int, reason: str):
+    found = reasons([image(), image("head")], n_faces=n_faces, min_faces=1, max_faces=2)
+    assert found == {"still": reason, "head": reason}
+    assert reasons([image()], n_faces=n_faces) == {"still": "selected"}
+
+
+def test_pictures_without_any_face_can_be_all_that_is_wanted():
+    assert reasons([image()], n_faces=1, max_faces=0) == {"still": "too_many_faces"}
+    assert reasons([image()], n_faces=0, max_faces=0) == {"still": "selected"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ([], "selected"),
+        (["stark", "fern"], "selected"),
+        (["fern|braids"], "selected"),
+        (["stark"], "character_not_wanted"),
+        (["fern|hat"], "character_not_wanted"),
+    ],
+)
+def test_images_of_characters_that_are_not_wanted_stay_out(wanted: list[str], reason: str):
+    assert reasons([image(), image("head")], characters=wanted) == {"still": reason, "head": reason}
+
+
+def test_where_characters_are_wanted_pictures_of_nobody_stay_out():
+    found = reasons([image(), image("head")], known=False, characters=["fern"])
+    assert found == {"still": "character_not_wanted", "head": "nobody_known"}
+
+
 def test_rows_keep_what_later_steps_need():
-    (row,) = select([image()], {STILL: 0.7}, [{"image_id": STILL, "characters": ["stark", "fern"]}], DEFAULTS)
+    (row,) = select(
+        [image()],
+        {STILL: 0.7},
+        {STILL: ["stark", "fern"]},
+        DEFAULTS,
+        faces={STILL: Faces(2, 0.39)},
+        people={STILL: 3},
+    )
     assert row == {
         "image_id": STILL,
         "still_id": STILL,
@@ -83,36 +129,37 @@ def test_rows_keep_what_later_steps_need():
         "reason": "selected",
         "quality": 0.7,
         "characters": ["fern", "stark"],
+        "n_faces": 2,
+        "face_height_share": 0.39,
+        "n_people": 3,
         "path": "p",
         "pixel_sha256": "h",
     }
 
 
+def test_an_image_of_which_nothing_is_known_shows_nobody():
+    (row,) = select([image()], {STILL: 0.7}, {}, DEFAULTS)
+    assert (row["characters"], row["n_faces"], row["face_height_share"], row["n_people"]) == ([], 0, 0.0, 0)
+
+
+def test_a_repeated_still_and_its_crops_stay_out():
+    rows = select([image(), image("head")], {}, {}, DEFAULTS, repeated={STILL})
+    assert [row["reason"] for row in rows] == ["repeated", "repeated"]
+
+
 def test_images_are_the_kept_stills_and_the_kept_crops():
     size = {"width_px": 1280, "height_px": 720, "path": "p", "pixel_sha256": "h"}
+    piece = {"still_id": STILL, "kind": "head", "still_share": 0.1, "x_px": 30, "y_px": 40, **size}
     frames = [
         {"image_id": STILL, "kept": True, **size},
         {"image_id": "show.e1/00000002", "kept": False, **size},
     ]
     crops = [
-        {
-            "image_id": f"{STILL}#head-1-0-9-9",
-            "still_id": STILL,
-            "kind": "head",
-            "kept": True,
-            "still_share": 0.1,
-            **size,
-        },
-        {
-            "image_id": f"{STILL}#head-2-0-9-9",
-            "still_id": STILL,
-            "kind": "head",
-            "kept": False,
-            "still_share": 0.1,
-            **size,
-        },
+        {"image_id": f"{STILL}#head-1-0-9-9", "kept": True, **piece},
+        {"image_id": f"{STILL}#head-2-0-9-9", "kept": False, **piece},
     ]
-    assert [(row["image_id"], row["kind"], row["still_share"]) for row in images_of(frames, crops)] == [
-        (STILL, "still", None),
-        (f"{STILL}#head-1-0-9-9", "head", 0.1),
+    found = images_of(SCHEMAS["distinct_frames"].table(frames), SCHEMAS["crops"].table(crops))
+    assert found == [
+        {"image_id": STILL, "still_id": STILL, "kind": "still", "x_px": 0, "y_px": 0, "still_share": None, **size},
+        {"image_id": f"{STILL}#head-1-0-9-9", **piece},
     ]

@@ -1,0 +1,203 @@
+"""From measured tables to the set: what is counted, redrawn, balanced and left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.assets.framework import ASSETS, materialize
+from dataset_pipeline.assets.step import Step
+from dataset_pipeline.images.resize import encode, pixel_sha256
+from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Pointer, Store
+
+EPISODE = "show.e1"
+FIRST, SECOND, THIRD = (f"{EPISODE}/{number:08d}" for number in (1, 2, 3))
+HEAD = f"{FIRST}#head-100-100-300-300"
+MEASURED = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
+
+
+def settings(**changes: Any) -> Settings:
+    return load_settings(resources_folder() / "settings.toml", models__pack="demo", **changes)
+
+
+@dataclass
+class Project:
+    """Stills of 200 x 100 px: fern on the first, with a crop of its head, and on the second; nobody on the third."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.root / "store"))
+
+    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": True, "numbers": {}})
+
+    def still(self, image_id: str, shade: int) -> dict:
+        pixels = np.full((100, 200, 3), shade, np.uint8)
+        path = self.store.put_picture("distinct_frames", EPISODE, image_id, encode(pixels, "png"), "png")
+        return {"image_id": image_id, "episode": EPISODE, "kept": True, "reason": "kept", "path": path} | {
+            "width_px": 200,
+            "height_px": 100,
+            "pixel_sha256": pixel_sha256(pixels),
+        }
+
+    def measure(self, shades: tuple[int, int, int] = (10, 20, 30)) -> None:
+        stills = [self.still(image_id, shade) for image_id, shade in zip((FIRST, SECOND, THIRD), shades, strict=True)]
+        piece = {"still_id": FIRST, "kind": "head", "x_px": 20, "y_px": 10, "width_px": 60, "height_px": 60}
+        piece |= {"still_share": 0.18, "kept": True, "reason": "kept", "path": stills[0]["path"], "pixel_sha256": "h"}
+        corners = {"x0_px": 30.0, "y0_px": 20.0, "x1_px": 60.0, "y1_px": 50.0}
+        face = {"image_id": FIRST, "kind": "face", **corners, "score": 0.9, "model_sha256": "m"}
+        girl = [{"tag": "1girl", "category": "general", "score": 0.9}]
+        images = (FIRST, HEAD, SECOND, THIRD)
+        self.write("distinct_frames", stills)
+        self.write("repeated_frames", [], None)
+        self.write("crops", [{"image_id": HEAD, **piece}])
+        self.write("detections", [face])
+        scores = (0.9, 0.6, 0.8, 0.7)
+        self.write(
+            "quality_scores",
+            [{"image_id": it, **MEASURED, "score": score} for it, score in zip(images, scores, strict=True)],
+        )
+        self.write("tag_scores", [{"image_id": it, **MEASURED, "tags": girl} for it in images])
+        self.write("hand_edited_tags", [{"image_id": THIRD, "file": "x.txt", "tags": ["no humans"]}])
+        people = [{"image_id": it, "characters": [] if it == THIRD else ["fern"]} for it in images]
+        self.write("clusters", people)
+
+    def made(self, asset: str) -> tuple[list[dict], Pointer, bool]:
+        """Its rows, its pointer, and whether they were there before."""
+        episode = None if ASSETS[asset].declaration.joined else EPISODE
+        resources = SimpleNamespace(store=self.store, settings=self.settings)
+        log = SimpleNamespace(warning=lambda message: None)
+        step = Step(ASSETS[asset].declaration, resources, episode, log, [EPISODE])
+        pointer, kept = materialize(ASSETS[asset], step)
+        return self.store.read(asset, episode).to_pylist(), pointer, kept
+
+    def make_set(self) -> tuple[list[dict], Pointer]:
+        selected = [row["image_id"] for row in self.made("selection")[0] if row["selected"]]
+        self.write("captions", [{"image_id": it, "characters": ["fern"], "caption": "fern"} for it in selected])
+        for asset in ("training_images", "concept_balance", "multiplies"):
+            self.made(asset)
+        rows, pointer, _ = self.made("training_set")
+        return rows, pointer
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    small = {"selection__min_short_side_px": 50, "training_images__max_side_px": 50}
+    project = Project(tmp_path, settings(**small))
+    project.measure()
+    return project
+
+
+def test_faces_and_people_are_counted_on_every_image(project: Project):
+    rows, pointer, _ = project.made("selection")
+    assert [(row["image_id"], row["n_faces"], row["face_height_share"], row["n_people"]) for row in rows] == [
+        (FIRST, 1, 0.3, 1),
+        (HEAD, 1, 0.5, 1),
+        (SECOND, 0, 0.0, 1),
+        (THIRD, 0, 0.0, 0),
+    ]
+    assert pointer.provenance["numbers"] == {"selected": 4}
+
+
+def test_images_are_left_out_by_the_faces_and_characters_that_are_wanted(project: Project):
+    project.settings = settings(selection__min_short_side_px=50, selection__min_faces=1)
+    assert [row["reason"] for row in project.made("selection")[0]] == ["selected"] * 2 + ["too_few_faces"] * 2
+    project.settings = settings(selection__min_short_side_px=50, selection__characters=["fern"])
+    assert [row["reason"] for row in project.made("selection")[0]] == ["selected"] * 3 + ["character_not_wanted"]
+
+
+def test_training_pictures_are_redrawn_where_a_setting_or_the_pixels_changed(project: Project):
+    project.made("selection")
+    sizes = [(row["width_px"], row["height_px"]) for row in project.made("training_images")[0]]
+    assert sizes == [(100, 50)] * 4
+    project.settings = settings(
+        selection__min_short_side_px=50,
+        training_images__resize_by="long_side",
+        training_images__max_side_px=50,
+        training_images__format="png",
+    )
+    before, _, kept = project.made("training_images")
+    assert not kept
+    assert [(row["width_px"], row["height_px"]) for row in before] == [(50, 25)] * 4
+    assert all(row["path"].endswith(".png") for row in before)
+    project.measure(shades=(10, 99, 30))
+    project.made("selection")
+    read: list[str] = []
+    store = project.store
+
+    class Watched(Store):
+        def read_picture(self, path: str) -> bytes:
+            read.append(path)
+            return super().read_picture(path)
+
+    resources = SimpleNamespace(store=Watched(store.root), settings=project.settings)
+    step = Step(ASSETS["training_images"].declaration, resources, EPISODE, None, [EPISODE])
+    materialize(ASSETS["training_images"], step)
+    after = store.read("training_images", EPISODE).to_pylist()
+    assert len(read) == 1
+    assert [row["image_id"] for row, old in zip(after, before, strict=True) if row != old] == [SECOND]
+
+
+def test_what_is_over_a_quota_is_told_apart_from_what_was_left_out(project: Project):
+    project.settings = settings(
+        selection__min_short_side_px=50,
+        concept_balance__max_images_per_character=1,
+        concept_balance__min_images_per_combination=1,
+    )
+    rows, pointer = project.make_set()
+    assert [row["image_id"] for row in rows] == [FIRST, THIRD]
+    numbers = pointer.provenance["numbers"]
+    assert {name: count for name, count in numbers.items() if name.startswith("set")} == {
+        "set: in the set": 2,
+        "set: over quota": 2,
+    }
+    assert pointer.provenance["faults"] == {}
+    assert "| set | over quota | 2 |" in pointer.provenance["notes"]["funnel"]
+    assert project.store.read("concept_balance")["over_quota"].to_pylist() == [[], [HEAD, SECOND]]
+
+
+def test_the_balance_reports_what_an_epoch_is_made_of(project: Project):
+    project.made("selection")
+    project.settings = settings(concept_balance__min_images_per_combination=1, concept_balance__weights=[])
+    _, pointer, _ = project.made("concept_balance")
+    assert pointer.provenance["numbers"] == {
+        "concepts": 2,
+        "images": 4,
+        "over_quota": 0,
+        "virtual_size": 6.0,
+        "episodes_missing": 0,
+    }
+    assert pointer.provenance["notes"]["balance"].splitlines()[2:] == [
+        "| 0_characters/character_others | 0.5000 | 1 | 3.00 | 3.00 | 3.00 |",
+        "| 1_character/fern | 0.5000 | 3 | 1.00 | 1.00 | 3.00 |",
+        "",
+        "number of images 4; virtual dataset size 6.00",
+    ]
+
+
+def test_a_changed_line_in_the_file_of_weights_balances_anew(project: Project):
+    project.made("selection")
+    file = project.root / "weights.csv"
+    file.write_text("1_character, 3\n")
+
+    def balanced() -> tuple[list[float], bool]:
+        changes = {"weights_csv": str(file), "weights": [], "min_images_per_combination": 1}
+        project.settings = settings(**{f"concept_balance__{name}": value for name, value in changes.items()})
+        rows, _, kept = project.made("concept_balance")
+        return [row["probability"] for row in rows], kept
+
+    assert balanced() == ([0.25, 0.75], False)
+    assert balanced() == ([0.25, 0.75], True)
+    file.write_text("1_character, 1\n")
+    assert balanced() == ([0.5, 0.5], False)
