@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset_pipeline.ids import episode_of
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
-from dataset_pipeline.runs import Outcome
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.manifest import funnel
+
+if TYPE_CHECKING:
+    from dataset_pipeline.runs import Outcome
 
 SHEET_COLUMNS = 8
 
