@@ -35,7 +35,7 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
         account(store, store.episodes("selection")),
         resolution=resolution,
         tags=None if "tags" in table.column_names else _caption_tags(store, episodes),
-        leaked=_leaks(store, table, episodes, settings.distinct_frames.similarity),
+        leaked=leaks_in(store, table, episodes, settings.distinct_frames.similarity),
         face_sides_px=_faces(store, table, episodes, settings.crops.face_min_score),
         count_tokens=clip_token_counter(),
         made_with_demo_models=bool(pointer and pointer.provenance.get("demo")),
@@ -55,8 +55,11 @@ def _caption_tags(store: Store, episodes: Sequence[str]) -> dict[str, list[str]]
     return dict(zip(captions["image_id"].to_pylist(), captions["tags"].to_pylist(), strict=True))
 
 
-def _leaks(store: Store, table: pa.Table, episodes: Iterable[str], similarity: float) -> list[Leak]:
-    """Nothing is read where nothing is held out."""
+def leaks_in(store: Store, table: pa.Table, episodes: Iterable[str], similarity: float) -> list[Leak]:
+    """The held-out images of these episodes that are known from training; nothing is read where nothing is held out.
+
+    Stills are compared by the vectors of `frame_embeddings`. Raises StoreError.
+    """
     splits = table["split"].to_pylist() if "split" in table.column_names else []
     if VALIDATION not in splits:
         return []

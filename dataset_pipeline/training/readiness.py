@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.training.buckets import RULES, bucket_use, fit_counted
+from dataset_pipeline.training.buckets import RULES, Fit, bucket_use, fit_counted
 from dataset_pipeline.training.exporters.image_set import TRAIN, VALIDATION
 from dataset_pipeline.training.leakage import Leak
 
@@ -20,11 +22,13 @@ RESOLUTIONS = (512, 768, 1024)
 STILL = "still"
 ENLARGED = 1.25  # a picture enlarged by more than this is soft
 SCALING_RULE = "kohya_scaled"  # stands for the trainers that enlarge
+STEPPED_RULE = "kohya"  # cuts every side to whole steps
 FEW_IMAGES = 10  # of a character; fewer teach one picture by heart rather than a face
 MOST_OF_AN_EPOCH = 0.5
+MUCH_CROPPED = 0.1  # of the pixels
 NEARLY_ALL = 0.95  # of a character's images
 CHUNK_TOKENS = 75  # what CLIP's text encoder reads at once, without its two marks
-EXAMPLES = 8
+EXAMPLES = 5
 
 WORD_EDGES = (5, 10, 15, 20, 30, 40, 50, 75, 100)
 TOKEN_EDGES = (15, 30, 45, 60, 75, 100, 150, 225)
@@ -93,6 +97,7 @@ def readiness(
         _dominating(concepts),
         _long_captions(train, lengths),
         _tags_of_everything(train, tagged),
+        _cropped(train, resolution),
         _of_demo_models(made_with_demo_models, train.num_rows),
     ]
     found = sorted((fault for fault in faults if fault), key=lambda fault: SEVERITIES.index(fault.severity))
@@ -299,6 +304,20 @@ def _tags_of_everything(train: pa.Table, tagged: Sequence[Collection[str]]) -> F
     )  # fmt: skip
 
 
+def _cropped(train: pa.Table, resolution: int) -> Fault | None:
+    share = _fit(train, STEPPED_RULE, resolution).cropped_share
+    if not len(share) or share.mean() <= MUCH_CROPPED:
+        return None
+    ids = train["image_id"].to_pylist()
+    return Fault(
+        "cropped", "note",
+        f"kohya's bucket_no_upscale cuts off {100 * share.mean():.0f} % of the pixels, as it leaves only whole steps.",
+        int((share > MUCH_CROPPED).sum()),
+        tuple(ids[place] for place in np.argsort(-share, kind="stable")[:EXAMPLES]),
+        "The smaller a picture, the more. bucket_reso_steps = 32 about halves it.",
+    )  # fmt: skip
+
+
 def _of_demo_models(demo: bool, images: int) -> Fault | None:
     if not demo:
         return None
@@ -373,8 +392,11 @@ def _enlargement(train: pa.Table, resolution: int) -> dict[str, Any]:
 
 
 def _scale(table: pa.Table, resolution: int) -> np.ndarray:
-    widths, heights = table["width_px"].to_numpy(), table["height_px"].to_numpy()
-    return fit_counted(RULES[SCALING_RULE], widths, heights, resolution).scale
+    return _fit(table, SCALING_RULE, resolution).scale
+
+
+def _fit(table: pa.Table, rule: str, resolution: int) -> Fit:
+    return fit_counted(RULES[rule], table["width_px"].to_numpy(), table["height_px"].to_numpy(), resolution)
 
 
 def _summary(values: np.ndarray, edges: Sequence[float]) -> dict[str, Any]:
@@ -403,9 +425,16 @@ def _lengths(captions: Sequence[str], count_tokens: Callable[[str], int] | None)
 def clip_token_counter() -> Callable[[str], int]:
     """Counts the tokens of a caption as CLIP reads it, without the marks of start and end. Its pattern never reaches
     over white space, so that each word is looked at once however often it comes."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    encode = SimpleTokenizer().encode
+    # By its file: importing the package brings every model it has, which takes longer than all else in the report.
+    package = importlib.util.find_spec("open_clip")
+    if package is None or package.origin is None:
+        raise ImportError("open_clip is not installed")
+    spec = importlib.util.spec_from_file_location("tokenizer", Path(package.origin).with_name("tokenizer.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{package.origin} has no tokenizer beside it")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    encode = module.SimpleTokenizer().encode
 
     @functools.cache
     def of_word(word: str) -> int:

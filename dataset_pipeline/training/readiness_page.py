@@ -70,7 +70,9 @@ td { min-width: 8.2rem; line-height: 1.35; } td small { display: block; } td.ove
 details { margin-top: .6rem; } summary { cursor: pointer; }
 @media (max-width: 36rem) { main { padding-top: 1.5rem; } section { margin-top: 2.5rem; }
   .bars { grid-template-columns: 1fr auto; gap: .1rem .75rem; }
-  .bars .name { grid-column: 1 / -1; margin-top: .45rem; } }
+  .bars .name { grid-column: 1 / -1; margin-top: .45rem; }
+  table { font-size: .85rem; } th, td { padding-right: .5rem; } tbody th { min-width: 5rem; }
+  td { min-width: 4.6rem; } }
 """
 
 
