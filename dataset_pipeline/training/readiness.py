@@ -188,7 +188,7 @@ def _uncaptioned(table: pa.Table) -> Fault | None:
 def _leaking(leaked: Sequence[Leak], held_out: int) -> Fault | None:
     if not leaked:
         return None
-    kinds = ", ".join(f"{count} by {why}" for why, count in sorted(Counter(leak.why for leak in leaked).items()))
+    kinds = ", ".join(f"{why} {count}" for why, count in sorted(Counter(leak.why for leak in leaked).items()))
     return Fault(
         "leakage", "serious",
         f"{len(leaked)} of {_number(held_out, 'held-out image is', 'held-out images are')} in the training part as "

@@ -71,8 +71,8 @@ details { margin-top: .6rem; } summary { cursor: pointer; }
 @media (max-width: 36rem) { main { padding-top: 1.5rem; } section { margin-top: 2.5rem; }
   .bars { grid-template-columns: 1fr auto; gap: .1rem .75rem; }
   .bars .name { grid-column: 1 / -1; margin-top: .45rem; }
-  table { font-size: .85rem; } th, td { padding-right: .5rem; } tbody th { min-width: 5rem; }
-  td { min-width: 4.6rem; } }
+  table { font-size: .8rem; } th, td { padding-right: .5rem; } tbody th { min-width: 5rem; }
+  td { min-width: 5.1rem; } td small { font-size: .72rem; } }
 """
 
 
@@ -186,8 +186,8 @@ def _use(use: Mapping[str, Any] | None) -> str:
         return "<td><small>no such buckets</small></td>"
     mark = ' class="over"' if use["enlarged_share"] > 0.5 else ""
     return (
-        f"<td{mark}>{_percent(use['cropped_share'])} cut off<small>{_percent(use['enlarged_share'])} enlarged, "
-        f"×{use['median_scale']:.2f}</small></td>"
+        f"<td{mark}>{_percent(use['cropped_share'])} cut off<small>{_percent(use['enlarged_share'])} enlarged</small>"
+        f"<small>×{use['median_scale']:.2f}</small></td>"
     )
 
 
@@ -361,7 +361,7 @@ def _told(value: Any) -> str:
 
 def _percent(share: float) -> str:
     percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+    return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.1f} %"
 
 
 def _number(count: int, one: str, many: str) -> str:

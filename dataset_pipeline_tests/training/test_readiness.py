@@ -60,7 +60,7 @@ def table(rows: Iterable[dict[str, Any]], **columns: list) -> pa.Table:
 
 
 def judged(rows: list[dict[str, Any]], **given: Any) -> dict[str, Any]:
-    return readiness(table(rows), STAGES, **({"count_tokens": words} | given))
+    return readiness(table(rows), STAGES, count_tokens=words, **given)
 
 
 def without_captions() -> dict[str, Any]:
@@ -105,7 +105,7 @@ SEEDED: list[tuple[Callable[[], dict[str, Any]], str, str, str, int]] = [
     (without_captions, "no_caption", "serious", "2 images have no caption.", 2),
     (
         leaking, "leakage", "serious",
-        "1 of 4 held-out images are in the training part as well: 1 by near-duplicate.", 1,
+        "1 of 4 held-out images are in the training part as well: near-duplicate 1.", 1,
     ),
     (with_a_character_of_three, "few_images", "warning", "dai is on only 3 images.", 1),
     (
