@@ -72,7 +72,7 @@ details { margin-top: .6rem; } summary { cursor: pointer; }
   .bars { grid-template-columns: 1fr auto; gap: .1rem .75rem; }
   .bars .name { grid-column: 1 / -1; margin-top: .45rem; }
   table { font-size: .8rem; } th, td { padding-right: .5rem; } tbody th { min-width: 5rem; }
-  td { min-width: 5.1rem; } td small { font-size: .72rem; } }
+  td { min-width: 0; } td small { font-size: .72rem; white-space: nowrap; } }
 """
 
 
@@ -154,7 +154,7 @@ def _buckets(uses: Sequence[Mapping[str, Any]], enlargement: Mapping[str, Any], 
     at = {(use["title"], use["resolution"]): use for use in uses}
     heads = "".join(f"<th{_chosen(side, resolution)}>at {side}</th>" for side in sides)
     rows = "".join(
-        f"<tr><th>{escape(title)}</th>{''.join(_use(at.get((title, side))) for side in sides)}</tr>"
+        f"<tr><th>{escape(title).replace('_', '_<wbr>')}</th>{''.join(_use(at.get((title, side))) for side in sides)}</tr>"
         for title in dict.fromkeys(use["title"] for use in uses)
     )
     lists = (
@@ -168,7 +168,7 @@ def _buckets(uses: Sequence[Mapping[str, Any]], enlargement: Mapping[str, Any], 
     return _section(
         "buckets",
         "How trainers cut and enlarge",
-        "Each trainer sorts pictures into buckets of one size. Cut off is the mean share of pixels that does not fit; "
+        "Each trainer sorts pictures into buckets of one size. Cut is the mean share of pixels that does not fit; "
         "enlarged are pictures scaled up by more than a quarter; × is the median scale of all.",
         f'<div class="wide"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>',
         _histogram(
@@ -186,7 +186,7 @@ def _use(use: Mapping[str, Any] | None) -> str:
         return "<td><small>no such buckets</small></td>"
     mark = ' class="over"' if use["enlarged_share"] > 0.5 else ""
     return (
-        f"<td{mark}>{_percent(use['cropped_share'])} cut off<small>{_percent(use['enlarged_share'])} enlarged</small>"
+        f"<td{mark}>{_percent(use['cropped_share'])} cut<small>{_percent(use['enlarged_share'])} enlarged</small>"
         f"<small>×{use['median_scale']:.2f}</small></td>"
     )
 

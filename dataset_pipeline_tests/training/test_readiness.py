@@ -124,7 +124,7 @@ SEEDED: list[tuple[Callable[[], dict[str, Any]], str, str, str, int]] = [
 ]  # fmt: skip
 
 
-EMPTY = {"meta", "br", "rect", "line"}  # tags that nothing closes
+EMPTY = {"meta", "br", "wbr", "rect", "line"}  # tags that nothing closes
 
 
 class Read(HTMLParser):
