@@ -71,8 +71,8 @@ details { margin-top: .6rem; } summary { cursor: pointer; }
 @media (max-width: 36rem) { main { padding-top: 1.5rem; } section { margin-top: 2.5rem; }
   .bars { grid-template-columns: 1fr auto; gap: .1rem .75rem; }
   .bars .name { grid-column: 1 / -1; margin-top: .45rem; }
-  table { font-size: .8rem; } th, td { padding-right: .5rem; } tbody th { min-width: 5rem; }
-  td { min-width: 0; } td small { font-size: .72rem; white-space: nowrap; } }
+  table { font-size: .8rem; } th, td { padding-right: .3rem; } tbody th { min-width: 4.8rem; }
+  td { min-width: 0; } td small { font-size: .66rem; white-space: nowrap; } }
 """
 
 
@@ -153,9 +153,11 @@ def _buckets(uses: Sequence[Mapping[str, Any]], enlargement: Mapping[str, Any], 
     sides = sorted({use["resolution"] for use in uses})
     at = {(use["title"], use["resolution"]): use for use in uses}
     heads = "".join(f"<th{_chosen(side, resolution)}>at {side}</th>" for side in sides)
+    titles = dict.fromkeys(use["title"] for use in uses)
     rows = "".join(
-        f"<tr><th>{escape(title).replace('_', '_<wbr>')}</th>{''.join(_use(at.get((title, side))) for side in sides)}</tr>"
-        for title in dict.fromkeys(use["title"] for use in uses)
+        f"<tr><th>{escape(title).replace('_', '_<wbr>')}</th>"
+        f"{''.join(_use(at.get((title, side))) for side in sides)}</tr>"
+        for title in titles
     )
     lists = (
         f"<details><summary>{escape(use['title'])}: {_number(len(use['buckets']), 'bucket', 'buckets')} at "
