@@ -22,6 +22,7 @@ from dataset_pipeline.printing import (
     out,
     print_explanation,
     print_open,
+    print_readiness,
     print_report,
     print_status,
     showing_progress,
@@ -267,6 +268,38 @@ def export(
     else:
         out.print(f"{exported['pictures']} pictures in {exported['concepts']} concepts for {profile}:")
         out.print(exported["folder"], soft_wrap=True, highlight=False)
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Where it goes; beside the exports if not given.", resolve_path=True)
+    ] = None,
+    resolution: Annotated[int, typer.Option(min=256, max=2048, help="What the set is to be trained at, px.")] = 1024,
+    models: ModelsOption = "",
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what speaks against training on the set, a line each, and write readiness.html and readiness.json.
+
+    Exit code 0 if nothing serious does, 3 otherwise.
+    """
+    from dataset_pipeline.places import demo_hint, export_root, store_of
+    from dataset_pipeline.set_report import readiness_of, write_readiness
+
+    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    store = store_of(settings)
+    if store.pointer("training_set") is None:
+        nothing = f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one"
+        _stop("\n".join(filter(None, [nothing, demo_hint(settings, store)])))
+    found = readiness_of(store, settings, resolution)
+    written = write_readiness(found, folder or export_root(settings))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_readiness(found, written)
+    if found["worst"] == "serious":
+        raise typer.Exit(PARTLY)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,6 +162,17 @@ def funnel_line(stages: Sequence[tuple[str, str, int]]) -> str:
     for stage, outcome, count in stages:
         told.setdefault(stage, []).append(f"{count} {outcome}")
     return "; ".join(f"{stage}: {', '.join(outcomes)}" for stage, outcomes in told.items())
+
+
+def print_readiness(found: Mapping[str, Any], page: Path) -> None:
+    """The faults of `readiness`, a line each, and where the page lies."""
+    colors = {"serious": "red", "warning": "yellow"}
+    for fault in found["faults"]:
+        line = Text.assemble((f"{fault['severity']}:", colors.get(fault["severity"], "dim")), " ", fault["message"])
+        out.print(line, soft_wrap=True, highlight=False)
+    if not found["faults"]:
+        out.print("nothing speaks against training on this set", style="green")
+    out.print(str(page), soft_wrap=True, highlight=False)
 
 
 def print_explanation(told: Explanation) -> None:

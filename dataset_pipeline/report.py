@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset_pipeline.ids import episode_of
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
-from dataset_pipeline.runs import Outcome
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.manifest import funnel, images_over_quota
+
+if TYPE_CHECKING:
+    from dataset_pipeline.runs import Outcome
 
 SHEET_COLUMNS = 8
 

@@ -1,0 +1,103 @@
+"""The readiness report of a project's set: what its tables say, as a page for people and JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from dataset_pipeline.ids import still_of
+from dataset_pipeline.report import account
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import Store
+from dataset_pipeline.training.exporters.image_set import VALIDATION
+from dataset_pipeline.training.leakage import Embedded, Leak, leaks
+from dataset_pipeline.training.readiness import Place, clip_token_counter, face_sides, readiness
+from dataset_pipeline.training.readiness_page import page
+
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
+
+PAGE, DATA = "readiness.html", "readiness.json"
+
+
+def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str, Any]:
+    """What `training.readiness` says of the current set. Raises StoreError where there is none."""
+    table = store.read("training_set")
+    pointer = store.pointer("training_set")
+    episodes = sorted(set(table["episode"].to_pylist()))
+    return readiness(
+        table,
+        account(store, store.episodes("selection")),
+        resolution=resolution,
+        tags=None if "tags" in table.column_names else _caption_tags(store, episodes),
+        leaked=leaks_in(store, table, episodes, settings.distinct_frames.similarity),
+        face_sides_px=_faces(store, table, episodes, settings.crops.face_min_score),
+        count_tokens=clip_token_counter(),
+        made_with_demo_models=bool(pointer and pointer.provenance.get("demo")),
+    )
+
+
+def write_readiness(found: dict[str, Any], folder: Path) -> Path:
+    """`readiness.html` and `readiness.json` into the folder, in place of earlier ones. Returns the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DATA).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (folder / PAGE).write_text(page(found), encoding="utf-8")
+    return folder / PAGE
+
+
+def _caption_tags(store: Store, episodes: Sequence[str]) -> dict[str, list[str]]:
+    captions = store.read_many("captions", episodes).select(["image_id", "tags"])
+    return dict(zip(captions["image_id"].to_pylist(), captions["tags"].to_pylist(), strict=True))
+
+
+def leaks_in(store: Store, table: pa.Table, episodes: Iterable[str], similarity: float) -> list[Leak]:
+    """The held-out images of these episodes that are known from training; nothing is read where nothing is held out.
+
+    Stills are compared by the vectors of `frame_embeddings`. Raises StoreError.
+    """
+    splits = table["split"].to_pylist() if "split" in table.column_names else []
+    if VALIDATION not in splits:
+        return []
+    rows = list(zip(splits, table["image_id"].to_pylist(), table["file_sha256"].to_pylist(), strict=True))
+    stills = pa.array(sorted({still_of(image_id) for _, image_id, _ in rows}))
+    groups: dict[str, str] = {}
+    ids: list[str] = []
+    vectors: list[np.ndarray] = []
+    for episode in episodes:
+        if (frames := store.find("distinct_frames", episode)) is not None:
+            groups |= dict(zip(frames["image_id"].to_pylist(), frames["group"].to_pylist(), strict=True))
+        if (embeddings := store.find("frame_embeddings", episode)) is not None:
+            embeddings = embeddings.filter(pc.is_in(embeddings["image_id"], stills))
+            ids += embeddings["image_id"].to_pylist()
+            vectors += [np.asarray(vector, np.float32) for vector in embeddings["embedding"].to_pylist()]
+    return leaks(
+        {image_id: sha256 for split, image_id, sha256 in rows if split != VALIDATION},
+        {image_id: sha256 for split, image_id, sha256 in rows if split == VALIDATION},
+        {still: group for still, group in groups.items() if group},
+        Embedded(ids, np.stack(vectors)) if vectors else None,
+        similarity,
+    )
+
+
+def _faces(store: Store, table: pa.Table, episodes: Iterable[str], min_score: float) -> list[float]:
+    places: dict[str, Place] = {}
+    faces: dict[str, list[tuple[float, float, float, float]]] = {}
+    for episode in episodes:
+        if (frames := store.find("distinct_frames", episode)) is not None:
+            for row in frames.filter(frames["kept"]).select(["image_id", "width_px", "height_px"]).to_pylist():
+                places[row["image_id"]] = Place(row["image_id"], 0, 0, row["width_px"], row["height_px"])
+        if (crops := store.find("crops", episode)) is not None:
+            columns = ["image_id", "still_id", "x_px", "y_px", "width_px", "height_px"]
+            for row in crops.filter(crops["kept"]).select(columns).to_pylist():
+                places[row["image_id"]] = Place(*(row[name] for name in columns[1:]))
+        if (boxes := store.find("detections", episode)) is not None:
+            found = boxes.filter(pc.and_(pc.equal(boxes["kind"], "face"), pc.greater_equal(boxes["score"], min_score)))
+            for row in found.to_pylist():
+                corners = (row["x0_px"], row["y0_px"], row["x1_px"], row["y1_px"])
+                faces.setdefault(row["image_id"], []).append(corners)
+    return face_sides(table, places, faces)
