@@ -17,9 +17,10 @@ import dataset_pipeline.training.exporters as exporters
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export, load_profile
 from dataset_pipeline.training.exporters.folder import CHECKSUMS
+from dataset_pipeline.training.exporters.image_set import SAID
 from dataset_pipeline.training.exporters.papers import CARD, MANIFEST
 
-SHARED = {"columns", "folder", "image_set", "papers"}
+SHARED = {"columns", "folder", "image_set", "papers", "rewrite"}
 PAPERS = {CARD, MANIFEST, CHECKSUMS}
 
 
@@ -43,7 +44,7 @@ def test_an_unknown_profile_lists_the_known(shelf, tmp_path: Path):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_same_set_gives_the_same_bytes_elsewhere_and_in_another_order(parted, tmp_path: Path, profile: str):
     SCHEMAS["training_set"].table(
-        [{name: row[name] for name in SCHEMAS["training_set"].columns} for row in parted.rows]
+        [{name: (SAID | row)[name] for name in SCHEMAS["training_set"].columns} for row in parted.rows]
     )
     one = parted.export(profile, tmp_path / "a").folder
     parted.rows.reverse()
@@ -78,7 +79,8 @@ def test_manifest_and_checksums_describe_every_file(parted, tmp_path: Path, prof
         if not inside:
             assert hashlib.sha256(data[path]).hexdigest() == entry["sha256"]
         assert entry["sha256"] == row["file_sha256"]
-        assert entry["caption_sha256"] == hashlib.sha256(row["caption"].encode()).hexdigest()
+        assert entry["caption"] == row["caption"]
+        assert entry["said"] == {"characters": ["fern"]}
         assert (entry["concept"], entry["multiply"]) == (row["concept"], row["multiply"])
     assert sum(concept["images"] for concept in manifest["concepts"]) == 11
 
