@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from dataset_pipeline.printing import (
+    FOR_PATHS,
     err,
     funnel_line,
     out,
@@ -24,6 +25,7 @@ from dataset_pipeline.printing import (
     print_open,
     print_readiness,
     print_report,
+    print_rewritten,
     print_status,
     showing_progress,
     table_of,
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
     from dataset_pipeline.models import ModelPack
     from dataset_pipeline.report import Report
     from dataset_pipeline.store.store import Store
+    from dataset_pipeline.training.exporters.rewrite import Rewritten
 
 ROLES = ("embedder", "detector", "identity", "quality", "tagger")
-PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
 INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 
@@ -227,9 +229,9 @@ def find(
     if matches or store.episodes("tag_scores"):
         err.print(f"{len(matches)} images", highlight=False)
     else:
-        err.print(f"there is nothing in {store.root} yet: `dataset-pipeline run` fills it", **PLAIN)
+        err.print(f"there is nothing in {store.root} yet: `dataset-pipeline run` fills it", **FOR_PATHS)
         if hint := demo_hint(settings, store):
-            err.print(hint, **PLAIN)
+            err.print(hint, **FOR_PATHS)
 
 
 @app.command()
@@ -262,12 +264,73 @@ def export(
         _stop("the training set is empty: nothing was exported")
     exported = rows[0] | {"folder": pointer.provenance["numbers"]["folder"]}
     if told := pointer.provenance["notes"].get(LEFT_ALONE):
-        err.print(told, style="yellow", **PLAIN)
+        err.print(told, style="yellow", **FOR_PATHS)
     if as_json:
         print(json.dumps(exported))
     else:
         out.print(f"{exported['pictures']} pictures in {exported['concepts']} concepts for {profile}:")
         out.print(exported["folder"], soft_wrap=True, highlight=False)
+
+
+FolderArgument = Annotated[
+    Path, typer.Argument(help="An exported set, wherever it was copied to.", exists=True, file_okay=False)
+]
+DropMissingOption = Annotated[
+    bool, typer.Option("--drop-missing", help="Take images out of the set whose pictures somebody deleted.")
+]
+
+
+@app.command()
+def recaption(
+    folder: FolderArgument,
+    template: Annotated[str, typer.Option("--template", help="booru, sentence or components.")] = "",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help='A key of [captions], e.g. --set keep_mark="|||". Repeatable.')
+    ] = None,
+    drop_missing: DropMissingOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the captions of an exported set anew, from that folder alone. Captions edited by hand are kept.
+
+    The settings are those it was made with, but for what is given. Exit code 3 if files were left as somebody changed
+    them.
+    """
+    from dataset_pipeline.training import anew
+
+    values = dict(map(_key_and_value, changes or ()))
+    if template:
+        values["template"] = template
+    _print_rewritten(lambda: anew.recaption(folder, values, drop_missing), as_json)
+
+
+@app.command()
+def rebalance(
+    folder: FolderArgument,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Lines `pattern,weight`, instead of those it was made with.")
+    ] = None,
+    min_multiply: Annotated[float | None, typer.Option("--min-multiply")] = None,
+    max_multiply: Annotated[float | None, typer.Option("--max-multiply")] = None,
+    drop_missing: DropMissingOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Balance an exported set anew, from that folder alone; where folder names hold repeats, folders are renamed.
+
+    The settings are those it was made with, but for what is given. Exit code 3 if files were left as somebody changed
+    them.
+    """
+    from dataset_pipeline.training import anew
+
+    def balanced() -> Rewritten:
+        given = {
+            "weights": None if weights is None else anew.read_weights(weights),
+            "min_multiply": min_multiply,
+            "max_multiply": max_multiply,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        return anew.rebalance(folder, changes, drop_missing)
+
+    _print_rewritten(balanced, as_json)
 
 
 @app.command()
@@ -481,6 +544,35 @@ def _settings(overlay: Path | None, **changes: Any) -> Settings:
         return load_settings(overlay, **changes)
     except SettingsError as error:
         _stop(str(error))
+
+
+def _key_and_value(text: str) -> tuple[str, Any]:
+    """`key=value` as TOML has it; a value that is none is taken for a string."""
+    import tomllib
+
+    key, separator, value = text.partition("=")
+    if not separator:
+        _stop(f"--set {text}: write --set key=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
+
+
+def _print_rewritten(make: Callable[[], Rewritten], as_json: bool) -> None:
+    from dataset_pipeline.training.exporters import ExportError
+
+    try:
+        made = make()
+    except ExportError as error:
+        _stop(str(error))
+    if as_json:
+        told = asdict(made) | {"folder": str(made.folder)}
+        print(json.dumps(told | {name: sorted(told[name]) for name in ("captions", "multiplies")}, indent=1))
+    else:
+        print_rewritten(made)
+    if made.left:
+        raise typer.Exit(PARTLY)
 
 
 def _stop(message: str) -> NoReturn:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dataset_pipeline.explain import Explanation
     from dataset_pipeline.report import Report
     from dataset_pipeline.status import Cell, State, Status
+    from dataset_pipeline.training.exporters.rewrite import Rewritten
 
+FOR_PATHS: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 PIPED_COLUMNS = 200  # where no terminal says how wide it is, nor COLUMNS
 
 
@@ -91,6 +93,26 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
         err.print("No image came into a training set: nothing was exported.", style="red")
     else:
         out.print("The training set:", report.export_folder, highlight=False, soft_wrap=True)
+
+
+def print_rewritten(made: Rewritten) -> None:
+    """What was made anew of an exported set, and what was left as a person had changed it."""
+    if made.finished:
+        out.print("finished what was stopped half way before")
+    changed = f"{len(made.captions)} captions and {len(made.multiplies)} multiplies"
+    out.print(
+        f"{made.folder}: {changed} of {made.images} images changed, {made.written} files written",
+        **FOR_PATHS,
+    )
+    notes = (
+        ("folders are named by their repeats; give the trainer the new names", made.renamed, out),
+        ("the picture is gone, so the image left the set", made.dropped, out),
+        ("changed by hand and left so; delete it to have it written anew", made.left, err),
+        ("a trainer's cache of captions that changed; delete it", made.stale, err),
+    )
+    for note, names, console in notes:
+        for name in names:
+            console.print(f"{name}: {note}", style="yellow" if console is err else None, **FOR_PATHS)
 
 
 def print_status(status: Status) -> None:

@@ -31,7 +31,7 @@ READS_SETTINGS = {
     "captions": {"captions", "tag_rules"},
     "training_images": {"training_images"},
     "concept_balance": {"concept_balance"},
-    "exported_set": {"exported_set"},
+    "exported_set": {"exported_set", "tag_rules"},
 }
 USES_MODELS = {
     "frame_embeddings": {"embedder"},

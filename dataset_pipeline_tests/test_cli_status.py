@@ -22,6 +22,7 @@ from dataset_pipeline.runs import QUIET
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
+from dataset_pipeline.training.exporters.image_set import SAID
 
 
 @dataclass
@@ -128,7 +129,8 @@ def test_a_folder_that_somebody_changed_is_named_by_the_next_export(project):
     row = {"image_id": "one.one/00000001", "episode": "one.one", "show": "one", "kind": "still", "characters": ["fern"]}
     row |= {"concept": "1_character/fern", "multiply": 1.0, "caption": "fern", "quality": 0.5, "path": path}
     row |= {"width_px": 1, "height_px": 1, "file_sha256": hashlib.sha256(PIXEL).hexdigest()}
-    project.store.write("training_set", SCHEMAS["training_set"].table([row]), None, {"demo": True})
+    project.store.write("training_set", SCHEMAS["training_set"].table([SAID | row]), None, {"demo": True})
+    project.store.write("core_tags", SCHEMAS["core_tags"].empty(), None, {"demo": True})
     code, output, errors = project.command("export", "plain")
     assert (code, errors) == (0, "")
     folder = Path(output.splitlines()[-1])

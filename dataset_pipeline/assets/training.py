@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
@@ -13,9 +15,13 @@ from dataset_pipeline.images.resize import fit
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.tags.core import emb_init, wildcard
+from dataset_pipeline.tags.rules import load_rules
+from dataset_pipeline.training.anew import recipe_of
 from dataset_pipeline.training.balance import balance_markdown, virtual_size
 from dataset_pipeline.training.contents import faces_on, people_on
 from dataset_pipeline.training.exporters import export
+from dataset_pipeline.training.exporters.papers import EMB_INIT, WILDCARD
 from dataset_pipeline.training.manifest import (
     balance_rows,
     faults_of_set,
@@ -113,6 +119,7 @@ def multiplies(step: Step) -> Result:
 @pipeline_asset(
     reads=["distinct_frames", "crops", "selection", "training_images", "captions", "concept_balance", "multiplies"],
     group="g_set",
+    algorithm=2,
     joined=True,
     kinds=["python"],
     checks={
@@ -121,7 +128,10 @@ def multiplies(step: Step) -> Result:
     },
 )
 def training_set(step: Step) -> Result:
-    """The manifest of the set: every image with its caption, concept and multiply. Shows what became of every frame."""
+    """The manifest of the set: every image with its caption and what that is made of, its concept and multiply.
+
+    Shows what became of every frame.
+    """
     selection = step.read("selection")
     table = manifest(step.read("training_images"), step.read("captions"), step.read("multiplies"), selection)
     frames, crops = (step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops"))
@@ -137,7 +147,13 @@ def training_set(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["training_set"], settings=["exported_set"], group="g_set", joined=True, exports=True, kinds=["file"]
+    reads=["training_set", "core_tags"],
+    settings=["exported_set", "tag_rules"],
+    group="g_set",
+    algorithm=2,
+    joined=True,
+    exports=True,
+    kinds=["file"],
 )
 def exported_set(step: Step) -> Result:
     """The set as a folder that a trainer reads, by `[exported_set] profile`.
@@ -148,8 +164,20 @@ def exported_set(step: Step) -> Result:
     if not rows:
         step.log.warning("the training set is empty: nothing was exported")
         return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
-    about = step.origin("training_set") | {"models": models_behind(step, {row["episode"] for row in rows})}
-    report = export(profile, rows, step.store.read_picture, step.export_root, about, step.store.local_path)
+    episodes, shows = ({row[name] for row in rows} for name in ("episode", "show"))
+    about = step.origin("training_set") | {"models": models_behind(step, episodes)}
+    rules = load_rules(step.settings.tag_rules)
+    recipe = recipe_of(
+        settings_behind(step, "captions", "captions", episodes),
+        settings_behind(step, "concept_balance", "concept_balance", [None]),
+        {tag for row in rows for tag in row["tags"]},
+        rules,
+    )
+    core = [row for row in step.rows("core_tags") if row["show"] in shows]
+    beside = {EMB_INIT: emb_init(core, rules), WILDCARD: wildcard(core, rules)}
+    report = export(
+        profile, rows, step.store.read_picture, step.export_root, about, step.store.local_path, recipe, beside
+    )
     left_alone = left_alone_markdown(report.changed)
     if left_alone:
         step.log.warning(left_alone)
@@ -174,6 +202,13 @@ def left_alone_markdown(changed: Sequence[str]) -> str:
     if len(changed) > CHANGES_NAMED:
         lines.append(f"- and {len(changed) - CHANGES_NAMED} more")
     return "\n".join(["Somebody changed what was exported before, so that was left alone:", "", *lines])
+
+
+def settings_behind(step: Step, asset: str, section: str, episodes: Iterable[str | None]) -> dict[str, Any] | None:
+    """The section by which an asset made its tables of these episodes; None if they were not all made by the same."""
+    pointers = [step.store.pointer(asset, episode) for episode in episodes]
+    found = {json.dumps(pointer.provenance["settings"][section]) for pointer in pointers if pointer}
+    return json.loads(found.pop()) if len(found) == 1 else None
 
 
 def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:

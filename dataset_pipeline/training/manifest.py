@@ -19,6 +19,12 @@ from dataset_pipeline.training.quotas import over_quota
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
+# Of captions, what the set says of each image beside its caption.
+SAID = (
+    "people", "n_people", "series", "artists", "image_type", "rating", "face_position", "quality_word",
+    "activation_tags", "tags", "text",
+)  # fmt: skip
+
 
 def balance_rows(selection: pa.Table, settings: Any) -> list[dict]:
     """Rows of `concept_balance` for the selected images, less those over a quota; settings: [concept_balance]."""
@@ -71,10 +77,13 @@ def manifest(images: pa.Table, captions: pa.Table, multiplies: pa.Table, selecti
         "concept": multiplies["concept"],
         "multiply": multiplies["multiply"],
         "caption": captions["caption"],
+        **{name: captions[name] for name in SAID},
+        "show_title": captions["show"],
         "quality": selected["quality"],
         **{name: images[name] for name in ("path", "width_px", "height_px", "file_sha256")},
     }
-    return pa.table(columns, schema=SCHEMAS["training_set"].arrow)
+    schema = SCHEMAS["training_set"].arrow
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
 def images_over_quota(concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table) -> int:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.explain import explain, image_of
+from dataset_pipeline.ids import file_name
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.report import account
 from dataset_pipeline.runs import phases
+from dataset_pipeline.training.anew import rebalance, recaption
+from dataset_pipeline.training.exporters import export
 from dataset_pipeline.video.decode import frames_at
 
 
@@ -166,3 +169,30 @@ def test_demo_and_real_results_never_share_a_store(finished):
 
     assert mixing_fault(finished.settings(), finished.store) == ""
     assert "demo" in mixing_fault(finished.settings(models__pack="real"), finished.store)
+
+
+def test_an_exported_folder_can_be_made_anew_by_itself(finished, tmp_path: Path):
+    folder = tmp_path / "set"
+    shutil.copytree(finished.exported_folder, folder)
+    first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert (recaption(folder, {}).written, rebalance(folder, {}).written) == (0, 0)
+    assert len(recaption(folder, {"template": "sentence"}).captions) == finished.store.read("training_set").num_rows
+    recaption(folder, {"template": "booru"})
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
+    embeddings = json.loads((folder / "emb_init.json").read_text("utf-8"))
+    assert embeddings.keys() == {row["character"] for row in finished.rows("core_tags")} | {"screenshots"}
+
+
+def test_for_kohya_the_tags_of_every_image_stand_apart_from_its_caption(finished, tmp_path: Path):
+    store = finished.store
+    rows = store.read("training_set").to_pylist()
+    folder = export("kohya", rows, store.read_picture, tmp_path, {}, store.local_path).folder
+    found = [json.loads(path.read_text("utf-8")) for path in folder.glob("metadata/*.json")]
+    said = {stem: entry for entries in found for stem, entry in entries.items()}
+    assert len(said) == len(rows)
+    for row in rows:
+        entry = said[file_name(row["image_id"])]
+        tags, caption = (set(entry.get(key, "").split(", ")) - {""} for key in ("tags", "caption"))
+        assert tags == {tag.replace("_", " ") for tag in row["tags"]}
+        assert tags | caption == set(row["caption"].split(", "))
+        assert not tags & caption

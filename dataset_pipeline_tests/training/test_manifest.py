@@ -9,6 +9,7 @@ from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.versions import canonical
 from dataset_pipeline.training.manifest import (
+    SAID,
     balance_rows,
     faults_of_set,
     funnel,
@@ -48,8 +49,10 @@ def images(names: str) -> pa.Table:
 def captions(names: str) -> pa.Table:
     return SCHEMAS["captions"].table(
         [
-            {"image_id": image_of(name), "people": "", "characters": ["fern"], "show": "Show", "kind": "screencap"}
-            | {"tags": [], "caption": f"caption of {name}"}
+            {"image_id": image_of(name), "people": "1girl", "characters": ["fern"], "show": "Show", "kind": "screencap"}
+            | {"tags": ["smile"], "caption": f"caption of {name}", "n_people": 1, "series": [], "artists": ["a"]}
+            | {"image_type": "screencap", "rating": "general", "face_position": "left", "quality_word": "best quality"}
+            | {"activation_tags": ["waifu"], "text": f"text of {name}"}
             for name in names
         ]
     )
@@ -75,6 +78,18 @@ def test_the_set_holds_what_was_selected_rendered_captioned_and_balanced():
             "concept": "1_character/fern",
             "multiply": float(ord(name)),
             "caption": f"caption of {name}",
+            "people": "1girl",
+            "n_people": 1,
+            "show_title": "Show",
+            "series": [],
+            "artists": ["a"],
+            "image_type": "screencap",
+            "rating": "general",
+            "face_position": "left",
+            "quality_word": "best quality",
+            "activation_tags": ["waifu"],
+            "tags": ["smile"],
+            "text": f"text of {name}",
             "quality": 0.5,
             "path": f"{name}.webp",
             "width_px": 10,
@@ -109,7 +124,8 @@ def test_any_tables_give_what_looking_up_row_by_row_gives():
                     {name: row[name] for name in ("image_id", "path", "width_px", "height_px", "file_sha256")}
                     | {"episode": episode, "show": show_of(episode)}
                     | {name: selected_of[image_id][name] for name in ("kind", "quality")}
-                    | {name: caption_of[image_id][name] for name in ("characters", "caption")}
+                    | {name: caption_of[image_id][name] for name in ("characters", "caption", *SAID)}
+                    | {"show_title": caption_of[image_id]["show"]}
                     | {name: multiply_of[image_id][name] for name in ("concept", "multiply")}
                 )
         assert manifest(*tables).to_pylist() == [

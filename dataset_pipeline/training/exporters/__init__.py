@@ -1,21 +1,25 @@
 """Trainer profiles: one module each, of the name that `[exported_set] profile` takes, with a `PROFILE`.
 
 An export is a folder `<show>-<profile>-<8 hex of its content>`: README.md, manifest.json and checksums.sha256 on top,
-and below it what the trainer is given, where nothing lies that it could take for something else.
+with what else is said of the set, and below it what the trainer is given, where nothing lies that it could take for
+something else.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from dataset_pipeline.settings import ExportedSetSettings
 from dataset_pipeline.training.exporters.folder import ExportError, File, write_folder
 from dataset_pipeline.training.exporters.image_set import image_set
-from dataset_pipeline.training.exporters.papers import CARD, MANIFEST, Profile, card, content_of, entries, manifest
+from dataset_pipeline.training.exporters.papers import MANIFEST, Profile, papers_of
 
 PROFILES: tuple[str, ...] = get_args(ExportedSetSettings.model_fields["profile"].annotation)
 
@@ -50,6 +54,8 @@ def export(
     root: Path,
     about: Mapping[str, Any],
     local_path: Callable[[str], Path | None] = lambda path: None,
+    recipe: Mapping[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> ExportReport:
     """Write the set for the trainer `profile` into `<root>/<show>-<profile>-<8 hex of its content>` (`set` if of
     several shows).
@@ -57,27 +63,36 @@ def export(
     rows: of `training_set`; see `image_set` for columns they may have besides. read_picture: bytes of a row's `path`.
     about: facts for the manifest and the card; of these `models` (list of role, model, sha256, licence) and
     `made_with_demo_models` are known. local_path: where a row's `path` lies on this machine's disk, if it does; such
-    pictures are copied by the kernel. A set of the same content that is already there unchanged is left as it is; one
-    that somebody changed is left alone as well, and the set is written beside it. Raises ExportError for an unknown
-    profile and for rows that cannot be written, and then leaves nothing behind.
+    pictures are copied by the kernel. recipe: see `ImageSet`; without it, captions and multiplies cannot be made anew
+    from the folder. beside: files to lie beside the manifest, by name. A set of the same content that is already there
+    unchanged is left as it is; one that somebody changed is left alone as well, and the set is written beside it.
+    Raises ExportError for an unknown profile and for rows that cannot be written, and then leaves nothing behind.
     """
     chosen = load_profile(profile)
-    images = image_set(rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark)
+    beside = beside or {}
+    recipe = {**(recipe or {}), "beside": {name: hashlib.sha256(data).hexdigest() for name, data in beside.items()}}
+    images = image_set(rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark, recipe)
     places = chosen.places(images)
-    listed = entries(images, chosen, places)
-    digest = content_of(profile, chosen, listed)
-    name = f"{images.name}-{profile}-{digest[:8]}"
+    papers = papers_of(profile, chosen, images, places)
 
     def files() -> Iterator[File]:
         yield from chosen.files(images, places)
-        texts = chosen.configs(images, "") | {
-            CARD: card(name, chosen, images),
-            MANIFEST: manifest(profile, chosen, images, listed, digest),
-        }
-        for path, text in texts.items():
+        for path, text in {**chosen.configs(images, ""), **papers.texts}.items():
             yield File(path, text.encode())
+        for path, data in beside.items():
+            yield File(path, data)
 
     folder, reused, size_bytes, changed = write_folder(
-        root, name, files, lambda folder: chosen.configs(images, folder.as_posix())
+        root,
+        papers.name,
+        files,
+        lambda folder: chosen.configs(images, folder.as_posix()),
+        partial(_rewritten, papers.content),
     )
-    return ExportReport(folder, reused, len(images.pictures), len(images.concepts), size_bytes, digest, changed)
+    return ExportReport(folder, reused, len(images.pictures), len(images.concepts), size_bytes, papers.content, changed)
+
+
+def _rewritten(content: str, folder: Path) -> list[str]:
+    """Tells of a folder, in which all is as its checksums say, that it holds other content than when it was named."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return [] if manifest["content"] == content else ["captions or multiplies were made anew"]

@@ -16,9 +16,14 @@ from dataset_pipeline.training.exporters.papers import Profile, at, captioned_pi
 DATASETS = "datasets.yaml"
 
 
+def folder_of(concept: Concept) -> str:
+    return f"{concept.part}/{concept.flat_name}"
+
+
 def places(images: ImageSet) -> dict[str, str]:
+    """A folder for each concept of each part, none in another."""
     return {
-        picture.image_id: f"{concept.part}/{concept.flat_name}/{picture.name}"
+        picture.image_id: f"{folder_of(concept)}/{picture.name}"
         for concept in images.concepts
         for picture in concept.pictures
     }
@@ -27,9 +32,16 @@ def places(images: ImageSet) -> dict[str, str]:
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
     yield from captioned_pictures(images, places)
     if images.has_masks:
-        for concept in images.concepts:
-            for picture in concept.pictures:
-                yield File(f"masks/{concept.part}/{concept.flat_name}/{picture.stem}.png", images.mask(picture))
+        found = masks(images, places)
+        for picture in images.pictures:
+            yield images.mask_file(found[picture.image_id], picture)
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {
+        picture.image_id: f"masks/{places[picture.image_id].removesuffix(picture.suffix)}.png"
+        for picture in images.pictures
+    }
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -38,7 +50,7 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 
 
 def _dataset(images: ImageSet, concept: Concept, folder: str) -> str:
-    name = f"{concept.part}/{concept.flat_name}"
+    name = folder_of(concept)
     values = {
         "folder_path": quoted(at(folder, name)),
         "caption_ext": quoted("txt"),
@@ -61,6 +73,6 @@ PROFILE = Profile(
     places=places,
     files=files,
     configs=configs,
-    masks=True,
+    masks=masks,
     whole_repeats=True,
 )

@@ -34,7 +34,7 @@ def facts(picture: Picture) -> dict[str, Any]:
         "tags": list(picture.tags),
         "concept": picture.concept,
         "multiply": picture.multiply,
-        "quality": row["quality"],
+        "quality": picture.quality,
         "width_px": picture.width_px,
         "height_px": picture.height_px,
     }

@@ -44,14 +44,15 @@ def write_folder(
     name: str,
     files: Callable[[], Iterable[File]],
     located: Callable[[Path], Mapping[str, str]],
+    rewritten: Callable[[Path], list[str]],
 ) -> tuple[Path, bool, int, tuple[str, ...]]:
     """Put `files` with their checksums into `<root>/<name>`, and `located(folder)`, texts by name that hold the
     folder's own absolute path, below `absolute/` in it: (folder, reused, bytes, changed).
 
-    A folder of that name whose files are all unchanged is left as it is. If somebody changed it, the set is written
-    beside it as `<name>-2` and so on. The folder appears under its name only when it is complete. Located texts are
-    for people to edit and go stale when the folder is moved: they are no part of the checksums, one that is gone is
-    written anew, and one that differs is left alone and told.
+    A folder of that name whose files are all unchanged is left as it is. If somebody changed it, or it is one that
+    `rewritten` tells something of, the set is written beside it as `<name>-2` and so on. The folder appears under its
+    name only when it is complete. Located texts are for people to edit and go stale when the folder is moved: they are
+    no part of the checksums, one that is gone is written anew, and one that differs is left alone and told.
     """
     changed: list[str] = []
     for attempt in range(1, 1000):
@@ -60,7 +61,7 @@ def write_folder(
         if not folder.exists():
             _write(folder, files, texts)
             return folder, False, _size_of(folder), tuple(changed)
-        found = differences_in(folder)
+        found = differences_in(folder) or rewritten(folder)
         if not found:
             changed += [f"{folder.name}: {entry}" for entry in _renew(folder, texts)]
             return folder, True, _size_of(folder), tuple(changed)
@@ -71,19 +72,28 @@ def write_folder(
 def differences_in(folder: Path) -> list[str]:
     """What was changed, added or removed in a written folder since, as `<file> changed`; empty if nothing."""
     try:
-        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        expected = checksums_in(folder)
     except (OSError, UnicodeDecodeError):
         return [f"{CHECKSUMS} missing"]
-    expected = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
-    present = {path.relative_to(folder).as_posix(): path for path in _files_in(folder)}
+    present = {path.relative_to(folder).as_posix(): path for path in files_in(folder)}
     present.pop(CHECKSUMS, None)
     found = [f"{path} added" for path in present.keys() - expected.keys() if not path.startswith(f"{ABSOLUTE}/")]
     for path, digest in expected.items():
         if path not in present:
             found.append(f"{path} removed")
-        elif _sha256_of(present[path]) != digest:
+        elif sha256_of(present[path]) != digest:
             found.append(f"{path} changed")
     return sorted(found)
+
+
+def checksums_in(folder: Path) -> dict[str, str]:
+    """sha256 by file, as they were written down. Raises OSError or UnicodeDecodeError where they cannot be read."""
+    lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+
+
+def checksum_lines(sums: Mapping[str, str]) -> bytes:
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items())).encode()
 
 
 def copy_file(source: Path, target: BinaryIO) -> None:
@@ -117,8 +127,7 @@ def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[s
                 raise ExportError(f"{file.path} and {other} would be one file")
             names[file.path.casefold()] = file.path
             sums[file.path] = _put(partial, file)
-        lines = "".join(f"{digest}  {path}\n" for path, digest in sorted(sums.items()))
-        _put(partial, File(CHECKSUMS, lines.encode()))
+        _put(partial, File(CHECKSUMS, checksum_lines(sums)))
         for name, text in located.items():
             _put(partial, File(f"{ABSOLUTE}/{name}", text.encode()))
         os.replace(partial, folder)
@@ -135,7 +144,7 @@ def _put(folder: Path, file: File) -> str:
             out.write(file.content)
         else:
             file.content(out)
-    digest = _sha256_of(target)
+    digest = sha256_of(target)
     if file.sha256 not in ("", digest):
         raise ExportError(f"picture of image {file.of} is not the one the set lists: {file.path}")
     return digest
@@ -153,13 +162,13 @@ def _renew(folder: Path, located: Mapping[str, str]) -> list[str]:
 
 
 def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in _files_in(folder))
+    return sum(path.stat().st_size for path in files_in(folder))
 
 
-def _files_in(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if not path.is_dir())
 
 
-def _sha256_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

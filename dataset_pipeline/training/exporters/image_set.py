@@ -22,12 +22,29 @@ TRAIN, VALIDATION, REGULARIZATION = "train", "validation", "reg"
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Stands in a caption between what a trainer that knows it never shuffles and the rest; to others it would be a word.
 KEEP_MARK = "|||"
+# What captions are rendered from, with what stands where nothing is known; columns that rows of a set may have.
+SAID: dict[str, Any] = {
+    "characters": [],
+    "people": "",
+    "n_people": 0,
+    "show_title": "",
+    "series": [],
+    "artists": [],
+    "image_type": "",
+    "rating": "",
+    "face_position": "",
+    "quality_word": "",
+    "activation_tags": [],
+    "tags": [],
+    "text": "",
+}
 
 
 @dataclass(frozen=True)
 class Picture:
     """One image of the set. path, sha256: of its encoded file in the store. stem: its file name without the suffix,
-    which has no dot, no underscore, and is unique in the set. row: as given, for whatever else a trainer can use."""
+    which has no dot, no underscore, and is unique in the set. multiply, quality: rounded, so that a folder's manifest
+    holds them as they are. row: as given, for whatever else a trainer can use."""
 
     image_id: str
     part: str
@@ -40,6 +57,7 @@ class Picture:
     sha256: str
     width_px: int
     height_px: int
+    quality: float | None
     tags: tuple[str, ...]
     mask_path: str
     row: Mapping[str, Any] = field(repr=False)
@@ -68,12 +86,14 @@ class Concept:
 @dataclass(frozen=True)
 class ImageSet:
     """Pictures sorted by id. read: bytes of a store path. local_path: where that lies on this machine's disk, or None.
-    about: facts about how the set was made, for its papers."""
+    about: facts about how the set was made, for its papers. recipe: by what captions and multiplies can be made anew
+    (`captions` and `balance`: settings; `tag_kinds`: tags by kind), and the sha256 of files `beside` the manifest."""
 
     pictures: tuple[Picture, ...]
     read: Callable[[str], bytes]
     local_path: Callable[[str], Path | None]
     about: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def concepts(self) -> tuple[Concept, ...]:
@@ -123,6 +143,10 @@ class ImageSet:
         yield self.file(path, picture)
         yield File(str(PurePosixPath(path).with_suffix(".txt")), picture.caption.encode())
 
+    def mask_file(self, path: str, picture: Picture) -> File:
+        """The picture's mask as a file of the export."""
+        return File(path, lambda out: out.write(self.mask(picture)), of=picture.image_id)
+
     def bytes_of(self, picture: Picture) -> bytes:
         """The encoded picture. Raises ExportError if it is not what the set lists."""
         data = self.read(picture.path)
@@ -145,12 +169,14 @@ def image_set(
     about: Mapping[str, Any],
     title: str,
     keeps_mark: bool,
+    recipe: Mapping[str, Any],
 ) -> ImageSet:
     """The set of rows of `training_set`, in any order; title: the trainer's name, for messages.
 
-    Rows may also hold `tags` (list), `split` ("train" or "validation"), `is_reg` and `mask_path`. Unless `keeps_mark`,
-    `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an image twice,
-    a caption that is empty or not one line, a concept with two multiplies, a file format the trainer does not read.
+    Rows may also hold the columns of SAID, `split` ("train" or "validation"), `is_reg` and `mask_path`. Unless
+    `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an
+    image twice, a caption that is empty or not one line, a concept with two multiplies, a file format the trainer does
+    not read.
     """
     pictures = sorted((_picture(row, keeps_mark) for row in rows), key=lambda picture: picture.image_id)
     if not any(picture.part == TRAIN for picture in pictures):
@@ -177,7 +203,7 @@ def image_set(
             raise ExportError(f"concepts {other} and {concept} would be one folder")
         if picture.suffix.lower() not in READ_SUFFIXES:
             raise ExportError(f"{title} does not read {picture.path} of image {image_id}")
-    return ImageSet(tuple(pictures), read, local_path, about)
+    return ImageSet(tuple(pictures), read, local_path, about, recipe)
 
 
 def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
@@ -190,7 +216,7 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         image_id=row["image_id"],
         part=REGULARIZATION if row.get("is_reg") else split,
         concept=row["concept"],
-        multiply=float(row["multiply"]),
+        multiply=float(f"{row['multiply']:.6g}"),
         caption=caption,
         stem=file_name(row["image_id"]),
         suffix=PurePosixPath(row["path"]).suffix,
@@ -198,6 +224,7 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         sha256=row["file_sha256"],
         width_px=row["width_px"],
         height_px=row["height_px"],
+        quality=None if row["quality"] is None else round(row["quality"], 4),
         tags=tuple(row.get("tags") or ()),
         mask_path=row.get("mask_path") or "",
         row=row,

@@ -22,10 +22,18 @@ def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
     for picture in images.pictures:
         yield images.file(places[picture.image_id], picture)
         if images.has_masks:
-            yield File(f"{picture.part}/masks/{picture.stem}.png", images.mask(picture))
+            yield images.mask_file(_mask(picture), picture)
     for part in images.parts:
         lines = [json.dumps(_line(images, picture), ensure_ascii=False) for picture in images.pictures_of(part)]
         yield File(f"{part}/metadata.jsonl", ("\n".join(lines) + "\n").encode())
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {picture.image_id: _mask(picture) for picture in images.pictures}
+
+
+def _mask(picture: Picture) -> str:
+    return f"{picture.part}/masks/{picture.stem}.png"
 
 
 def _line(images: ImageSet, picture: Picture) -> dict[str, Any]:
@@ -43,5 +51,5 @@ PROFILE = Profile(
     places=places,
     files=files,
     splits={part: f"{part}/**" for part in (TRAIN, VALIDATION, REGULARIZATION)},
-    masks=True,
+    masks=masks,
 )

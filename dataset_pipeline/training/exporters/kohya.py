@@ -54,7 +54,19 @@ def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
         yield File(f"metadata/{folder_of(concept)}.json", as_json(metadata).encode())
         if images.has_masks:
             for picture in concept.pictures:
-                yield File(f"masks/{folder_of(concept)}/{picture.stem}.png", images.mask(picture))
+                yield images.mask_file(_mask(concept, picture), picture)
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {
+        picture.image_id: _mask(concept, picture)
+        for concept in images.concepts_of(TRAIN)
+        for picture in concept.pictures
+    }
+
+
+def _mask(concept: Concept, picture: Picture) -> str:
+    return f"masks/{folder_of(concept)}/{picture.stem}.png"
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -127,7 +139,7 @@ PROFILE = Profile(
     places=places,
     files=files,
     configs=configs,
-    masks=True,
+    masks=masks,
     whole_repeats=True,
     keeps_mark=True,
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
+from dataset_pipeline.training.exporters.ai_toolkit import folder_of, places
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
 from dataset_pipeline.training.exporters.papers import Profile, as_json, at, captioned_pictures
@@ -20,24 +21,19 @@ CONCEPTS = "concepts.json"
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
 
 
-def folder_of(concept: Concept) -> str:
-    return f"{concept.part}/{concept.flat_name}"
-
-
-def places(images: ImageSet) -> dict[str, str]:
-    return {
-        picture.image_id: f"{folder_of(concept)}/{picture.name}"
-        for concept in images.concepts
-        for picture in concept.pictures
-    }
-
-
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
     yield from captioned_pictures(images, places)
     if images.has_masks:
+        found = masks(images, places)
         for picture in images.pictures:
-            path = places[picture.image_id].removesuffix(picture.suffix)
-            yield File(f"{path}-masklabel.png", images.mask(picture))
+            yield images.mask_file(found[picture.image_id], picture)
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {
+        picture.image_id: f"{places[picture.image_id].removesuffix(picture.suffix)}-masklabel.png"
+        for picture in images.pictures
+    }
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -71,5 +67,5 @@ PROFILE = Profile(
     places=places,
     files=files,
     configs=configs,
-    masks=True,
+    masks=masks,
 )

@@ -6,13 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.training.exporters.folder import ABSOLUTE, CHECKSUMS, File, content_hash
-from dataset_pipeline.training.exporters.image_set import REGULARIZATION, VALIDATION, ImageSet, Picture
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, SAID, VALIDATION, ImageSet, Picture
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+# Of the characters in a set; they lie beside the manifest, where no trainer looks for captions.
+EMB_INIT, WILDCARD = "emb_init.json", "wildcard.txt"
 
 
 def captioned_pictures(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
@@ -31,9 +34,10 @@ class Profile:
 
     title: the trainer's name. use: Markdown, which folder or file to give it. places: where each image lies, by id.
     files: all files but the papers, given the places. configs: texts by name that hold paths below `folder`; "" is
-    the set's own folder. splits: for the card's head that the Hugging Face hub reads, files by split. masks: the
-    trainer can be told which pixels count. whole_repeats: it takes no fractions. keeps_mark: it knows `|||` in
-    captions. format: raised when the same images are laid out in another way than before.
+    the set's own folder. splits: for the card's head that the Hugging Face hub reads, files by split. masks: where
+    each image's mask lies, by id; None where the trainer cannot be told which pixels count. inside: what lies in one of
+    its shards, given what stands before and after the `#` of a place. whole_repeats: it takes no fractions. keeps_mark:
+    it knows `|||` in captions. format: raised when the same images are laid out in another way than before.
     """
 
     title: str
@@ -42,7 +46,8 @@ class Profile:
     files: Callable[[ImageSet, Mapping[str, str]], Iterable[File]] = captioned_pictures
     configs: Callable[[ImageSet, str], dict[str, str]] = no_configs
     splits: Mapping[str, str] = field(default_factory=dict)
-    masks: bool = False
+    masks: Callable[[ImageSet, Mapping[str, str]], dict[str, str]] | None = None
+    inside: Callable[[Path, str], bytes] | None = None
     whole_repeats: bool = False
     keeps_mark: bool = False
     format: int = 1
@@ -62,43 +67,68 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def entries(images: ImageSet, profile: Profile, places: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The images of the manifest, sorted by id."""
-    return [_entry(images, profile, picture, places[picture.image_id]) for picture in images.pictures]
+@dataclass(frozen=True)
+class Papers:
+    """What an export says of itself. content: sha256 over the images, how they are laid out, and by what captions and
+    multiplies can be made anew; who made the set when is no part of it. texts: card and manifest, by name."""
+
+    name: str
+    content: str
+    texts: Mapping[str, str]
 
 
-def _entry(images: ImageSet, profile: Profile, picture: Picture, file: str) -> dict[str, Any]:
+def papers_of(profile_name: str, profile: Profile, images: ImageSet, places: Mapping[str, str]) -> Papers:
+    """The papers of a set whose images lie at `places`."""
+    masks = profile.masks(images, places) if profile.masks and images.has_masks else {}
+    listed = [_entry(images, picture, places, masks) for picture in images.pictures]
+    layout = {"profile": profile_name, "format": profile.format}
+    content = content_hash({**layout, "images": listed, "recipe": images.recipe})
+    name = f"{images.name}-{profile_name}-{content[:8]}"
+    manifest = {
+        **layout,
+        "content": content,
+        "about": images.about,
+        "recipe": images.recipe,
+        "concepts": _concepts(images, profile),
+        "images": listed,
+    }
+    return Papers(name, content, {CARD: card(name, profile, images), MANIFEST: _by_lines(manifest)})
+
+
+def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks: Mapping[str, str]) -> dict[str, Any]:
+    """An image in the manifest: all that its row of the set is made of, but for what is empty."""
+    said = {name: picture.row[name] for name in SAID if picture.row.get(name)}
     entry = {
         "image_id": picture.image_id,
-        "file": file,
+        "file": places[picture.image_id],
         "part": picture.part,
+        "kind": picture.row["kind"],
         "sha256": picture.sha256,
+        "width_px": picture.width_px,
+        "height_px": picture.height_px,
+        "quality": picture.quality,
         "concept": picture.concept,
-        "multiply": _rounded(picture.multiply),
-        "caption_sha256": hashlib.sha256(picture.caption.encode()).hexdigest(),
+        "multiply": picture.multiply,
+        "caption": picture.caption,
+        "said": said,
     }
-    if profile.masks and images.has_masks:
-        entry["mask_sha256"] = hashlib.sha256(images.mask(picture)).hexdigest()
+    if picture.mask_path:
+        entry["masked"] = True
+    if mask := masks.get(picture.image_id):
+        entry |= {"mask_file": mask, "mask_sha256": hashlib.sha256(images.mask(picture)).hexdigest()}
     return entry
 
 
-def content_of(name: str, profile: Profile, images: list[dict[str, Any]]) -> str:
-    """sha256 over the images and the layout; how the set was made is no part of it."""
-    return content_hash({"profile": name, "format": profile.format, "images": images})
+def _by_lines(manifest: Mapping[str, Any]) -> str:
+    """JSON with a line for each key, and for each entry of a list."""
 
+    def compact(value: Any) -> str:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
-def manifest(name: str, profile: Profile, images: ImageSet, found: list[dict[str, Any]], digest: str) -> str:
-    """manifest.json: every image and concept, and where the set comes from."""
-    return as_json(
-        {
-            "profile": name,
-            "format": profile.format,
-            "content": digest,
-            "about": images.about,
-            "concepts": _concepts(images, profile),
-            "images": found,
-        }
-    )
+    def value_of(value: Any) -> str:
+        return "[\n  " + ",\n  ".join(map(compact, value)) + "\n ]" if isinstance(value, list) else compact(value)
+
+    return "{\n" + ",\n".join(f" {quoted(key)}: {value_of(value)}" for key, value in manifest.items()) + "\n}\n"
 
 
 def _concepts(images: ImageSet, profile: Profile) -> list[dict[str, Any]]:
@@ -130,9 +160,9 @@ def card(folder_name: str, profile: Profile, images: ImageSet) -> str:
         "## Licence\n\nThe pictures belong to the makers of the videos and picture folders they were taken from. This "
         "set gives nobody a right to them; whether you may train on them, or pass them on, is between you and them. "
         "The licences of the models above are those of their weights.",
-        f"## Files\n\n`{MANIFEST}` lists every image with its id, file, sha256, caption's sha256, concept and multiply."
-        f" `sha256sum -c {CHECKSUMS}` checks every file. Trainers write caches into what they are given: the pictures "
-        "are copies, so nothing else suffers.",
+        f"## Files\n\n`{MANIFEST}` lists every image with its id, file, sha256, concept, multiply, caption and what "
+        f"that is made of.{_of_core_tags(images)} `sha256sum -c {CHECKSUMS}` checks every file. Trainers write caches "
+        "into what they are given: the pictures are copies, so nothing else suffers.",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -175,6 +205,15 @@ def _of_absolute_paths(profile: Profile, images: ImageSet) -> str:
         f"is moved. Files in `{ABSOLUTE}/` are yours to edit and not part of the checksums; a deleted one is written "
         "anew by the next export."
     )
+
+
+def _of_core_tags(images: ImageSet) -> str:
+    names = images.recipe.get("beside", {})
+    says = {
+        EMB_INIT: f" `{EMB_INIT}` has, for pivotal tuning, the tags that each character's embedding starts from.",
+        WILDCARD: f" `{WILDCARD}` has prompts for each character, with its name alone and with its core tags.",
+    }
+    return "".join(text for name, text in says.items() if name in names)
 
 
 def _concept_table(profile: Profile, images: ImageSet) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -22,12 +23,44 @@ from dataset_pipeline.training.exporters.papers import Profile
 
 SHARD_IMAGES = 1000
 ROW_GROUP_IMAGES = 100  # readers that want one picture read a whole row group
+MASK = "mask/"  # before the names of masks in `inside`; names of pictures have no slash
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def places(images: ImageSet) -> dict[str, str]:
     """The shard and, after a `#`, the picture's name in it."""
     return {picture.image_id: f"{path}#{picture.name}" for path, pictures in _shards(images) for picture in pictures}
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {
+        picture.image_id: f"{path}#{MASK}{picture.stem}.png" for path, found in _shards(images) for picture in found
+    }
+
+
+def inside(shard: Path, name: str) -> bytes:
+    """The picture, or after `mask/` the mask, of this name in a shard."""
+    column, name = ("mask", name.removeprefix(MASK)) if name.startswith(MASK) else ("image", name)
+    changed_ns = shard.stat().st_mtime_ns
+    return _row_group(shard, changed_ns, column, _row_groups(shard, changed_ns, column)[name])[name]
+
+
+@functools.lru_cache(maxsize=2)
+def _row_groups(shard: Path, changed_ns: int, column: str) -> dict[str, int]:
+    """Which row group each picture lies in."""
+    with pq.ParquetFile(shard) as file:
+        return {
+            name.as_py(): number
+            for number in range(file.num_row_groups)
+            for name in file.read_row_group(number, [f"{column}.path"])[column].combine_chunks().field("path")
+        }
+
+
+@functools.lru_cache(maxsize=2)
+def _row_group(shard: Path, changed_ns: int, column: str, number: int) -> dict[str, bytes]:
+    with pq.ParquetFile(shard) as file:
+        found = file.read_row_group(number, [column])[column].to_pylist()
+    return {entry["path"]: entry["bytes"] for entry in found}
 
 
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
@@ -85,5 +118,6 @@ PROFILE = Profile(
     places=places,
     files=files,
     splits={part: f"data/{part}-*.parquet" for part in (TRAIN, VALIDATION, REGULARIZATION)},
-    masks=True,
+    masks=masks,
+    inside=inside,
 )

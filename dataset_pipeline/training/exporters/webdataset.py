@@ -11,6 +11,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 from dataset_pipeline.training.exporters.columns import facts, shards
@@ -28,6 +29,25 @@ def places(images: ImageSet) -> dict[str, str]:
         listed = ", ".join(f"{suffix} (as {image_id})" for suffix, image_id in sorted(suffixes.items()))
         raise ExportError(f"a WebDataset wants pictures of one format, this set has {listed}: render it in one")
     return {picture.image_id: f"{path}#{picture.name}" for path, pictures in _shards(images) for picture in pictures}
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {picture.image_id: f"{path}#{picture.stem}.mask.png" for path, found in _shards(images) for picture in found}
+
+
+def inside(shard: Path, name: str) -> bytes:
+    """The member of this name in a shard."""
+    offset, size = _members(shard, shard.stat().st_mtime_ns)[name]
+    with open(shard, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
+
+
+@functools.lru_cache(maxsize=1)
+def _members(shard: Path, changed_ns: int) -> dict[str, tuple[int, int]]:
+    """Where each member's bytes begin, and how many they are."""
+    with tarfile.open(shard) as tar:
+        return {member.name: (member.offset_data, member.size) for member in tar}
 
 
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
@@ -67,5 +87,6 @@ PROFILE = Profile(
     places=places,
     files=files,
     splits={part: f"{part}/*.tar" for part in (TRAIN, VALIDATION, REGULARIZATION)},
-    masks=True,
+    masks=masks,
+    inside=inside,
 )

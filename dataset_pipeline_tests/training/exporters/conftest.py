@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from dataset_pipeline.training.exporters import ExportReport, export
+from dataset_pipeline.training.exporters.papers import EMB_INIT, WILDCARD
 
 ABOUT = {
     "training_set": "0123456789ab",
@@ -21,6 +22,8 @@ ABOUT = {
         {"role": "quality", "model": "hyperiqa", "sha256": "cd" * 32, "licence": "PolyForm-Noncommercial"},
     ],
 }
+# So that every reader of a set meets files that it must not take for captions or metadata.
+BESIDE = {EMB_INIT: b'{"fern": ["purple hair"]}\n', WILDCARD: b"fern\nfern, purple hair\n"}
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -74,7 +77,7 @@ class Shelf:
         return row
 
     def export(self, profile: str, root: Path, about: Mapping[str, Any] = ABOUT, **more: Any) -> ExportReport:
-        return export(profile, self.rows, self.data.__getitem__, root, about, **more)
+        return export(profile, self.rows, self.data.__getitem__, root, about, beside=BESIDE, **more)
 
     def of_part(self, part: str) -> dict[str, dict[str, Any]]:
         """Rows by file stem."""

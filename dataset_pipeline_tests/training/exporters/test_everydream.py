@@ -48,7 +48,7 @@ def test_concepts_are_folders_of_their_own_names(shelf, tmp_path: Path, files_in
     names = files_in(shelf.export("everydream", tmp_path).folder)
     assert "train/1_character/fern/multiply.txt" in names
     assert "train/1_character/fern/show~e1@00000001.webp" in names
-    assert len(names) == 6 * 2 + 3 + 3
+    assert len(names) == 6 * 2 + 3 + 5
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ import dataset_pipeline.training.exporters as exporters
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export, load_profile
 from dataset_pipeline.training.exporters.folder import CHECKSUMS
-from dataset_pipeline.training.exporters.papers import CARD, MANIFEST
+from dataset_pipeline.training.exporters.image_set import SAID
+from dataset_pipeline.training.exporters.papers import CARD, EMB_INIT, MANIFEST, WILDCARD
 
-SHARED = {"columns", "folder", "image_set", "papers"}
-PAPERS = {CARD, MANIFEST, CHECKSUMS}
+SHARED = {"columns", "folder", "image_set", "papers", "rewrite"}
+PAPERS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
@@ -43,7 +44,7 @@ def test_an_unknown_profile_lists_the_known(shelf, tmp_path: Path):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_the_same_set_gives_the_same_bytes_elsewhere_and_in_another_order(parted, tmp_path: Path, profile: str):
     SCHEMAS["training_set"].table(
-        [{name: row[name] for name in SCHEMAS["training_set"].columns} for row in parted.rows]
+        [{name: (SAID | row)[name] for name in SCHEMAS["training_set"].columns} for row in parted.rows]
     )
     one = parted.export(profile, tmp_path / "a").folder
     parted.rows.reverse()
@@ -78,9 +79,19 @@ def test_manifest_and_checksums_describe_every_file(parted, tmp_path: Path, prof
         if not inside:
             assert hashlib.sha256(data[path]).hexdigest() == entry["sha256"]
         assert entry["sha256"] == row["file_sha256"]
-        assert entry["caption_sha256"] == hashlib.sha256(row["caption"].encode()).hexdigest()
+        assert entry["caption"] == row["caption"]
+        assert entry["said"] == {"characters": ["fern"]}
         assert (entry["concept"], entry["multiply"]) == (row["concept"], row["multiply"])
     assert sum(concept["images"] for concept in manifest["concepts"]) == 11
+    assert manifest["recipe"] == {"beside": {name: listed[name] for name in (EMB_INIT, WILDCARD)}}
+
+
+def test_the_same_images_with_other_core_tags_are_another_set(shelf, tmp_path: Path):
+    one = shelf.export("plain", tmp_path)
+    other = export("plain", shelf.rows, shelf.data.__getitem__, tmp_path, {}, beside={WILDCARD: b"frieren\n"})
+    assert (other.reused, other.content_sha256 == one.content_sha256) == (False, False)
+    assert (other.folder / WILDCARD).read_bytes() == b"frieren\n"
+    assert "`wildcard.txt` has prompts" in (one.folder / CARD).read_text()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -145,7 +156,7 @@ def test_an_export_that_is_killed_leaves_no_set_and_the_next_clears_its_rest_awa
     assert len(left) == 1
     assert left[0].startswith(".show-plain-")
     assert left[0].endswith(".partial")
-    folder = shelf.export("plain", tmp_path).folder
+    folder = export("plain", shelf.rows, shelf.data.__getitem__, tmp_path, {}).folder
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     assert left[0] == f".{folder.name}.partial"
 

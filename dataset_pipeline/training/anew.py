@@ -1,0 +1,125 @@
+"""Captions and multiplies of an exported folder made anew, from what its manifest says of each image.
+
+Works on the folder alone, wherever it was copied: no store, no graph, no models.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataset_pipeline.settings import CaptionsSettings, Settings, load_settings, resources_folder
+from dataset_pipeline.tags.captions import quality_word
+from dataset_pipeline.tags.rules import KINDS, MATCHES, Rules, phrases_of
+from dataset_pipeline.tags.templates import render
+from dataset_pipeline.training.balance import balance
+from dataset_pipeline.training.exporters.folder import ExportError
+from dataset_pipeline.training.exporters.image_set import TRAIN
+from dataset_pipeline.training.exporters.rewrite import Rewritten, Rows, rewrite
+
+NEEDS_PICTURES = ("face_min_score",)  # of [captions]; what they change is not in a manifest
+
+
+def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> Rewritten:
+    """Render the captions of an exported folder by the settings it was made with and `changes` to [captions].
+
+    Captions that a person edited are kept. Raises ExportError for a folder that cannot be made anew, and SettingsError
+    for settings that there are not.
+    """
+
+    def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
+        made, wanted = _captions(folder, recipe, {}), _captions(folder, recipe, changes)
+        for name in NEEDS_PICTURES:
+            if getattr(made, name) != getattr(wanted, name):
+                raise ExportError(f"captions.{name} decides what is found on pictures: change it where the set is made")
+        rules = _rules(recipe["tag_kinds"])
+        said = [row | _said_anew(row, made, wanted) for row in rows]
+        captioned = [row | {"caption": render(row | {"show": row["show_title"]}, wanted, rules)} for row in said]
+        return captioned, {**recipe, "captions": wanted.model_dump(mode="json")}
+
+    return rewrite(folder, change, drop_missing)
+
+
+def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> Rewritten:
+    """Balance the concepts that an exported folder trains on, by the settings it was made with and `changes` to
+    [concept_balance]. Held-out and regularization images keep their multiplies. Raises as `recaption`."""
+
+    def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
+        if "balance" not in recipe:
+            raise ExportError(f"{folder} does not say how it was balanced: export the set again")
+        settings = _settings("concept_balance", recipe["balance"], changes).concept_balance
+        trained = [row["split"] == TRAIN and not row["is_reg"] for row in rows]
+        counts = Counter(row["concept"] for row, is_trained in zip(rows, trained, strict=True) if is_trained)
+        shares = balance(counts, settings.weights, settings.min_multiply, settings.max_multiply)
+        multiplies = {share.concept: share.multiply for share in shares}
+        balanced = [
+            row | ({"multiply": multiplies[row["concept"]]} if is_trained else {})
+            for row, is_trained in zip(rows, trained, strict=True)
+        ]
+        return balanced, {**recipe, "balance": settings.model_dump(mode="json")}
+
+    return rewrite(folder, change, drop_missing)
+
+
+def recipe_of(
+    captions: Mapping[str, Any] | None, balance: Mapping[str, Any] | None, tags: set[str], rules: Rules
+) -> dict[str, Any]:
+    """What an export says so that it can be made anew: [captions] and [concept_balance], None where the set was not
+    made by one of each, and of which kind its tags are."""
+    kinds: dict[str, list[str]] = {}
+    for tag in sorted(tags):
+        if kind := rules.kind_of(tag):
+            kinds.setdefault(kind, []).append(tag)
+    known = {"captions": captions, "balance": balance}
+    return {name: value for name, value in known.items() if value is not None} | {"tag_kinds": kinds}
+
+
+def read_weights(path: Path) -> list[dict[str, Any]]:
+    """`weights` of [concept_balance] from lines `pattern,weight`; `#` begins a comment line. Raises ExportError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExportError(f"{path} cannot be read: {error}") from None
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    weights: list[dict[str, Any]] = []
+    for (number, line), cells in zip(numbered, csv.reader(line for _, line in numbered), strict=True):
+        if not weights and [cell.strip() for cell in cells] == ["pattern", "weight"]:
+            continue
+        try:
+            pattern, weight = cells
+            weights.append({"pattern": pattern.strip(), "weight": float(weight)})
+        except ValueError:
+            raise ExportError(f"{path}, line {number}: {line!r} is no `pattern,weight`") from None
+    return weights
+
+
+def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> CaptionsSettings:
+    if "captions" not in recipe:
+        raise ExportError(f"{folder} does not say by which settings its captions were made: export the set again")
+    return _settings("captions", recipe["captions"], changes).captions
+
+
+def _settings(section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
+    """The settings with this section as the set was made with it, and changed."""
+    values = {f"{section}__{key}": value for key, value in {**made_with, **changes}.items()}
+    return load_settings(resources_folder() / "settings.toml", **values)
+
+
+def _said_anew(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:
+    """What of an image's fields comes from settings that changed."""
+    said: dict[str, Any] = {}
+    if made.image_type != wanted.image_type:
+        said["image_type"] = wanted.image_type
+    if made.quality_words != wanted.quality_words:
+        said["quality_word"] = quality_word(row["quality"], wanted)
+    return said
+
+
+def _rules(tag_kinds: Mapping[str, Sequence[str]]) -> Rules:
+    """Rules that know of these tags what kind they are, and nothing else."""
+    none = dict.fromkeys(MATCHES, ())
+    known = {tag: kind for kind, tags in tag_kinds.items() for tag in tags}
+    return Rules(frozenset(), {}, {kind: phrases_of(**none) for kind in KINDS}, known)

@@ -1,0 +1,364 @@
+"""An exported folder made anew where it lies: other captions or multiplies, the same pictures.
+
+Nothing but the folder is needed. What it shall become is written down first, whole, as `manifest.next.json`; each file
+is then replaced in one step, checksums and manifest last, so that a rewrite that was killed is finished by the next.
+Nothing that a person wrote is lost: a file that is neither what the checksums say nor what it shall become is left as
+it is and told, and the checksums go on to say what it would be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.training.exporters import load_profile
+from dataset_pipeline.training.exporters.folder import (
+    ABSOLUTE,
+    CHECKSUMS,
+    ExportError,
+    File,
+    checksum_lines,
+    checksums_in,
+    files_in,
+    sha256_of,
+)
+from dataset_pipeline.training.exporters.image_set import (
+    REGULARIZATION,
+    SAID,
+    TRAIN,
+    ImageSet,
+    image_set,
+)
+from dataset_pipeline.training.exporters.papers import MANIFEST, Profile, papers_of
+
+NEXT = "manifest.next.json"
+PARTIAL = ".partial"
+SOMEWHERE = "/dataset-pipeline/somewhere"  # stands for a folder's path, where that is not known
+# Trainers' caches of encoded captions: kohya's beside the pictures, ai-toolkit's in folders of their own. Their names
+# begin with the picture's, up to an underscore, which our names do not have.
+TEXT_CACHE_ENDS, TEXT_CACHE_FOLDER = ("_te.npz", "_te_outputs.npz"), "_t_e_cache"
+CAPTION_CACHE = "metadata_cache.json"  # kohya's, of all captions in its folder
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """images: of the set. captions, multiplies: the ids of those of which that changed. written: files. left: files
+    that a person changed, left as they are. renamed: folders, `<before> -> <after>`. stale: trainers' caches of
+    captions that changed. dropped: images whose pictures were gone. finished: a rewrite that was killed had to be
+    finished first."""
+
+    folder: Path
+    images: int
+    captions: frozenset[str]
+    multiplies: frozenset[str]
+    written: int
+    left: tuple[str, ...]
+    renamed: tuple[str, ...]
+    stale: tuple[str, ...]
+    dropped: tuple[str, ...]
+    finished: bool
+
+
+@dataclass(frozen=True)
+class ExportedSet:
+    """A set as a manifest tells of it. rows: as those of `training_set`, with the file in the folder as `path`. masks:
+    the file of each mask that lies in the folder by itself or in a shard, by image id."""
+
+    folder: Path
+    profile_name: str
+    profile: Profile
+    about: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    rows: Rows
+    masks: Mapping[str, str]
+
+    @property
+    def places(self) -> dict[str, str]:
+        return {row["image_id"]: row["path"] for row in self.rows}
+
+    def image_set(self, rows: Rows, recipe: Mapping[str, Any]) -> ImageSet:
+        profile = self.profile
+        local_path = (lambda path: None) if profile.inside else (lambda path: self.folder / path)
+        return image_set(rows, self.read, local_path, self.about, profile.title, profile.keeps_mark, recipe)
+
+    def read(self, place: str) -> bytes:
+        """The bytes of a picture or mask of the folder."""
+        if self.profile.inside:
+            shard, _, name = place.partition("#")
+            return self.profile.inside(self.folder / shard, name)
+        return (self.folder / place).read_bytes()
+
+
+def read_set(folder: Path, paper: str = MANIFEST) -> ExportedSet:
+    """The set in an exported folder. Raises ExportError if it is none, or none that can be made anew."""
+    try:
+        manifest = json.loads((folder / paper).read_text(encoding="utf-8"))
+        profile = load_profile(manifest["profile"])
+        if manifest["format"] != profile.format or "recipe" not in manifest:
+            raise ExportError(f"{folder} was exported by another version of dataset-pipeline: export the set again")
+        return ExportedSet(
+            folder,
+            manifest["profile"],
+            profile,
+            manifest["about"],
+            manifest["recipe"],
+            [_row(entry) for entry in manifest["images"]],
+            {entry["image_id"]: entry["mask_file"] for entry in manifest["images"] if "mask_file" in entry},
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, ExportError):
+            raise
+        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {error}") from None
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    image_id = entry["image_id"]
+    copied = {name: entry[name] for name in ("kind", "width_px", "height_px", "quality", "concept", "multiply")}
+    is_reg = entry["part"] == REGULARIZATION
+    return {
+        "image_id": image_id,
+        "episode": episode_of(image_id),
+        "show": show_of(image_id),
+        **copied,
+        "caption": entry["caption"],
+        "path": entry["file"],
+        "file_sha256": entry["sha256"],
+        "split": TRAIN if is_reg else entry["part"],
+        "is_reg": is_reg,
+        "mask_path": entry.get("mask_file", MANIFEST) if entry.get("masked") else "",
+        **SAID,
+        **entry["said"],
+    }
+
+
+def rewrite(
+    folder: Path,
+    change: Callable[[Rows, Mapping[str, Any]], tuple[Rows, Mapping[str, Any]]],
+    drop_missing: bool = False,
+) -> Rewritten:
+    """Make the folder what `change(rows, recipe)` makes of its set; a rewrite that was killed is finished first.
+
+    drop_missing: images whose pictures are gone leave the set. Pictures are not read, but for those in shards. Raises
+    ExportError, and then the folder is as it was.
+    """
+    folder = folder.absolute()
+    finished = _finish(folder) if (folder / NEXT).exists() else None
+    found = read_set(folder)
+    dropped = _missing(found)
+    if dropped and (found.profile.inside or not drop_missing):
+        what = "copy the folder again" + ("" if found.profile.inside else ", or drop these images with --drop-missing")
+        raise ExportError(f"{len(dropped)} pictures are not in {folder}, the first is that of {dropped[0]}: {what}")
+    _check_untouched(found)
+    rows = [row for row in found.rows if row["image_id"] not in set(dropped)]
+    images = found.image_set(*change(rows, found.recipe))
+    places = found.profile.places(images)
+    masks = found.profile.masks(images, places) if found.profile.masks and images.has_masks else {}
+    _check_free(folder, _moved_folders(found, places, masks))
+    papers = papers_of(found.profile_name, found.profile, images, places)
+    _replace(folder, NEXT, papers.texts[MANIFEST].encode())
+    done = _finish(folder)
+    if finished is None:
+        return done
+    return Rewritten(
+        folder,
+        done.images,
+        captions=finished.captions | done.captions,
+        multiplies=finished.multiplies | done.multiplies,
+        written=finished.written + done.written,
+        left=done.left,
+        renamed=finished.renamed + done.renamed,
+        stale=tuple(sorted({*finished.stale, *done.stale})),
+        dropped=finished.dropped + done.dropped,
+        finished=True,
+    )
+
+
+def _check_untouched(found: ExportedSet) -> None:
+    """That what the set is made anew from is as it was written. Raises ExportError."""
+    try:
+        sums = checksums_in(found.folder)
+    except (OSError, UnicodeDecodeError):
+        raise ExportError(f"{found.folder / CHECKSUMS} cannot be read: copy the folder again") from None
+    shards = {path.partition("#")[0] for path in found.places.values()} if found.profile.inside else set()
+    for path in (MANIFEST, *sorted(shards)):
+        if sums.get(path) != sha256_of(found.folder / path):
+            raise ExportError(f"{found.folder / path} was changed since the set was written: copy the folder again")
+
+
+def _check_free(folder: Path, moved: Mapping[str, str]) -> None:
+    for old, new in moved.items():
+        if (folder / old).exists() and (folder / new).exists():
+            raise ExportError(f"{old} shall be called {new}, but that is there too: move one of them out of {folder}")
+
+
+def _missing(found: ExportedSet) -> list[str]:
+    there: dict[str, bool] = {}
+    missing = []
+    for image_id, place in found.places.items():
+        path = place.partition("#")[0] if found.profile.inside else place
+        if path not in there:
+            there[path] = (found.folder / path).is_file()
+        if not there[path]:
+            missing.append(image_id)
+    return missing
+
+
+def _finish(folder: Path) -> Rewritten:
+    """Bring the folder to what `manifest.next.json` says. Every step may have been done before."""
+    before, after = read_set(folder), read_set(folder, NEXT)
+    profile, images = after.profile, after.image_set(after.rows, after.recipe)
+    places = after.places
+    moved = _moved_folders(before, places, after.masks)
+    renamed = _rename(folder, moved)
+    expected = {_moved(path, moved): digest for path, digest in checksums_in(folder).items()}
+    papers = papers_of(after.profile_name, profile, images, places)
+    texts = {**profile.configs(images, ""), **papers.texts}
+    sums: dict[str, str] = dict(after.recipe.get("beside", {}))
+    left: list[str] = []
+    written = 0
+    for file in (*profile.files(images, places), *(File(path, text.encode()) for path, text in texts.items())):
+        if file.of:
+            sums[file.path] = file.sha256 or expected[file.path]
+        elif file.path == MANIFEST:
+            sums[MANIFEST] = sha256_of(folder / NEXT)
+        else:
+            sums[file.path], is_new, is_left = _renew(folder, file, expected.get(file.path, ""))
+            written += is_new
+            left += [file.path] if is_left else []
+    left += _remove(folder, {path: expected[path] for path in expected.keys() - sums.keys()})
+    more, edited = _renew_located(folder, profile, before, images)
+    written, left = written + more, sorted(left + edited)
+    captions, multiplies = (_changed(before.rows, after.rows, column) for column in ("caption", "multiply"))
+    beside = {image_id: PurePosixPath(places[image_id]).with_suffix(".txt") for image_id in captions}
+    stale = _stale_caches(folder, {path.stem for path in beside.values() if str(path) not in left})
+    if checksums_in(folder) != sums:
+        _replace(folder, CHECKSUMS, checksum_lines(sums))
+    os.replace(folder / NEXT, folder / MANIFEST)
+    (folder / PARTIAL).unlink(missing_ok=True)
+    return Rewritten(
+        folder,
+        len(images.pictures),
+        captions,
+        multiplies,
+        written,
+        tuple(left),
+        tuple(renamed),
+        tuple(stale),
+        tuple(sorted(before.places.keys() - places.keys())),
+        finished=False,
+    )
+
+
+def _changed(before: Rows, after: Rows, column: str) -> frozenset[str]:
+    values = {row["image_id"]: row[column] for row in before}
+    return frozenset(row["image_id"] for row in after if values.get(row["image_id"]) != row[column])
+
+
+def _moved_folders(before: ExportedSet, places: Mapping[str, str], masks: Mapping[str, str]) -> dict[str, str]:
+    """Folders that are called otherwise when the images lie at `places`: {before: after}."""
+    if before.profile.inside:
+        return {}
+    pairs = set()
+    for there, here in ((before.places, places), (before.masks, masks)):
+        pairs |= {(_parent(there[image_id]), _parent(path)) for image_id, path in here.items()}
+    return dict(sorted((old, new) for old, new in pairs if old != new))
+
+
+def _rename(folder: Path, moved: Mapping[str, str]) -> list[str]:
+    _check_free(folder, moved)
+    for old, new in moved.items():
+        if (folder / old).exists():
+            os.replace(folder / old, folder / new)
+    return [f"{old} -> {new}" for old, new in moved.items()]
+
+
+def _moved(path: str, moved: Mapping[str, str]) -> str:
+    return f"{moved[_parent(path)]}/{PurePosixPath(path).name}" if _parent(path) in moved else path
+
+
+def _parent(path: str) -> str:
+    return str(PurePosixPath(path).parent)
+
+
+def _renew(folder: Path, file: File, expected: str) -> tuple[str, bool, bool]:
+    """Give a file its new content, unless a person changed it: (sha256 it should have, written, left)."""
+    target = folder / file.path
+    if isinstance(file.content, bytes):
+        digest = hashlib.sha256(file.content).hexdigest()
+    else:
+        with open(folder / PARTIAL, "wb") as out:
+            file.content(out)
+        digest = sha256_of(folder / PARTIAL)
+    present = sha256_of(target) if target.exists() else expected
+    if present == digest and target.exists():
+        return digest, False, False
+    if present != expected:
+        return digest, False, True
+    if isinstance(file.content, bytes):
+        _replace(folder, file.path, file.content)
+    else:
+        os.replace(folder / PARTIAL, target)
+    return digest, True, False
+
+
+def _replace(folder: Path, path: str, content: bytes) -> None:
+    (folder / PARTIAL).write_bytes(content)
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    os.replace(folder / PARTIAL, folder / path)
+
+
+def _remove(folder: Path, obsolete: Mapping[str, str]) -> list[str]:
+    """Remove files that are part of the set no more, but for those that a person changed, which are returned."""
+    left = []
+    for path, digest in sorted(obsolete.items()):
+        target = folder / path
+        if not target.exists():
+            continue
+        if sha256_of(target) != digest:
+            left.append(path)
+            continue
+        target.unlink()
+        if not any(target.parent.iterdir()):
+            target.parent.rmdir()
+    return left
+
+
+def _renew_located(folder: Path, profile: Profile, before: ExportedSet, images: ImageSet) -> tuple[int, list[str]]:
+    """Files with the folder's absolute path, which may be that of the place it was copied from: (written, left)."""
+    written, left = 0, []
+    templates = [profile.configs(known, SOMEWHERE) for known in (before.image_set(before.rows, before.recipe), images)]
+    for name, text in profile.configs(images, folder.as_posix()).items():
+        target = folder / ABSOLUTE / name
+        present = target.read_text(encoding="utf-8") if target.exists() else None
+        if present == text:
+            continue
+        if present is None or any(_is_of_some_folder(present, known.get(name, "")) for known in templates):
+            _replace(folder, f"{ABSOLUTE}/{name}", text.encode())
+            written += 1
+        else:
+            left.append(f"{ABSOLUTE}/{name}")
+    return written, left
+
+
+def _is_of_some_folder(text: str, template: str) -> bool:
+    first, *rest = map(re.escape, template.split(SOMEWHERE))
+    pattern = first + "".join((r"(.+?)" if number == 0 else r"\1") + piece for number, piece in enumerate(rest))
+    return re.fullmatch(pattern, text) is not None
+
+
+def _stale_caches(folder: Path, stems: set[str]) -> Iterable[str]:
+    found = []
+    for path in files_in(folder):
+        is_text = path.name.endswith(TEXT_CACHE_ENDS) or path.parent.name == TEXT_CACHE_FOLDER
+        if (is_text and path.name.partition("_")[0] in stems) or (stems and path.name == CAPTION_CACHE):
+            found.append(path.relative_to(folder).as_posix())
+    return found
