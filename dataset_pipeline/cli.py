@@ -320,10 +320,11 @@ def rebalance(
     them.
     """
     from dataset_pipeline.training import anew
+    from dataset_pipeline.training.weights import read_weights
 
     def balanced() -> Rewritten:
         given = {
-            "weights": None if weights is None else anew.read_weights(weights),
+            "weights": None if weights is None else [weight.model_dump() for weight in read_weights(weights)],
             "min_multiply": min_multiply,
             "max_multiply": max_multiply,
         }

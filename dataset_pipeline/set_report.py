@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from dataset_pipeline.ids import still_of
 from dataset_pipeline.report import account
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.training.exporters.image_set import VALIDATION
 from dataset_pipeline.training.leakage import Embedded, Leak, leaks
 from dataset_pipeline.training.readiness import Place, clip_token_counter, face_sides, readiness
 from dataset_pipeline.training.readiness_page import page
+from dataset_pipeline.training.split import VALIDATION
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
@@ -34,7 +34,6 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
         table,
         account(store, store.episodes("selection")),
         resolution=resolution,
-        tags=None if "tags" in table.column_names else _caption_tags(store, episodes),
         leaked=leaks_in(store, table, episodes, settings.distinct_frames.similarity),
         face_sides_px=_faces(store, table, episodes, settings.crops.face_min_score),
         count_tokens=clip_token_counter(),
@@ -50,17 +49,12 @@ def write_readiness(found: dict[str, Any], folder: Path) -> Path:
     return folder / PAGE
 
 
-def _caption_tags(store: Store, episodes: Sequence[str]) -> dict[str, list[str]]:
-    captions = store.read_many("captions", episodes).select(["image_id", "tags"])
-    return dict(zip(captions["image_id"].to_pylist(), captions["tags"].to_pylist(), strict=True))
-
-
 def leaks_in(store: Store, table: pa.Table, episodes: Iterable[str], similarity: float) -> list[Leak]:
     """The held-out images of these episodes that are known from training; nothing is read where nothing is held out.
 
     Stills are compared by the vectors of `frame_embeddings`. Raises StoreError.
     """
-    splits = table["split"].to_pylist() if "split" in table.column_names else []
+    splits = table["split"].to_pylist()
     if VALIDATION not in splits:
         return []
     rows = list(zip(splits, table["image_id"].to_pylist(), table["file_sha256"].to_pylist(), strict=True))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 PACKAGE = Path(__file__).resolve().parent
 OVERLAY_NAME = "settings.local.toml"
@@ -43,7 +43,7 @@ def _only_pack_in_braces(root: str) -> str:
 
 
 Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces)]
-NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable", "weights_csv"}
+NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
 NOT_ABOVE = (
     ("keyframes", "lo", "hi"),
     ("repeated_frames", "aligned_similarity", "similarity"),
@@ -369,8 +369,19 @@ class ConceptBalanceSettings(Section):
 
         return [*self.weights, *(read_weights(self.csv_file) if self.csv_file else ())]
 
-    def content(self) -> str:
-        return hashlib.sha256(self.csv_file.read_bytes()).hexdigest() if self.csv_file else ""
+    # Written down, a section holds what counts: the lines of the file, not where it lies.
+    @field_serializer("weights")
+    def _weights_of_both(self, weights: list[ConceptWeight]) -> list[dict[str, Any]]:
+        return [weight.model_dump() for weight in self.all_weights]
+
+    @field_serializer("weights_csv")
+    def _no_file(self, weights_csv: str) -> str:
+        return ""
+
+
+class TrainingSetSettings(Section):
+    validation_share: Share
+    seed: int
 
 
 class ExportedSetSettings(Section):
@@ -408,6 +419,7 @@ class Settings(Section):
     captions: CaptionsSettings
     training_images: TrainingImagesSettings
     concept_balance: ConceptBalanceSettings
+    training_set: TrainingSetSettings
     exported_set: ExportedSetSettings
 
     def section_hash(self, *names: str) -> str:

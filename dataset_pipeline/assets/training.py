@@ -118,6 +118,7 @@ def multiplies(step: Step) -> Result:
 
 @pipeline_asset(
     reads=["distinct_frames", "crops", "selection", "training_images", "captions", "concept_balance", "multiplies"],
+    settings=["training_set"],
     group="g_set",
     algorithm=2,
     joined=True,
@@ -133,7 +134,8 @@ def training_set(step: Step) -> Result:
     Shows what became of every frame.
     """
     selection = step.read("selection")
-    table = manifest(step.read("training_images"), step.read("captions"), step.read("multiplies"), selection)
+    images, captions, multiplies = (step.read(asset) for asset in ("training_images", "captions", "multiplies"))
+    table = manifest(images, captions, multiplies, selection, step.settings.training_set)
     frames, crops = (step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops"))
     rows = table.select(["image_id", "caption"]).to_pylist()
     too_many = images_over_quota(step.read("concept_balance"), selection, table)

@@ -392,6 +392,7 @@ SCHEMAS = {
                 "activation_tags": STRINGS,
                 "tags": STRINGS,
                 "text": STRING,
+                "split": STRING,  # train or validation
                 "quality": FLOAT,
                 "path": STRING,
                 "width_px": INT,

@@ -5,7 +5,6 @@ Works on the folder alone, wherever it was copied: no store, no graph, no models
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,25 +74,6 @@ def recipe_of(
             kinds.setdefault(kind, []).append(tag)
     known = {"captions": captions, "balance": balance}
     return {name: value for name, value in known.items() if value is not None} | {"tag_kinds": kinds}
-
-
-def read_weights(path: Path) -> list[dict[str, Any]]:
-    """`weights` of [concept_balance] from lines `pattern,weight`; `#` begins a comment line. Raises ExportError."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path} cannot be read: {error}") from None
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    weights: list[dict[str, Any]] = []
-    for (number, line), cells in zip(numbered, csv.reader(line for _, line in numbered), strict=True):
-        if not weights and [cell.strip() for cell in cells] == ["pattern", "weight"]:
-            continue
-        try:
-            pattern, weight = cells
-            weights.append({"pattern": pattern.strip(), "weight": float(weight)})
-        except ValueError:
-            raise ExportError(f"{path}, line {number}: {line!r} is no `pattern,weight`") from None
-    return weights
 
 
 def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> CaptionsSettings:

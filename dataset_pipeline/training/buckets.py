@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.training.exporters.kohya import BUCKETS
+
 Sizes = np.ndarray  # int64 [n], pixels
 
 
@@ -205,7 +207,7 @@ def _fit(bucket_width: Sizes, bucket_height: Sizes, scale: np.ndarray, width: np
 
 
 def _kohya_as_exported(widths: Sizes, heights: Sizes, resolution: int) -> Fit:
-    return kohya(widths, heights, resolution, no_upscale=True)
+    return kohya(widths, heights, resolution, no_upscale=True, step_px=BUCKETS["bucket_reso_steps"])
 
 
 def _kohya_scaled(widths: Sizes, heights: Sizes, resolution: int) -> Fit:
@@ -213,8 +215,8 @@ def _kohya_scaled(widths: Sizes, heights: Sizes, resolution: int) -> Fit:
 
 
 RULES = {
-    "kohya": Rule("kohya sd-scripts, bucket_no_upscale (as exported)", _kohya_as_exported),
-    "kohya_scaled": Rule("kohya sd-scripts, max_bucket_reso 2048", _kohya_scaled),
+    "kohya": Rule("kohya sd-scripts, as exported", _kohya_as_exported),
+    "kohya_scaled": Rule("kohya sd-scripts, enlarging, max_bucket_reso 2048", _kohya_scaled),
     "onetrainer": Rule("OneTrainer", onetrainer),
     "ai_toolkit": Rule("ai-toolkit", ai_toolkit),
     "everydream": Rule("EveryDream2", everydream),

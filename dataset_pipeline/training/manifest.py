@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute
 
 from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.settings import TrainingSetSettings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
 from dataset_pipeline.training.quotas import over_quota
+from dataset_pipeline.training.split import TRAIN, VALIDATION, held_out
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
@@ -60,14 +62,18 @@ def multiply_rows(concept_balance: Iterable[Mapping[str, Any]]) -> dict[str, lis
     return rows
 
 
-def manifest(images: pa.Table, captions: pa.Table, multiplies: pa.Table, selection: pa.Table) -> pa.Table:
+def manifest(
+    images: pa.Table, captions: pa.Table, multiplies: pa.Table, selection: pa.Table, settings: TrainingSetSettings
+) -> pa.Table:
     """The table of `training_set`: every training image that was selected and has a caption and a multiply."""
     parts = [table.combine_chunks() for table in (captions, multiplies, selection.filter(selection["selected"]))]
     places = [pc.index_in(images["image_id"], part["image_id"]) for part in parts]
     there = functools.reduce(pc.and_, map(pc.is_valid, places))
     images = images.filter(there)
     captions, multiplies, selected = (part.take(place.filter(there)) for part, place in zip(parts, places, strict=True))
-    episodes = [episode_of(image_id) for image_id in images["image_id"].to_pylist()]
+    image_ids = images["image_id"].to_pylist()
+    episodes = [episode_of(image_id) for image_id in image_ids]
+    validation = held_out(image_ids, settings.validation_share, settings.seed)
     columns = {
         "image_id": images["image_id"],
         "episode": pa.array(episodes, pa.string()),
@@ -79,6 +85,7 @@ def manifest(images: pa.Table, captions: pa.Table, multiplies: pa.Table, selecti
         "caption": captions["caption"],
         **{name: captions[name] for name in SAID},
         "show_title": captions["show"],
+        "split": pa.array([VALIDATION if image_id in validation else TRAIN for image_id in image_ids], pa.string()),
         "quality": selected["quality"],
         **{name: images[name] for name in ("path", "width_px", "height_px", "file_sha256")},
     }

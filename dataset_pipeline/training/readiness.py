@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.training.buckets import RULES, Fit, bucket_use, fit_counted
-from dataset_pipeline.training.exporters.image_set import TRAIN, VALIDATION
 from dataset_pipeline.training.leakage import Leak
+from dataset_pipeline.training.split import VALIDATION
 
 SEVERITIES = ("serious", "warning", "note")
 RESOLUTIONS = (512, 768, 1024)
@@ -62,7 +62,6 @@ def readiness(
     stages: Iterable[tuple[str, str, int]] = (),
     *,
     resolution: int = 1024,
-    tags: Mapping[str, Sequence[str]] | None = None,
     leaked: Sequence[Leak] = (),
     face_sides_px: Sequence[float] = (),
     count_tokens: Callable[[str], int] | None = None,
@@ -71,21 +70,15 @@ def readiness(
     """Everything the report says, as plain JSON: `set`, `worst`, `faults`, `buckets`, `enlargement`, `concepts`,
     `characters`, `tags`, `captions`, `splits`, `faces`, `left_out`.
 
-    training_set: its table; the columns `split` and `tags` are read if they are there, and all rows are for training if
-    there is no `split`. stages: of `manifest.funnel`. resolution: what the set is to be trained at, px. tags: by image
-    id, instead of the column. leaked: of `leakage.leaks`. face_sides_px: of `face_sides`. count_tokens: of one caption,
-    such as `clip_token_counter()`.
+    training_set: its table. stages: of `manifest.funnel`. resolution: what the set is to be trained at, px. leaked: of
+    `leakage.leaks`. face_sides_px: of `face_sides`. count_tokens: of one caption, such as `clip_token_counter()`.
     """
-    split = _column(training_set, "split", TRAIN)
-    held_out = np.array([part == VALIDATION for part in split], dtype=bool)
+    held_out = np.array([part == VALIDATION for part in training_set["split"].to_pylist()], dtype=bool)
     train = training_set.filter(pa.array(~held_out))
     captions = [caption or "" for caption in train["caption"].to_pylist()]
     lengths = _lengths(captions, count_tokens)
     concepts, characters = _concepts(train), _characters(train)
-    by_image = (
-        dict(zip(train["image_id"].to_pylist(), _column(train, "tags", ()), strict=True)) if tags is None else tags
-    )
-    tagged = [by_image.get(image_id) or () for image_id in train["image_id"].to_pylist()]
+    tagged = [tags or () for tags in train["tags"].to_pylist()]
     stages = list(stages)
     faults = [
         _empty(train),
@@ -311,10 +304,10 @@ def _cropped(train: pa.Table, resolution: int) -> Fault | None:
     ids = train["image_id"].to_pylist()
     return Fault(
         "cropped", "note",
-        f"kohya's bucket_no_upscale cuts off {100 * share.mean():.0f} % of the pixels, as it leaves only whole steps.",
+        f"kohya as exported cuts off {100 * share.mean():.0f} % of the pixels: not enlarging leaves whole steps only.",
         int((share > MUCH_CROPPED).sum()),
         tuple(ids[place] for place in np.argsort(-share, kind="stable")[:EXAMPLES]),
-        "The smaller a picture, the more. bucket_reso_steps = 32 about halves it.",
+        "The smaller a picture, the more: raise the sides in [crops], or take bucket_no_upscale out of the file.",
     )  # fmt: skip
 
 
@@ -474,13 +467,6 @@ def face_sides(
             if 0 <= x < place.width_px and 0 <= y < place.height_px:
                 found.append(min(x1 - x0, y1 - y0) * width_px / place.width_px)
     return found
-
-
-def _column(table: pa.Table, name: str, default: Any) -> list[Any]:
-    """A column that older sets do not have; the default stands for what is missing."""
-    if name not in table.column_names:
-        return [default] * table.num_rows
-    return [default if value is None else value for value in table[name].to_pylist()]
 
 
 def _number(count: int, one: str, many: str) -> str:

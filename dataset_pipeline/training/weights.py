@@ -9,13 +9,22 @@ from pydantic import ValidationError
 
 from dataset_pipeline.settings import ConceptWeight, SettingsError
 
+HEADING = ["pattern", "weight"]
+
 
 def read_weights(path: Path) -> list[ConceptWeight]:
-    """Lines `pattern, weight` in their order; a pattern with a comma stands in quotes. Raises SettingsError."""
+    """Lines `pattern, weight` in their order, under a heading of these words or none; `#` begins a comment line, and a
+    pattern with a comma stands in quotes. Raises SettingsError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, skipinitialspace=True, strict=True)
-            return [_weight(cells, f"{path}, line {lines.line_num}") for cells in lines if any(map(str.strip, cells))]
+            told = ((lines.line_num, [cell.strip() for cell in cells]) for cells in lines)
+            kept = [
+                (number, cells)
+                for number, cells in told
+                if any(cells) and cells != HEADING and not cells[0].startswith("#")
+            ]
+            return [_weight(cells, f"{path}, line {number}") for number, cells in kept]
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"{path} is no table of `pattern, weight` in UTF-8: {error}") from None
     except OSError as error:
@@ -25,7 +34,7 @@ def read_weights(path: Path) -> list[ConceptWeight]:
 def _weight(cells: list[str], where: str) -> ConceptWeight:
     try:
         pattern, weight = cells
-        return ConceptWeight(pattern=pattern.strip(), weight=float(weight))
+        return ConceptWeight(pattern=pattern, weight=float(weight))
     except (ValueError, ValidationError):
         raise SettingsError(
             f"{where}: {', '.join(cells)!r} is no `pattern, weight` with a weight above 0, e.g. 1_character, 1.5"

@@ -24,7 +24,7 @@ from dataset_pipeline.cli import PARTLY, app
 from dataset_pipeline.settings import SettingsError, load_settings, resources_folder
 from dataset_pipeline.tags.rules import load_rules
 from dataset_pipeline.tags.templates import render
-from dataset_pipeline.training.anew import read_weights, rebalance, recaption, recipe_of
+from dataset_pipeline.training.anew import rebalance, recaption, recipe_of
 from dataset_pipeline.training.balance import balance
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export
 from dataset_pipeline.training.exporters.folder import differences_in
@@ -439,15 +439,6 @@ def test_a_set_made_anew_is_not_taken_for_the_set_it_was(tmp_path: Path):
     assert beside.name == f"{folder.name}-2"
     recaption(folder, {"template": "booru"})
     assert exported("plain", tmp_path) == folder
-
-
-def test_weights_are_read_with_or_without_a_heading_and_a_bad_line_is_named(tmp_path: Path):
-    path = tmp_path / "weights.csv"
-    path.write_text("# mine\npattern,weight\n2_characters, 6\n\n*stark*,0.5\n")
-    assert read_weights(path) == [{"pattern": "2_characters", "weight": 6.0}, {"pattern": "*stark*", "weight": 0.5}]
-    path.write_text("2_characters\n")
-    with pytest.raises(ExportError, match=r"weights\.csv, line 1: '2_characters' is no `pattern,weight`"):
-        read_weights(path)
 
 
 def test_the_commands_do_it_and_tell_by_their_exit_code_what_was_left(tmp_path: Path):

@@ -17,8 +17,10 @@ from dataset_pipeline.training.manifest import (
     manifest,
     multiply_rows,
 )
+from dataset_pipeline.training.split import held_out
 
-SETTINGS = load_settings(resources_folder() / "settings.toml").concept_balance
+DEFAULTS = load_settings(resources_folder() / "settings.toml")
+SETTINGS, WHOLE = DEFAULTS.concept_balance, DEFAULTS.training_set
 
 
 def selection(**selected: bool) -> pa.Table:
@@ -65,9 +67,8 @@ def multiplies(names: str) -> pa.Table:
 
 
 def test_the_set_holds_what_was_selected_rendered_captioned_and_balanced():
-    table = manifest(
-        images("abcdf"), captions("abcef"), multiplies("abdef"), selection(a=True, b=True, c=True, d=True, f=False)
-    )
+    selected = selection(a=True, b=True, c=True, d=True, f=False)
+    table = manifest(images("abcdf"), captions("abcef"), multiplies("abdef"), selected, WHOLE)
     assert canonical(table, SCHEMAS["training_set"]).to_pylist() == [
         {
             "image_id": f"show.{episode}/{name}",
@@ -90,6 +91,7 @@ def test_the_set_holds_what_was_selected_rendered_captioned_and_balanced():
             "activation_tags": ["waifu"],
             "tags": ["smile"],
             "text": f"text of {name}",
+            "split": "train",
             "quality": 0.5,
             "path": f"{name}.webp",
             "width_px": 10,
@@ -101,8 +103,17 @@ def test_the_set_holds_what_was_selected_rendered_captioned_and_balanced():
 
 
 def test_a_set_of_nothing_has_no_rows():
-    assert manifest(images(""), captions(""), multiplies(""), selection()).num_rows == 0
-    assert manifest(images("a"), captions(""), multiplies("a"), selection(a=True)).num_rows == 0
+    assert manifest(images(""), captions(""), multiplies(""), selection(), WHOLE).num_rows == 0
+    assert manifest(images("a"), captions(""), multiplies("a"), selection(a=True), WHOLE).num_rows == 0
+
+
+def test_held_out_images_are_marked():
+    half = WHOLE.model_copy(update={"validation_share": 0.5})
+    names = "abcdefgh"
+    table = manifest(images(names), captions(names), multiplies(names), selection(**dict.fromkeys(names, True)), half)
+    chosen = {row["image_id"] for row in table.to_pylist() if row["split"] == "validation"}
+    assert chosen == held_out(table["image_id"].to_pylist(), 0.5, WHOLE.seed)
+    assert 0 < len(chosen) < len(names)
 
 
 def test_any_tables_give_what_looking_up_row_by_row_gives():
@@ -125,10 +136,10 @@ def test_any_tables_give_what_looking_up_row_by_row_gives():
                     | {"episode": episode, "show": show_of(episode)}
                     | {name: selected_of[image_id][name] for name in ("kind", "quality")}
                     | {name: caption_of[image_id][name] for name in ("characters", "caption", *SAID)}
-                    | {"show_title": caption_of[image_id]["show"]}
+                    | {"split": "train", "show_title": caption_of[image_id]["show"]}
                     | {name: multiply_of[image_id][name] for name in ("concept", "multiply")}
                 )
-        assert manifest(*tables).to_pylist() == [
+        assert manifest(*tables, WHOLE).to_pylist() == [
             {name: row[name] for name in SCHEMAS["training_set"].columns} for row in expected
         ]
 

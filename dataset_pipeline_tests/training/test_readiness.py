@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -39,6 +38,8 @@ def image(number: int, character: str = "aki", **changes: Any) -> dict[str, Any]
         "concept": f"1_character/{character}",
         "multiply": 1.0,
         "caption": f"1girl, {character}, indoors",
+        "tags": [],
+        "split": "train",
         "quality": 0.5,
         "path": f"{number}.webp",
         "width_px": 1344,
@@ -52,15 +53,8 @@ def healthy() -> list[dict[str, Any]]:
     return [image(number, ("aki", "beni", "chie")[number % 3]) for number in range(60)]
 
 
-def table(rows: Iterable[dict[str, Any]], **columns: list) -> pa.Table:
-    made = SCHEMAS["training_set"].table(list(rows))
-    for name, values in columns.items():
-        made = made.append_column(name, pa.array(values))
-    return made
-
-
 def judged(rows: list[dict[str, Any]], **given: Any) -> dict[str, Any]:
-    return readiness(table(rows), STAGES, count_tokens=words, **given)
+    return readiness(SCHEMAS["training_set"].table(rows), STAGES, count_tokens=words, **given)
 
 
 def without_captions() -> dict[str, Any]:
@@ -70,9 +64,11 @@ def without_captions() -> dict[str, Any]:
 
 
 def leaking() -> dict[str, Any]:
-    splits = ["validation" if number < 4 else "train" for number in range(60)]
+    rows = healthy()
+    for row in rows[:4]:
+        row["split"] = "validation"
     leak = Leak("show.e1/00000002", "show.e1/00000009", "near-duplicate", 0.98)
-    return readiness(table(healthy(), split=splits), STAGES, leaked=[leak])
+    return judged(rows, leaked=[leak])
 
 
 def with_a_character_of_three() -> dict[str, Any]:
@@ -98,7 +94,7 @@ def with_long_captions() -> dict[str, Any]:
 
 
 def with_a_tag_everywhere() -> dict[str, Any]:
-    return judged(healthy(), tags={row["image_id"]: ["red_hair"] for row in healthy() if "aki" in row["concept"]})
+    return judged([row | {"tags": ["red_hair"] * ("aki" in row["concept"])} for row in healthy()])
 
 
 SEEDED: list[tuple[Callable[[], dict[str, Any]], str, str, str, int]] = [
@@ -183,7 +179,7 @@ def test_faults_are_ordered_by_severity():
 
 
 def test_images_lost_on_the_way_are_told():
-    found = readiness(table(healthy()), [*STAGES, ("set", "left out", 2)])
+    found = readiness(SCHEMAS["training_set"].table(healthy()), [*STAGES, ("set", "left out", 2)])
     assert found["faults"][0]["message"] == "2 selected images are not in the set."
 
 
@@ -196,16 +192,21 @@ def test_a_resolution_that_fits_the_crops_is_named():
 
 
 def test_a_tag_that_only_most_images_of_a_character_bear_is_no_fault():
-    tagged = {row["image_id"]: ["red_hair"] for row in healthy()[:54] if "aki" in row["concept"]}
-    assert judged(healthy(), tags=tagged)["faults"] == []
+    rows = healthy()
+    for row in rows[:54]:
+        row["tags"] = ["red_hair"] * ("aki" in row["concept"])
+    assert judged(rows)["faults"] == []
 
 
 def test_the_figures_are_counted_over_the_training_part():
     rows = healthy()
     for row in rows[:6]:
         row |= {"width_px": 512, "height_px": 512, "kind": "person"}
-    splits = ["train"] * 57 + ["validation"] * 3
-    found = readiness(table(rows, split=splits, tags=[["smile"]] * 60), STAGES, face_sides_px=[20.0, 70.0, 900.0])
+    for row in rows:
+        row["tags"] = ["smile"]
+    for row in rows[57:]:
+        row["split"] = "validation"
+    found = readiness(SCHEMAS["training_set"].table(rows), STAGES, face_sides_px=[20.0, 70.0, 900.0])
     assert found["set"] | {"shows": []} == {
         "shows": [], "episodes": 1, "images": 60, "stills": 54, "concepts": 3, "characters": 3,
         "images_an_epoch": 57.0, "resolution": 1024, "made_with_demo_models": False,
@@ -254,7 +255,7 @@ def test_the_page_has_the_sections_and_plots_of_a_set():
 def test_names_are_escaped():
     evil = "<script>alert('&')</script>"
     rows = [image(number, evil, caption="", show=evil, concept=f"1_character/{evil}") for number in range(12)]
-    text = page(judged(rows, tags={row["image_id"]: [evil] for row in rows}))
+    text = page(judged([row | {"tags": [evil]} for row in rows]))
     assert "<script" not in text
     assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)" in text
 
@@ -270,7 +271,7 @@ def test_faces_are_measured_in_the_picture_that_shows_them():
         "show.e1/00000001#head-1-2-3-4": Place("show.e1/00000001", 100, 100, 200, 200),
     }
     faces = {"show.e1/00000001": [(150.0, 150.0, 250.0, 270.0), (900.0, 100.0, 960.0, 160.0)]}
-    assert face_sides(table(rows), places, faces) == [50.0, 30.0, 100.0]
+    assert face_sides(SCHEMAS["training_set"].table(rows), places, faces) == [50.0, 30.0, 100.0]
 
 
 def test_clip_tokens_are_counted_as_the_encoder_reads_them():

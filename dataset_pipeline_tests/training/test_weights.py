@@ -18,6 +18,7 @@ def test_lines_are_read_in_their_order_with_or_without_a_space(tmp_path: Path):
     text = b'\xef\xbb\xbf1_character, 3\r\nclass1,4 \n\n*class2,\t6\n"a,b", .5\n*/2_*, 1e1\n'
     assert read(tmp_path, text) == [("1_character", 3), ("class1", 4), ("*class2", 6), ("a,b", 0.5), ("*/2_*", 10)]
     assert read(tmp_path, b"") == []
+    assert read(tmp_path, b"# mine\npattern, weight\n2_characters, 6\n") == [("2_characters", 6)]
 
 
 @pytest.mark.parametrize(

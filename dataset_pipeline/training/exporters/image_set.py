@@ -15,9 +15,10 @@ from dataset_pipeline.ids import file_name
 from dataset_pipeline.training.arrangement import safe_name
 from dataset_pipeline.training.exporters.folder import ExportError, File, copy_file
 from dataset_pipeline.training.repeats import whole_repeats
+from dataset_pipeline.training.split import TRAIN, VALIDATION
 
 # Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
-TRAIN, VALIDATION, REGULARIZATION = "train", "validation", "reg"
+REGULARIZATION = "reg"
 # What every trainer here reads.
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Stands in a caption between what a trainer that knows it never shuffles and the rest; to others it would be a word.
