@@ -125,7 +125,7 @@ def run(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Videos, folders of pictures, or trees of shows; the roots of [episodes] if not given.",
+            help=r"Videos, folders of pictures, or trees of shows; the roots of \[episodes] if not given.",
             resolve_path=True,
         ),
     ] = None,
@@ -285,7 +285,7 @@ def recaption(
     folder: FolderArgument,
     template: Annotated[str, typer.Option("--template", help="booru, sentence or components.")] = "",
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help='A key of [captions], e.g. --set keep_mark="|||". Repeatable.')
+        list[str] | None, typer.Option("--set", help=r'A key of \[captions], e.g. --set keep_mark="|||". Repeatable.')
     ] = None,
     drop_missing: DropMissingOption = False,
     as_json: JsonOption = False,
@@ -357,7 +357,10 @@ def report(
         nothing = f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one"
         _stop("\n".join(filter(None, [nothing, demo_hint(settings, store)])))
     found = readiness_of(store, settings, resolution)
-    written = write_readiness(found, folder or export_root(settings))
+    try:
+        written = write_readiness(found, folder or export_root(settings))
+    except OSError as error:
+        _stop(f"{error.filename}: {error.strerror}: name another folder with --out")
     if as_json:
         print(json.dumps(found, indent=1))
     else:
@@ -567,6 +570,8 @@ def _print_rewritten(make: Callable[[], Rewritten], as_json: bool) -> None:
         made = make()
     except ExportError as error:
         _stop(str(error))
+    except OSError as error:
+        _stop(f"{error.filename or 'a file'}: {error.strerror or error}: set that right and run the same again")
     if as_json:
         told = asdict(made) | {"folder": str(made.folder)}
         print(json.dumps(told | {name: sorted(told[name]) for name in ("captions", "multiplies")}, indent=1))

@@ -441,6 +441,9 @@ def resources_folder() -> Path:
     return beside if (beside / "settings.toml").is_file() else inside
 
 
+DEFAULTS = resources_folder() / "settings.toml"
+
+
 def project_folder() -> Path:
     """Where relative paths start: the working folder if it holds a workspace.yaml, else the checkout."""
     here = Path.cwd()
@@ -451,10 +454,10 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
     """Read the defaults, then the overlay, then `changes` (dotted keys with `__`, e.g. `models__pack="demo"`).
 
     Without `overlay` the file named by DATASET_PIPELINE_SETTINGS is used, else settings.local.toml of the project
-    folder if there is one. Raises SettingsError.
+    folder if there is one; DEFAULTS takes none. Raises SettingsError.
     """
-    merged = _read(resources_folder() / "settings.toml")
-    overlay = overlay or _implied_overlay()
+    merged = _read(DEFAULTS)
+    overlay = None if overlay == DEFAULTS else overlay or _implied_overlay()
     if overlay is not None:
         _merge(merged, _read(overlay), overlay)
     for dotted, value in changes.items():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_pipeline.settings import CaptionsSettings, Settings, load_settings, resources_folder
+from dataset_pipeline.settings import DEFAULTS, CaptionsSettings, Settings, SettingsError, load_settings
 from dataset_pipeline.tags.captions import quality_word
 from dataset_pipeline.tags.rules import KINDS, MATCHES, Rules, phrases_of
 from dataset_pipeline.tags.templates import render
@@ -49,7 +49,7 @@ def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
         if "balance" not in recipe:
             raise ExportError(f"{folder} does not say how it was balanced: export the set again")
-        settings = _settings("concept_balance", recipe["balance"], changes).concept_balance
+        settings = _settings(folder, "concept_balance", recipe["balance"], changes).concept_balance
         trained = [row["split"] == TRAIN and not row["is_reg"] for row in rows]
         counts = Counter(row["concept"] for row, is_trained in zip(rows, trained, strict=True) if is_trained)
         shares = balance(counts, settings.weights, settings.min_multiply, settings.max_multiply)
@@ -79,13 +79,21 @@ def recipe_of(
 def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> CaptionsSettings:
     if "captions" not in recipe:
         raise ExportError(f"{folder} does not say by which settings its captions were made: export the set again")
-    return _settings("captions", recipe["captions"], changes).captions
+    return _settings(folder, "captions", recipe["captions"], changes).captions
 
 
-def _settings(section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
-    """The settings with this section as the set was made with it, and changed."""
-    values = {f"{section}__{key}": value for key, value in {**made_with, **changes}.items()}
-    return load_settings(resources_folder() / "settings.toml", **values)
+def _settings(folder: Path, section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
+    """The settings with this section as the set was made with it, and changed. Raises SettingsError for changes that
+    cannot be, and ExportError where the section itself is none of ours."""
+    try:
+        made = _defaults_with(section, made_with)
+    except SettingsError as error:
+        raise ExportError(f"{folder} was exported by another version of dataset-pipeline: {error}") from None
+    return _defaults_with(section, {**made_with, **changes}) if changes else made
+
+
+def _defaults_with(section: str, values: Mapping[str, Any]) -> Settings:
+    return load_settings(DEFAULTS, **{f"{section}__{key}": value for key, value in values.items()})
 
 
 def _said_anew(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:

@@ -409,6 +409,69 @@ def test_a_set_without_what_its_captions_are_made_of_says_so(tmp_path: Path):
         rebalance(folder, {})
 
 
+def resealed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The manifest changed, and its checksum with it, as another version would have written both."""
+    path, sums = folder / "manifest.json", folder / "checksums.sha256"
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    sums.write_text(sums.read_text().replace(before, hashlib.sha256(path.read_bytes()).hexdigest()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest.update(profile="a_later_trainer"),
+        lambda manifest: manifest["recipe"]["captions"].update(a_later_key=1),
+        lambda manifest: manifest["recipe"]["captions"].update(template="a_later_template"),
+    ],
+)
+def test_a_set_of_another_version_is_named_and_no_settings_file_is_blamed(change: Callable, tmp_path: Path):
+    folder = exported("plain", tmp_path)
+    resealed(folder, change)
+    with pytest.raises(ExportError, match="was exported by another version of dataset-pipeline") as caught:
+        recaption(folder, {"template": "sentence"})
+    assert str(folder) in str(caught.value)
+    assert "settings.toml" not in str(caught.value)
+
+
+def test_a_change_that_cannot_be_blames_no_settings_file(tmp_path: Path):
+    with pytest.raises(SettingsError) as caught:
+        recaption(exported("plain", tmp_path), {"colour": 1})
+    assert "settings.toml" not in str(caught.value)
+
+
+def test_a_set_that_lost_all_it_trains_on_is_left_alone(tmp_path: Path):
+    folder = exported("kohya", tmp_path)
+    shutil.rmtree(folder / "train")
+    before = bytes_in(folder)
+    with pytest.raises(ExportError, match="no picture to train on is left"):
+        recaption(folder, {}, drop_missing=True)
+    assert bytes_in(folder) == before
+
+
+def test_a_located_file_that_is_no_text_is_left_as_a_person_put_it(tmp_path: Path):
+    folder = exported("kohya", tmp_path)
+    (folder / "absolute/dataset.toml").write_bytes(b"\xff\xfe")
+    made = recaption(folder, {"template": "sentence"})
+    assert made.left == ("absolute/dataset.toml",)
+    assert (folder / "absolute/dataset.toml").read_bytes() == b"\xff\xfe"
+
+
+def test_what_the_disk_refuses_is_named_and_the_next_call_finishes_it(tmp_path: Path):
+    folder = exported("plain", tmp_path)
+    (folder / "README.md").unlink()
+    (folder / "README.md").mkdir()
+    call = ["recaption", str(folder), "--template", "sentence"]
+    stopped = CliRunner().invoke(app, call)
+    assert (stopped.exit_code, type(stopped.exception)) == (1, SystemExit)
+    assert f"{folder / 'README.md'}: Is a directory" in stopped.output
+    (folder / "README.md").rmdir()
+    assert CliRunner().invoke(app, call).exit_code == 0
+    assert differences_in(folder) == []
+
+
 def test_settings_that_there_are_not_or_that_need_pictures_are_refused_by_name(tmp_path: Path):
     folder = exported("plain", tmp_path)
     with pytest.raises(SettingsError, match=r"captions\.template = 'haiku'"):

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_pipeline.ids import episode_of, show_of
-from dataset_pipeline.training.exporters import load_profile
+from dataset_pipeline.training.exporters import PROFILES, load_profile
 from dataset_pipeline.training.exporters.folder import (
     ABSOLUTE,
     CHECKSUMS,
@@ -102,8 +102,8 @@ def read_set(folder: Path, paper: str = MANIFEST) -> ExportedSet:
     """The set in an exported folder. Raises ExportError if it is none, or none that can be made anew."""
     try:
         manifest = json.loads((folder / paper).read_text(encoding="utf-8"))
-        profile = load_profile(manifest["profile"])
-        if manifest["format"] != profile.format or "recipe" not in manifest:
+        profile = load_profile(manifest["profile"]) if manifest["profile"] in PROFILES else None
+        if profile is None or manifest["format"] != profile.format or "recipe" not in manifest:
             raise ExportError(f"{folder} was exported by another version of dataset-pipeline: export the set again")
         return ExportedSet(
             folder,
@@ -114,7 +114,7 @@ def read_set(folder: Path, paper: str = MANIFEST) -> ExportedSet:
             [_row(entry) for entry in manifest["images"]],
             {entry["image_id"]: entry["mask_file"] for entry in manifest["images"] if "mask_file" in entry},
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ExportError):
             raise
         raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {error}") from None
@@ -159,6 +159,8 @@ def rewrite(
         raise ExportError(f"{len(dropped)} pictures are not in {folder}, the first is that of {dropped[0]}: {what}")
     _check_untouched(found)
     rows = [row for row in found.rows if row["image_id"] not in set(dropped)]
+    if dropped and not any(row["split"] == TRAIN and not row["is_reg"] for row in rows):
+        raise ExportError(f"no picture to train on is left in {folder}: copy the folder again")
     images = found.image_set(*change(rows, found.recipe))
     places = found.profile.places(images)
     masks = found.profile.masks(images, places) if found.profile.masks and images.has_masks else {}
@@ -338,7 +340,7 @@ def _renew_located(folder: Path, profile: Profile, before: ExportedSet, images: 
     templates = [profile.configs(known, SOMEWHERE) for known in (before.image_set(before.rows, before.recipe), images)]
     for name, text in profile.configs(images, folder.as_posix()).items():
         target = folder / ABSOLUTE / name
-        present = target.read_text(encoding="utf-8") if target.exists() else None
+        present = target.read_text(encoding="utf-8", errors="replace") if target.exists() else None
         if present == text:
             continue
         if present is None or any(_is_of_some_folder(present, known.get(name, "")) for known in templates):
