@@ -25,6 +25,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
 from dataset_pipeline.tags.rules import RulesError
 from dataset_pipeline.timing import span
+from dataset_pipeline.training.exporters import ExportError
 
 # Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
 # calls the one beta and the other a preview.
@@ -33,7 +34,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCh
 
 # A busy disk, a full GPU or a network drive may be better a moment later; what is wrong for good is not tried again.
 RETRIES, RETRY_DELAY_S = 1, 2
-WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable, RulesError, SettingsError)
+WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable, RulesError, SettingsError, ExportError)
 
 NO_ROWS = "no rows"  # the version of an empty part of a table
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer

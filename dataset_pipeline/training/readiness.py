@@ -81,7 +81,7 @@ def readiness(
     tagged = [tags or () for tags in train["tags"].to_pylist()]
     stages = list(stages)
     faults = [
-        _empty(train),
+        _empty(train, int(held_out.sum())),
         _uncaptioned(training_set),
         _leaking(leaked, int(held_out.sum())),
         _lost_on_the_way(stages),
@@ -136,6 +136,8 @@ MEANINGS = {
     ("frames", "duplicate"): "another frame of the episode shows nearly the same",
     ("frames", "blank"): "black, white or nearly of one colour",
     ("frames", "combing"): "interlacing that could not be undone",
+    ("frames", "ghost"): "two pictures blended into one",
+    ("frames", "blockiness"): "blocks of a strong compression",
     ("frames", "unreadable"): "the video is damaged there",
     ("crops", "kept"): "cut out of stills",
     ("crops", "small"): "below the shorter side that [crops] asks for",
@@ -148,7 +150,11 @@ MEANINGS = {
     ("images", "nobody_known"): "nobody was recognised",
     ("images", "repeated"): "another episode has the better copy",
     ("images", "crop_fills_still"): "the still goes in and shows the same",
+    ("images", "too_few_faces"): "below [selection] min_faces",
+    ("images", "too_many_faces"): "above [selection] max_faces",
+    ("images", "character_not_wanted"): "shows none of [selection] characters",
     ("set", "in the set"): "captioned, balanced and rendered",
+    ("set", "over quota"): "[concept_balance] takes no more of its concept, of its character or in all",
     ("set", "left out"): "selected, but a step failed on the way",
 }
 
@@ -156,12 +162,14 @@ MEANINGS = {
 # ------------------------------------------------------------------------------------------------ faults
 
 
-def _empty(train: pa.Table) -> Fault | None:
+def _empty(train: pa.Table, held_out: int) -> Fault | None:
     if train.num_rows:
         return None
     return Fault(
         "empty", "serious", "There is nothing to train on.", 0, (),
-        "Look at what was left out and why, and loosen [selection] or [crops].",
+        "Every image is held out for validation: lower [training_set] validation_share."
+        if held_out
+        else "Look at what was left out and why, and loosen [selection] or [crops].",
     )  # fmt: skip
 
 
@@ -187,8 +195,8 @@ def _leaking(leaked: Sequence[Leak], held_out: int) -> Fault | None:
         f"{len(leaked)} of {_number(held_out, 'held-out image is', 'held-out images are')} in the training part as "
         f"well: {kinds}.",
         len(leaked), tuple(f"{leak.image_id} is {leak.train_id}" for leak in leaked[:EXAMPLES]),
-        "Validation tells nothing on images the trainer has seen. Split by episode or by shot, and keep a still, its "
-        "crops and its near-duplicates on one side.",
+        "Validation tells nothing on images the trainer has seen. Hold out others by another [training_set] seed, or "
+        "lower [distinct_frames] and [repeated_frames] similarity, so that fewer likes are in the set.",
     )  # fmt: skip
 
 

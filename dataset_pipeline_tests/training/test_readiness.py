@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dataset_pipeline.images.near_duplicates import DEFECTS
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.leakage import Leak
 from dataset_pipeline.training.readiness import (
@@ -281,3 +282,17 @@ def test_clip_tokens_are_counted_as_the_encoder_reads_them():
     assert count("Frieren’s   staff &amp; grimoire") == count("frieren's staff & grimoire")
     assert count("word " * 90) == 90
     assert count("") == 0
+
+
+def test_a_set_that_is_all_held_out_is_told_which_setting_does_it():
+    found = judged([row | {"split": "validation"} for row in healthy()])
+    assert [fault["name"] for fault in found["faults"]] == ["empty"]
+    assert "[training_set] validation_share" in found["faults"][0]["what_to_do"]
+
+
+def test_every_reason_for_leaving_an_image_out_has_a_meaning():
+    reasons = ("too_few_faces", "too_many_faces", "character_not_wanted", "nobody_known", "low_quality")
+    stages = [("images", reason, 1) for reason in reasons] + [("set", "over quota", 1)]
+    stages += [("frames", defect, 1) for defect in DEFECTS]
+    told = readiness(SCHEMAS["training_set"].table(healthy()), stages)["left_out"]
+    assert all(row["meaning"] for row in told)

@@ -181,7 +181,11 @@ def image_set(
     """
     pictures = sorted((_picture(row, keeps_mark) for row in rows), key=lambda picture: picture.image_id)
     if not any(picture.part == TRAIN for picture in pictures):
-        raise ExportError("the training set is empty: there is nothing to export")
+        raise ExportError(
+            "there is nothing to train on, all is held out for validation: lower [training_set] validation_share"
+            if any(picture.part == VALIDATION for picture in pictures)
+            else "the training set is empty: there is nothing to export"
+        )
     multiplies: dict[tuple[str, str], float] = {}
     flat: dict[tuple[str, str], str] = {}
     before = None

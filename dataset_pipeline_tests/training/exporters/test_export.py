@@ -245,6 +245,12 @@ def test_a_set_with_nothing_to_train_on_is_refused(shelf, tmp_path: Path):
         export("plain", [row | {"is_reg": True} for row in shelf.rows], shelf.data.__getitem__, tmp_path, {})
 
 
+def test_a_set_that_is_all_held_out_names_the_setting(shelf, tmp_path: Path):
+    held_out = [row | {"split": "validation"} for row in shelf.rows]
+    with pytest.raises(ExportError, match=r"all is held out for validation: lower \[training_set\] validation_share"):
+        export("plain", held_out, shelf.data.__getitem__, tmp_path, {})
+
+
 def test_a_set_of_several_shows_is_called_set(shelf, tmp_path: Path):
     shelf.add(20, image_id="other.e1/00000020", show="other")
     assert shelf.export("plain", tmp_path).folder.name.startswith("set-plain-")
