@@ -87,12 +87,17 @@ def training_images(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["selection"], settings=["concept_balance"], group="g_set", algorithm=2, joined=True, kinds=["python"]
+    reads=["selection"],
+    settings=["concept_balance", "training_set"],
+    group="g_set",
+    algorithm=3,
+    joined=True,
+    kinds=["python"],
 )
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by `[concept_balance]`: its arrangement, its
-    weights and its quotas. Shows what an epoch is made of."""
-    rows = balance_rows(step.read("selection"), step.settings.concept_balance)
+    weights and its quotas, of what `[training_set]` does not hold out. Shows what an epoch is made of."""
+    rows = balance_rows(step.read("selection"), step.settings.concept_balance, step.settings.training_set)
     return Result(
         SCHEMAS["concept_balance"].table(rows),
         {

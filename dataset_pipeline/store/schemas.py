@@ -355,7 +355,7 @@ SCHEMAS = {
             "concept_balance",
             {
                 "concept": STRING,
-                "images": INT,  # those of image_ids
+                "images": INT,  # those of image_ids that are trained on
                 "probability": FLOAT,
                 "unlimited_multiply": FLOAT,
                 "multiply": FLOAT,

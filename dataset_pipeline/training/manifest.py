@@ -28,25 +28,29 @@ SAID = (
 )  # fmt: skip
 
 
-def balance_rows(selection: pa.Table, settings: Any) -> list[dict]:
-    """Rows of `concept_balance` for the selected images, less those over a quota; settings: [concept_balance]."""
+def balance_rows(selection: pa.Table, settings: Any, split: TrainingSetSettings) -> list[dict]:
+    """Rows of `concept_balance` for the selected images, less those over a quota; settings: [concept_balance].
+
+    What is balanced is what is trained on: held-out images bear their concept's multiply and count for nothing.
+    """
     selected = selection.filter(selection["selected"])
     needed = {"image_id", "quality", "characters"} | columns_of(settings.arrangement)
     images = selected.select(sorted(needed)).to_pylist()
     concepts = arrange(images, settings)
     too_many = over_quota(images, concepts, settings)
+    validation = held_out(concepts, split.validation_share, split.seed)
     members: dict[str, dict[bool, list[str]]] = {concept: {False: [], True: []} for concept in concepts.values()}
     for image_id, concept in sorted(concepts.items()):
         members[concept][image_id in too_many].append(image_id)
     shares = balance(
-        {concept: len(ids[False]) for concept, ids in members.items()},
+        {concept: len(set(ids[False]) - validation) for concept, ids in members.items()},
         settings.all_weights,
         settings.min_multiply,
         settings.max_multiply,
     )
     found = {share.concept: share for share in shares}
     return [
-        asdict(found.get(concept, ConceptShare(concept, 0, 0.0, 0.0, 0.0)))
+        asdict(found.get(concept, ConceptShare(concept, 0, 0.0, 0.0, settings.min_multiply if ids[False] else 0.0)))
         | {"image_ids": ids[False], "over_quota": ids[True]}
         for concept, ids in sorted(members.items())
     ]

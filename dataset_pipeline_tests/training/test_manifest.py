@@ -8,6 +8,7 @@ from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.versions import canonical
+from dataset_pipeline.training.balance import balance
 from dataset_pipeline.training.manifest import (
     SAID,
     balance_rows,
@@ -146,7 +147,7 @@ def test_any_tables_give_what_looking_up_row_by_row_gives():
 
 def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies():
     settings = SETTINGS.model_copy(update={"weights": [], "min_images_per_combination": 1})
-    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), settings)
+    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), settings, WHOLE)
     assert {row["concept"]: row["image_ids"] for row in rows} == {
         "0_characters/character_others": [image_of("b")],
         "1_character/fern": [image_of("a"), image_of("e"), image_of("c")],
@@ -164,7 +165,7 @@ def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies()
 
 def test_what_is_over_a_quota_stays_with_its_concept_and_out_of_the_multiplies():
     changes = {"weights": [], "min_images_per_combination": 1, "max_images": 2, "max_images_per_concept": 2}
-    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), SETTINGS.model_copy(update=changes))
+    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), SETTINGS.model_copy(update=changes), WHOLE)
     # All are as good as one another, so a and e, the first by id, are taken, and no place is left for b.
     assert [(row["concept"], row["images"], row["multiply"], row["over_quota"]) for row in rows] == [
         ("0_characters/character_others", 0, 0.0, [image_of("b")]),
@@ -174,10 +175,26 @@ def test_what_is_over_a_quota_stays_with_its_concept_and_out_of_the_multiplies()
     assert multiply_rows(rows).keys() == {"show.e1"}
 
 
+def test_held_out_images_count_for_nothing_in_the_balance():
+    settings = SETTINGS.model_copy(update={"weights": [], "min_images_per_combination": 1})
+    table = selection(a=True, b=True, c=True, d=False, e=True)
+    ids = table.filter(table["selected"])["image_id"].to_pylist()
+    split = WHOLE.model_copy(update={"validation_share": 0.5})
+    rows = {row["concept"]: row for row in balance_rows(table, settings, split)}
+    validation = held_out(ids, 0.5, split.seed)
+    assert 0 < len(validation) < len(ids)
+    for row in rows.values():
+        assert row["images"] == len(set(row["image_ids"]) - validation)
+    trained = {concept: row["images"] for concept, row in rows.items()}
+    assert {concept: row["multiply"] for concept, row in rows.items()} == dict.fromkeys(trained, 1.0) | {
+        share.concept: share.multiply for share in balance(trained, [], 1.0, 10.0)
+    }
+
+
 def test_the_arrangement_decides_what_is_balanced():
     changes = {"weights": [], "arrangement": ["episode", "n_faces"]}
     table = selection(a=True, b=True, c=False)
-    rows = balance_rows(table, SETTINGS.model_copy(update=changes))
+    rows = balance_rows(table, SETTINGS.model_copy(update=changes), WHOLE)
     assert [(row["concept"], row["probability"]) for row in rows] == [
         ("show e1/0_faces", 0.5),
         ("show e2/0_faces", 0.5),
