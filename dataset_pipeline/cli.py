@@ -309,8 +309,10 @@ def rebalance(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Lines `pattern,weight`, instead of those it was made with.")
     ] = None,
-    min_multiply: Annotated[float | None, typer.Option("--min-multiply")] = None,
-    max_multiply: Annotated[float | None, typer.Option("--max-multiply")] = None,
+    min_multiply: Annotated[float | None, typer.Option("--min-multiply", help="Of the least likely image.")] = None,
+    max_multiply: Annotated[
+        float | None, typer.Option("--max-multiply", help="Above this no image is repeated.")
+    ] = None,
     drop_missing: DropMissingOption = False,
     as_json: JsonOption = False,
 ) -> None:

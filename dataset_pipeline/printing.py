@@ -90,9 +90,22 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
             "Made with the demo models, which know only drawn scenes: good for trying things out.", style="yellow"
         )
     if not report.export_folder:
-        err.print("No image came into a training set: nothing was exported.", style="red")
+        err.print(f"Nothing was exported: {_why_nothing(report, sheet)}.", style="red", highlight=False, soft_wrap=True)
     else:
         out.print("The training set:", report.export_folder, highlight=False, soft_wrap=True)
+
+
+def _why_nothing(report: Report, sheet: Path) -> str:
+    outcomes = {(stage, outcome): count for stage, outcome, count in report.funnel}
+    if outcomes.get(("set", "in the set")):
+        return "a set there is, but it could not be written, see above"
+    reasons = [(count, outcome) for (stage, outcome), count in outcomes.items() if stage == "images"]
+    if not reasons:
+        return "no frame was found to make an image of"
+    count, reason = max(reasons)
+    if reason == "character_not_wanted":
+        return f"[selection] characters names nobody who was recognised; {sheet} shows who was"
+    return f"no image came into the set, {count} of them for the reason {reason}"
 
 
 def print_rewritten(made: Rewritten) -> None:

@@ -60,3 +60,24 @@ def test_without_a_terminal_lines_are_wide(monkeypatch: pytest.MonkeyPatch):
     assert console_for().width == PIPED_COLUMNS
     monkeypatch.setenv("COLUMNS", "60")
     assert console_for().width == 60
+
+
+@pytest.mark.parametrize(
+    ("funnel", "why"),
+    [
+        ([], "no frame was found to make an image of"),
+        (
+            [("images", "small", 3), ("images", "low_quality", 9)],
+            "no image came into the set, 9 of them for the reason",
+        ),
+        ([("images", "character_not_wanted", 9)], "[selection] characters names nobody who was recognised"),
+        ([("images", "selected", 9), ("set", "in the set", 9)], "a set there is, but it could not be written"),
+    ],
+)
+def test_a_run_without_a_set_says_why(monkeypatch: pytest.MonkeyPatch, funnel: list, why: str):
+    told(monkeypatch, 200)
+    page = io.StringIO()
+    monkeypatch.setattr(printing, "err", Console(file=page, width=200, markup=False, emoji=False))
+    report = Report([], {}, {}, [], {}, funnel, [], export_folder="", made_with_demo_models=False, seconds=1.0)
+    print_report(report, Path("characters.jpg"), 0)
+    assert why in page.getvalue()

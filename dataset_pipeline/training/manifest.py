@@ -22,7 +22,7 @@ from dataset_pipeline.training.split import TRAIN, VALIDATION, held_out
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
 # Of captions, what the set says of each image beside its caption.
-SAID = (
+OF_CAPTIONS = (
     "people", "n_people", "series", "artists", "image_type", "rating", "face_position", "quality_word",
     "activation_tags", "tags", "text",
 )  # fmt: skip
@@ -87,7 +87,7 @@ def manifest(
         "concept": multiplies["concept"],
         "multiply": multiplies["multiply"],
         "caption": captions["caption"],
-        **{name: captions[name] for name in SAID},
+        **{name: captions[name] for name in OF_CAPTIONS},
         "show_title": captions["show"],
         "split": pa.array([VALIDATION if image_id in validation else TRAIN for image_id in image_ids], pa.string()),
         "quality": selected["quality"],

@@ -14,7 +14,7 @@ HEADING = ["pattern", "weight"]
 
 def read_weights(path: Path) -> list[ConceptWeight]:
     """Lines `pattern, weight` in their order, under a heading of these words or none; `#` begins a comment line, and a
-    pattern with a comma stands in quotes. Raises SettingsError."""
+    pattern with a comma stands in quotes. Raises SettingsError, also for a file without any."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, skipinitialspace=True, strict=True)
@@ -24,6 +24,8 @@ def read_weights(path: Path) -> list[ConceptWeight]:
                 for number, cells in told
                 if any(cells) and cells != HEADING and not cells[0].startswith("#")
             ]
+            if not kept:
+                raise SettingsError(f"{path} holds no line `pattern, weight`, e.g. 1_character, 1.5")
             return [_weight(cells, f"{path}, line {number}") for number, cells in kept]
     except (UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"{path} is no table of `pattern, weight` in UTF-8: {error}") from None

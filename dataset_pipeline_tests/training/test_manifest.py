@@ -10,7 +10,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.versions import canonical
 from dataset_pipeline.training.balance import balance
 from dataset_pipeline.training.manifest import (
-    SAID,
+    OF_CAPTIONS,
     balance_rows,
     faults_of_set,
     funnel,
@@ -136,7 +136,7 @@ def test_any_tables_give_what_looking_up_row_by_row_gives():
                     {name: row[name] for name in ("image_id", "path", "width_px", "height_px", "file_sha256")}
                     | {"episode": episode, "show": show_of(episode)}
                     | {name: selected_of[image_id][name] for name in ("kind", "quality")}
-                    | {name: caption_of[image_id][name] for name in ("characters", "caption", *SAID)}
+                    | {name: caption_of[image_id][name] for name in ("characters", "caption", *OF_CAPTIONS)}
                     | {"split": "train", "show_title": caption_of[image_id]["show"]}
                     | {name: multiply_of[image_id][name] for name in ("concept", "multiply")}
                 )

@@ -17,7 +17,6 @@ def read(folder: Path, content: bytes) -> list[tuple[str, float]]:
 def test_lines_are_read_in_their_order_with_or_without_a_space(tmp_path: Path):
     text = b'\xef\xbb\xbf1_character, 3\r\nclass1,4 \n\n*class2,\t6\n"a,b", .5\n*/2_*, 1e1\n'
     assert read(tmp_path, text) == [("1_character", 3), ("class1", 4), ("*class2", 6), ("a,b", 0.5), ("*/2_*", 10)]
-    assert read(tmp_path, b"") == []
     assert read(tmp_path, b"# mine\npattern, weight\n2_characters, 6\n") == [("2_characters", 6)]
 
 
@@ -38,6 +37,12 @@ def test_a_bad_line_is_named_with_its_file(tmp_path: Path, line: str, shown: str
     with pytest.raises(SettingsError) as caught:
         read(tmp_path, f"1_character, 3\n\n{line}\n".encode())
     assert str(caught.value).startswith(f"{tmp_path / 'weights.csv'}, line 3: {shown} is no `pattern, weight`")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"# mine\npattern, weight\n"])
+def test_a_file_without_a_weight_is_named(tmp_path: Path, content: bytes):
+    with pytest.raises(SettingsError, match=r"weights\.csv holds no line `pattern, weight`"):
+        read(tmp_path, content)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe1", b'"open, 3\n'])
