@@ -241,6 +241,17 @@ def test_nothing_that_follows_is_asked_for_on_the_tick_after_a_request_whose_end
     assert [running.tick(lost=True) for _ in range(3)] == [["gallery"], [], ["clusters:e1"]]
 
 
+def test_a_gap_that_a_run_is_about_to_fill_is_left_to_it(running):
+    running.broken.add(("frames", "e4"))
+    running.arrive("e4")
+    running.settle()
+    running.broken.clear()
+    running.run(["frames"], ["e4"], {})
+    assert running.tick() == []
+    running.run(["crops"], ["e4"], {})
+    assert running.settle() == ["gallery", "clusters:e1,e2,e3,e4", "the_set"]
+
+
 def test_a_replaced_file_measures_that_episode_alone(running):
     running.content["video", "e2"] = running.content["frames", "e2"] = running.content["crops", "e2"] = "better"
     before = dict(running.attempts)
