@@ -34,9 +34,11 @@ def keep_current(
     if above:
         anywhere = reduce(or_, above)
         waiting |= AC.asset_matches(by_way_of, anywhere) if by_way_of else anywhere
-    # A run may fill a gap while a tick looks, which then sees the gap and not the run; it is filled on the next one.
-    seen_before = ~_gap(sources).newly_true()
-    return (_due(sources) & _rested() & seen_before & ~waiting.with_label("waiting")).with_label("keep_current")
+    due = _due(sources)
+    if not above:
+        # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
+        due &= ~due.newly_true()
+    return (due & _rested() & ~waiting.with_label("waiting")).with_label("keep_current")
 
 
 def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
@@ -48,17 +50,11 @@ def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
         | (AC.newly_updated() & ~AC.all_new_updates_have_run_tags(tag_keys={BY_AUTOMATION}))  # an arrival or a person
         | AC.execution_failed().newly_true()
     )
-    return ((news.since(handled) & _has_inputs(sources)) | _gap(sources)).with_label("due")
-
-
-def _gap(sources: dg.AssetSelection) -> dg.AutomationCondition:
-    """A level, not an edge: it is also found by a fresh deployment and after a lost run."""
-    return (AC.missing() & ~AC.execution_failed() & _has_inputs(sources)).with_label("gap")
-
-
-def _has_inputs(sources: dg.AssetSelection) -> dg.AutomationCondition:
-    """Of an episode every input exists; of what is joined, every input of at least one episode."""
-    return AC.all_deps_match(~AC.missing()).ignore(sources)
+    # A gap is a level, not an edge: it is also found by a fresh deployment and after a lost run.
+    gap = AC.missing() & ~AC.execution_failed()
+    # Of an episode every input exists; of what is joined, every input of at least one episode.
+    has_inputs = AC.all_deps_match(~AC.missing()).ignore(sources)
+    return ((news.since(handled) | gap) & has_inputs).with_label("due")
 
 
 def _rested() -> dg.AutomationCondition:
