@@ -30,7 +30,7 @@ READS_SETTINGS = {
     "descriptions": {"descriptions"},
     "captions": {"captions", "tag_rules"},
     "training_images": {"training_images"},
-    "concept_balance": {"concept_balance"},
+    "concept_balance": {"concept_balance", "training_set"},
     "training_set": {"training_set"},
     "exported_set": {"exported_set", "tag_rules"},
 }
@@ -83,7 +83,7 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
         ("concept_balance__max_images", 5, {"concept_balance"}),
         ("training_images__filter", "area", {"training_images"}),
-        ("training_set__validation_share", 0.1, {"training_set"}),
+        ("training_set__validation_share", 0.1, {"concept_balance", "training_set"}),
         ("descriptions__url", "http://elsewhere/v1", set()),
         ("descriptions__prompt", "What is it?", {"descriptions"}),
         ("models__device", "cpu", set()),
