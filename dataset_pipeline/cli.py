@@ -321,8 +321,8 @@ def rebalance(
     The settings are those it was made with, but for what is given. Exit code 3 if files were left as somebody changed
     them.
     """
+    from dataset_pipeline.settings import read_weights
     from dataset_pipeline.training import anew
-    from dataset_pipeline.training.weights import read_weights
 
     def balanced() -> Rewritten:
         given = {

@@ -5,6 +5,7 @@ Unknown keys, wrong types and impossible values fail at load and name the file, 
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ ArrangementKey = Literal[
     "n_characters", "n_people", "n_faces", "character", "character_string", "appearance", "fh_ratio", "image_type",
     "episode", "show",
 ]  # fmt: skip
+WEIGHTS_HEADING = ["pattern", "weight"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
@@ -333,6 +335,37 @@ class ConceptWeight(Section):
     weight: Annotated[float, Field(gt=0.0)]
 
 
+def read_weights(path: Path) -> list[ConceptWeight]:
+    """Lines `pattern, weight` in their order, under a heading of these words or none; `#` begins a comment line, and a
+    pattern with a comma stands in quotes. Raises SettingsError, also for a file without any."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, skipinitialspace=True, strict=True)
+            told = ((lines.line_num, [cell.strip() for cell in cells]) for cells in lines)
+            kept = [
+                (number, cells)
+                for number, cells in told
+                if any(cells) and cells != WEIGHTS_HEADING and not cells[0].startswith("#")
+            ]
+            if not kept:
+                raise SettingsError(f"{path} holds no line `pattern, weight`, e.g. 1_character, 1.5")
+            return [_weight(cells, f"{path}, line {number}") for number, cells in kept]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{path} is no table of `pattern, weight` in UTF-8: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _weight(cells: list[str], where: str) -> ConceptWeight:
+    try:
+        pattern, weight = cells
+        return ConceptWeight(pattern=pattern, weight=float(weight))
+    except (ValueError, ValidationError):
+        raise SettingsError(
+            f"{where}: {', '.join(cells)!r} is no `pattern, weight` with a weight above 0, e.g. 1_character, 1.5"
+        ) from None
+
+
 class ConceptBalanceSettings(Section):
     weights: list[ConceptWeight]
     weights_csv: str
@@ -365,8 +398,6 @@ class ConceptBalanceSettings(Section):
     @property
     def all_weights(self) -> list[ConceptWeight]:
         """Those of the settings, then those of the file in its order. Raises SettingsError."""
-        from dataset_pipeline.training.weights import read_weights
-
         return [*self.weights, *(read_weights(self.csv_file) if self.csv_file else ())]
 
     # Written down, a section holds what counts: the lines of the file, not where it lies.

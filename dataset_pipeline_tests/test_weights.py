@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_pipeline.settings import SettingsError
-from dataset_pipeline.training.weights import read_weights
+from dataset_pipeline.settings import SettingsError, read_weights
 
 
 def read(folder: Path, content: bytes) -> list[tuple[str, float]]:
