@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, VALIDATION, Concept, ImageSet
-from dataset_pipeline.training.exporters.papers import Profile, at, captioned_pictures, quoted
+from dataset_pipeline.training.exporters.papers import Profile, at, captioned_pictures, masks_beside, quoted
 
 DATASETS = "datasets.yaml"
 
@@ -31,10 +31,7 @@ def places(images: ImageSet) -> dict[str, str]:
 
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
     yield from captioned_pictures(images, places)
-    if images.has_masks:
-        found = masks(images, places)
-        for picture in images.pictures:
-            yield images.mask_file(found[picture.image_id], picture)
+    yield from masks_beside(images, masks(images, places))
 
 
 def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:

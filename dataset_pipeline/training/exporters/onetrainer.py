@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataset_pipeline.training.exporters.ai_toolkit import folder_of, places
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
-from dataset_pipeline.training.exporters.papers import Profile, as_json, at, captioned_pictures
+from dataset_pipeline.training.exporters.papers import Profile, as_json, at, captioned_pictures, masks_beside
 
 CONCEPTS = "concepts.json"
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
@@ -23,10 +23,7 @@ TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PRE
 
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
     yield from captioned_pictures(images, places)
-    if images.has_masks:
-        found = masks(images, places)
-        for picture in images.pictures:
-            yield images.mask_file(found[picture.image_id], picture)
+    yield from masks_beside(images, masks(images, places))
 
 
 def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:

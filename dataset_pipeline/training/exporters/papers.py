@@ -24,6 +24,13 @@ def captioned_pictures(images: ImageSet, places: Mapping[str, str]) -> Iterator[
         yield from images.beside(places[picture.image_id], picture)
 
 
+def masks_beside(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    """A mask for every picture at its place, if the set has masks."""
+    if images.has_masks:
+        for picture in images.pictures:
+            yield images.mask_file(places[picture.image_id], picture)
+
+
 def no_configs(images: ImageSet, folder: str) -> dict[str, str]:
     return {}
 
