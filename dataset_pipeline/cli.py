@@ -603,16 +603,20 @@ def _pack(models: str, settings_file: Path | None) -> ModelPack:
 def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
     """The instance of the web UI: DAGSTER_HOME if set, else the project's dagster.yaml; or one that lies in `home`."""
     import dagster as dg
+    from filelock import FileLock
 
+    chosen = os.environ.get("DAGSTER_HOME")
     if home is not None:
         home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-        opened = dg.DagsterInstance.from_config(str(home))
-    elif os.environ.get("DAGSTER_HOME"):
-        opened = dg.DagsterInstance.get()
-    else:
+    elif chosen and not Path(chosen).is_dir():
+        _stop(f"{chosen}, which DAGSTER_HOME names, is not a folder; make it, or unset DAGSTER_HOME")
+    elif not chosen:
         os.chdir(project_folder())  # dagster.yaml names its folders relative to the project
-        opened = dg.DagsterInstance.from_config(".")
+    # Dagster makes its tables when it is opened first, which two commands must not do at once.
+    folder = home or Path(chosen or ".")
+    with FileLock(folder / ".dagster" / "opening.lock"):
+        opened = dg.DagsterInstance.from_config(str(folder))
     from dataset_pipeline.unfinished import bury_dead_runs
 
     with opened as instance:

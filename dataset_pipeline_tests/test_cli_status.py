@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from dataset_pipeline.cli import FAILED, PARTLY, app
+from dataset_pipeline.cli import FAILED, PARTLY, _instance, app
 from dataset_pipeline.episodes import find_sources
 from dataset_pipeline.models import RegistryError
 from dataset_pipeline.registration import register
@@ -103,6 +104,23 @@ def test_where_nothing_was_ever_run_it_is_said_what_to_do(project):
     code, output, _ = project.command("status")
     assert code == PARTLY
     assert "no episode is known yet: `dataset-pipeline run <folder>`" in output
+
+
+def test_commands_that_start_at_once_in_a_new_project_open_one_instance(tmp_path):
+    def opens(_: int) -> int:
+        with _instance(tmp_path) as instance:
+            return instance.get_runs_count()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(opens, range(4))) == [0, 0, 0, 0]
+
+
+def test_a_dagster_home_that_is_not_there_is_named(project):
+    shutil.rmtree(project.home)
+    code, _, errors = project.command("status")
+    assert (code, project.home.exists()) == (FAILED, False)
+    assert str(project.home) in errors
+    assert "unset DAGSTER_HOME" in errors
 
 
 def test_where_only_the_demo_was_run_its_results_are_pointed_to(project):
