@@ -15,9 +15,11 @@ from dataset_pipeline.ids import still_of
 from dataset_pipeline.report import account
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
+from dataset_pipeline.training.contents import face_sizes
 from dataset_pipeline.training.leakage import Embedded, Leak, leaks
-from dataset_pipeline.training.readiness import Place, clip_token_counter, face_sides, readiness
+from dataset_pipeline.training.readiness import clip_token_counter, readiness
 from dataset_pipeline.training.readiness_page import page
+from dataset_pipeline.training.selection import images_of
 from dataset_pipeline.training.split import VALIDATION
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
@@ -79,19 +81,17 @@ def leaks_in(store: Store, table: pa.Table, episodes: Iterable[str], similarity:
 
 
 def _faces(store: Store, table: pa.Table, episodes: Iterable[str], min_score: float) -> list[float]:
-    places: dict[str, Place] = {}
-    faces: dict[str, list[tuple[float, float, float, float]]] = {}
+    """The shorter side of every face in every picture of the set, in pixels of that picture."""
+    widths_px = dict(zip(table["image_id"].to_pylist(), table["width_px"].to_pylist(), strict=True))
+    found = []
     for episode in episodes:
-        if (frames := store.find("distinct_frames", episode)) is not None:
-            for row in frames.filter(frames["kept"]).select(["image_id", "width_px", "height_px"]).to_pylist():
-                places[row["image_id"]] = Place(row["image_id"], 0, 0, row["width_px"], row["height_px"])
-        if (crops := store.find("crops", episode)) is not None:
-            columns = ["image_id", "still_id", "x_px", "y_px", "width_px", "height_px"]
-            for row in crops.filter(crops["kept"]).select(columns).to_pylist():
-                places[row["image_id"]] = Place(*(row[name] for name in columns[1:]))
-        if (boxes := store.find("detections", episode)) is not None:
-            found = boxes.filter(pc.and_(pc.equal(boxes["kind"], "face"), pc.greater_equal(boxes["score"], min_score)))
-            for row in found.to_pylist():
-                corners = (row["x0_px"], row["y0_px"], row["x1_px"], row["y1_px"])
-                faces.setdefault(row["image_id"], []).append(corners)
-    return face_sides(table, places, faces)
+        tables = [store.find(asset, episode) for asset in ("distinct_frames", "crops", "detections")]
+        if any(known is None for known in tables):
+            continue
+        frames, crops, detections = tables
+        images = [row for row in images_of(frames, crops) if row["image_id"] in widths_px]
+        sizes = face_sizes(detections, images, min_score)
+        for row in images:
+            scale = widths_px[row["image_id"]] / row["width_px"]
+            found += [min(size) * scale for size in sizes.get(row["image_id"], ())]
+    return found

@@ -91,6 +91,21 @@ def test_tags_faces_and_what_became_of_every_frame_are_read_from_the_tables(tmp_
     assert stages == [("frames", "kept", 2), ("images", "selected", 2), ("set", "in the set", 2)]
 
 
+def test_faces_are_measured_in_the_picture_that_shows_them(tmp_path: Path):
+    store = made(tmp_path, {"show.e1/00000001": "indoors"})
+    [whole] = store.read("training_set").to_pylist()
+    place = {"x_px": 0, "y_px": 0, "width_px": 192, "height_px": 240, "still_share": 0.05}
+    head = {"image_id": "show.e1/00000001#head-0-0-1-1", "kind": "head"}
+    crop = {"still_id": "show.e1/00000001", "kept": True, "reason": "kept", **head, **place}
+    store.write("crops", SCHEMAS["crops"].table([crop]), EPISODE)
+    half = whole | {"width_px": 672, "height_px": 384}
+    unknown = whole | {"image_id": "show.e1/00000009"}
+    rows = [half, whole | head | {"width_px": 384, "height_px": 480}, unknown]
+    store.write("training_set", SCHEMAS["training_set"].table(rows), None)
+    faces = readiness_of(store, load_settings(resources_folder() / "settings.toml"), 1024)["faces"]
+    assert (faces["count"], faces["median"], faces["largest"]) == (2, 120.0, 192.0)
+
+
 def test_held_out_images_are_compared_by_the_vectors_of_their_stills(tmp_path: Path):
     store = made(tmp_path, {f"show.e1/0000000{number}": "indoors" for number in (1, 2, 3)})
     measured = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}

@@ -71,7 +71,7 @@ def readiness(
     `characters`, `tags`, `captions`, `splits`, `faces`, `left_out`.
 
     training_set: its table. stages: of `manifest.funnel`. resolution: what the set is to be trained at, px. leaked: of
-    `leakage.leaks`. face_sides_px: of `face_sides`. count_tokens: of one caption, such as `clip_token_counter()`.
+    `leakage.leaks`. face_sides_px: the shorter side of every face, in pixels of the picture that shows it. count_tokens: of one caption, such as `clip_token_counter()`.
     """
     held_out = np.array([part == VALIDATION for part in training_set["split"].to_pylist()], dtype=bool)
     train = training_set.filter(pa.array(~held_out))
@@ -442,39 +442,6 @@ def clip_token_counter() -> Callable[[str], int]:
         return len(encode(word))
 
     return lambda caption: sum(map(of_word, caption.split()))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an image lies in its still, pixels of the still."""
-
-    still_id: str
-    x_px: float
-    y_px: float
-    width_px: float
-    height_px: float
-
-
-def face_sides(
-    training_set: pa.Table,
-    places: Mapping[str, Place],
-    faces: Mapping[str, Sequence[tuple[float, float, float, float]]],
-) -> list[float]:
-    """The shorter side of every face in every picture of the set, in pixels of that picture.
-
-    places: by image id. faces: corners x0, y0, x1, y1 by still, pixels of it. A face belongs to a crop if its middle
-    lies inside.
-    """
-    found = []
-    rows = zip(training_set["image_id"].to_pylist(), training_set["width_px"].to_pylist(), strict=True)
-    for image_id, width_px in rows:
-        if (place := places.get(image_id)) is None:
-            continue
-        for x0, y0, x1, y1 in faces.get(place.still_id, ()):
-            x, y = (x0 + x1) / 2 - place.x_px, (y0 + y1) / 2 - place.y_px
-            if 0 <= x < place.width_px and 0 <= y < place.height_px:
-                found.append(min(x1 - x0, y1 - y0) * width_px / place.width_px)
-    return found
 
 
 def _number(count: int, one: str, many: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from av.filter import Graph
 
 from dataset_pipeline.video.decode import Frame
-from dataset_pipeline.video.keyframes import Detector
+from dataset_pipeline.video.keyframes import Detector, ahead
 
 HI, LO, FRAC = 64 * 12, 64 * 5, 0.33
 
@@ -49,7 +49,9 @@ class MpDecimate(Detector):
         planes_of = _Planes()
         reference: list[np.ndarray] = []
         dropped = 0
-        for frame in frames:
+
+        def is_kept(frame: Frame) -> bool:
+            nonlocal reference, dropped
             planes = planes_of(frame.image)
             if self._differ(planes, reference):
                 reference, dropped = planes, 0
@@ -57,8 +59,13 @@ class MpDecimate(Detector):
                 dropped = 0
             else:
                 dropped += 1
-                continue
-            yield frame
+                return False
+            return True
+
+        # One thread compares in order while the next frame is decoded.
+        for frame, kept in ahead(lambda frame: (frame, is_kept(frame)), frames, threads=1):
+            if kept:
+                yield frame
 
     def _differ(self, planes: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
         if [plane.shape for plane in planes] != [plane.shape for plane in reference]:

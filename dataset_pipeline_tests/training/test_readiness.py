@@ -13,9 +13,7 @@ from dataset_pipeline.images.near_duplicates import DEFECTS
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.leakage import Leak
 from dataset_pipeline.training.readiness import (
-    Place,
     clip_token_counter,
-    face_sides,
     readiness,
 )
 from dataset_pipeline.training.readiness_page import CALM, page
@@ -259,20 +257,6 @@ def test_names_are_escaped():
     text = page(judged([row | {"tags": [evil]} for row in rows]))
     assert "<script" not in text
     assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)" in text
-
-
-def test_faces_are_measured_in_the_picture_that_shows_them():
-    rows = [
-        image(1, width_px=640, height_px=360),  # half as large as its still
-        image(2, image_id="show.e1/00000001#head-1-2-3-4", kind="head", width_px=200, height_px=200),
-        image(3),  # nothing is known of it
-    ]
-    places = {
-        "show.e1/00000001": Place("show.e1/00000001", 0, 0, 1280, 720),
-        "show.e1/00000001#head-1-2-3-4": Place("show.e1/00000001", 100, 100, 200, 200),
-    }
-    faces = {"show.e1/00000001": [(150.0, 150.0, 250.0, 270.0), (900.0, 100.0, 960.0, 160.0)]}
-    assert face_sides(SCHEMAS["training_set"].table(rows), places, faces) == [50.0, 30.0, 100.0]
 
 
 def test_clip_tokens_are_counted_as_the_encoder_reads_them():
