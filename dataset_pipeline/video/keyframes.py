@@ -116,10 +116,9 @@ class Interval(Detector):
                 yield frame
 
 
-def ahead(function: Callable[[Item], Answer], items: Iterable[Item], threads: int | None = None) -> Iterator[Answer]:
-    """`map(function, items)` with the function on so many threads, all cores if not said, a few items ahead of what is
-    taken from it. One thread calls it for one item after the other."""
-    threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
+def ahead(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+    """`map(function, items)` with the function on all cores, a few items ahead of what is taken from it."""
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
     waiting: deque[Future[Answer]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:

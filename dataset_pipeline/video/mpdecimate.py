@@ -18,7 +18,7 @@ import numpy as np
 from av.filter import Graph
 
 from dataset_pipeline.video.decode import Frame
-from dataset_pipeline.video.keyframes import Detector, ahead
+from dataset_pipeline.video.keyframes import Detector
 
 HI, LO, FRAC = 64 * 12, 64 * 5, 0.33
 
@@ -49,9 +49,7 @@ class MpDecimate(Detector):
         planes_of = _Planes()
         reference: list[np.ndarray] = []
         dropped = 0
-
-        def is_kept(frame: Frame) -> bool:
-            nonlocal reference, dropped
+        for frame in frames:
             planes = planes_of(frame.image)
             if self._differ(planes, reference):
                 reference, dropped = planes, 0
@@ -59,13 +57,8 @@ class MpDecimate(Detector):
                 dropped = 0
             else:
                 dropped += 1
-                return False
-            return True
-
-        # One thread compares in order while the next frame is decoded.
-        for frame, kept in ahead(lambda frame: (frame, is_kept(frame)), frames, threads=1):
-            if kept:
-                yield frame
+                continue
+            yield frame
 
     def _differ(self, planes: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
         if [plane.shape for plane in planes] != [plane.shape for plane in reference]:
@@ -87,9 +80,10 @@ def plane_differs(plane: np.ndarray, reference: np.ndarray, hi: int, lo: int, fr
         rows = slice(top, min(height, top + _BAND_PX + _CELL_PX))
         one, other = plane[rows, columns], reference[rows, columns]
         # The largest difference alone tells of most bands that none of their blocks is above a threshold.
-        if not one.size or cv2.norm(one, other, cv2.NORM_INF) * _BLOCK_SAMPLES <= min(hi, lo):
+        largest = cv2.norm(one, other, cv2.NORM_INF) if one.size else 0
+        if largest * _BLOCK_SAMPLES <= min(hi, lo):
             continue
-        cells = _cell_sums(cv2.absdiff(one, other))
+        cells = _cell_sums(cv2.absdiff(one, other), largest)
         pairs = cells[:-1] + cells[1:]
         blocks = pairs[:, :-1] + pairs[:, 1:]
         blocks_above_lo += np.count_nonzero(blocks > lo)
@@ -98,8 +92,8 @@ def plane_differs(plane: np.ndarray, reference: np.ndarray, hi: int, lo: int, fr
     return False
 
 
-def _cell_sums(difference: np.ndarray) -> np.ndarray:
-    """Sums of 4x4 cells, uint32; the sides are multiples of 4, and what was in `difference` is lost.
+def _cell_sums(difference: np.ndarray, largest: float) -> np.ndarray:
+    """Sums of 4x4 cells, uint32, of differences up to `largest`; the sides are multiples of 4.
 
     Eight bytes are added at a time, as 16-bit lanes of one number: a row of a cell sums to at most 4 * 255, a cell to
     4080, so that no lane overflows.
@@ -107,14 +101,28 @@ def _cell_sums(difference: np.ndarray) -> np.ndarray:
     width = difference.shape[1]
     if width % 8:
         difference = np.pad(difference, ((0, 0), (0, 8 - width % 8)))
-    eights = difference.view(np.uint64)
+    if largest * 4 <= 255:  # four rows fit a byte, and adding them first leaves a quarter to widen
+        pairs = _pair_sums(_sums_of_four_rows(difference))
+    else:
+        pairs = _sums_of_four_rows(_pair_sums(difference))
+    halves = pairs.view(np.uint32)
+    return ((halves + (halves >> np.uint32(16))) & np.uint32(0xFFFF))[:, : width // _CELL_PX]
+
+
+def _sums_of_four_rows(rows: np.ndarray) -> np.ndarray:
+    sums = rows[0::4] + rows[1::4]
+    sums += rows[2::4]
+    sums += rows[3::4]
+    return sums
+
+
+def _pair_sums(samples: np.ndarray) -> np.ndarray:
+    """Bytes added to their neighbours: four 16-bit sums in each uint64."""
+    eights = samples.view(np.uint64)
     sums = eights >> np.uint64(8)
     sums &= _ODD_BYTES
-    eights &= _ODD_BYTES
-    sums += eights
-    sums = sums[0::4] + sums[1::4] + sums[2::4] + sums[3::4]
-    halves = sums.view(np.uint32)
-    return ((halves + (halves >> np.uint32(16))) & np.uint32(0xFFFF))[:, : width // _CELL_PX]
+    sums += eights & _ODD_BYTES
+    return sums
 
 
 class _Planes:
