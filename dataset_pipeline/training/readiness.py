@@ -71,7 +71,8 @@ def readiness(
     `characters`, `tags`, `captions`, `splits`, `faces`, `left_out`.
 
     training_set: its table. stages: of `manifest.funnel`. resolution: what the set is to be trained at, px. leaked: of
-    `leakage.leaks`. face_sides_px: the shorter side of every face, in pixels of the picture that shows it. count_tokens: of one caption, such as `clip_token_counter()`.
+    `leakage.leaks`. face_sides_px: the shorter side of every face, in pixels of the picture that shows it.
+    count_tokens: of one caption, such as `clip_token_counter()`.
     """
     held_out = np.array([part == VALIDATION for part in training_set["split"].to_pylist()], dtype=bool)
     train = training_set.filter(pa.array(~held_out))
