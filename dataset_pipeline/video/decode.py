@@ -20,6 +20,7 @@ from dataset_pipeline.video.bitstream import intra_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
 from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of
 from dataset_pipeline.video.stream import (
+    MAX_THREADS,
     Clock,
     DecodeReport,
     Frame,
@@ -178,7 +179,8 @@ def _to_the_last(packets: Iterator[tuple[av.Packet, Damage]]) -> Iterator[tuple[
 
 def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str) -> Iterator[Frame]:
     """Every frame, in the order the decoder shows them."""
-    with open_video(path, threads, hardware) as (container, stream):
+    # Threads that have frames in hand keep the cores busy while those before them are looked at.
+    with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
         clock = Clock(stream)
         leaning = Leaning(clock.time_base)
         for before, image, after in _windows(_images(container, stream, threads, report, leaning), how):

@@ -33,7 +33,7 @@ class Gaps:
 
     def __init__(self, time_base: Fraction) -> None:
         self._time_base = time_base
-        self._gap, self._jump_back = GAP_S / time_base, _JUMP_BACK_S / time_base
+        self._gap, self._jump_back = float(GAP_S / time_base), float(_JUMP_BACK_S / time_base)
         self._steps: deque[int] = deque(maxlen=_STEPS_KEPT)
         self._first: int | None = None
         self._end: int | None = None  # of the latest picture so far
@@ -88,7 +88,7 @@ class Leaning:
     """
 
     def __init__(self, time_base: Fraction) -> None:
-        self._jump_back = _JUMP_BACK_S / time_base
+        self._jump_back = float(_JUMP_BACK_S / time_base)
         self._start: int | None = None  # of the first frame that may lean; None while all is sound
         self._damaged: set[int] = set()
         self._keys: list[int] = []

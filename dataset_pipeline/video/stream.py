@@ -113,9 +113,9 @@ def still(
 
 @contextmanager
 def open_video(
-    path: Path, threads: str = "AUTO", hardware: str = "none"
+    path: Path, threads: str = "AUTO", hardware: str = "none", thread_count: int | None = None
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, decoding on up to `MAX_THREADS` threads.
+    """The container and its video stream, decoding on up to `MAX_THREADS` threads, if not said one more than cores.
 
     `threads`: `AUTO`, `SLICE` for decoders that must not run frames in parallel, or `NONE` where the number of threads
     must change nothing: of damaged data a decoder loses more or less with it. `hardware`: `none`, or a device of
@@ -148,7 +148,8 @@ def open_video(
             raise VideoError(path, f"pictures of {stream.width}x{stream.height} are more than {MAX_FRAME_PX} pixels")
         context.options = {"max_pixels": str(MAX_FRAME_PX)}  # they may grow in the middle of the stream
         # One more than there are cores, as ffmpeg itself: frames wait for rows of those before them.
-        context.thread_count = 1 if threads == "NONE" else min(MAX_THREADS, (os.cpu_count() or 1) + 1)
+        many = min(MAX_THREADS, thread_count or (os.cpu_count() or 1) + 1)
+        context.thread_count = 1 if threads == "NONE" else many
         stream.thread_type = threads
         yield container, stream
 
@@ -213,6 +214,9 @@ class Clock:
         rate = stream.average_rate or stream.guessed_rate
         self.step = max(1, round(1 / (Fraction(rate) * self.time_base))) if rate else 1
         self.first = first
+        # Counts of the time base as whole numbers: fractions take longer than all else that Python does for a frame.
+        self._ticks, self._per_s = self.time_base.as_integer_ratio()
+        self._jump_back = float(JUMP_BACK_S / self.time_base)
         self._last: int | None = None
         self._last_ms = -1
         self._offset = 0
@@ -232,7 +236,7 @@ class Clock:
             pts = 0 if last is None else last + self.step
         else:
             pts = stamp + self._offset
-            if last is not None and (last - pts) * self.time_base > JUMP_BACK_S:
+            if last is not None and last - pts > self._jump_back:
                 self._offset += last + self.step - pts
                 pts = last + self.step
         if self.first is None:
@@ -244,7 +248,9 @@ class Clock:
         return pts
 
     def milliseconds(self, pts: int) -> int:
-        return round((pts - (self.first or 0)) * self.time_base * 1000)
+        """Since the first frame, rounded half to even."""
+        whole, rest = divmod((pts - (self.first or 0)) * self._ticks * 1000, self._per_s)
+        return whole + (rest * 2 > self._per_s or (rest * 2 == self._per_s and whole % 2 == 1))
 
     def frame(
         self,
@@ -255,7 +261,7 @@ class Clock:
         before: av.VideoFrame | None = None,
         after: av.VideoFrame | None = None,
     ) -> Frame:
-        seconds = float((pts - (self.first or 0)) * self.time_base)
+        seconds = (pts - (self.first or 0)) * self._ticks / self._per_s
         return Frame(pts, self.milliseconds(pts), seconds, image, self.sar, corrupt, before, after, conversion)
 
 
