@@ -113,7 +113,7 @@ def demo(
     root = folder or project_folder() / "data" / "demo"
     places = {"store__root": str(root / "store"), "exported_set__root": str(root / "exports")} if own else {}
     own_models = {f"models__{role}": [] if role == "detector" else "" for role in ROLES}
-    settings = _settings(settings_file, models__pack="demo", **own_models, **places)
+    settings = _settings(settings_file, "demo", **own_models, **places)
     with showing_progress(as_json) as show:
         write_show(root / "episodes", progress=lambda done, total: show.inner("drawing three episodes", done, total))
     report = _run(settings, [root / "episodes"], as_json, home=root / ".dagster" if own else None)
@@ -134,7 +134,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Turn episodes into a training set. What has been done before is kept; files stay where they lie."""
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     _finish(_run(settings, paths, as_json), settings, as_json)
 
 
@@ -153,7 +153,7 @@ def status(
     from dataset_pipeline.places import mixing_fault, store_of
     from dataset_pipeline.status import status_of
 
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     store = store_of(settings)
     if fault := mixing_fault(settings, store):
         _stop(fault)
@@ -215,7 +215,7 @@ def find(
     from dataset_pipeline.places import demo_hint, store_of
     from dataset_pipeline.tags.query import QueryError
 
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     store = store_of(settings)
     try:
         matches = list(search(store, question, settings.tag_thresholds))
@@ -247,8 +247,7 @@ def export(
     from dataset_pipeline.places import demo_hint, mixing_fault, store_of
     from dataset_pipeline.runs import materialize_assets
 
-    changes = {"models__pack": models} if models else {}
-    settings = _settings(settings_file, exported_set__profile=profile, **changes)
+    settings = _settings(settings_file, models, exported_set__profile=profile)
     store = store_of(settings)
     if fault := mixing_fault(settings, store):
         _stop(fault)
@@ -353,7 +352,7 @@ def report(
     from dataset_pipeline.places import demo_hint, export_root, store_of
     from dataset_pipeline.set_report import readiness_of, write_readiness
 
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     store = store_of(settings)
     if store.pointer("training_set") is None:
         nothing = f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one"
@@ -383,7 +382,7 @@ def clean(
     """Remove tables and pictures that nothing current refers to any more, and what killed runs left half written."""
     from dataset_pipeline.places import store_of
 
-    store = store_of(_settings(settings_file, **({"models__pack": models} if models else {})))
+    store = store_of(_settings(settings_file, models))
     cleaned = store.clean(grace_h * 3600)
     if as_json:
         print(json.dumps(asdict(cleaned)))
@@ -419,7 +418,7 @@ def prune(
     from dataset_pipeline.report import account
     from dataset_pipeline.runs import Outcome, materialize_all
 
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     store = store_of(settings)
     if fault := mixing_fault(settings, store):
         _stop(fault)
@@ -465,7 +464,7 @@ def doctor(models: ModelsOption = "", settings_file: SettingsOption = None, as_j
     from dataset_pipeline.doctor import examine
     from dataset_pipeline.models import RegistryError
 
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     try:
         findings = examine(settings)
     except RegistryError as error:
@@ -545,7 +544,10 @@ def models_verify(models: ModelsOption = "", settings_file: SettingsOption = Non
 # ------------------------------------------------------------------------------------------------ helpers
 
 
-def _settings(overlay: Path | None, **changes: Any) -> Settings:
+def _settings(overlay: Path | None, models: str = "", **changes: Any) -> Settings:
+    """models: the pack, if one was given."""
+    if models:
+        changes["models__pack"] = models
     try:
         return load_settings(overlay, **changes)
     except SettingsError as error:
@@ -591,7 +593,7 @@ def _stop(message: str) -> NoReturn:
 def _pack(models: str, settings_file: Path | None) -> ModelPack:
     from dataset_pipeline.models import ModelPack, RegistryError
 
-    chosen = _settings(settings_file, **({"models__pack": models} if models else {})).models
+    chosen = _settings(settings_file, models).models
     named = {role: getattr(chosen, role) for role in ROLES}
     try:
         return ModelPack.open(chosen.pack, chosen.cache, {role: name for role, name in named.items() if name})
@@ -691,7 +693,7 @@ def _stores_that_may_know(image: str, models: str, settings_file: Path | None) -
         for parent in path.resolve().parents:
             if parent.name == "exports" and (parent.parent / "store").is_dir():
                 yield Store(str(parent.parent / "store"))
-    settings = _settings(settings_file, **({"models__pack": models} if models else {}))
+    settings = _settings(settings_file, models)
     yield store_of(settings)
     if not models:
-        yield store_of(_settings(settings_file, models__pack="demo"))
+        yield store_of(_settings(settings_file, "demo"))

@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
-from dataset_pipeline.images.near_duplicates import decide_distinct
+from dataset_pipeline.images.near_duplicates import DEFECTS, decide_distinct
 from dataset_pipeline.progress import track
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.timing import span, timed_iteration
@@ -125,7 +125,7 @@ def distinct_frames(step: Step) -> Result:
     return Result(
         SCHEMAS["distinct_frames"].table(rows),
         {
-            **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", "combing", "unreadable")},
+            **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", *DEFECTS, "unreadable")},
             "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
         },
         {"every_kept_frame_has_its_picture": f"{reasons['unreadable']} could not" if reasons["unreadable"] else ""},

@@ -107,11 +107,7 @@ class Captioner:
     def _request(self, picture: np.ndarray) -> dict[str, Any]:
         from dataset_pipeline.images.resize import encode, fit
 
-        height, width = picture.shape[:2]
-        longest = max(height, width)
-        if longest > self.settings.max_side_px:
-            short_side_px = max(1, min(height, width) * self.settings.max_side_px // longest)
-            picture = fit(picture, "short_side", short_side_px)
+        picture = fit(picture, "long_side", self.settings.max_side_px)
         url = f"data:image/jpeg;base64,{base64.b64encode(encode(picture, 'jpg', JPEG_QUALITY)).decode()}"
         parts = [{"type": "text", "text": self.settings.prompt}, {"type": "image_url", "image_url": {"url": url}}]
         return {

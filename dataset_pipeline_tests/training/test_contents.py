@@ -62,23 +62,6 @@ def test_a_face_counts_from_the_score_on():
     assert faces_on(boxes, images, 0.36) == {}
 
 
-@pytest.mark.parametrize(
-    ("tags", "people"),
-    [
-        (["1girl", "1boy"], 2),
-        (["2girls", "multiple_girls"], 2),
-        (["6+girls"], 6),
-        (["3girls", "3boys"], 6),
-        (["5girls", "4boys"], 6),
-        (["solo"], 0),
-        (["5girls"], 5),
-        ([], 0),
-    ],
-)
-def test_people_are_the_girls_the_boys_and_the_others(tags: list[str], people: int):
-    assert tagged(x=dict.fromkeys(tags, 0.9)) == {"x": people}
-
-
 def test_only_tags_from_the_threshold_on_count_and_of_two_numbers_the_more_probable():
     assert tagged(
         a={"1girl": 0.34, "1boy": 0.9}, b={}, c={"smile": 0.9, "2girls": 0.5, "1girl": 0.8}, d=None, e={"3boys": 0.4}

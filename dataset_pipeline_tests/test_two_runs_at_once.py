@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from dataset_pipeline.demo.training.measure import fresh_scene
 from dataset_pipeline.settings import PACKAGE
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -28,16 +30,15 @@ min_short_side_px = 48
 
 
 @pytest.fixture
-def project(tmp_path: Path, finished) -> Path:
-    """A project folder with one small folder of pictures."""
+def project(tmp_path: Path) -> Path:
+    """A project folder with one small folder of drawn pictures."""
     for name in ("workspace.yaml", "dagster.yaml"):
         shutil.copy(CHECKOUT / name, tmp_path)
     (tmp_path / "settings.local.toml").write_text(SETTINGS)
     pictures = tmp_path / "episodes" / "show" / "e01"
     pictures.mkdir(parents=True)
-    stills = [row["path"] for row in finished.rows("distinct_frames") if row["kept"]][:6]
-    for i, path in enumerate(stills):
-        (pictures / f"{i}.png").write_bytes(finished.store.read_picture(path))
+    for number in range(3):
+        Image.fromarray(fresh_scene(number).image).save(pictures / f"{number}.png")
     return tmp_path
 
 
