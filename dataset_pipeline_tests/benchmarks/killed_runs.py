@@ -2,8 +2,9 @@
 
     uv run python dataset_pipeline_tests/benchmarks/killed_runs.py [--kills 10] [--seed 1]
 
-After every kill each table that a pointer names must be whole. At the end tables, pictures and the exported set must be
-those of the undisturbed demo, no run may look unfinished and no pool slot be taken. Exit code 1 if not.
+After every kill each table that a pointer names must be whole. Once a demo comes to its end, tables, pictures and the
+exported set must be those of the undisturbed one, no run may look unfinished and no pool slot be taken; if there are
+kills left, the next begins with nothing. Exit code 1 if anything is not so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,12 +76,21 @@ def broken(folder: Path) -> list[str]:
 
 def left_behind(folder: Path) -> list[str]:
     """Runs that look unfinished and pool slots that are taken."""
-    os.chdir(folder)
     with dg.DagsterInstance.from_config(str(folder / ".dagster")) as instance:
         runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
         slots = instance.event_log_storage.get_concurrency_keys()
         taken = [key for key in slots if instance.event_log_storage.get_concurrency_info(key).active_slot_count]
     return [f"run {run.run_id} {run.status.value}" for run in runs] + [f"slot of pool {key}" for key in taken]
+
+
+def ended(folder: Path, code: int, expected: dict[str, str]) -> list[str]:
+    """What is wrong with a demo that came to its end."""
+    seen = digests(folder)
+    other = sorted(name for name in expected.keys() | seen.keys() if expected.get(name) != seen.get(name))
+    behind = left_behind(folder)
+    print(f"ended with exit code {code}: {len(other)} of {len(expected)} files differ {other[:3]}")
+    print(f"left behind: {behind or 'nothing'}", flush=True)
+    return other + behind + ([f"exit code {code}"] if code else [])
 
 
 def main() -> None:
@@ -95,28 +106,24 @@ def main() -> None:
         if demo(calm).wait() != 0:
             sys.exit(f"the undisturbed demo failed:\n{calm.with_suffix('.log').read_text()}")
         whole_s = time.monotonic() - start_s
-        print(f"undisturbed: {whole_s:.0f} s, {len(digests(calm))} files")
-        for number in range(1, arguments.kills + 1):
+        expected = digests(calm)
+        print(f"undisturbed: {whole_s:.0f} s, {len(expected)} files", flush=True)
+        killed = 0
+        while killed < arguments.kills:
             wait_s = moments.uniform(0.05, 0.6) * whole_s
             process = demo(disturbed)
             try:
                 process.wait(wait_s)
-                ended = f"had finished (exit code {process.returncode})"
             except subprocess.TimeoutExpired:
                 kill(process)
-                ended = "killed"
-            lost = broken(disturbed)
-            faults += lost
-            print(f"{number}: {ended} after {wait_s:.0f} s, {len(lost)} tables lost or half-written", flush=True)
-        start_s = time.monotonic()
-        code = demo(disturbed).wait()
-        print(f"last run: exit code {code} after {time.monotonic() - start_s:.0f} s")
-        expected, seen = digests(calm), digests(disturbed)
-        other = sorted(name for name in expected.keys() | seen.keys() if expected.get(name) != seen.get(name))
-        print(f"files that differ from the undisturbed: {len(other)} of {len(expected)} {other[:3]}")
-        behind = left_behind(disturbed)
-        print(f"left behind: {behind or 'nothing'}")
-        faults += other + behind + ([f"exit code {code}"] if code else [])
+                killed += 1
+                lost = broken(disturbed)
+                faults += lost
+                print(f"{killed}: killed after {wait_s:.0f} s, {len(lost)} tables lost or half-written", flush=True)
+            else:
+                faults += ended(disturbed, process.returncode, expected)
+                shutil.rmtree(disturbed)
+        faults += ended(disturbed, demo(disturbed).wait(), expected)
     sys.exit(1 if faults else 0)
 
 
