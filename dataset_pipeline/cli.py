@@ -617,8 +617,11 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
         os.chdir(project_folder())  # dagster.yaml names its folders relative to the project
     # Dagster makes its tables when it is opened first, which two commands must not do at once.
     folder = home or Path(chosen or ".")
-    with FileLock(folder / ".dagster" / "opening.lock"):
-        opened = dg.DagsterInstance.from_config(str(folder))
+    try:
+        with FileLock(folder / ".dagster" / "opening.lock"):
+            opened = dg.DagsterInstance.from_config(str(folder))
+    except OSError as error:
+        _stop(f"Dagster's history in {folder.absolute() / '.dagster'} cannot be written: {error.strerror or error}")
     from dataset_pipeline.unfinished import bury_dead_runs
 
     with opened as instance:

@@ -192,8 +192,8 @@ def list_sources(
 
 def _detour(item: Found) -> tuple[bool, int, str]:
     """Of several ways to one source the least by this names it: one without links below its root, then the shortest."""
-    inside = os.path.relpath(item.real_path, os.path.realpath(item.root))
-    direct = item.path == item.root or place(inside) == place(str(item.relative))
+    unlinked = os.path.join(os.path.realpath(item.root), item.relative)
+    direct = item.path == item.root or place(unlinked) == place(item.real_path)
     return not direct, len(item.path.parts), str(item.path)
 
 

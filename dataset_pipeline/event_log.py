@@ -41,8 +41,6 @@ class BatchedSqliteEventLog(SqliteEventLogStorage):
     def _store_asset_events(self, run_id: str, events: list[EventLogEntry]) -> None:
         rows = [self._event_to_row(event) for event in events]
         insert = sa.insert(SqlEventLogStorageTable)
-        with self.run_connection(run_id) as connection:
-            connection.execute(insert, rows)
         with self.index_transaction() as connection:
             numbered = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
             numbers = connection.scalars(numbered, rows).all()
@@ -54,6 +52,10 @@ class BatchedSqliteEventLog(SqliteEventLogStorage):
             }
             for event, number in newest.values():
                 self._store_asset_event(connection, event, number)
+        # The run's own log last: only the index, which all processes write, may be locked for long, and what fails as a
+        # batch Dagster stores again one by one.
+        with self.run_connection(run_id) as connection:
+            connection.execute(insert, rows)
 
 
 def _kind(event: EventLogEntry) -> tuple[str, bool]:

@@ -99,6 +99,8 @@ def _why_nothing(report: Report, sheet: Path) -> str:
     outcomes = {(stage, outcome): count for stage, outcome, count in report.funnel}
     if outcomes.get(("set", "in the set")):
         return "a set there is, but it could not be written, see above"
+    if outcomes.get(("images", "selected")):
+        return "images were selected, but a step after that failed, see above"
     reasons = [(count, outcome) for (stage, outcome), count in outcomes.items() if stage == "images"]
     if not reasons:
         return "no frame was found to make an image of"

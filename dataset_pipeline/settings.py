@@ -340,13 +340,10 @@ def read_weights(path: Path) -> list[ConceptWeight]:
     pattern with a comma stands in quotes. Raises SettingsError, also for a file without any."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, skipinitialspace=True, strict=True)
-            told = ((lines.line_num, [cell.strip() for cell in cells]) for cells in lines)
-            kept = [
-                (number, cells)
-                for number, cells in told
-                if any(cells) and cells != WEIGHTS_HEADING and not cells[0].startswith("#")
-            ]
+            told = ("\n" if line.lstrip().startswith("#") else line for line in file)
+            lines = csv.reader(told, skipinitialspace=True, strict=True)
+            stripped = ((lines.line_num, [cell.strip() for cell in cells]) for cells in lines)
+            kept = [(number, cells) for number, cells in stripped if any(cells) and cells != WEIGHTS_HEADING]
             if not kept:
                 raise SettingsError(f"{path} holds no line `pattern, weight`, e.g. 1_character, 1.5")
             return [_weight(cells, f"{path}, line {number}") for number, cells in kept]

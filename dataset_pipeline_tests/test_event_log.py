@@ -1,11 +1,13 @@
 """What Dagster reads back from the batched log is what its own log would have kept."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
+import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from dataset_pipeline.event_log import BatchedSqliteEventLog
@@ -104,6 +106,23 @@ def test_a_run_of_many_episodes_is_recorded_as_dagsters_own_log_records_it(tmp_p
     versions = {episode: tags["dagster/data_version"] for episode, tags in own[2]["versions"].items()}
     assert versions == {episode: "v1" if number < 3 else "v2" for number, episode in enumerate(EPISODES)}
     assert all(entry["in_order"] and entry["planned"] for entry in own)
+
+
+def test_a_batch_that_the_index_refuses_leaves_nothing_in_the_log_of_its_run(tmp_path, monkeypatch):
+    with opened(tmp_path / "batched", BATCHED % (tmp_path / "events")) as instance:
+        log = instance.event_log_storage
+        run_id = run(instance, "a.e0", "a.e4", "v1")
+        before = instance.all_logs(run_id)
+        made = [entry for entry in before if entry.is_dagster_event and entry.dagster_event.is_step_materialization]
+        assert len(made) == 5
+        monkeypatch.setattr(log, "index_transaction", locked)
+        with pytest.raises(sqlite3.OperationalError):
+            log.store_event_batch(made)
+        assert instance.all_logs(run_id) == before
+
+
+def locked() -> NoReturn:
+    raise sqlite3.OperationalError("database is locked")
 
 
 def test_the_projects_instance_uses_the_batched_log():

@@ -71,6 +71,7 @@ def test_without_a_terminal_lines_are_wide(monkeypatch: pytest.MonkeyPatch):
             "no image came into the set, 9 of them for the reason",
         ),
         ([("images", "character_not_wanted", 9)], "[selection] characters names nobody who was recognised"),
+        ([("images", "selected", 12), ("set", "left out", 12)], "a step after that failed, see above"),
         ([("images", "selected", 9), ("set", "in the set", 9)], "a set there is, but it could not be written"),
     ],
 )

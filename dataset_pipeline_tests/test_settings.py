@@ -150,7 +150,8 @@ def test_weights_of_a_file_come_after_those_of_the_settings_and_its_content_coun
     tmp_path: Path,
 ) -> None:
     defaults = load_settings()
-    (tmp_path / "weights.csv").write_text("1_character, 3\n0_characters, 9\n")
+    comment = '# Fern, "the mage of the show\n'
+    (tmp_path / "weights.csv").write_text(f"{comment}1_character, 3\n0_characters, 9\n")
     settings = load_settings(concept_balance__weights_csv="weights.csv")
     assert [(entry.pattern, entry.weight) for entry in settings.concept_balance.all_weights] == [
         ("0_characters", 0.5),

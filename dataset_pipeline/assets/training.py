@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.framework import Check, joined_version, pipeline_asset, version_of
 from dataset_pipeline.assets.repeats import repeated_stills
-from dataset_pipeline.assets.step import DECLARATIONS, Result, Step
+from dataset_pipeline.assets.step import DECLARATIONS, Result, Step, is_joined
 from dataset_pipeline.images.resize import fit
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
@@ -171,15 +171,16 @@ def exported_set(step: Step) -> Result:
     if not rows:
         step.log.warning("the training set is empty: nothing was exported")
         return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
+    if all(row["tags"] is None for row in rows):
+        raise ValueError("the training set was made by an earlier version: `dataset-pipeline run`, then export again")
     episodes, shows = ({row[name] for row in rows} for name in ("episode", "show"))
     about = step.origin("training_set") | {"models": models_behind(step, episodes)}
     rules = load_rules(step.settings.tag_rules)
-    recipe = recipe_of(
-        settings_behind(step, "captions", "captions", episodes),
-        settings_behind(step, "concept_balance", "concept_balance", [None]),
-        {tag for row in rows for tag in row["tags"]},
-        rules,
-    )
+    behind = {asset: settings_behind(step, asset, episodes) for asset in ("captions", "concept_balance")}
+    for asset in [asset for asset, settings in behind.items() if settings is None]:
+        step.log.warning(f"the set was not all made by one and the same [{asset}]: bring it up to date, export again")
+    tags = {tag for row in rows for tag in row["tags"] or ()}
+    recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
     core = [row for row in step.rows("core_tags") if row["show"] in shows]
     beside = {EMB_INIT: emb_init(core, rules), WILDCARD: wildcard(core, rules)}
     report = export(
@@ -211,11 +212,16 @@ def left_alone_markdown(changed: Sequence[str]) -> str:
     return "\n".join(["Somebody changed what was exported before, so that was left alone:", "", *lines])
 
 
-def settings_behind(step: Step, asset: str, section: str, episodes: Iterable[str | None]) -> dict[str, Any] | None:
-    """The section by which an asset made its tables of these episodes; None if they were not all made by the same."""
-    pointers = [step.store.pointer(asset, episode) for episode in episodes]
-    found = {json.dumps(pointer.provenance["settings"][section]) for pointer in pointers if pointer}
-    return json.loads(found.pop()) if len(found) == 1 else None
+def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[str, Any] | None:
+    """The section, of the asset's name, by which it made its part in the set of these episodes; None where that was not
+    one and the same, or where the asset has made something else since the set."""
+    keys = [None] if is_joined(asset) else sorted(step.episodes)
+    found = [(key, pointer) for key in keys if (pointer := step.store.pointer(asset, key))]
+    version = version_of(found[0][1]) if is_joined(asset) and found else joined_version(found)
+    made_from = step.store.pointer("training_set").provenance["inputs"]
+    known = [pointer for key, pointer in found if key is None or key in episodes]
+    sections = {json.dumps(pointer.provenance["settings"][asset]) for pointer in known}
+    return json.loads(sections.pop()) if len(sections) == 1 and made_from[asset] == version else None
 
 
 def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:

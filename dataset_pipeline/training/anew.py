@@ -25,8 +25,8 @@ NEEDS_PICTURES = ("face_min_score",)  # of [captions]; what they change is not i
 def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> Rewritten:
     """Render the captions of an exported folder by the settings it was made with and `changes` to [captions].
 
-    Captions that a person edited are kept. Raises ExportError for a folder that cannot be made anew, and SettingsError
-    for settings that there are not.
+    Captions that a person edited are kept, and those that regularization images came with. Raises ExportError for a
+    folder that cannot be made anew, and SettingsError for settings that there are not.
     """
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
@@ -35,8 +35,7 @@ def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
             if getattr(made, name) != getattr(wanted, name):
                 raise ExportError(f"captions.{name} decides what is found on pictures: change it where the set is made")
         rules = _rules(recipe["tag_kinds"])
-        said = [row | _said_anew(row, made, wanted) for row in rows]
-        captioned = [row | {"caption": render(row | {"show": row["show_title"]}, wanted, rules)} for row in said]
+        captioned = [_captioned(row, made, wanted, rules) for row in rows]
         return captioned, {**recipe, "captions": wanted.model_dump(mode="json")}
 
     return rewrite(folder, change, drop_missing)
@@ -48,7 +47,7 @@ def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
         if "balance" not in recipe:
-            raise ExportError(f"{folder} does not say how it was balanced: export the set again")
+            raise ExportError(f"{folder} does not say how it was balanced: run, then export the set again")
         settings = _settings(folder, "concept_balance", recipe["balance"], changes).concept_balance
         trained = [row["split"] == TRAIN and not row["is_reg"] for row in rows]
         counts = Counter(row["concept"] for row, is_trained in zip(rows, trained, strict=True) if is_trained)
@@ -78,7 +77,10 @@ def recipe_of(
 
 def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> CaptionsSettings:
     if "captions" not in recipe:
-        raise ExportError(f"{folder} does not say by which settings its captions were made: export the set again")
+        raise ExportError(
+            f"{folder} does not say by which settings its captions were made, as they were several: "
+            "`dataset-pipeline status` names stale episodes; run, then export the set again"
+        )
     return _settings(folder, "captions", recipe["captions"], changes).captions
 
 
@@ -94,6 +96,19 @@ def _settings(folder: Path, section: str, made_with: Mapping[str, Any], changes:
 
 def _defaults_with(section: str, values: Mapping[str, Any]) -> Settings:
     return load_settings(DEFAULTS, **{f"{section}__{key}": value for key, value in values.items()})
+
+
+def _captioned(
+    row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings, rules: Rules
+) -> dict[str, Any]:
+    if row["is_reg"] and row["caption"] != _caption(row, made, rules):
+        return {**row}  # regularization pictures may come with captions of their own
+    said = {**row, **_said_anew(row, made, wanted)}
+    return said | {"caption": _caption(said, wanted, rules)}
+
+
+def _caption(row: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) -> str:
+    return render({**row, "show": row["show_title"]}, settings, rules)
 
 
 def _said_anew(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:

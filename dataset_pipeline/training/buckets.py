@@ -102,7 +102,7 @@ def _kohya_no_upscale(widths: Sizes, heights: Sizes, resolution: int, step_px: i
     area, aspect = resolution * resolution, widths / heights
     width = stepped(np.sqrt(area * aspect))
     height = stepped(area / np.sqrt(area * aspect))
-    with np.errstate(divide="ignore"):  # a strip thinner than a step
+    with np.errstate(divide="ignore", invalid="ignore"):  # a strip thinner than a step
         by_width = np.abs(width / stepped(width / aspect) - aspect)
         by_height = np.abs(stepped(height * aspect) / height - aspect)
     wide = by_width < by_height
@@ -203,7 +203,9 @@ def _covering(widths: Sizes, heights: Sizes, bucket_width: Sizes, bucket_height:
 
 
 def _fit(bucket_width: Sizes, bucket_height: Sizes, scale: np.ndarray, width: np.ndarray, height: np.ndarray) -> Fit:
-    return Fit(bucket_width, bucket_height, scale, 1 - bucket_width * bucket_height / (width * height))
+    area = width * height
+    kept = np.divide(bucket_width * bucket_height, area, out=np.zeros(len(area)), where=area > 0)
+    return Fit(bucket_width, bucket_height, scale, 1 - kept)
 
 
 def _kohya_as_exported(widths: Sizes, heights: Sizes, resolution: int) -> Fit:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.tags.character_names import parse_character
 from dataset_pipeline.training.buckets import RULES, Fit, bucket_use, fit_counted
 from dataset_pipeline.training.leakage import Leak
 from dataset_pipeline.training.split import VALIDATION
@@ -334,7 +335,7 @@ def _of_demo_models(demo: bool, images: int) -> Fault | None:
 
 def names_of(characters: Iterable[str]) -> set[str]:
     """The names in a row's `characters`, without appearance and outfit."""
-    return {character.split("|")[0] for character in characters or ()}
+    return {parse_character(character).name for character in characters or ()}
 
 
 def _concepts(train: pa.Table) -> list[dict[str, Any]]:

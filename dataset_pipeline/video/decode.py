@@ -143,8 +143,9 @@ def _packets(
     ahead: deque[tuple[av.Packet, bool]] = deque()
     for packet in _read(container, stream, report):
         begun = begun or packet.is_keyframe
-        report.packets += 1
-        report.leading_packets += not begun
+        if not packet.is_discard:  # before the cut of an edit list: decoded, never shown
+            report.packets += 1
+            report.leading_packets += not begun
         ahead.append((packet, gaps.before(packet)))
         if len(ahead) > PACKETS_AHEAD:
             yield ahead[0][0], damage_of(ahead)

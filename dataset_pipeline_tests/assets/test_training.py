@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,13 +35,15 @@ class Project:
 
     root: Path
     settings: Settings
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
         return Store(str(self.root / "store"))
 
-    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": True, "numbers": {}})
+    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE, **made_by: Any) -> None:
+        provenance = {"demo": True, "numbers": {}, "models": [], "settings": made_by}
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
 
     def still(self, image_id: str, shade: int) -> dict:
         pixels = np.full((100, 200, 3), shade, np.uint8)
@@ -76,15 +79,20 @@ class Project:
     def made(self, asset: str) -> tuple[list[dict], Pointer, bool]:
         """Its rows, its pointer, and whether they were there before."""
         episode = None if ASSETS[asset].declaration.joined else EPISODE
-        resources = SimpleNamespace(store=self.store, settings=self.settings)
-        log = SimpleNamespace(warning=lambda message: None)
+        places = {"store": self.store, "export_root": self.root / "exports"}
+        resources = SimpleNamespace(settings=self.settings, **places)
+        log = SimpleNamespace(warning=self.warnings.append)
         step = Step(ASSETS[asset].declaration, resources, episode, log, [EPISODE])
         pointer, kept = materialize(ASSETS[asset], step)
         return self.store.read(asset, episode).to_pylist(), pointer, kept
 
-    def make_set(self) -> tuple[list[dict], Pointer]:
+    def caption(self, text: str, template: str) -> None:
         selected = [row["image_id"] for row in self.made("selection")[0] if row["selected"]]
-        self.write("captions", [{"image_id": it, "characters": ["fern"], "caption": "fern"} for it in selected])
+        rows = [{"image_id": it, "characters": ["fern"], "tags": ["1girl"], "caption": text} for it in selected]
+        self.write("captions", rows, captions={"template": template})
+
+    def make_set(self) -> tuple[list[dict], Pointer]:
+        self.caption("fern", "booru")
         for asset in ("training_images", "concept_balance", "multiplies"):
             self.made(asset)
         rows, pointer, _ = self.made("training_set")
@@ -201,3 +209,25 @@ def test_a_changed_line_in_the_file_of_weights_balances_anew(project: Project):
     assert balanced() == ([0.25, 0.75], True)
     file.write_text("1_character, 1\n")
     assert balanced() == ([0.5, 0.5], False)
+
+
+def recipe_of_the_export(project: Project) -> dict:
+    [row] = project.made("exported_set")[0]
+    [folder] = (project.root / "exports").glob(f"*{row['content_sha256'][:8]}")
+    return json.loads((folder / "manifest.json").read_text())["recipe"]
+
+
+def test_an_export_names_no_settings_that_the_set_was_not_made_by(project: Project):
+    project.write("core_tags", [], None)
+    project.make_set()
+    assert recipe_of_the_export(project)["captions"] == {"template": "booru"}
+    assert project.warnings == []
+    project.caption("a picture of fern", "sentence")
+    recipe = recipe_of_the_export(project)
+    assert "captions" not in recipe
+    assert recipe["balance"]["max_multiply"] == project.settings.concept_balance.max_multiply
+    assert project.warnings == [
+        "the set was not all made by one and the same [captions]: bring it up to date, export again"
+    ]
+    project.made("training_set")
+    assert recipe_of_the_export(project)["captions"] == {"template": "sentence"}

@@ -241,6 +241,18 @@ def test_a_folder_of_repeats_takes_a_trainers_caches_along_and_its_config_names_
     assert {path.stem for path in folder.glob("metadata/*")} == {path.name for path in folder.glob("train/*")}
 
 
+def test_a_regularization_image_keeps_the_caption_that_it_came_with(tmp_path: Path):
+    rows, data = set_of()
+    rows[6] |= {"people": "", "rating": "", "image_type": "", "tags": [], "caption": "a photo of a girl"}
+    recipe = recipe_of(SETTINGS.captions.model_dump(mode="json"), None, {"smile"}, RULES)
+    about = {"made_with_demo_models": False, "models": []}
+    folder = export("plain", rows, data.__getitem__, tmp_path, about, recipe=recipe).folder
+    done = recaption(folder, {"template": "sentence"})
+    assert done.captions == {row["image_id"] for row in rows[:6]}
+    captions = {path.read_text() for path in (folder / "reg").rglob("*.txt")}
+    assert captions == {"a photo of a girl"}
+
+
 @pytest.mark.parametrize("profile", BESIDE_PICTURES)
 def test_a_caption_edited_by_hand_is_kept_and_named_each_time(profile: str, tmp_path: Path):
     folder = exported(profile, tmp_path)
@@ -403,9 +415,9 @@ def test_what_cannot_be_made_anew_is_left_alone_and_told(spoil: Callable, messag
 def test_a_set_without_what_its_captions_are_made_of_says_so(tmp_path: Path):
     rows, data = set_of()
     folder = export("plain", rows, data.__getitem__, tmp_path, {}).folder
-    with pytest.raises(ExportError, match="does not say by which settings its captions were made: export the set"):
+    with pytest.raises(ExportError, match="does not say by which settings its captions were made.* then export the set again"):
         recaption(folder, {})
-    with pytest.raises(ExportError, match="does not say how it was balanced: export the set again"):
+    with pytest.raises(ExportError, match="does not say how it was balanced: run, then export the set again"):
         rebalance(folder, {})
 
 

@@ -49,6 +49,7 @@ def fitted(rule: Callable[..., Fit], size: tuple[int, int], resolution: int) -> 
         (kohya_no_upscale, (1920, 1080), 1024, (1344, 768), 0.71, 1.5),
         (kohya_no_upscale, (320, 320), 1024, (320, 320), 1.0, 0.0),
         (kohya_no_upscale, (50, 900), 1024, (0, 896), 1.0, 100.0),  # thinner than a step
+        (kohya_no_upscale, (4000, 1), 256, (3968, 0), 1.0, 100.0),
         (onetrainer, (1920, 1080), 1024, (1344, 768), 0.71, 1.5),
         (onetrainer, (1440, 1080), 1024, (1152, 896), 0.83, 3.6),
         (onetrainer, (400, 900), 1024, (704, 1472), 1.76, 7.1),

@@ -1,11 +1,14 @@
 import random
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
+from dataset_pipeline.video import decode
 from dataset_pipeline.video.color import square_size
 from dataset_pipeline.video.decode import DecodeReport, VideoError, frames_at, iter_frames
+from dataset_pipeline.video.stream import open_video
 
 REFERENCE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 # Size, pixel format, matrix, range, and the labels (ffmpeg's names) written into the file.
@@ -118,6 +121,19 @@ def test_frames_of_joined_recordings_are_found_by_their_place_on_the_line(clip, 
     first, second = frames[30], frames[30 + 5 * 24]
     found = dict(frames_at(path, [first.pts, second.pts]))
     np.testing.assert_array_equal(found[second.pts], first.rgb())
+
+
+def test_what_an_edit_list_cuts_off_is_not_taken_for_a_loss_and_decoded_twice(ffmpeg, clip, tmp_path, monkeypatch):
+    path = tmp_path / "cut.mp4"
+    ffmpeg("-ss", "1.5", "-i", clip("open_gop.mkv"), "-c", "copy", path)
+    opened = []
+    monkeypatch.setattr(decode, "open_video", lambda *given: opened.append(given) or open_video(*given))
+    report = DecodeReport()
+    frames = list(iter_frames(path, report=report))
+    with av.open(str(path)) as container:
+        cut_off = sum(packet.is_discard for packet in container.demux(video=0))
+    assert cut_off > 0
+    assert (len(opened), report.packets, report.frames, report.reasons) == (1, len(frames), len(frames), [])
 
 
 def test_a_stream_without_timestamps_counts_its_frames(ffmpeg, clip, tmp_path):
