@@ -215,13 +215,14 @@ def left_alone_markdown(changed: Sequence[str]) -> str:
 def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[str, Any] | None:
     """The section, of the asset's name, by which it made its part in the set of these episodes; None where that was not
     one and the same, or where the asset has made something else since the set."""
-    keys = [None] if is_joined(asset) else sorted(step.episodes)
-    found = [(key, pointer) for key in keys if (pointer := step.store.pointer(asset, key))]
+    keys = [""] if is_joined(asset) else sorted(step.episodes)
+    found = [(key, pointer) for key in keys if (pointer := step.store.pointer(asset, key or None))]
     version = version_of(found[0][1]) if is_joined(asset) and found else joined_version(found)
-    made_from = step.store.pointer("training_set").provenance["inputs"]
-    known = [pointer for key, pointer in found if key is None or key in episodes]
+    known = [pointer for key, pointer in found if not key or key in episodes]
     sections = {json.dumps(pointer.provenance["settings"][asset]) for pointer in known}
-    return json.loads(sections.pop()) if len(sections) == 1 and made_from[asset] == version else None
+    the_set = step.store.pointer("training_set")
+    is_behind = the_set is not None and the_set.provenance["inputs"][asset] == version
+    return json.loads(sections.pop()) if len(sections) == 1 and is_behind else None
 
 
 def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
