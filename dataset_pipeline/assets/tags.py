@@ -130,7 +130,7 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
     reads=["video", "distinct_frames", "detections", "tags", "clusters", "selection", "descriptions"],
     settings=["captions", "tag_rules"],
     group="f_text",
-    algorithm=2,
+    algorithm=3,
     projection=True,
     kinds=["python"],
 )

@@ -189,8 +189,10 @@ def _sentence(fields: Mapping[str, Any], tags: Iterable[str], settings: Captions
         worn_by_name = {outfit for stored in fields["characters"] for outfit in parse_character(stored).outfits}
         spoken = {tag: text for tag in tags if (text := plain(tag)) and text not in worn_by_name and tag != "solo"}
         looks = [text for tag, text in spoken.items() if rules.kind_of(tag) in CHARACTER_KINDS]
-        worn = [text for tag, text in spoken.items() if rules.kind_of(tag) == "outfit"]
-        seen = [text for tag, text in spoken.items() if rules.kind_of(tag) not in CHARACTER_KINDS | {"outfit"}]
+        # What nobody is there to wear is only seen.
+        not_seen = CHARACTER_KINDS | {"outfit"} if subject else CHARACTER_KINDS
+        worn = [text for tag, text in spoken.items() if subject and rules.kind_of(tag) == "outfit"]
+        seen = [text for tag, text in spoken.items() if rules.kind_of(tag) not in not_seen]
         first += f" with {_and(looks)}" if looks else ""
         first += f"{',' if looks else ''} wearing {_and(worn)}" if worn else ""
         rest += [f"It shows {_and(seen)}."] if seen else []

@@ -260,6 +260,7 @@ SENTENCE = ["people", "character", "tags"]
         ),
         ("halfbody", ["fern"], ["white_dress"], "An upper body picture of fern wearing white dress."),
         ("still", [], ["no_humans", "sky"], "A screencap. It shows no humans and sky."),
+        ("still", [], ["white_dress", "sky"], "A screencap. It shows white dress and sky."),
         ("face", [], ["6+girls"], "A close-up of many girls."),
         ("person", ["T|_hair bun|red dress+cape"], ["red dress"], "A picture of T_hair_bun in red dress and cape."),
     ],
