@@ -221,7 +221,7 @@ def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[s
     known = [pointer for key, pointer in found if not key or key in episodes]
     sections = {json.dumps(pointer.provenance["settings"][asset]) for pointer in known}
     the_set = step.store.pointer("training_set")
-    is_behind = the_set is not None and the_set.provenance["inputs"][asset] == version
+    is_behind = the_set is not None and the_set.provenance.get("inputs", {}).get(asset) == version
     return json.loads(sections.pop()) if len(sections) == 1 and is_behind else None
 
 

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from dataset_pipeline.video.bitstream import intra_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
-from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of
+from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of, stamp_of
 from dataset_pipeline.video.stream import (
     MAX_THREADS,
     Clock,
@@ -202,9 +202,17 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
 def _images(
     container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport, leaning: Leaning
 ) -> Iterator[av.VideoFrame]:
+    first, last = None, 0
     for packet, damage in _to_the_last(_packets(container, stream, report)):
         if packet is not None:
             leaning.feed(packet, damage)
+            if (stamp := stamp_of(packet)) is not None:
+                first, last = stamp if first is None else min(first, stamp), max(last, stamp)
+        elif threads != "NONE" and _early_end(
+            container, stream, float((last - (first or 0)) * (stream.time_base or 0))
+        ):
+            # Of a file cut short the last packet may be half there, which threads find out after giving its frame.
+            raise _CannotThread
         try:
             for image in stream.decode(packet):
                 if image.time_base is None:

@@ -136,6 +136,20 @@ def test_what_an_edit_list_cuts_off_is_not_taken_for_a_loss_and_decoded_twice(ff
     assert (len(opened), report.packets, report.frames, report.reasons) == (1, len(frames), len(frames), [])
 
 
+def test_the_end_of_a_file_that_was_cut_short_is_left_to_one_thread(clip, tmp_path, monkeypatch):
+    path = tmp_path / "short.mkv"
+    whole = clip("open_gop.mkv").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    opened = []
+    monkeypatch.setattr(decode, "open_video", lambda *given: opened.append(given[1]) or open_video(*given))
+    report = DecodeReport()
+    stamps = [frame.pts for frame in iter_frames(path, report=report)]
+    assert opened == ["AUTO", "NONE"]
+    assert stamps == sorted(set(stamps))
+    assert len(stamps) == report.frames < 72
+    assert any("the video ends at" in reason for reason in report.reasons)
+
+
 def test_a_stream_without_timestamps_counts_its_frames(ffmpeg, clip, tmp_path):
     path = tmp_path / "raw.h264"
     ffmpeg("-i", clip("open_gop.mkv"), "-c", "copy", "-bsf:v", "h264_mp4toannexb", path)
