@@ -231,3 +231,12 @@ def test_an_export_names_no_settings_that_the_set_was_not_made_by(project: Proje
     ]
     project.made("training_set")
     assert recipe_of_the_export(project)["captions"] == {"template": "sentence"}
+
+
+def test_a_set_of_an_earlier_version_says_to_run_first(project: Project):
+    project.make_set()
+    [before, *_] = project.made("training_set")[0]
+    project.write("training_set", [before | {"tags": None}], None)
+    project.write("core_tags", [], None)
+    with pytest.raises(ValueError, match="made by an earlier version: `dataset-pipeline run`, then export again"):
+        project.made("exported_set")
