@@ -115,6 +115,7 @@ class KeyframesSettings(Section):
     every_s: Annotated[float, Field(gt=0.0, le=3600.0)]
     frames_per_shot: Annotated[int, Field(ge=1, le=100)]
     working_short_side_px: Annotated[int, Field(ge=32, le=4096)]
+    chroma_upsampling: Literal["smooth", "nearest"]
     alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
 
 

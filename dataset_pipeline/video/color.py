@@ -13,10 +13,12 @@ from typing import Any, Literal, get_args
 import av
 import numpy as np
 from av.filter import Graph
+from av.filter.context import FilterContext
 
 from dataset_pipeline.video.tonemap import DEEP_FORMAT, HLG_PEAK_NITS, WIDE_PRIMARIES, Transfer, to_srgb
 
 Cadence = Literal["progressive", "tff", "bff", "telecined", "telecined_bff"]
+ChromaUpsampling = Literal["smooth", "nearest"]
 
 _HIGH_QUALITY = "accurate_rnd+full_chroma_int+full_chroma_inp"
 
@@ -38,7 +40,8 @@ class Conversion:
     `matrix`: swscale's name. `range`: `tv` or `pc`. `primaries`: ffprobe's name. `peak_nits`: the brightest light of a
     PQ picture. `rotation_deg`: the counterclockwise turn that makes it upright. `cadence`: how its frames lie in
     fields; telecined is top field first unless it says otherwise. `bars_px`: what to cut off the left, top, right and
-    bottom of the upright picture with square pixels, if that is `bars_size_px` wide and high.
+    bottom of the upright picture with square pixels, if that is `bars_size_px` wide and high. `chroma_upsampling`:
+    `nearest` repeats each chroma sample over the pixels that share it, `smooth` interpolates between samples.
     """
 
     matrix: str | None = None
@@ -51,9 +54,10 @@ class Conversion:
     cadence: Cadence = "progressive"
     bars_px: tuple[int, int, int, int] = (0, 0, 0, 0)
     bars_size_px: tuple[int, int] = (0, 0)
+    chroma_upsampling: ChromaUpsampling = "smooth"
 
     @classmethod
-    def of(cls, probe_row: Mapping[str, Any]) -> "Conversion":
+    def of(cls, probe_row: Mapping[str, Any], chroma_upsampling: ChromaUpsampling = "smooth") -> "Conversion":
         """The conversion a row of `video_probe` asks for; columns that are absent or null leave it to the pictures.
 
         Raises ValueError on a cadence there is not.
@@ -79,6 +83,7 @@ class Conversion:
                 get("bar_bottom_px") or 0,
             ),
             bars_size_px=(get("display_width_px") or 0, get("display_height_px") or 0),
+            chroma_upsampling=chroma_upsampling,
         )
 
     def resolved(self, image: av.VideoFrame, sar: Fraction | int = 1) -> "Conversion":
@@ -159,9 +164,25 @@ def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray
         f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
         f":flags={scaler}+{_HIGH_QUALITY}",
     )
-    graph.link_nodes(source, scale, graph.add("format", pixel_format), graph.add("buffersink")).configure()
+    repeat = _repeated_chroma(graph, image, how) if how.chroma_upsampling == "nearest" else []
+    graph.link_nodes(source, *repeat, scale, graph.add("format", pixel_format), graph.add("buffersink")).configure()
     graph.vpush(image)
     return graph.vpull().to_ndarray()
+
+
+def _repeated_chroma(graph: Graph, image: av.VideoFrame, how: Conversion) -> list[FilterContext]:
+    """Filters that give every pixel the chroma sample that covers it; none where each has its own."""
+    kind = image.format
+    if kind.is_rgb or (kind.chroma_width(64), kind.chroma_height(64)) in ((64, 64), (0, 0)):
+        return []
+    bits = kind.components[0].bits
+    # Its high-quality flags would shift the samples by their place between luma samples before they are repeated.
+    scale = graph.add(
+        "scale",
+        f"in_color_matrix={how.matrix}:out_color_matrix={how.matrix}:in_range={how.range}:out_range={how.range}"
+        ":flags=neighbor",
+    )
+    return [scale, graph.add("format", "yuv444p" if bits == 8 else f"yuv444p{bits}le")]
 
 
 def _without_bars(rgb: np.ndarray, how: Conversion) -> np.ndarray:

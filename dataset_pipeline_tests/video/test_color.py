@@ -1,6 +1,7 @@
 """Colours that are known by calculation: what each patch must become, step by step."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -161,6 +162,43 @@ def test_a_row_of_video_probe_is_read_and_an_empty_one_leaves_all_to_the_labels(
     )
     with pytest.raises(ValueError, match="cadence 'wobbly' is none of progressive, tff"):
         Conversion.of({"cadence": "wobbly"})
+
+
+def repeated_chroma(image: av.VideoFrame) -> av.VideoFrame:
+    """The planar picture in 4:4:4, each chroma sample over all the pixels that share it."""
+    depth = np.dtype(np.uint8 if image.format.components[0].bits == 8 else np.uint16)
+    frame = av.VideoFrame(image.width, image.height, "yuv444p" if depth.itemsize == 1 else "yuv444p10le")
+    for into, plane in zip(frame.planes, image.planes, strict=True):
+        samples = np.frombuffer(memoryview(plane), depth).reshape(plane.height, -1)[:, : plane.width]
+        lines = np.zeros((into.height, into.line_size // depth.itemsize), depth)
+        down, along = into.height // plane.height, into.width // plane.width
+        lines[:, : into.width] = samples.repeat(down, axis=0).repeat(along, axis=1)
+        into.update(lines)
+    return frame
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv411p", "yuv420p10le", "yuvj420p"])
+def test_nearest_chroma_gives_every_pixel_the_sample_that_covers_it(pixel_format):
+    drawn = np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+    image = av.VideoFrame.from_ndarray(drawn, "rgb24").reformat(format=pixel_format)
+    labelled = Conversion(matrix="bt709", range="pc" if pixel_format == "yuvj420p" else "tv")
+    nearest = to_rgb(image, replace(labelled, chroma_upsampling="nearest"))
+    np.testing.assert_array_equal(nearest, to_rgb(repeated_chroma(image), labelled))
+    assert np.abs(nearest - to_rgb(image, labelled).astype(int)).mean() > 1
+
+
+def test_nearest_chroma_of_a_decoder_in_hardware_is_that_of_one_in_software():
+    drawn = np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+    planar = av.VideoFrame.from_ndarray(drawn, "rgb24").reformat(format="yuv420p")
+    how = Conversion(chroma_upsampling="nearest")
+    np.testing.assert_array_equal(to_rgb(planar.reformat(format="nv12"), how), to_rgb(planar, how))
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv444p", "gray", "rgb24", "gbrp"])
+def test_pictures_with_all_their_chroma_have_none_to_repeat(pixel_format):
+    drawn = np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+    image = av.VideoFrame.from_ndarray(drawn, "rgb24").reformat(format=pixel_format)
+    np.testing.assert_array_equal(to_rgb(image, Conversion(chroma_upsampling="nearest")), to_rgb(image))
 
 
 def test_bars_are_cut_only_where_a_picture_has_them():

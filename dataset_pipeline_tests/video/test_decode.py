@@ -1,15 +1,17 @@
 import random
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from dataset_pipeline.video import decode
-from dataset_pipeline.video.color import square_size
+from dataset_pipeline.video.color import Conversion, square_size
 from dataset_pipeline.video.decode import DecodeReport, VideoError, frames_at, iter_frames
 from dataset_pipeline.video.stream import open_video
 
+DRAWN = "testsrc2=s={}:r=24:d=0.1"
 REFERENCE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 # Size, pixel format, matrix, range, and the labels (ffmpeg's names) written into the file.
 COLOURS = {
@@ -29,17 +31,22 @@ def _picture(raw: bytes, width: int, height: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8).reshape(height, width, 3).astype(int)
 
 
-@pytest.mark.parametrize("case", COLOURS)
-def test_rgb_is_what_ffmpeg_converts_with_its_best_flags(ffmpeg, tmp_path, case):
+def _coloured(ffmpeg, path: Path, case: str) -> None:
     size, pixels, matrix, value_range, (matrix_label, range_label) = COLOURS[case]
-    width, height = (int(side) for side in size.split("x"))
-    path = tmp_path / "clip.mkv"
-    drawn = f"testsrc2=s={size}:r=24:d=0.1"
     into = (
         f"format=gbrp,scale=out_color_matrix={matrix}:out_range={value_range},format={pixels},"
         f"setparams=colorspace={matrix_label}:range={range_label}:color_primaries=bt709"
     )
-    ffmpeg("-f", "lavfi", "-i", drawn, "-vf", into, "-c:v", "libx264", "-qp", "0", path)
+    ffmpeg("-f", "lavfi", "-i", DRAWN.format(size), "-vf", into, "-c:v", "libx264", "-qp", "0", path)
+
+
+@pytest.mark.parametrize("case", COLOURS)
+def test_rgb_is_what_ffmpeg_converts_with_its_best_flags(ffmpeg, tmp_path, case):
+    size, _, matrix, value_range, _ = COLOURS[case]
+    width, height = (int(side) for side in size.split("x"))
+    path = tmp_path / "clip.mkv"
+    _coloured(ffmpeg, path, case)
+    drawn = DRAWN.format(size)
     back = f"scale=in_color_matrix={matrix}:in_range={value_range}:out_range=pc:flags={REFERENCE_FLAGS},format=rgb24"
     reference = ffmpeg("-i", path, "-frames:v", "1", "-vf", back, "-f", "rawvideo", "-").stdout
     original = ffmpeg("-f", "lavfi", "-i", drawn, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-").stdout
@@ -48,6 +55,21 @@ def test_rgb_is_what_ffmpeg_converts_with_its_best_flags(ffmpeg, tmp_path, case)
     assert (rgb.shape, rgb.dtype) == ((height, width, 3), np.uint8)
     assert np.abs(rgb - _picture(reference, width, height)).mean() <= 1
     assert np.abs(rgb - _picture(original, width, height)).mean() <= 3
+
+
+@pytest.mark.parametrize("case", ["bt709_limited", "bt709_full", "bt601_limited", "bt601_full", "bt709_in_small"])
+def test_nearest_chroma_is_what_ffmpeg_converts_without_flags(ffmpeg, tmp_path, case):
+    size, _, matrix, value_range, _ = COLOURS[case]
+    width, height = (int(side) for side in size.split("x"))
+    path = tmp_path / "clip.mkv"
+    _coloured(ffmpeg, path, case)
+    plain = f"scale=in_color_matrix={matrix}:in_range={value_range},format=rgb24"
+    reference = ffmpeg("-i", path, "-frames:v", "1", "-vf", plain, "-f", "rawvideo", "-").stdout
+
+    rgb = next(iter_frames(path, conversion=Conversion(chroma_upsampling="nearest"))).rgb()
+    apart = np.abs(rgb - _picture(reference, width, height))
+    assert apart.mean() <= 1
+    assert apart.max() <= 4  # of its tables
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

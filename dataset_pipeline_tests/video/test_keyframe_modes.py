@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import DecodeReport, iter_frames
 from dataset_pipeline.video.keyframes import IFrames, Interval, ahead
 from dataset_pipeline.video.probe import probe
@@ -17,6 +18,7 @@ def _settings(mode: str, **changes: object) -> SimpleNamespace:
     values = {
         "mode": mode, "working_short_side_px": 60, "hi": 64 * 200, "lo": 64 * 50, "frac": 0.33, "max_drop": 0,
         "every_s": 0.5, "frames_per_shot": 2, "alpha_background": [255, 255, 255],
+        "chroma_upsampling": "smooth",
     }  # fmt: skip
     return SimpleNamespace(**(values | changes))
 
@@ -40,7 +42,8 @@ def test_each_mode_gives_rows_with_times_signals_and_working_copies(clip, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_full_picture_is_the_one_that_the_candidate_was_made_of(ffmpeg, tmp_path, mode):
+@pytest.mark.parametrize("chroma", ["smooth", "nearest"])
+def test_the_full_picture_is_the_one_that_the_candidate_was_made_of(ffmpeg, tmp_path, mode, chroma):
     upright, path = tmp_path / "upright.mp4", tmp_path / "turned.mp4"
     drawn = "testsrc2=s=144x120:r=24:d=3,setsar=32/27,hue=h=300*floor(t*1.7)"
     ffmpeg("-f", "lavfi", "-i", drawn, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "24", upright)
@@ -48,14 +51,16 @@ def test_the_full_picture_is_the_one_that_the_candidate_was_made_of(ffmpeg, tmp_
     source = _source(path)
     row = probe_source(source)
     # Larger than the pictures, so that the working copy is the picture itself.
-    settings = _settings(mode, working_short_side_px=1000)
+    settings = _settings(mode, working_short_side_px=1000, chroma_upsampling=chroma)
     small = {one["image_id"]: (one, picture) for one, picture in candidates(source, row, settings, DecodeReport())}
     large = dict(full_size(source, {image_id: one for image_id, (one, _) in small.items()}, row, settings))
     assert large.keys() == small.keys()
     assert len(large) > 2
+    decoded = {frame.pts: frame for frame in iter_frames(path, conversion=Conversion.of(row, chroma))}
     for image_id, (one, picture) in small.items():
         assert (one["height_px"], one["width_px"]) == picture.shape[:2]
         np.testing.assert_array_equal(large[image_id], picture)
+        np.testing.assert_array_equal(large[image_id], decoded[one["pts"]].rgb())
 
 
 def test_an_unknown_mode_is_refused_by_name(clip):
