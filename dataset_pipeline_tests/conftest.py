@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes on two cores gain nothing from more
+# Containers often forbid it; each of the processes that tests start would compile the libraries anew, for 20 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 class ByFile(LoadScopeScheduling):
