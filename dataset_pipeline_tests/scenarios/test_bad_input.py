@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dataset_pipeline.cli import FAILED, PARTLY, app
+from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
 
 
 def command(project, *arguments: str) -> tuple[int, str, str]:
@@ -41,11 +43,13 @@ def command(project, *arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def damaged_tree(drawn_show, tmp_path_factory) -> Path:
+def damaged_tree(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("damaged") / "episodes"
     show = root / "Broken Show"
     show.mkdir(parents=True)
-    whole = drawn_show.episodes[0].read_bytes()
+    few_shots = replace(TEST_SHOW, scripts=("talk 2, pair 1, solo 1, pan 1",))
+    [episode] = write_show(tmp_path_factory.mktemp("whole") / "episodes", few_shots, workers=1)
+    whole = episode.read_bytes()
     (show / "Broken Show - S01E01.mp4").write_bytes(whole)
     (show / "Broken Show - S01E02.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     (show / "Broken Show - S01E03.mkv").write_text("this is a shopping list\n" * 50)
