@@ -1,15 +1,21 @@
-"""Which packets are intra pictures, read from the first bits of a coded picture without decoding it.
+"""Which packets are intra pictures, and which only second fields, read from the first bits without decoding them.
 
-Sources: ITU-T H.264 7.3.1 and 7.3.3, ITU-T H.265 7.3.2.3 and 7.3.6.1, RFC 6386 9.1, VP9 bitstream specification 6.2.
+Sources: ITU-T H.264 7.3.1, 7.3.2 and 7.3.3, ITU-T H.265 7.3.2.3 and 7.3.6.1, RFC 6386 9.1, VP9 bitstream specification
+6.2.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
+_H264_SPS, _H264_PPS = 7, 8
+_H264_WITH_CHROMA_FORMAT = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})  # profiles
 _H264_SLICES = frozenset({1, 2, 5})  # NAL unit types: non-IDR, data partition A, IDR
 _H264_I_SLICES = frozenset({2, 7})
 _HEVC_PPS, _HEVC_FIRST_IRAP, _HEVC_LAST_IRAP, _HEVC_LAST_SLICE = 34, 16, 23, 31
 _HEVC_I_SLICE = 2
-_HEADER_BYTES = 64  # more than any field read here needs
+_HEADER_BYTES = 64  # more than any field of a slice read here needs
+_SET_BYTES = 1024  # and of a parameter set, with all its scaling lists
 
 
 def intra_test(codec: str, extradata: bytes | None) -> Callable[[bytes], bool] | None:
@@ -24,19 +30,143 @@ def intra_test(codec: str, extradata: bytes | None) -> Callable[[bytes], bool] |
     return {"vp8": _vp8_is_intra, "vp9": _vp9_is_intra}.get(codec)
 
 
+def second_field_test(codec: str, extradata: bytes | None) -> Callable[[bytes], bool] | None:
+    """A function saying of each packet, fed in order, whether it completes the picture that the one before it began.
+
+    None where each packet is a whole picture. A packet whose first bits do not tell counts as one.
+    """
+    slices = _H264Slices(extradata or b"") if codec == "h264" else None
+    return _SecondFields(slices) if slices and slices.may_be_fields else None
+
+
+class _Slice(NamedTuple):
+    is_intra: bool
+    frame_num: int = 0
+    field: int | None = None  # 0: top, 1: bottom, None: of a whole frame
+
+
+class _H264Slices:
+    """Reads the headers of slices. Parameter sets come from the extradata and from the packets as they pass."""
+
+    def __init__(self, extradata: bytes) -> None:
+        self._frame_num_bits: dict[int, tuple[int, int]] = {}  # by sequence set: bits before frame_num, and of it
+        self._sequence_set: dict[int, int] = {}  # by picture set
+        self._length_bytes = 0
+        nals = _nals(extradata, 0)
+        if extradata[:1] == b"\x01" and len(extradata) > 6:
+            self._length_bytes = (extradata[4] & 3) + 1
+            nals = _avcc_nals(extradata)
+        for nal in nals:
+            self._remember(nal)
+
+    @property
+    def may_be_fields(self) -> bool:
+        """Whether pictures may be coded in fields, as far as is known by now."""
+        return bool(self._frame_num_bits)
+
+    def of(self, packet: bytes) -> list[_Slice]:
+        """The slices of a packet. Raises ValueError where their first bits do not tell."""
+        slices = []
+        for nal in _nals(packet, self._length_bytes):
+            self._remember(nal)
+            if nal[0] & 31 in _H264_SLICES:
+                slices.append(self._read(_Bits(nal[1:_HEADER_BYTES])))
+        return slices
+
+    def _read(self, bits: "_Bits") -> _Slice:
+        bits.ue()  # first_mb_in_slice
+        is_intra = bits.ue() in _H264_I_SLICES
+        widths = self._frame_num_bits.get(self._sequence_set.get(bits.ue(), -1))
+        if widths is None:
+            return _Slice(is_intra)
+        bits.u(widths[0])
+        frame_num = bits.u(widths[1])
+        return _Slice(is_intra, frame_num, bits.u(1) if bits.u(1) else None)
+
+    def _remember(self, nal: bytes) -> None:
+        kind = nal[0] & 31
+        if kind not in (_H264_SPS, _H264_PPS):
+            return
+        bits = _Bits(nal[1:])
+        with suppress(ValueError):  # the decoder says what is wrong with a broken set
+            if kind == _H264_PPS:
+                picture_set = bits.ue()
+                self._sequence_set[picture_set] = bits.ue()
+                return
+            sequence_set, widths = _read_sequence_set(bits)
+            self._frame_num_bits.pop(sequence_set, None)
+            if widths:
+                self._frame_num_bits[sequence_set] = widths
+
+
 class _H264:
     def __init__(self, extradata: bytes) -> None:
-        in_lengths = extradata[:1] == b"\x01" and len(extradata) > 4
-        self._length_bytes = (extradata[4] & 3) + 1 if in_lengths else 0
+        self._slices = _H264Slices(extradata)
 
     def __call__(self, packet: bytes) -> bool:
-        types = []
-        for nal in _nals(packet, self._length_bytes):
-            if nal[0] & 31 in _H264_SLICES:
-                bits = _Bits(nal[1:])
-                bits.ue()  # first_mb_in_slice
-                types.append(bits.ue() in _H264_I_SLICES)
-        return _all_or_none(types)
+        slices = self._slices.of(packet)
+        if any(one.field is not None for one in slices):
+            raise ValueError("a picture in two fields, the second of which may be predicted")
+        return _all_or_none([one.is_intra for one in slices])
+
+
+class _SecondFields:
+    def __init__(self, slices: _H264Slices) -> None:
+        self._slices = slices
+        self._begun: tuple[int, int] | None = None  # frame_num and field of a picture that lacks the other field
+
+    def __call__(self, packet: bytes) -> bool:
+        try:
+            slices = self._slices.of(packet)
+        except ValueError:
+            slices = []
+        begun, self._begun = self._begun, None
+        fields = {one.field for one in slices}
+        if len(fields) != 1 or (field := slices[0].field) is None:
+            return False  # a frame, or both its fields
+        if begun == (slices[0].frame_num, 1 - field):
+            return True
+        self._begun = slices[0].frame_num, field
+        return False
+
+
+def _read_sequence_set(bits: "_Bits") -> tuple[int, tuple[int, int] | None]:
+    """The number of a sequence parameter set (H.264, 7.3.2.1.1), and how many bits a slice has before its frame_num and
+    for it; None if all its pictures are frames."""
+    profile = bits.u(8)
+    bits.u(16)
+    number = bits.ue()
+    separate_planes = 0
+    if profile in _H264_WITH_CHROMA_FORMAT:
+        chroma_format = bits.ue()
+        separate_planes = bits.u(1) if chroma_format == 3 else 0
+        bits.skip_ue(2)  # bit depths
+        bits.u(1)  # transform bypass
+        if bits.u(1):
+            for index in range(8 if chroma_format != 3 else 12):
+                if bits.u(1):
+                    _skip_scaling_list(bits, 16 if index < 6 else 64)
+    frame_num_bits = bits.ue() + 4
+    order_type = bits.ue()
+    if order_type == 0:
+        bits.ue()
+    elif order_type == 1:
+        bits.u(1)
+        bits.skip_ue(2)
+        bits.skip_ue(bits.ue())
+    bits.ue()  # reference frames
+    bits.u(1)  # gaps
+    bits.skip_ue(2)  # width, height
+    only_frames = bits.u(1)
+    return number, None if only_frames else (2 * separate_planes, frame_num_bits)
+
+
+def _skip_scaling_list(bits: "_Bits", size: int) -> None:
+    last, following = 8, 8
+    for _ in range(size):
+        if following:
+            following = (last + bits.se()) % 256
+            last = following or last
 
 
 class _Hevc:
@@ -67,14 +197,14 @@ class _Hevc:
 
     def _remember(self, nal: bytes) -> None:
         if len(nal) > 2 and (nal[0] >> 1) & 63 == _HEVC_PPS:
-            bits = _Bits(nal[2:])
+            bits = _Bits(nal[2:_HEADER_BYTES])
             pps_id, _sps_id, dependent_segments, _output_flag = bits.ue(), bits.ue(), bits.u(1), bits.u(1)
             self._slice_fields[pps_id] = (dependent_segments, bits.u(3))
 
     def _is_intra_slice(self, nal: bytes, kind: int) -> bool:
         if _HEVC_FIRST_IRAP <= kind <= _HEVC_LAST_IRAP:
             return True
-        bits = _Bits(nal[2:])
+        bits = _Bits(nal[2:_HEADER_BYTES])
         first_in_picture, pps_id = bits.u(1), bits.ue()
         if pps_id not in self._slice_fields:
             raise ValueError(f"HEVC slice without its parameter set {pps_id}")
@@ -131,6 +261,19 @@ def _vp9_frames(packet: bytes) -> list[bytes]:
     return frames
 
 
+def _avcc_nals(extradata: bytes) -> Iterator[bytes]:
+    """The NAL units of an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1.2)."""
+    position = 5
+    for mask in (31, 255):  # of the number of sequence sets, then of picture sets
+        count = extradata[position] & mask if position < len(extradata) else 0
+        position += 1
+        for _ in range(count):
+            length = int.from_bytes(extradata[position : position + 2], "big")
+            if nal := extradata[position + 2 : position + 2 + length]:
+                yield nal
+            position += 2 + length
+
+
 def _hvcc_nals(extradata: bytes) -> Iterator[bytes]:
     """The beginnings of the NAL units of an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.3.1.2)."""
     position = 23
@@ -151,12 +294,12 @@ def _nals(packet: bytes, length_bytes: int) -> Iterator[bytes]:
             length = int.from_bytes(packet[position : position + length_bytes], "big")
             position += length_bytes
             if length:
-                yield packet[position : position + min(length, _HEADER_BYTES)]
+                yield packet[position : position + min(length, _SET_BYTES)]
             position += length
         return
     position = packet.find(b"\0\0\1")
     while position >= 0:
-        if nal := packet[position + 3 : position + 3 + _HEADER_BYTES]:
+        if nal := packet[position + 3 : position + 3 + _SET_BYTES]:
             yield nal
         position = packet.find(b"\0\0\1", position + 3)
 
@@ -180,3 +323,13 @@ class _Bits:
         while self.u(1) == 0:
             zeros += 1
         return (1 << zeros) - 1 + self.u(zeros)
+
+    def skip_ue(self, codes: int) -> None:
+        """Past so many codes, with or without a sign."""
+        for _ in range(codes):
+            self.ue()
+
+    def se(self) -> int:
+        """The same with a sign (ITU-T H.264, 9.1.1)."""
+        code = self.ue()
+        return (code + 1) // 2 if code % 2 else -code // 2

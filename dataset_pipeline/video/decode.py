@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from dataset_pipeline.video.bitstream import intra_test
+from dataset_pipeline.video.bitstream import intra_test, second_field_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
 from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of, stamp_of
 from dataset_pipeline.video.stream import (
@@ -139,11 +139,13 @@ def _packets(
     """The stream's packets up to its end, or to the first place that cannot be read, which is written down; with each
     what the container and the packets beside it say of its damage."""
     gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)))
+    is_second_field = second_field_test(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
     begun = False
     ahead: deque[tuple[av.Packet, bool]] = deque()
     for packet in _read(container, stream, report):
         begun = begun or packet.is_keyframe
-        if not packet.is_discard:  # before the cut of an edit list: decoded, never shown
+        completes = is_second_field is not None and is_second_field(bytes(packet))
+        if not packet.is_discard and not completes:  # what lies before the cut of an edit list is never shown
             report.packets += 1
             report.leading_packets += not begun
         ahead.append((packet, gaps.before(packet)))

@@ -287,8 +287,11 @@ def _timing(container: InputContainer, stream: VideoStream, seen: _Seen) -> tupl
     # A few odd gaps are dropped frames.
     is_vfr = sum(abs(gap - usual_s) > slack_s for gap in gaps) > max(1, len(gaps) // 100)
     shown_s = float(np.mean(seen.frame_gaps_s)) if seen.frame_gaps_s else 0.0
-    if not is_vfr and shown_s > 0 and not (stream.frames and duration_s) and abs(rate * shown_s - 1) > _RATE_SLACK:
-        rate = 1 / shown_s  # the header is wrong
+    if not is_vfr and shown_s > 0:
+        if not (stream.frames and duration_s) and abs(rate * shown_s - 1) > _RATE_SLACK:
+            rate = 1 / shown_s  # the header is wrong
+        elif abs(rate * shown_s - 2) <= _RATE_SLACK:
+            rate /= 2  # it counts fields
     return rate, is_vfr, duration_s
 
 
