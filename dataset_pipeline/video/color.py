@@ -11,9 +11,9 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 import av
+import cv2
 import numpy as np
 from av.filter import Graph
-from av.filter.context import FilterContext
 
 from dataset_pipeline.video.tonemap import DEEP_FORMAT, HLG_PEAK_NITS, WIDE_PRIMARIES, Transfer, to_srgb
 
@@ -21,6 +21,8 @@ Cadence = Literal["progressive", "tff", "bff", "telecined", "telecined_bff"]
 ChromaUpsampling = Literal["smooth", "nearest"]
 
 _HIGH_QUALITY = "accurate_rnd+full_chroma_int+full_chroma_inp"
+# Pixels along and down to a chroma sample, as pixel formats name them.
+_SUBSAMPLINGS = {(2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
 
 # ITU-T H.273 code points to the matrices swscale has.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -153,36 +155,55 @@ def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray
     """Full-range R'G'B' with square pixels, HxWx3."""
     width, height = square_size(image.width, image.height, how.sar or Fraction(1))
     scaler = "bicubic" if (width, height) == (image.width, image.height) else "lanczos"
+    if how.chroma_upsampling == "nearest":
+        image = _repeated_chroma(image, how)
     # The filter, not the frame's own reformat: only the filter knows where chroma samples lie between luma samples.
+    return _scaled(
+        image,
+        f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
+        f":flags={scaler}+{_HIGH_QUALITY}",
+        pixel_format,
+    ).to_ndarray()
+
+
+def _scaled(image: av.VideoFrame, options: str, pixel_format: str) -> av.VideoFrame:
+    """What ffmpeg's filter `scale` makes of the picture, in that pixel format."""
     graph = Graph()
     graph.threads = 1
     source = graph.add_buffer(
         width=image.width, height=image.height, format=image.format, time_base=image.time_base or Fraction(1, 1000)
     )
-    scale = graph.add(
-        "scale",
-        f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
-        f":flags={scaler}+{_HIGH_QUALITY}",
-    )
-    repeat = _repeated_chroma(graph, image, how) if how.chroma_upsampling == "nearest" else []
-    graph.link_nodes(source, *repeat, scale, graph.add("format", pixel_format), graph.add("buffersink")).configure()
+    graph.link_nodes(
+        source, graph.add("scale", options), graph.add("format", pixel_format), graph.add("buffersink")
+    ).configure()
     graph.vpush(image)
-    return graph.vpull().to_ndarray()
+    return graph.vpull()
 
 
-def _repeated_chroma(graph: Graph, image: av.VideoFrame, how: Conversion) -> list[FilterContext]:
-    """Filters that give every pixel the chroma sample that covers it; none where each has its own."""
+def _repeated_chroma(image: av.VideoFrame, how: Conversion) -> av.VideoFrame:
+    """The picture in 4:4:4, every pixel with the chroma sample that covers it; as it is where each has its own."""
     kind = image.format
-    if kind.is_rgb or (kind.chroma_width(64), kind.chroma_height(64)) in ((64, 64), (0, 0)):
-        return []
+    samples = kind.chroma_width(64), kind.chroma_height(64)
+    if kind.is_rgb or samples in ((64, 64), (0, 0)):
+        return image
+    along, down = (64 // side for side in samples)
     bits = kind.components[0].bits
-    # Its high-quality flags would shift the samples by their place between luma samples before they are repeated.
-    scale = graph.add(
-        "scale",
-        f"in_color_matrix={how.matrix}:out_color_matrix={how.matrix}:in_range={how.range}:out_range={how.range}"
-        ":flags=neighbor",
-    )
-    return [scale, graph.add("format", "yuv444p" if bits == 8 else f"yuv444p{bits}le")]
+    depth, sample = ("", np.uint8) if bits == 8 else (f"{bits}le", np.uint16)
+    if len(image.planes) < 3 or kind.is_big_endian:
+        labels = (
+            f"in_color_matrix={how.matrix}:out_color_matrix={how.matrix}:in_range={how.range}:out_range={how.range}"
+        )
+        image = _scaled(image, f"{labels}:flags=neighbor", f"yuv{_SUBSAMPLINGS[along, down]}p{depth}")
+    # Not a scaler: of a side that is no multiple it would stretch the samples a little.
+    frame = av.VideoFrame(image.width, image.height, f"yuv444p{depth}")
+    for number, (into, plane) in enumerate(zip(frame.planes, image.planes, strict=False)):
+        values = np.frombuffer(memoryview(plane), sample).reshape(plane.height, -1)[:, : plane.width]
+        if number:
+            values = cv2.resize(values, None, fx=along, fy=down, interpolation=cv2.INTER_NEAREST)
+        lines = np.zeros((into.height, into.line_size // values.itemsize), sample)
+        lines[:, : into.width] = values[: into.height, : into.width]
+        into.update(lines.tobytes())
+    return frame
 
 
 def _without_bars(rgb: np.ndarray, how: Conversion) -> np.ndarray:
