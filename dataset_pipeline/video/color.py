@@ -5,6 +5,7 @@ Primaries of standard definition (SMPTE 170M, BT.470 BG) are shown as if they we
 difference is small and the tags are often wrong. Wide ones (BT.2020, P3) are converted.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -40,10 +41,11 @@ class Conversion:
     """How pictures of one file become stills. What is None is taken from each picture's own labels.
 
     `matrix`: swscale's name. `range`: `tv` or `pc`. `primaries`: ffprobe's name. `peak_nits`: the brightest light of a
-    PQ picture. `rotation_deg`: the counterclockwise turn that makes it upright. `cadence`: how its frames lie in
-    fields; telecined is top field first unless it says otherwise. `bars_px`: what to cut off the left, top, right and
-    bottom of the upright picture with square pixels, if that is `bars_size_px` wide and high. `chroma_upsampling`:
-    `nearest` repeats each chroma sample over the pixels that share it, `smooth` interpolates between samples.
+    PQ picture. `rotation_deg`: the counterclockwise turn that makes it upright; `mirrored`: before that it is flipped
+    upside down. `cadence`: how its frames lie in fields; telecined is top field first unless it says otherwise.
+    `bars_px`: what to cut off the left, top, right and bottom of the upright picture with square pixels, if that is
+    `bars_size_px` wide and high. `chroma_upsampling`: `nearest` repeats each chroma sample over the pixels that share
+    it, `smooth` interpolates between samples.
     """
 
     matrix: str | None = None
@@ -57,6 +59,7 @@ class Conversion:
     bars_px: tuple[int, int, int, int] = (0, 0, 0, 0)
     bars_size_px: tuple[int, int] = (0, 0)
     chroma_upsampling: ChromaUpsampling = "smooth"
+    mirrored: bool | None = None
 
     @classmethod
     def of(cls, probe_row: Mapping[str, Any], chroma_upsampling: ChromaUpsampling = "smooth") -> "Conversion":
@@ -101,6 +104,7 @@ class Conversion:
             transfer=transfer,
             sar=self.sar or Fraction(sar),
             rotation_deg=image.rotation if self.rotation_deg is None else self.rotation_deg,
+            mirrored=is_mirrored(image) if self.mirrored is None else self.mirrored,
         )
 
 
@@ -115,14 +119,27 @@ def to_rgb(image: av.VideoFrame, conversion: Conversion = AS_LABELLED, sar: Frac
     """
     how = conversion.resolved(image, sar)
     assert how.sar is not None
-    assert how.rotation_deg is not None
     converted_light = how.transfer != "sdr" or how.primaries in WIDE_PRIMARIES
     rgb = _rgb(image, how, DEEP_FORMAT if converted_light else "rgb24")
     if converted_light:
         rgb = to_srgb(rgb, how.transfer or "sdr", how.primaries or "", how.peak_nits)
-    quarter_turns = round(how.rotation_deg / 90) % 4
-    upright = np.rot90(rgb, quarter_turns) if quarter_turns else rgb
-    return np.ascontiguousarray(_without_bars(upright, how))
+    return np.ascontiguousarray(_without_bars(upright(rgb, how.rotation_deg or 0, bool(how.mirrored)), how))
+
+
+def upright(pixels: np.ndarray, rotation_deg: int, mirrored: bool) -> np.ndarray:
+    """The array [height, width, ...] as it is shown; a view of it."""
+    turns = round(rotation_deg / 90) % 4
+    flipped = pixels[::-1] if mirrored else pixels
+    return np.rot90(flipped, turns) if turns else flipped
+
+
+def is_mirrored(image: av.VideoFrame) -> bool:
+    """Whether its display matrix turns it over, which its rotation does not tell."""
+    matrix = image.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    return a * d < b * c
 
 
 def range_of(image: av.VideoFrame) -> str:

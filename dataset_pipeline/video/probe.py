@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.cadence import decide_cadence, luma, vote
-from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, square_size
+from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, is_mirrored, square_size
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING, SNIFF_BYTES, missing_end, sniff_container, what_else
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.letterbox import Bars, find_bars
@@ -252,6 +252,8 @@ def _upright_bars(bars: Bars, image: av.VideoFrame, sar: Fraction) -> dict[str, 
         scaled(bars.bottom_px, image.height, height),
     ]
     turns = round(image.rotation / 90) % 4  # counterclockwise: each turn brings the top to the left
+    if is_mirrored(image):
+        sides[1], sides[3] = sides[3], sides[1]
     sides = sides[turns:] + sides[:turns]
     return dict(zip(("bar_left_px", "bar_top_px", "bar_right_px", "bar_bottom_px"), sides, strict=True))
 

@@ -72,15 +72,16 @@ def test_nearest_chroma_is_what_ffmpeg_converts_without_flags(ffmpeg, tmp_path, 
     assert apart.max() <= 4  # of its tables
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_turned_video_stands_upright(ffmpeg, clip, tmp_path, degrees):
+@pytest.mark.parametrize("flips", [[], ["-display_hflip"], ["-display_vflip"]], ids=["", "mirrored", "upside_down"])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_turned_video_stands_upright(ffmpeg, clip, tmp_path, degrees, flips):
     path = tmp_path / "turned.mp4"
-    ffmpeg("-display_rotation", str(degrees), "-i", clip("open_gop.mp4"), "-c", "copy", path)
+    ffmpeg("-display_rotation", str(degrees), *flips, "-i", clip("open_gop.mp4"), "-c", "copy", path)
     convert = f"scale=in_color_matrix=bt601:flags={REFERENCE_FLAGS},format=rgb24"
     upright = ffmpeg("-i", path, "-frames:v", "1", "-vf", convert, "-f", "rawvideo", "-").stdout
     rgb = next(iter_frames(path)).rgb()
     height, width = rgb.shape[:2]
-    assert (width, height) == ((120, 160) if degrees != 180 else (160, 120))
+    assert (width, height) == ((120, 160) if degrees % 180 else (160, 120))
     assert np.abs(rgb - _picture(upright, width, height)).mean() <= 1
 
 

@@ -347,6 +347,15 @@ def test_dark_pictures_without_bars_are_not_cut(encoded, content):
     assert min(psnr(picture, original) for picture, original in zip(pictures, frames, strict=True)) > 38
 
 
+def test_bars_of_a_mirrored_picture_are_those_of_the_still(encoded, ffmpeg, tmp_path):
+    path = encoded([boxed(picture, 0, 30, 0, 50) for picture in scene()], yuv("bt709", "tv"), name="a.mp4")
+    mirrored = tmp_path / "mirrored.mp4"
+    ffmpeg("-display_rotation", "90", "-display_hflip", "-i", path, "-c", "copy", mirrored)
+    found, pictures = stills(mirrored)
+    assert_bars(found, (50, 0, 30, 0))
+    assert psnr(pictures[5], np.rot90(drawn(5)[::-1], 1)[:, : pictures[5].shape[1]]) > 33
+
+
 def test_bars_of_a_turned_anamorphic_picture_are_those_of_the_still(encoded, ffmpeg, tmp_path):
     squeezed = [cv2.resize(picture, (480, 360), interpolation=cv2.INTER_AREA) for picture in scene()]
     path = encoded(
