@@ -323,6 +323,8 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
     with open_video(path, hardware=hardware) as (container, stream):
         if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
             raise _CannotSeek
+        if stream.codec_context.pix_fmt == "pal8":
+            raise _CannotSeek  # the palette may come with the first packet alone
         sar = sample_aspect(stream)
         windows: Iterator[_Window] | None = None
         at: int | None = None

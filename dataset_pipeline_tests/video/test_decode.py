@@ -123,6 +123,14 @@ def test_frames_by_timestamp_are_exactly_those_decoded_in_sequence(clip, name):
             np.testing.assert_array_equal(found[pts], sequence[pts])
 
 
+def test_frames_with_a_palette_are_found_with_its_colours(ffmpeg, tmp_path):
+    path = tmp_path / "palette.mov"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=8:d=1", "-c:v", "rawvideo", "-pix_fmt", "pal8", path)
+    last = list(iter_frames(path))[-1]
+    ((_, found),) = frames_at(path, [last.pts])
+    np.testing.assert_array_equal(found, last.rgb())
+
+
 def test_a_timestamp_without_a_frame_is_named_and_the_others_are_given(clip):
     path = clip("open_gop.mkv")
     stamps = [frame.pts for frame in iter_frames(path)]
