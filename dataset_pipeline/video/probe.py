@@ -279,7 +279,8 @@ def _timing(container: InputContainer, stream: VideoStream, seen: _Seen) -> tupl
     duration_s = promised_duration_s(container, stream)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.frames and duration_s:
-        rate = stream.frames / duration_s
+        cut = sum(entry.is_discard for entry in stream.index_entries)  # by an edit list
+        rate = (stream.frames - cut) / duration_s
     gaps = [*_gaps_s(container, stream), *seen.packet_gaps_s]
     if not gaps:
         return rate, False, duration_s

@@ -195,14 +195,14 @@ def sample_aspect(stream: VideoStream) -> Fraction:
 
 def promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
     """The video's duration by the file's header: the stream's own, else its tag, else the container's; or None."""
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "").split(":")
     try:
         hours, minutes, seconds = (float(part) for part in tag)
         return hours * 3600 + minutes * 60 + seconds
     except ValueError:
-        return container.duration / av.time_base if container.duration else None
+        return container.duration / av.time_base if container.duration and container.duration > 0 else None
 
 
 class Clock:
