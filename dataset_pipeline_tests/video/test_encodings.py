@@ -209,6 +209,18 @@ def test_interlaced_frames_come_back_as_their_first_field_was(encoded, order, co
     assert_by_timestamp(path, found, pictures)
 
 
+def test_fields_that_come_as_pictures_of_their_own_have_the_shape_of_frames(encoded):
+    frames = [in_fields(drawn(2 * n), drawn(2 * n + 1), top_first=True) for n in range(6)]
+    coding = ["-c:v", "libx265", "-crf", "8", "-x265-params", "interlace=tff:log-level=error"]
+    path = encoded(frames, f"{INTERLACED_YUV},setfield=tff,separatefields", *coding, rate="25")
+    found, pictures = stills(path)
+    assert (found.width_px, found.height_px) == (WIDTH, HEIGHT // 2)
+    assert (found.display_width_px, found.display_height_px) == (WIDTH, HEIGHT)
+    assert min(psnr(picture, drawn(n)) for n, picture in enumerate(pictures)) > 33
+    by_time = frames_at(path, [frame.pts for frame in iter_frames(path)])
+    assert {picture.shape for _, picture in by_time} == {(HEIGHT, WIDTH, 3)}
+
+
 def telecined(films: Sequence[np.ndarray], top_first: bool) -> tuple[list[np.ndarray], list[int]]:
     """3:2 pulldown: four film pictures to five frames, and which picture the first field of each frame shows."""
     fields = [n for n in range(len(films)) for _ in range(2 + n % 2)]
