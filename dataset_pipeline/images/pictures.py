@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from dataset_pipeline.names import is_ignored, posix_path
 
@@ -25,6 +25,12 @@ MAX_ANIMATION_PIXELS = 100 * MAX_PIXELS  # decoded of one animation in all
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "MPO")
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+# By the orientation of EXIF.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 _SAME_LEVELS = 2  # a profile that moves no colour further, of 255, is sRGB: converting would only add rounding
 _REDUCED = 254, 1  # TIFF: tag NewSubfileType, bit of a smaller copy of another page
 # What Pillow's decoders raise for broken content.
@@ -87,7 +93,7 @@ def open_picture(
             raise PictureError(path, f"has no frame {frame}, only {_frame_count(image)}")
         image.seek(frame)
         _refuse_bomb(path, image, max_pixels)
-        return _rgb(ImageOps.exif_transpose(image), background)
+        return _rgb(_upright(image), background)
 
 
 def iter_pictures(
@@ -120,7 +126,7 @@ def iter_pictures(
                 )  # fmt: skip
             if image.format == "TIFF" and index and image.tag_v2.get(_REDUCED[0], 0) & _REDUCED[1]:  # type: ignore[attr-defined]
                 continue
-            picture = _rgb(ImageOps.exif_transpose(image), background)
+            picture = _rgb(_upright(image), background)
             digest = hashlib.sha256(picture.data).digest() + struct.pack("<II", *picture.shape[:2])
             if digest not in seen:
                 seen.add(digest)
@@ -164,6 +170,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     with image:
         yield image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned by its EXIF orientation. Pillow's own function writes the EXIF anew, which fails where it is broken."""
+    image.load()  # some formats are turned while they are loaded
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image, background: Sequence[int]) -> np.ndarray:

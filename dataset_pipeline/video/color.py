@@ -5,15 +5,16 @@ Primaries of standard definition (SMPTE 170M, BT.470 BG) are shown as if they we
 difference is small and the tags are often wrong. Wide ones (BT.2020, P3) are converted.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
 import av
+import cv2
 import numpy as np
 from av.filter import Graph
-from av.filter.context import FilterContext
 
 from dataset_pipeline.video.tonemap import DEEP_FORMAT, HLG_PEAK_NITS, WIDE_PRIMARIES, Transfer, to_srgb
 
@@ -21,6 +22,8 @@ Cadence = Literal["progressive", "tff", "bff", "telecined", "telecined_bff"]
 ChromaUpsampling = Literal["smooth", "nearest"]
 
 _HIGH_QUALITY = "accurate_rnd+full_chroma_int+full_chroma_inp"
+# Pixels along and down to a chroma sample, as pixel formats name them.
+_SUBSAMPLINGS = {(2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4, 4): "410"}
 
 # ITU-T H.273 code points to the matrices swscale has.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -38,10 +41,11 @@ class Conversion:
     """How pictures of one file become stills. What is None is taken from each picture's own labels.
 
     `matrix`: swscale's name. `range`: `tv` or `pc`. `primaries`: ffprobe's name. `peak_nits`: the brightest light of a
-    PQ picture. `rotation_deg`: the counterclockwise turn that makes it upright. `cadence`: how its frames lie in
-    fields; telecined is top field first unless it says otherwise. `bars_px`: what to cut off the left, top, right and
-    bottom of the upright picture with square pixels, if that is `bars_size_px` wide and high. `chroma_upsampling`:
-    `nearest` repeats each chroma sample over the pixels that share it, `smooth` interpolates between samples.
+    PQ picture. `rotation_deg`: the counterclockwise turn that makes it upright; `mirrored`: before that it is flipped
+    upside down. `cadence`: how its frames lie in fields; telecined is top field first unless it says otherwise.
+    `bars_px`: what to cut off the left, top, right and bottom of the upright picture with square pixels, if that is
+    `bars_size_px` wide and high. `chroma_upsampling`: `nearest` repeats each chroma sample over the pixels that share
+    it, `smooth` interpolates between samples.
     """
 
     matrix: str | None = None
@@ -55,6 +59,7 @@ class Conversion:
     bars_px: tuple[int, int, int, int] = (0, 0, 0, 0)
     bars_size_px: tuple[int, int] = (0, 0)
     chroma_upsampling: ChromaUpsampling = "smooth"
+    mirrored: bool | None = None
 
     @classmethod
     def of(cls, probe_row: Mapping[str, Any], chroma_upsampling: ChromaUpsampling = "smooth") -> "Conversion":
@@ -99,6 +104,7 @@ class Conversion:
             transfer=transfer,
             sar=self.sar or Fraction(sar),
             rotation_deg=image.rotation if self.rotation_deg is None else self.rotation_deg,
+            mirrored=is_mirrored(image) if self.mirrored is None else self.mirrored,
         )
 
 
@@ -113,14 +119,27 @@ def to_rgb(image: av.VideoFrame, conversion: Conversion = AS_LABELLED, sar: Frac
     """
     how = conversion.resolved(image, sar)
     assert how.sar is not None
-    assert how.rotation_deg is not None
     converted_light = how.transfer != "sdr" or how.primaries in WIDE_PRIMARIES
     rgb = _rgb(image, how, DEEP_FORMAT if converted_light else "rgb24")
     if converted_light:
         rgb = to_srgb(rgb, how.transfer or "sdr", how.primaries or "", how.peak_nits)
-    quarter_turns = round(how.rotation_deg / 90) % 4
-    upright = np.rot90(rgb, quarter_turns) if quarter_turns else rgb
-    return np.ascontiguousarray(_without_bars(upright, how))
+    return np.ascontiguousarray(_without_bars(upright(rgb, how.rotation_deg or 0, bool(how.mirrored)), how))
+
+
+def upright(pixels: np.ndarray, rotation_deg: int, mirrored: bool) -> np.ndarray:
+    """The array [height, width, ...] as it is shown; a view of it."""
+    turns = round(rotation_deg / 90) % 4
+    flipped = pixels[::-1] if mirrored else pixels
+    return np.rot90(flipped, turns) if turns else flipped
+
+
+def is_mirrored(image: av.VideoFrame) -> bool:
+    """Whether its display matrix turns it over, which its rotation does not tell."""
+    matrix = image.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
+    return a * d < b * c
 
 
 def range_of(image: av.VideoFrame) -> str:
@@ -153,36 +172,55 @@ def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray
     """Full-range R'G'B' with square pixels, HxWx3."""
     width, height = square_size(image.width, image.height, how.sar or Fraction(1))
     scaler = "bicubic" if (width, height) == (image.width, image.height) else "lanczos"
+    if how.chroma_upsampling == "nearest":
+        image = _repeated_chroma(image, how)
     # The filter, not the frame's own reformat: only the filter knows where chroma samples lie between luma samples.
+    return _scaled(
+        image,
+        f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
+        f":flags={scaler}+{_HIGH_QUALITY}",
+        pixel_format,
+    ).to_ndarray()
+
+
+def _scaled(image: av.VideoFrame, options: str, pixel_format: str) -> av.VideoFrame:
+    """What ffmpeg's filter `scale` makes of the picture, in that pixel format."""
     graph = Graph()
     graph.threads = 1
     source = graph.add_buffer(
         width=image.width, height=image.height, format=image.format, time_base=image.time_base or Fraction(1, 1000)
     )
-    scale = graph.add(
-        "scale",
-        f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
-        f":flags={scaler}+{_HIGH_QUALITY}",
-    )
-    repeat = _repeated_chroma(graph, image, how) if how.chroma_upsampling == "nearest" else []
-    graph.link_nodes(source, *repeat, scale, graph.add("format", pixel_format), graph.add("buffersink")).configure()
+    graph.link_nodes(
+        source, graph.add("scale", options), graph.add("format", pixel_format), graph.add("buffersink")
+    ).configure()
     graph.vpush(image)
-    return graph.vpull().to_ndarray()
+    return graph.vpull()
 
 
-def _repeated_chroma(graph: Graph, image: av.VideoFrame, how: Conversion) -> list[FilterContext]:
-    """Filters that give every pixel the chroma sample that covers it; none where each has its own."""
+def _repeated_chroma(image: av.VideoFrame, how: Conversion) -> av.VideoFrame:
+    """The picture in 4:4:4, every pixel with the chroma sample that covers it; as it is where each has its own."""
     kind = image.format
-    if kind.is_rgb or (kind.chroma_width(64), kind.chroma_height(64)) in ((64, 64), (0, 0)):
-        return []
+    samples = kind.chroma_width(64), kind.chroma_height(64)
+    if kind.is_rgb or samples in ((64, 64), (0, 0)):
+        return image
+    along, down = (64 // side for side in samples)
     bits = kind.components[0].bits
-    # Its high-quality flags would shift the samples by their place between luma samples before they are repeated.
-    scale = graph.add(
-        "scale",
-        f"in_color_matrix={how.matrix}:out_color_matrix={how.matrix}:in_range={how.range}:out_range={how.range}"
-        ":flags=neighbor",
-    )
-    return [scale, graph.add("format", "yuv444p" if bits == 8 else f"yuv444p{bits}le")]
+    depth, sample = ("", np.uint8) if bits == 8 else (f"{bits}le", np.uint16)
+    if len(image.planes) < 3 or kind.is_big_endian:
+        labels = (
+            f"in_color_matrix={how.matrix}:out_color_matrix={how.matrix}:in_range={how.range}:out_range={how.range}"
+        )
+        image = _scaled(image, f"{labels}:flags=neighbor", f"yuv{_SUBSAMPLINGS[along, down]}p{depth}")
+    # Not a scaler: of a side that is no multiple it would stretch the samples a little.
+    frame = av.VideoFrame(image.width, image.height, f"yuv444p{depth}")
+    for number, (into, plane) in enumerate(zip(frame.planes, image.planes, strict=False)):
+        values = np.frombuffer(memoryview(plane), sample).reshape(plane.height, -1)[:, : plane.width]
+        if number:
+            values = cv2.resize(values, None, fx=along, fy=down, interpolation=cv2.INTER_NEAREST)
+        lines = np.zeros((into.height, into.line_size // values.itemsize), sample)
+        lines[:, : into.width] = values[: into.height, : into.width]
+        into.update(lines.tobytes())
+    return frame
 
 
 def _without_bars(rgb: np.ndarray, how: Conversion) -> np.ndarray:

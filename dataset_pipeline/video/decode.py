@@ -28,7 +28,6 @@ from dataset_pipeline.video.stream import (
     open_video,
     plain_reason,
     promised_duration_s,
-    sample_aspect,
     still,
 )
 
@@ -325,7 +324,9 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
     with open_video(path, hardware=hardware) as (container, stream):
         if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
             raise _CannotSeek
-        sar = sample_aspect(stream)
+        if stream.codec_context.pix_fmt == "pal8":
+            raise _CannotSeek  # the palette may come with the first packet alone
+        clock = Clock(stream)
         windows: Iterator[_Window] | None = None
         at: int | None = None
         for target in wanted:
@@ -343,7 +344,7 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
                         break
             if found is None:
                 raise _CannotSeek
-            yield target, still(*found, how, sar)
+            yield target, still(*found, how, clock.aspect(found[1]))
 
 
 def _opening_pts(path: Path) -> int | None:

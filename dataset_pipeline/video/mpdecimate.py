@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
+from dataset_pipeline.video.color import is_mirrored, upright
 from dataset_pipeline.video.decode import Frame
 from dataset_pipeline.video.keyframes import Detector
 
@@ -133,14 +134,16 @@ class _Planes:
         self._takes: tuple[int, int, str] | None = None
 
     def __call__(self, image: av.VideoFrame) -> list[np.ndarray]:
+        rotation_deg, mirrored = image.rotation, is_mirrored(image)
         if image.format.name not in _PLANAR:
             image = self._converted(image)
-        turns = round(image.rotation / 90) % 4
         planes = [
             np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
             for plane in image.planes
         ]
-        return [np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes] if turns else planes
+        if not mirrored and not round(rotation_deg / 90) % 4:
+            return planes
+        return [np.ascontiguousarray(upright(plane, rotation_deg, mirrored)) for plane in planes]
 
     def _converted(self, image: av.VideoFrame) -> av.VideoFrame:
         takes = image.width, image.height, image.format.name

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.cadence import decide_cadence, luma, vote
-from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, square_size
+from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, is_mirrored, square_size
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING, SNIFF_BYTES, missing_end, sniff_container, what_else
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.letterbox import Bars, find_bars
@@ -252,6 +252,8 @@ def _upright_bars(bars: Bars, image: av.VideoFrame, sar: Fraction) -> dict[str, 
         scaled(bars.bottom_px, image.height, height),
     ]
     turns = round(image.rotation / 90) % 4  # counterclockwise: each turn brings the top to the left
+    if is_mirrored(image):
+        sides[1], sides[3] = sides[3], sides[1]
     sides = sides[turns:] + sides[:turns]
     return dict(zip(("bar_left_px", "bar_top_px", "bar_right_px", "bar_bottom_px"), sides, strict=True))
 
@@ -277,7 +279,8 @@ def _timing(container: InputContainer, stream: VideoStream, seen: _Seen) -> tupl
     duration_s = promised_duration_s(container, stream)
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.frames and duration_s:
-        rate = stream.frames / duration_s
+        cut = sum(entry.is_discard for entry in stream.index_entries)  # by an edit list
+        rate = (stream.frames - cut) / duration_s
     gaps = [*_gaps_s(container, stream), *seen.packet_gaps_s]
     if not gaps:
         return rate, False, duration_s

@@ -18,7 +18,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from dataset_pipeline.video.camera import Step, Tracker, camera_motion
-from dataset_pipeline.video.color import Conversion, square_size
+from dataset_pipeline.video.color import Conversion, square_size, upright
 from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_frames
 from dataset_pipeline.video.keyframes import Detector
 
@@ -400,13 +400,12 @@ class Shrinker:
         factor = max(1.0, min(full) / SMALL_SIDE_PX)
         width, height = (max(8, round(side / factor)) for side in full)
         copy = self._reformatter.reformat(frame.image, width, height, "bgr24", interpolation="AREA").to_ndarray()
-        turns = round((how.rotation_deg or 0) / 90) % 4
-        upright = np.rot90(copy, turns)
-        if (full[::-1] if turns % 2 else full) == how.bars_size_px:
+        shown = upright(copy, how.rotation_deg or 0, bool(how.mirrored))
+        if (full[::-1] if round((how.rotation_deg or 0) / 90) % 2 else full) == how.bars_size_px:
             # One more pixel of each side with a bar: its edge is blurred into it.
             left, top, right, bottom = (int(-(-bar // factor)) + 1 if bar else 0 for bar in how.bars_px)
-            upright = upright[top : upright.shape[0] - bottom, left : upright.shape[1] - right]
-        small = np.ascontiguousarray(upright)
+            shown = shown[top : shown.shape[0] - bottom, left : shown.shape[1] - right]
+        small = np.ascontiguousarray(shown)
         size_px = (small.shape[1], small.shape[0])
         if self.size_px == (0, 0):
             self.factor, self.size_px = factor, size_px

@@ -23,6 +23,7 @@ from dataset_pipeline.video.restore import restored
 
 MAX_THREADS = 8
 MAX_FRAME_PX = 1 << 26  # 8192x8192, twice what the highest levels of HEVC and AV1 allow
+_FIELD_ASPECT = Fraction(2, 3)  # of whole frames none is below: where it is, it is the field's own
 JUMP_BACK_S = 1.0  # a timestamp this far back is a new recording joined to the first, not a disordered frame
 
 
@@ -195,14 +196,14 @@ def sample_aspect(stream: VideoStream) -> Fraction:
 
 def promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
     """The video's duration by the file's header: the stream's own, else its tag, else the container's; or None."""
-    if stream.duration and stream.time_base:
+    if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
     tag = stream.metadata.get("DURATION", "").split(":")
     try:
         hours, minutes, seconds = (float(part) for part in tag)
         return hours * 3600 + minutes * 60 + seconds
     except ValueError:
-        return container.duration / av.time_base if container.duration else None
+        return container.duration / av.time_base if container.duration and container.duration > 0 else None
 
 
 class Clock:
@@ -210,7 +211,8 @@ class Clock:
 
     def __init__(self, stream: VideoStream, first: int | None = None) -> None:
         self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
-        self.sar = sample_aspect(stream)
+        self._sar = sample_aspect(stream)
+        self._may_give_fields = stream.codec_context.codec.canonical_name == "hevc"
         rate = stream.average_rate or stream.guessed_rate
         self.step = max(1, round(1 / (Fraction(rate) * self.time_base))) if rate else 1
         self.first = first
@@ -252,6 +254,11 @@ class Clock:
         whole, rest = divmod((pts - (self.first or 0)) * self._ticks * 1000, self._per_s)
         return whole + (rest * 2 > self._per_s or (rest * 2 == self._per_s and whole % 2 == 1))
 
+    def aspect(self, image: av.VideoFrame) -> Fraction:
+        """The picture's sample aspect ratio. HEVC of single fields comes as pictures of half the height."""
+        is_field = self._may_give_fields and image.interlaced_frame
+        return self._sar / 2 if is_field and self._sar > _FIELD_ASPECT else self._sar
+
     def frame(
         self,
         pts: int,
@@ -262,7 +269,9 @@ class Clock:
         after: av.VideoFrame | None = None,
     ) -> Frame:
         seconds = (pts - (self.first or 0)) * self._ticks / self._per_s
-        return Frame(pts, self.milliseconds(pts), seconds, image, self.sar, corrupt, before, after, conversion)
+        return Frame(
+            pts, self.milliseconds(pts), seconds, image, self.aspect(image), corrupt, before, after, conversion
+        )
 
 
 def plain_reason(error: BaseException) -> str:

@@ -50,6 +50,17 @@ def test_exif_orientation_turns_the_picture(tmp_path):
     assert opened[0, 1].tolist() == [255, 255, 255]
 
 
+def test_a_picture_whose_exif_is_broken_is_turned_all_the_same(tmp_path):
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (8, 4), "red").save(path)
+    # Its orientation is sound, its resolution is text.
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", 0x011A, 2, 2, 0xFEFF)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+    assert open_picture(path).shape == (8, 4, 3)
+
+
 @pytest.mark.parametrize(
     ("mode", "color", "expected"),
     [

@@ -171,15 +171,17 @@ def repeated_chroma(image: av.VideoFrame) -> av.VideoFrame:
     for into, plane in zip(frame.planes, image.planes, strict=True):
         samples = np.frombuffer(memoryview(plane), depth).reshape(plane.height, -1)[:, : plane.width]
         lines = np.zeros((into.height, into.line_size // depth.itemsize), depth)
-        down, along = into.height // plane.height, into.width // plane.width
-        lines[:, : into.width] = samples.repeat(down, axis=0).repeat(along, axis=1)
+        down, along = -(-into.height // plane.height), -(-into.width // plane.width)
+        covered = samples.repeat(down, axis=0).repeat(along, axis=1)
+        lines[:, : into.width] = covered[: into.height, : into.width]
         into.update(lines)
     return frame
 
 
+@pytest.mark.parametrize("size", [(48, 64), (49, 67)])
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv411p", "yuv420p10le", "yuvj420p"])
-def test_nearest_chroma_gives_every_pixel_the_sample_that_covers_it(pixel_format):
-    drawn = np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+def test_nearest_chroma_gives_every_pixel_the_sample_that_covers_it(pixel_format, size):
+    drawn = np.random.default_rng(5).integers(0, 256, (*size, 3), np.uint8)
     image = av.VideoFrame.from_ndarray(drawn, "rgb24").reformat(format=pixel_format)
     labelled = Conversion(matrix="bt709", range="pc" if pixel_format == "yuvj420p" else "tv")
     nearest = to_rgb(image, replace(labelled, chroma_upsampling="nearest"))

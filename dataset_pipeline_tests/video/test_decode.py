@@ -72,15 +72,16 @@ def test_nearest_chroma_is_what_ffmpeg_converts_without_flags(ffmpeg, tmp_path, 
     assert apart.max() <= 4  # of its tables
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_turned_video_stands_upright(ffmpeg, clip, tmp_path, degrees):
+@pytest.mark.parametrize("flips", [[], ["-display_hflip"], ["-display_vflip"]], ids=["", "mirrored", "upside_down"])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_turned_video_stands_upright(ffmpeg, clip, tmp_path, degrees, flips):
     path = tmp_path / "turned.mp4"
-    ffmpeg("-display_rotation", str(degrees), "-i", clip("open_gop.mp4"), "-c", "copy", path)
+    ffmpeg("-display_rotation", str(degrees), *flips, "-i", clip("open_gop.mp4"), "-c", "copy", path)
     convert = f"scale=in_color_matrix=bt601:flags={REFERENCE_FLAGS},format=rgb24"
     upright = ffmpeg("-i", path, "-frames:v", "1", "-vf", convert, "-f", "rawvideo", "-").stdout
     rgb = next(iter_frames(path)).rgb()
     height, width = rgb.shape[:2]
-    assert (width, height) == ((120, 160) if degrees != 180 else (160, 120))
+    assert (width, height) == ((120, 160) if degrees % 180 else (160, 120))
     assert np.abs(rgb - _picture(upright, width, height)).mean() <= 1
 
 
@@ -120,6 +121,14 @@ def test_frames_by_timestamp_are_exactly_those_decoded_in_sequence(clip, name):
         assert list(found) == sorted(wanted)
         for pts in wanted:
             np.testing.assert_array_equal(found[pts], sequence[pts])
+
+
+def test_frames_with_a_palette_are_found_with_its_colours(ffmpeg, tmp_path):
+    path = tmp_path / "palette.mov"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=8:d=1", "-c:v", "rawvideo", "-pix_fmt", "pal8", path)
+    last = list(iter_frames(path))[-1]
+    ((_, found),) = frames_at(path, [last.pts])
+    np.testing.assert_array_equal(found, last.rgb())
 
 
 def test_a_timestamp_without_a_frame_is_named_and_the_others_are_given(clip):

@@ -209,6 +209,18 @@ def test_interlaced_frames_come_back_as_their_first_field_was(encoded, order, co
     assert_by_timestamp(path, found, pictures)
 
 
+def test_fields_that_come_as_pictures_of_their_own_have_the_shape_of_frames(encoded):
+    frames = [in_fields(drawn(2 * n), drawn(2 * n + 1), top_first=True) for n in range(6)]
+    coding = ["-c:v", "libx265", "-crf", "8", "-x265-params", "interlace=tff:log-level=error"]
+    path = encoded(frames, f"{INTERLACED_YUV},setfield=tff,separatefields", *coding, rate="25")
+    found, pictures = stills(path)
+    assert (found.width_px, found.height_px) == (WIDTH, HEIGHT // 2)
+    assert (found.display_width_px, found.display_height_px) == (WIDTH, HEIGHT)
+    assert min(psnr(picture, drawn(n)) for n, picture in enumerate(pictures)) > 33
+    by_time = frames_at(path, [frame.pts for frame in iter_frames(path)])
+    assert {picture.shape for _, picture in by_time} == {(HEIGHT, WIDTH, 3)}
+
+
 def telecined(films: Sequence[np.ndarray], top_first: bool) -> tuple[list[np.ndarray], list[int]]:
     """3:2 pulldown: four film pictures to five frames, and which picture the first field of each frame shows."""
     fields = [n for n in range(len(films)) for _ in range(2 + n % 2)]
@@ -345,6 +357,15 @@ def test_dark_pictures_without_bars_are_not_cut(encoded, content):
     found, pictures = stills(encoded(frames, yuv("bt709", "tv")))
     assert bars_of(found) == (0, 0, 0, 0)
     assert min(psnr(picture, original) for picture, original in zip(pictures, frames, strict=True)) > 38
+
+
+def test_bars_of_a_mirrored_picture_are_those_of_the_still(encoded, ffmpeg, tmp_path):
+    path = encoded([boxed(picture, 0, 30, 0, 50) for picture in scene()], yuv("bt709", "tv"), name="a.mp4")
+    mirrored = tmp_path / "mirrored.mp4"
+    ffmpeg("-display_rotation", "90", "-display_hflip", "-i", path, "-c", "copy", mirrored)
+    found, pictures = stills(mirrored)
+    assert_bars(found, (50, 0, 30, 0))
+    assert psnr(pictures[5], np.rot90(drawn(5)[::-1], 1)[:, : pictures[5].shape[1]]) > 33
 
 
 def test_bars_of_a_turned_anamorphic_picture_are_those_of_the_still(encoded, ffmpeg, tmp_path):

@@ -1,3 +1,5 @@
+import struct
+
 import pytest
 from PIL import Image
 
@@ -65,6 +67,12 @@ def test_shape_turn_colour_chapters_and_other_streams(ffmpeg, tmp_path):
     assert found.chapters == (Chapter(0.0, 0.4, "Opening"), Chapter(0.4, 1.0, "本編"))
 
 
+def test_the_frame_rate_leaves_out_what_an_edit_list_cuts_off(ffmpeg, clip, tmp_path):
+    path = tmp_path / "edited.mp4"
+    ffmpeg("-ss", "0.7", "-i", clip("open_gop.mp4"), "-c", "copy", path)
+    assert probe(path).frame_rate == pytest.approx(24, rel=0.03)
+
+
 def test_a_turned_video_swaps_its_display_sides(ffmpeg, clip, tmp_path):
     path = tmp_path / "turned.mp4"
     ffmpeg("-display_rotation", "90", "-i", clip("open_gop.mp4"), "-c", "copy", path)
@@ -98,6 +106,15 @@ def test_cover_art_is_never_the_video(ffmpeg, clip, tmp_path):
 def test_a_missing_duration_is_measured(ffmpeg, clip, tmp_path):
     path = tmp_path / "live.webm"
     path.write_bytes(ffmpeg("-i", clip("vp9.webm"), "-c", "copy", "-live", "1", "-f", "webm", "-").stdout)
+    assert probe(path).duration_s == pytest.approx(3, abs=0.05)
+
+
+def test_a_duration_below_zero_is_measured(clip, tmp_path):
+    data = clip("open_gop.mkv").read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3  # Duration, a float of eight bytes
+    tag = data.index(b"DURATION")
+    path = tmp_path / "below.mkv"
+    path.write_bytes(data[:at] + struct.pack(">d", -5.0) + data[at + 8 : tag] + b"X" + data[tag + 1 :])
     assert probe(path).duration_s == pytest.approx(3, abs=0.05)
 
 

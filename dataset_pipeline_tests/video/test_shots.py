@@ -158,6 +158,14 @@ def test_a_turned_video_pans_the_way_it_is_seen(tmp_path):
     assert (row["motion"], row["direction"]) == ("pan", "right")
 
 
+def test_a_mirrored_video_pans_the_way_it_is_seen(tmp_path):
+    mirrored = [picture[:, ::-1].copy() for picture in _shot(5, 24, travel_px=100)]
+    path = tmp_path / "mirrored.mkv"
+    _encode(path, mirrored)
+    (row,) = find_shots(path, Conversion(rotation_deg=180, mirrored=True), Cuts(), DecodeReport())
+    assert (row["motion"], row["direction"]) == ("pan", "right")
+
+
 def test_a_file_without_frames_gives_no_shots_and_says_why(tmp_path):
     path = tmp_path / "notes.mkv"
     path.write_text("not a video")
