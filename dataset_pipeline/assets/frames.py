@@ -26,6 +26,7 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
     settings=["shots", "video"],
     group="b_frames",
     kinds=["opencv"],
+    algorithm=2,
     checks={"every_shot_was_decoded": Check("The decoder met nothing broken on its way through every frame.")},
 )
 def shots(step: Step) -> Result:
@@ -53,7 +54,7 @@ def shots(step: Step) -> Result:
     settings=["keyframes", "shots", "video"],
     group="b_frames",
     kinds=["opencv"],
-    algorithm=2,
+    algorithm=3,
     checks={"every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source.")},
     shows=pictures_of_table,
 )
@@ -94,7 +95,7 @@ def frame_embeddings(step: Step) -> Result:
     settings=["distinct_frames", "frame_defects", "keyframes", "video"],
     group="b_frames",
     kinds=["python"],
-    algorithm=2,
+    algorithm=3,
     checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")},
 )
 def distinct_frames(step: Step) -> Result:

@@ -19,7 +19,7 @@ video = dg.AssetSpec(
 
 @pipeline_asset(
     reads=["video"],
-    algorithm=2,
+    algorithm=3,
     group="a_source",
     kinds=["python"],
     checks={

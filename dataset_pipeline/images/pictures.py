@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
@@ -32,6 +33,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 _SAME_LEVELS = 2  # a profile that moves no colour further, of 255, is sRGB: converting would only add rounding
+_DEEP_JPEG2000 = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}
 _REDUCED = 254, 1  # TIFF: tag NewSubfileType, bit of a smaller copy of another page
 # What Pillow's decoders raise for broken content.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error)
@@ -175,8 +177,29 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 def _upright(image: Image.Image) -> Image.Image:
     """Turned by its EXIF orientation. Pillow's own function writes the EXIF anew, which fails where it is broken."""
     image.load()  # some formats are turned while they are loaded
+    if image.format == "JPEG2000" and image.mode in _DEEP_JPEG2000:
+        image = _without_wrapped_whites(image)
     turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)
+
+
+def _without_wrapped_whites(image: Image.Image) -> Image.Image:
+    """The same of more than 8 bits per channel, whose brightest values Pillow (12.3) wraps around to black.
+
+    The depth stands in the codestream's second marker (ITU-T T.800, A.5.1).
+    """
+    data = Path(image.filename).read_bytes()  # type: ignore[attr-defined]
+    start = data.find(b"\xff\x4f\xff\x51")
+    bits = (data[start + 42] & 127) + 1 if 0 <= start < len(data) - 42 else 8
+    if bits <= 8:
+        return image
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None or deep.shape[2:] != (len(image.mode),):
+        raise ValueError(f"{bits} bits per channel of this kind of JPEG 2000 are not known here: save it as PNG")
+    ordered = np.asarray(cv2.cvtColor(deep, _DEEP_JPEG2000[image.mode]), np.uint16)
+    whole = Image.fromarray((ordered >> (bits - 8)).astype(np.uint8))
+    whole.info = image.info
+    return whole
 
 
 def _rgb(image: Image.Image, background: Sequence[int]) -> np.ndarray:

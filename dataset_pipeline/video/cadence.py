@@ -28,9 +28,9 @@ _MIN_COMBED = 3
 
 
 def luma(image: av.VideoFrame) -> np.ndarray:
-    """The picture's luma (of RGB, its green) as uint8 [height, width], in its own range."""
+    """The picture's luma as uint8 [height, width], in its own range."""
     name = image.format.name
-    if image.format.is_planar or name.startswith(("nv", "p0", "p2", "p4", "gray")):
+    if (image.format.is_planar and not image.format.is_rgb) or name.startswith(("nv", "p0", "p2", "p4", "gray")):
         plane, component = image.planes[0], image.format.components[0]
         if component.bits <= 8:
             return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]

@@ -1,8 +1,10 @@
 import io
 import struct
+import subprocess
 import zlib
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -212,6 +214,19 @@ def test_sixteen_bits_keep_their_high_byte(tmp_path, name):
     cv2.imwrite(str(tmp_path / name), written)
     expected = np.repeat(deep[..., :1], 3, axis=2) if name == "deep_grey.png" else deep[..., ::-1]
     assert np.array_equal(open_picture(tmp_path / name), expected >> 8)
+
+
+@pytest.mark.parametrize(
+    "pixel_format", ["rgb24", "gbrp10le", "gbrp12le", "rgb48le", "rgba64le", "gray12le", "gray16le"]
+)
+def test_white_of_jpeg_2000_is_white_in_every_depth(tmp_path, pixel_format):
+    path, drawn = tmp_path / "a.jp2", "color=white:s=64x48,drawbox=c=black:w=32:t=fill"
+    one_frame = ["-frames:v", "1", "-c:v", "libopenjpeg", "-pix_fmt", pixel_format, path]
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([ffmpeg, "-loglevel", "error", "-f", "lavfi", "-i", drawn, *one_frame], check=True)
+    picture = open_picture(path)
+    assert picture[20, 10].tolist() == [0, 0, 0]
+    assert picture[20, 54].tolist() == pytest.approx([255] * 3, abs=2)  # of 235 limited in 16 bits
 
 
 def animation() -> list[Image.Image]:
