@@ -344,7 +344,7 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
                         break
             if found is None:
                 raise _CannotSeek
-            yield target, still(*found, how, clock.aspect(found[1]))
+            yield target, still(*found, clock.conversion(found[1], how), clock.aspect(found[1]))
 
 
 def _opening_pts(path: Path) -> int | None:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
-from dataset_pipeline.video.color import is_mirrored, upright
+from dataset_pipeline.video.color import upright
 from dataset_pipeline.video.decode import Frame
 from dataset_pipeline.video.keyframes import Detector
 
@@ -51,7 +51,7 @@ class MpDecimate(Detector):
         reference: list[np.ndarray] = []
         dropped = 0
         for frame in frames:
-            planes = planes_of(frame.image)
+            planes = planes_of(frame)
             if self._differ(planes, reference):
                 reference, dropped = planes, 0
             elif self.max_drop and dropped == self.max_drop:
@@ -133,8 +133,9 @@ class _Planes:
         self._graph: Graph | None = None
         self._takes: tuple[int, int, str] | None = None
 
-    def __call__(self, image: av.VideoFrame) -> list[np.ndarray]:
-        rotation_deg, mirrored = image.rotation, is_mirrored(image)
+    def __call__(self, frame: Frame) -> list[np.ndarray]:
+        image, mirrored = frame.image, bool(frame.conversion.mirrored)
+        rotation_deg = image.rotation
         if image.format.name not in _PLANAR:
             image = self._converted(image)
         planes = [

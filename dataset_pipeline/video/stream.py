@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from dataset_pipeline.video.color import AS_LABELLED, Conversion, to_rgb
+from dataset_pipeline.video.color import AS_LABELLED, Conversion, is_mirrored, to_rgb
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING
 from dataset_pipeline.video.restore import restored
 
@@ -212,6 +212,7 @@ class Clock:
     def __init__(self, stream: VideoStream, first: int | None = None) -> None:
         self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
         self._sar = sample_aspect(stream)
+        self._mirrored: bool | None = None
         self._may_give_fields = stream.codec_context.codec.canonical_name == "hevc"
         rate = stream.average_rate or stream.guessed_rate
         self.step = max(1, round(1 / (Fraction(rate) * self.time_base))) if rate else 1
@@ -259,6 +260,15 @@ class Clock:
         is_field = self._may_give_fields and image.interlaced_frame
         return self._sar / 2 if is_field and self._sar > _FIELD_ASPECT else self._sar
 
+    def conversion(self, image: av.VideoFrame, how: Conversion) -> Conversion:
+        """The same with whether the file's first picture is mirrored, if that is left open."""
+        if how.mirrored is not None:
+            return how
+        if self._mirrored is None:
+            # Once: a picture whose side data were read stays in memory until Python collects its cycles.
+            self._mirrored = is_mirrored(image)
+        return replace(how, mirrored=self._mirrored)
+
     def frame(
         self,
         pts: int,
@@ -269,9 +279,8 @@ class Clock:
         after: av.VideoFrame | None = None,
     ) -> Frame:
         seconds = (pts - (self.first or 0)) * self._ticks / self._per_s
-        return Frame(
-            pts, self.milliseconds(pts), seconds, image, self.aspect(image), corrupt, before, after, conversion
-        )
+        how = self.conversion(image, conversion)
+        return Frame(pts, self.milliseconds(pts), seconds, image, self.aspect(image), corrupt, before, after, how)
 
 
 def plain_reason(error: BaseException) -> str:

@@ -1,3 +1,4 @@
+import gc
 import random
 from fractions import Fraction
 from pathlib import Path
@@ -196,3 +197,14 @@ def test_variable_frame_rates_keep_their_own_times(clip):
     # 24 frames at 24 per second, then every third one.
     assert stamps[:3] == [0, 42, 83]
     assert stamps[23:27] == [958, 1000, 1125, 1250]
+
+
+def test_frames_leave_the_memory_without_waiting_for_the_collector(clip):
+    gc.collect()
+    gc.disable()
+    try:
+        count = sum(frame.rgb().shape[0] > 0 for frame in iter_frames(clip("open_gop.mkv")))
+        unreachable = gc.collect()
+    finally:
+        gc.enable()
+    assert unreachable < count  # reading a frame's side data makes a cycle of the two
