@@ -204,7 +204,7 @@ def test_frames_leave_the_memory_without_waiting_for_the_collector(clip):
     gc.disable()
     try:
         count = sum(frame.rgb().shape[0] > 0 for frame in iter_frames(clip("open_gop.mkv")))
-        unreachable = gc.collect()
+        left = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
     finally:
         gc.enable()
-    assert unreachable < count  # reading a frame's side data makes a cycle of the two
+    assert left < count / 4  # reading a frame's side data makes a cycle of the two
