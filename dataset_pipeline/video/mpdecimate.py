@@ -84,13 +84,25 @@ def plane_differs(plane: np.ndarray, reference: np.ndarray, hi: int, lo: int, fr
         largest = cv2.norm(one, other, cv2.NORM_INF) if one.size else 0
         if largest * _BLOCK_SAMPLES <= min(hi, lo):
             continue
-        cells = _cell_sums(cv2.absdiff(one, other), largest)
+        difference = cv2.absdiff(one, other)
+        if _BLOCK_SAMPLES * (_highest_cell_mean(difference) + 1) <= min(hi, lo):
+            continue
+        cells = _cell_sums(difference, largest)
         pairs = cells[:-1] + cells[1:]
         blocks = pairs[:, :-1] + pairs[:, 1:]
         blocks_above_lo += np.count_nonzero(blocks > lo)
         if blocks_above_lo > allowed or (blocks.size and blocks.max() > hi):
             return True
     return False
+
+
+def _highest_cell_mean(difference: np.ndarray) -> float:
+    """The highest mean of a 4x4 cell, at most 1 off: halved twice, which is much faster than exact sums."""
+    height, width = difference.shape
+    for factor in (2, 4):
+        size = width // factor, height // factor
+        difference = cv2.resize(difference, size, interpolation=cv2.INTER_AREA)
+    return cv2.norm(difference, cv2.NORM_INF)
 
 
 def _cell_sums(difference: np.ndarray, largest: float) -> np.ndarray:

@@ -212,7 +212,8 @@ class Clock:
     def __init__(self, stream: VideoStream, first: int | None = None) -> None:
         self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
         self._sar = sample_aspect(stream)
-        self._mirrored: bool | None = None
+        self._asked: Conversion | None = None
+        self._conversion = AS_LABELLED
         self._may_give_fields = stream.codec_context.codec.canonical_name == "hevc"
         rate = stream.average_rate or stream.guessed_rate
         self.step = max(1, round(1 / (Fraction(rate) * self.time_base))) if rate else 1
@@ -262,12 +263,11 @@ class Clock:
 
     def conversion(self, image: av.VideoFrame, how: Conversion) -> Conversion:
         """The same with whether the file's first picture is mirrored, if that is left open."""
-        if how.mirrored is not None:
-            return how
-        if self._mirrored is None:
+        if how is not self._asked:
             # Once: a picture whose side data were read stays in memory until Python collects its cycles.
-            self._mirrored = is_mirrored(image)
-        return replace(how, mirrored=self._mirrored)
+            known = is_mirrored(image) if how.mirrored is None else how.mirrored
+            self._asked, self._conversion = how, replace(how, mirrored=known)
+        return self._conversion
 
     def frame(
         self,

@@ -128,6 +128,18 @@ def test_a_share_of_the_blocks_may_differ_by_more_than_lo_and_none_by_more_than_
     assert not plane_differs(_plane(*one), blank, hi=100, lo=99, frac=0.33)
 
 
+@pytest.mark.parametrize("noise", [2, 5, 9, 12, 40, 255])
+def test_of_noise_of_any_strength_the_highest_block_decides(noise):
+    rng = np.random.default_rng(noise)
+    plane = np.zeros((144, 80), np.uint8)
+    changed = rng.integers(0, noise + 1, plane.shape).astype(np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(changed.astype(int), (8, 8))[::4, 8::4]
+    highest = int(windows.sum(axis=(2, 3)).max())
+    assert plane_differs(changed, plane, hi=highest - 1, lo=highest - 1, frac=1.0)
+    assert not plane_differs(changed, plane, hi=highest, lo=highest, frac=0.0)
+    assert plane_differs(changed, plane, hi=16_384, lo=highest - 1, frac=0.0)
+
+
 def test_the_share_is_counted_in_single_precision():
     # 0.29 of 100 units is 29 in single precision, 28.999... in double.
     plane = np.zeros((160, 160), np.uint8)
