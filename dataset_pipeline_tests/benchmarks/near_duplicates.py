@@ -27,7 +27,7 @@ import numpy as np
 SIMILARITY = 0.95
 DIMENSIONS = 512
 NOISE = 0.15
-ROUNDS = 5
+ROUNDS = 25
 SIZES = {"matrix": 10_000, "exact": 100_000, "index": 1_000_000}
 SAMPLE = 2_000
 
