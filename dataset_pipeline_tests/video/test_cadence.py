@@ -1,7 +1,8 @@
+import av
 import numpy as np
 import pytest
 
-from dataset_pipeline.video.cadence import combing, decide_cadence, moving, vote, woven
+from dataset_pipeline.video.cadence import combing, decide_cadence, luma, moving, vote, woven
 from dataset_pipeline.video.restore import combed_in_block
 
 SIZE = 96
@@ -12,6 +13,15 @@ def bar_at(x: int) -> np.ndarray:
     picture = np.full((SIZE, SIZE), 40, np.uint8)
     picture[:, x : x + 20] = 200
     return picture
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "gbrp", "gbrp10le"])
+def test_luma_of_rgb_is_of_all_its_colours(pixel_format):
+    colours = np.array([[255, 0, 0], [0, 0, 255], [0, 255, 0], [255, 255, 255], [0, 0, 0]], np.uint8)
+    drawn = colours.repeat(16, axis=0)[None].repeat(16, axis=0)
+    found = luma(av.VideoFrame.from_ndarray(drawn, "rgb24").reformat(format=pixel_format))
+    # BT.601: 0.299, 0.114 and 0.587 of 255.
+    assert found[8, 8::16].tolist() == pytest.approx([76, 29, 150, 255, 0], abs=2)
 
 
 def test_combing_is_the_depth_of_alternating_lines_and_a_thin_line_is_none():
