@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.printing import (
     FOR_PATHS,
     err,
@@ -84,12 +85,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a console that cannot show a title must not stop a run
     try:
         app()
-    except Exception as error:
-        from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
-        from dataset_pipeline.store.store import StoreError
-
-        if not isinstance(error, SettingsError | StoreError | RegistryError | WeightsMissing | DeviceUnavailable):
-            raise
+    except PermanentError as error:
         err.print(str(error), style="red", soft_wrap=True)
         sys.exit(FAILED)
 

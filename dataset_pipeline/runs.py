@@ -18,11 +18,11 @@ import dagster as dg
 
 from dataset_pipeline.assets.framework import is_current, location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS, Step, is_joined
-from dataset_pipeline.models import WeightsMissing
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.places import store_of
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.store import READERS, Store, StoreError
+from dataset_pipeline.store.store import READERS, Store
 from dataset_pipeline.unfinished import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG, process_tag, project_tag
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -183,7 +183,7 @@ def due(
         def outdated(episode: str, asset: str = asset, shared: dict[str, Any] = shared) -> bool:
             try:
                 return not is_current(Step(DECLARATIONS[asset], resources, episode, None, [episode], shared))
-            except (StoreError, WeightsMissing):
+            except PermanentError:
                 return True  # the run says what is wrong, or mends it
 
         rest = [episode for episode in episodes if episode not in wanted]

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
+from dataset_pipeline.errors import PermanentError
+
 PACKAGE = Path(__file__).resolve().parent
 OVERLAY_NAME = "settings.local.toml"
 OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
@@ -54,7 +56,7 @@ NOT_ABOVE = (
 MOST_SHOWN = 200  # characters of a value in a message
 
 
-class SettingsError(ValueError):
+class SettingsError(PermanentError, ValueError):
     """A settings file that cannot be used; the message names the file, the key, the value and the allowed range."""
 
 

@@ -16,25 +16,22 @@ from typing import Any
 import dagster as dg
 
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, is_joined, usable_pointer
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.ids import show_of
-from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
 from dataset_pipeline.models.registry import ModelFingerprint
-from dataset_pipeline.settings import Settings, SettingsError
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
-from dataset_pipeline.tags.rules import RulesError
 from dataset_pipeline.timing import span
-from dataset_pipeline.training.exporters import ExportError
 
 # Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
 # calls the one beta and the other a preview.
 warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
 warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCheckSpec.*")
 
-# A busy disk, a full GPU or a network drive may be better a moment later; what is wrong for good is not tried again.
+# A busy disk, a full GPU or a network drive may be better a moment later.
 RETRIES, RETRY_DELAY_S = 1, 2
-WRONG_FOR_GOOD = (StoreError, WeightsMissing, RegistryError, DeviceUnavailable, RulesError, SettingsError, ExportError)
 
 NO_ROWS = "no rows"  # the version of an empty part of a table
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
@@ -178,7 +175,7 @@ def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:
     """One episode, or all of them joined."""
     try:
         pointer, kept = materialize(made, step)
-    except WRONG_FOR_GOOD as error:
+    except PermanentError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except Exception as error:
         if is_out_of_memory(error):

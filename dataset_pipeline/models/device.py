@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dataset_pipeline.errors import PermanentError
+
 # An ONNX graph y = x + x (ir 9, opset 17), to see what a session really runs on.
 PROBE_MODEL = (
     b'\x08\t:7\n\x0e\n\x01x\n\x01x\x12\x01y"\x03Add\x12\x01pZ\x10\n\x01x\x12\x0b\n\t\x08\x01\x12\x05\n\x03\x12\x01n'
@@ -19,7 +21,7 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 logger = logging.getLogger(__name__)
 
 
-class DeviceUnavailable(RuntimeError):
+class DeviceUnavailable(PermanentError, RuntimeError):
     """A GPU was asked for and is not what the model would run on."""
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.models.checksums import sha256_of
 from dataset_pipeline.settings import resources_folder
 
@@ -26,11 +27,11 @@ Role = Literal["embedder", "detector", "identity", "quality", "tagger"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
-class RegistryError(ValueError):
+class RegistryError(PermanentError, ValueError):
     """models.toml, or a model named in the settings, cannot be used; the message names the file and the key."""
 
 
-class WeightsMissing(FileNotFoundError):
+class WeightsMissing(PermanentError, FileNotFoundError):
     """A model's file is not on this machine; the message names the role, the repository, the file and what to do."""
 
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from dataset_pipeline.errors import PermanentError
+
 TEMPORARY_SUFFIX = ".tmp"
 # Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
 REFRESH_S = 3600.0
@@ -24,7 +26,7 @@ WINDOWS_LONG_PATH = 240
 T = TypeVar("T")
 
 
-class StoreError(Exception):
+class StoreError(PermanentError):
     """Something in the store cannot be used; the message says what to do."""
 
 

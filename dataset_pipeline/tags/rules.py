@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.settings import TagRulesSettings
 from dataset_pipeline.tags.words import is_people_count, singular, words
 
@@ -20,7 +21,7 @@ MATCHES = ("ends", "begins", "is", "never")
 DEFINING = frozenset({"hair", "eyes", "body", "outfit", ""})
 
 
-class RulesError(ValueError):
+class RulesError(PermanentError, ValueError):
     """A rule file that cannot be used; the message names the file, the line or key, and what it should be."""
 
 

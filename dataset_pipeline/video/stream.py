@@ -17,6 +17,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, is_mirrored, to_rgb
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING
 from dataset_pipeline.video.restore import restored
@@ -35,7 +36,7 @@ class VideoError(ValueError):
         self.path, self.reason = path, reason
 
 
-class HardwareMissing(RuntimeError):
+class HardwareMissing(PermanentError, RuntimeError):
     """Decoding on a device was asked for that is not there."""
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dataset_pipeline.errors import PermanentError
+
 CHECKSUMS = "checksums.sha256"
 # Files in it hold the absolute path of the folder they lie in, so they are not part of a set's content.
 ABSOLUTE = "absolute"
@@ -19,7 +21,7 @@ ABSOLUTE = "absolute"
 NOT_COPIED_BY_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
-class ExportError(ValueError):
+class ExportError(PermanentError, ValueError):
     """A set that cannot be written; the message names the image or folder and what is wrong."""
 
 
