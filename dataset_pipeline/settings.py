@@ -13,10 +13,22 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_serializer,
+)
 
 from dataset_pipeline.errors import PermanentError
 
@@ -46,13 +58,22 @@ def _only_pack_in_braces(root: str) -> str:
     return root
 
 
-Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces)]
-NO_RESULT = {"root", "hardware", "folder", "url", "at_once", "timeout_s", "retries", "key_variable"}
+@dataclass(frozen=True)
+class NoResult:
+    """Marks a field, as `Annotated[..., NO_RESULT]`, that changes how, where or how fast something is made and not what
+    comes out: it counts for no version."""
+
+
+NO_RESULT = NoResult()
+COUNTED: Any = object()  # the context in which a section is written without what is marked
+
+Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces), NO_RESULT]
 NOT_ABOVE = (
     ("keyframes", "lo", "hi"),
     ("repeated_frames", "aligned_similarity", "similarity"),
     ("concept_balance", "min_multiply", "max_multiply"),
 )
+CONTENT = "content"  # the key of a section's files among its values
 MOST_SHOWN = 200  # characters of a value in a message
 
 
@@ -61,13 +82,34 @@ class SettingsError(PermanentError, ValueError):
 
 
 class Section(BaseModel):
-    """One table of the settings file."""
+    """One table of the settings file, or of tables inside of it. Every field counts for the versions of what reads the
+    section, but for those marked NO_RESULT."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     def content(self) -> str:
         """A hash of the files that the section names, where their content counts; else empty."""
         return ""
+
+    def counted(self) -> dict[str, Any]:
+        """What counts for a version, as plain JSON: the fields without those marked NO_RESULT, here and in nested
+        tables, and the hash of the section's files as `content` if it names any."""
+        content = self.content()
+        return self.model_dump(mode="json", context=COUNTED) | ({CONTENT: content} if content else {})
+
+    @classmethod
+    def marked(cls) -> frozenset[str]:
+        """The fields of this table itself that count for no version."""
+        return frozenset(
+            name for name, it in cls.model_fields.items() if any(isinstance(m, NoResult) for m in it.metadata)
+        )
+
+    @model_serializer(mode="wrap")
+    def _without_marked(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        written = write(self)
+        if info.context is not COUNTED:
+            return written
+        return {name: value for name, value in written.items() if name not in self.marked()}
 
 
 class EpisodesSettings(Section):
@@ -76,7 +118,7 @@ class EpisodesSettings(Section):
 
 class ArrivalsSettings(Section):
     settle_s: Annotated[float, Field(ge=0.0, le=86_400.0)]
-    at_once: Annotated[int, Field(ge=1, le=500)]
+    at_once: Annotated[int, Field(ge=1, le=500), NO_RESULT]
     join_interval_h: Annotated[float, Field(gt=0.0, le=168.0)]
 
 
@@ -98,7 +140,7 @@ class ModelsSettings(Section):
 
 
 class VideoSettings(Section):
-    hardware: Literal["none", "cuda"]
+    hardware: Annotated[Literal["none", "cuda"], NO_RESULT]
 
 
 class ShotsSettings(Section):
@@ -205,7 +247,7 @@ class TagThresholdsSettings(Section):
 
 
 class TagRulesSettings(Section):
-    folder: str
+    folder: Annotated[str, NO_RESULT]  # what its files say counts, not where they lie
 
     def file(self, name: str) -> Path:
         """A rule file: that of the user's folder if there is one, else the project's own. Raises SettingsError if there
@@ -269,15 +311,17 @@ class SelectionSettings(Section):
 
 class DescriptionsSettings(Section):
     enabled: bool
-    url: Annotated[str, Field(pattern=r"^https?://", description="an address that begins with http:// or https://")]
+    url: Annotated[
+        str, Field(pattern=r"^https?://", description="an address that begins with http:// or https://"), NO_RESULT
+    ]
     model: str
     prompt: Annotated[str, Field(min_length=1)]
     max_side_px: Annotated[int, Field(ge=32, le=8192)]
     max_tokens: Annotated[int, Field(ge=1, le=100_000)]
-    at_once: Annotated[int, Field(ge=1, le=64)]
-    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0)]
-    retries: Annotated[int, Field(ge=0, le=20)]
-    key_variable: Annotated[str, Field(min_length=1)]
+    at_once: Annotated[int, Field(ge=1, le=64), NO_RESULT]
+    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0), NO_RESULT]
+    retries: Annotated[int, Field(ge=0, le=20), NO_RESULT]
+    key_variable: Annotated[str, Field(min_length=1), NO_RESULT]
 
 
 class CaptionComponent(Section):
@@ -402,8 +446,8 @@ class ConceptBalanceSettings(Section):
 
     # Written down, a section holds what counts: the lines of the file, not where it lies.
     @field_serializer("weights")
-    def _weights_of_both(self, weights: list[ConceptWeight]) -> list[dict[str, Any]]:
-        return [weight.model_dump() for weight in self.all_weights]
+    def _weights_of_both(self, weights: list[ConceptWeight], info: SerializationInfo) -> list[dict[str, Any]]:
+        return [weight.model_dump(context=info.context) for weight in self.all_weights]
 
     @field_serializer("weights_csv")
     def _no_file(self, weights_csv: str) -> str:
@@ -454,15 +498,8 @@ class Settings(Section):
     exported_set: ExportedSetSettings
 
     def section_hash(self, *names: str) -> str:
-        """12 hex digits over the named sections and the files that count with them, but for what changes no result,
-        NO_RESULT; the same everywhere."""
-        payload: dict[str, Any] = {}
-        for name in sorted(names):
-            section: Section = getattr(self, name)
-            content = section.content()
-            payload[name] = section.model_dump(mode="json", exclude=NO_RESULT) | (
-                {"content": content} if content else {}
-            )
+        """12 hex digits over what counts of the named sections; the same everywhere."""
+        payload = {name: getattr(self, name).counted() for name in sorted(names)}
         return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -22,7 +22,7 @@ from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.places import demo_hint
 from dataset_pipeline.runs import phases, plain_error
-from dataset_pipeline.settings import Settings
+from dataset_pipeline.settings import CONTENT, Section, Settings
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
 
 State = Literal["failed", "stale", "missing", "waiting", "queued", "running", "fresh"]
@@ -378,13 +378,18 @@ class _Judge:
 
     def _changed_settings(self, section: str, before: Mapping[str, Any]) -> str:
         """E.g. `[crops] person_min_side_px 160 -> 320`; empty if nothing that counts has changed."""
-        now = getattr(self.settings, section).model_dump(mode="json", exclude={"root"})
-        changes = [_change(name, before, now) for name in {**now, **before} if name != "root"]
+        values: Section = getattr(self.settings, section)
+        now = values.counted()
+        # Tables of earlier versions recorded what counts for nothing, and not their files.
+        names = {**now, **before}.keys() - values.marked() - ({CONTENT} - before.keys())
+        changes = [_change(name, before, now) for name in {**now, **before} if name in names]
         told = ", ".join(change for change in changes if change)
         return f"[{section}] {told}" if told else ""
 
 
 def _change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    if name == CONTENT:
+        return "its files" if before.get(name) != now.get(name) else ""
     if name not in now:
         return f"{name} is gone"
     if name not in before:

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from dataset_pipeline.settings import (
+    NO_RESULT,
     OVERLAY_NAME,
     OVERLAY_VARIABLE,
+    Section,
     Settings,
     SettingsError,
     load_settings,
@@ -243,6 +247,84 @@ def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
     assert defaults.section_hash("tags", "crops") == defaults.section_hash("crops", "tags")
     assert len({defaults.section_hash(name) for name in Settings.model_fields}) == len(Settings.model_fields)
     assert len(defaults.section_hash("crops")) == 12
+
+
+# Whoever changes one of these makes the tables of all its readers stale in every store there is.
+HASHES = {
+    "video": "23ceaaa21ee7",
+    "shots": "fd286329bac5",
+    "keyframes": "ef86e3527e7b",
+    "frame_defects": "a8a2e3d07226",
+    "distinct_frames": "66df70c07a33",
+    "repeated_frames": "04de11494274",
+    "detections": "fc55b6780cce",
+    "crops": "64731724bf82",
+    "crop_embeddings": "10ae5d1068de",
+    "character_gallery": "839991b95ba2",
+    "clusters": "630f51ea4c86",
+    "quality_scores": "003904601534",
+    "tag_scores": "0e360eef9689",
+    "tag_thresholds": "c33fdd248dbb",
+    "core_tags": "9c93b28b3fe8",
+    "tags": "2a1dfd641c7e",
+    "selection": "57700d55ded5",
+    "descriptions": "eab489ba3a98",
+    "captions": "c028c5325e4c",
+    "training_images": "220c5ec5419b",
+    "concept_balance": "b33974e67015",
+    "training_set": "a71b4160acda",
+    "exported_set": "52ce7b3fa4f1",
+}
+
+
+def test_the_defaults_hash_as_they_did_so_that_no_store_becomes_stale() -> None:
+    defaults = load_settings(DEFAULTS)
+    assert {name: defaults.section_hash(name) for name in HASHES} == HASHES
+
+
+class Place(Section):
+    root: str
+    shade: int
+    cache: Annotated[str, NO_RESULT] = ""
+
+
+class MadeUp(Section):
+    root: str = "here"
+    folder: Annotated[str, NO_RESULT] = "there"
+    places: list[Place] = Field(default_factory=list)
+    by_name: dict[str, Place] = Field(default_factory=dict)
+    one: Place | None = None
+
+
+class WithMadeUp(Settings):
+    made_up: MadeUp
+
+
+def made_up(**values) -> str:
+    settings = WithMadeUp.model_validate(load_settings(DEFAULTS).model_dump() | {"made_up": values})
+    return settings.section_hash("made_up")
+
+
+def test_a_field_counts_for_a_version_whatever_it_is_called_unless_it_is_marked() -> None:
+    assert made_up(root="elsewhere") != made_up()
+    assert made_up(folder="elsewhere") == made_up()
+
+
+@pytest.mark.parametrize(
+    "nested", [lambda it: {"places": [it]}, lambda it: {"by_name": {"a": it}}, lambda it: {"one": it}]
+)
+def test_marks_hold_in_tables_inside_of_a_section(nested) -> None:
+    place = {"root": "a", "shade": 1, "cache": "b"}
+    assert made_up(**nested(place | {"root": "c"})) != made_up(**nested(place))
+    assert made_up(**nested(place | {"cache": "c"})) == made_up(**nested(place))
+
+
+def test_what_counts_is_written_down_with_the_files_of_a_section_and_without_what_is_marked() -> None:
+    settings = load_settings(DEFAULTS)
+    assert settings.video.counted() == {}
+    assert settings.tag_rules.counted() == {"content": settings.tag_rules.content()}
+    assert settings.exported_set.counted() == {"profile": settings.exported_set.profile}
+    assert settings.exported_set.model_dump().keys() == {"profile", "root"}
 
 
 def test_equal_values_written_differently_hash_alike(tmp_path: Path) -> None:

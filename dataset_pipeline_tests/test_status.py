@@ -47,7 +47,7 @@ class Project:
                 sections = declaration.settings
                 provenance = {
                     "code_version": declaration.code_version(settings, WEIGHTS),
-                    "settings": {name: getattr(settings, name).model_dump(mode="json") for name in sections},
+                    "settings": {name: getattr(settings, name).counted() for name in sections},
                     "models": [{"role": role, "sha256": WEIGHTS[role]} for role in declaration.models],
                     "inputs": inputs_of(step).versions,
                 }
@@ -134,6 +134,21 @@ def test_a_reordered_list_is_given_whole(whole):
 def test_settings_that_no_table_depends_on_make_nothing_stale(whole):
     status = whole.status(exported_set__root="elsewhere", models__batch_size=1, models__device="cpu")
     assert status.worst == "fresh"
+
+
+def test_of_changed_settings_only_what_counts_is_named(whole):
+    before = load_settings().video.hardware
+    other = "none" if before == "cuda" else "cuda"
+    status = whole.status(video__hardware=other, keyframes__every_s=7.0)
+    assert "every_s" in status.cells["keyframes"]["a.e1"].why
+    assert "hardware" not in status.cells["keyframes"]["a.e1"].why
+
+
+def test_changed_files_of_a_section_are_told(whole, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "implications.csv").write_text("tag,implies\ndress,clothes\n")
+    status = whole.status(tag_rules__folder=str(tmp_path / "mine"))
+    assert status.cells["tags"]["a.e1"] == Cell("stale", "[tag_rules] its files")
 
 
 def test_other_weights_name_the_role(whole):

@@ -255,7 +255,7 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     provenance = {
         "code_version": code_version,
         "settings_hash": resources.settings.section_hash(*declaration.settings),
-        "settings": {name: getattr(resources.settings, name).model_dump(mode="json") for name in declaration.settings},
+        "settings": {name: getattr(resources.settings, name).counted() for name in declaration.settings},
         "models": [fingerprint.as_dict() for fingerprint in fingerprints.values()],
         "demo": inputs.demo or any(fingerprint.demo for fingerprint in fingerprints.values()),
         "inputs": inputs.versions,
