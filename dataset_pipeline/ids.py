@@ -68,6 +68,15 @@ def picture_id(episode: str, relative: str) -> str:
     return f"{check_episode(episode)}/{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
+def exact_picture_id(episode: str, relative: str, frame: int = 0) -> str:
+    """The id of a picture whose `picture_id` another claims too: its hash, twice as long, is of the path's own bytes.
+
+    frame: which frame of an animation.
+    """
+    exact = relative.encode("utf-8", "surrogateescape") + (b"\0%d" % frame if frame else b"")
+    return f"{picture_id(episode, relative)[:-8]}{hashlib.sha256(exact).hexdigest()[:16]}"
+
+
 def crop_id(still_id: str, kind: str, box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
     """The piece of a still inside the detection `box` (x0, y0, x1, y1 in px); `size`: width and height of the still.
 

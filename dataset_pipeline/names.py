@@ -42,8 +42,17 @@ def safe_first_part(part: str) -> str:
     return f"{part}_" if part in _WINDOWS_DEVICES else part
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name is valid UTF-8, as tables and ids need it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def posix_path(relative: PurePath) -> str:
-    """The relative path as one text that is the same on every system."""
+    """The relative path as one text that is the same on every system: for ids and for comparing, never for reading."""
     return unicodedata.normalize("NFC", relative.as_posix())
 
 

@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from dataset_pipeline.names import is_ignored, posix_path
+from dataset_pipeline.names import is_ignored, is_text, posix_path
 
 PICTURE_ENDINGS = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"}
@@ -49,7 +49,7 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True)
 class PictureFile:
-    """`relative`: the path inside its folder with forward slashes, the same on every system."""
+    """`relative`: the path inside its folder as the system gave it, with forward slashes."""
 
     relative: str
     path: Path
@@ -65,8 +65,12 @@ def list_pictures(folder: Path) -> list[PictureFile]:
         raise FileNotFoundError(f"no such folder of pictures: {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"not a folder of pictures: {folder}")
-    pictures = [PictureFile(posix_path(path.relative_to(folder)), path) for path in _files(folder) if is_picture(path)]
-    return sorted(pictures, key=lambda picture: picture.relative)
+    pictures = [
+        PictureFile(path.relative_to(folder).as_posix(), path)
+        for path in _files(folder)
+        if is_text(path.name) and is_picture(path)
+    ]
+    return sorted(pictures, key=lambda picture: (posix_path(PurePath(picture.relative)), picture.relative))
 
 
 def is_picture(path: Path) -> bool:
@@ -259,7 +263,7 @@ def _files(folder: Path, within: frozenset[str] = frozenset()) -> Iterator[Path]
     for entry in sorted(folder.iterdir()):
         if is_ignored(entry.name):
             continue
-        if entry.is_dir():
+        if is_text(entry.name) and entry.is_dir():
             yield from _files(entry, within | {real})
         elif entry.is_file():
             yield entry

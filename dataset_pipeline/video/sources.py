@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
 import numpy as np
 
-from dataset_pipeline.ids import frame_id, picture_id
+from dataset_pipeline.ids import exact_picture_id, frame_id, picture_id
 from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures, open_picture
 from dataset_pipeline.images.repeated_frames import PER_SECOND, THUMB, fingerprints
+from dataset_pipeline.names import posix_path
 from dataset_pipeline.settings import KeyframesSettings
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import frames_at
@@ -53,12 +55,15 @@ def _probed_video(path: Path) -> dict[str, Any]:
 def _probed_pictures(folder: Path) -> dict[str, Any]:
     damage, readable, digest = [], 0, hashlib.sha256()
     for picture in list_pictures(folder):
-        digest.update(f"{picture.relative}\0{hashlib.sha256(picture.path.read_bytes()).hexdigest()}\n".encode())
         try:
+            content = hashlib.sha256(picture.path.read_bytes()).hexdigest()
+            digest.update(f"{posix_path(PurePath(picture.relative))}\0{content}\n".encode())
             open_picture(picture.path)
             readable += 1
         except PictureError as error:
             damage.append(f"{picture.relative}: {error.reason}")
+        except OSError as error:
+            damage.append(f"{picture.relative}: cannot be read: {error.strerror or error}")
     if not readable:
         damage.append("no picture in the folder can be read")
     return {"readable": readable > 0, "container": FOLDER, "pictures": readable, "damage": damage,
@@ -115,17 +120,41 @@ def candidates(
 def _picture_candidates(
     folder: Path, episode: str, settings: KeyframesSettings
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    for picture in list_pictures(folder):
+    pictures = list_pictures(folder)
+    id_of = _PictureIds(episode, [picture.relative for picture in pictures])
+    for picture in pictures:
         try:
             for number, pixels in iter_pictures(picture.path, tuple(settings.alpha_background)):
                 height, width = pixels.shape[:2]
-                name = f"{picture.relative}#{number}" if number else picture.relative
                 # Of an animation, `pts` says which of its frames this is.
-                identity = {"image_id": picture_id(episode, name), "pts": number or None, "pts_s": None}
+                identity = {"image_id": id_of(picture.relative, number), "pts": number or None, "pts_s": None}
                 small = working_copy(pixels, settings.working_short_side_px)
                 yield _row(identity, picture.relative, width, height, measure(pixels)), small
-        except PictureError:
+        except (PictureError, OSError):
             continue  # named in video_probe's damage
+
+
+class _PictureIds:
+    """Ids of the pictures at `paths`, no two alike.
+
+    Paths that claim one id, as where only their Unicode forms differ, each get their exact one. A frame of an animation
+    whose id a file claims (`a.gif#1`) gets its exact one; the file keeps the plain one.
+    """
+
+    def __init__(self, episode: str, paths: Sequence[str]) -> None:
+        self.episode = episode
+        self.claims = Counter(picture_id(episode, path) for path in paths)
+        self.of_frames: set[str] = set()
+
+    def __call__(self, path: str, frame: int = 0) -> str:
+        if not frame:
+            plain = picture_id(self.episode, path)
+            return exact_picture_id(self.episode, path) if self.claims[plain] > 1 else plain
+        plain = picture_id(self.episode, f"{path}#{frame}")
+        taken = self.claims[picture_id(self.episode, path)] > 1 or plain in self.claims or plain in self.of_frames
+        found = exact_picture_id(self.episode, path, frame) if taken else plain
+        self.of_frames.add(found)
+        return found
 
 
 def _row(identity: dict[str, Any], file: str, width_px: int, height_px: int, signals: Signals) -> dict[str, Any]:
@@ -178,7 +207,7 @@ def _full_size_pictures(
             for number, pixels in iter_pictures(folder / file, tuple(settings.alpha_background)):
                 if number in wanted:
                     yield wanted[number], pixels
-        except PictureError:
+        except (PictureError, OSError):
             continue  # its rows become `unreadable`
 
 
