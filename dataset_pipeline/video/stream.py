@@ -13,11 +13,11 @@ from av.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.video.choice import first_pictures, needs_peek, own_duration_s, pick_stream
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, is_mirrored, to_rgb
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING
 from dataset_pipeline.video.restore import restored
@@ -138,7 +138,7 @@ def open_video(
     except (FFmpegError, OSError) as error:
         raise VideoError(path, f"cannot be opened as a video: {plain_reason(error)}") from error
     with container:
-        stream = pick_stream(container)
+        stream = pick_stream(container, _first_pictures(path) if needs_peek(container) else None)
         if stream is None:
             covers = len(container.streams.video)
             kinds = f"{len(container.streams.audio)} audio" + (f" and {covers} cover art" if covers else "")
@@ -176,17 +176,9 @@ def _opened(path: Path, device: HWAccel | None) -> InputContainer:
         raise
 
 
-def pick_stream(container: InputContainer) -> VideoStream | None:
-    """The video stream to read: never cover art, and one of unknown codec (it has no `codec_context`) only if there is
-    no other; the one marked default, else the largest, else the first."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-
-    def rank(stream: VideoStream) -> tuple[bool, bool, int, int]:
-        is_known = stream.codec_context is not None
-        area_px = (stream.width or 0) * (stream.height or 0) if is_known else 0
-        return is_known, bool(stream.disposition & Disposition.default), area_px, -stream.index
-
-    return max(streams, key=rank, default=None)
+def _first_pictures(path: Path) -> dict[int, int]:
+    with _opened(path, None) as container:  # by itself: reading on from here must begin at the start
+        return first_pictures(container)
 
 
 def sample_aspect(stream: VideoStream) -> Fraction:
@@ -197,14 +189,10 @@ def sample_aspect(stream: VideoStream) -> Fraction:
 
 def promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
     """The video's duration by the file's header: the stream's own, else its tag, else the container's; or None."""
-    if stream.duration and stream.duration > 0 and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    tag = stream.metadata.get("DURATION", "").split(":")
-    try:
-        hours, minutes, seconds = (float(part) for part in tag)
-        return hours * 3600 + minutes * 60 + seconds
-    except ValueError:
-        return container.duration / av.time_base if container.duration and container.duration > 0 else None
+    own_s = own_duration_s(stream)
+    if own_s is not None:
+        return own_s
+    return container.duration / av.time_base if container.duration and container.duration > 0 else None
 
 
 class Clock:
