@@ -26,7 +26,7 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
     settings=["shots", "video"],
     group="b_frames",
     kinds=["opencv"],
-    algorithm=2,
+    algorithm=3,
     checks={"every_shot_was_decoded": Check("The decoder met nothing broken on its way through every frame.")},
 )
 def shots(step: Step) -> Result:

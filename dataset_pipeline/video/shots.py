@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -35,6 +36,11 @@ _MIN_CHANGE, _STANDS_OUT = 3.0, 2.0  # grey levels; times the change between the
 _SPECKS = 0.001  # share of a frame's pixels that are noise
 _FLATNESS = 4.0  # a standard deviation below a quarter of the fade level is flat
 _PICTURE_SPREAD = 12.0  # standard deviation of grey levels
+_LOGO_SHARE = 0.05  # of a frame's pixels: what is left on a blank frame is a logo at most so large
+_LOGO_MARGIN = 0.25  # of a frame's sides, in which logos lie
+_LOGO_LIKENESS = 0.3  # correlation of its edges with those that were there before the blank
+_FADING_FRAMES = 2 * _FLASH_FRAMES  # looked at on both sides of a blank
+_FADING_STEP = 0.25  # grey levels that the mean of a fading frame changes by at least
 _THUMBNAIL_PX = 32
 
 
@@ -75,24 +81,22 @@ class CutFinder:
     """Finds cuts in frames fed one after another.
 
     A hard cut is a change that PySceneDetect's AdaptiveDetector finds and that stands out from the frames around it in
-    brightness too, since hues of dark frames are noise; the two sides of a flash are none. A fade is found by its
-    ThresholdDetector, fed with how far a frame is from blank: black, white or, in a video that has other pictures,
-    flat. Hard cuts are known `LATE_FRAMES` after their first frame, fades so many after their blank frames.
+    brightness too, since hues of dark frames are noise; the two sides of a flash are none. A fade goes through frames
+    that are blank but for a logo: black, white or, in a video that has other pictures, flat. Hard cuts are known
+    `LATE_FRAMES` after their first frame, fades so many after the picture is back.
     """
 
     LATE_FRAMES = _FLASH_FRAMES
 
     def __init__(self, settings: CutSettings) -> None:
-        from scenedetect import AdaptiveDetector, ThresholdDetector
+        from scenedetect import AdaptiveDetector
 
         self._settings = settings
         self._hard = AdaptiveDetector(settings.cut_ratio, 0, _WINDOW, settings.cut_change)
-        self._fade = ThresholdDetector(settings.fade_level, 0)
+        self._blanks = _Blanks(settings.fade_level)
         self._changes: list[_Change] = []
-        self._recent: deque[_Seen] = deque(maxlen=3 * _FLASH_FRAMES)
+        self._recent: deque[_Seen] = deque(maxlen=2 * _FADING_FRAMES)
         self._number = -1
-        self._blank_from: int | None = None
-        self._has_pictures = False
         self._last_cut_s: float | None = None
 
     def feed(self, small: np.ndarray, pts_s: float) -> list[Cut]:
@@ -103,20 +107,12 @@ class CutFinder:
         at = FrameTimecode(self._number, fps=24.0)
         if self._last_cut_s is None:
             self._last_cut_s = pts_s
-        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        content = self._content(grey)
-        is_blank = content < self._settings.fade_level
-        self._recent.append(_Seen(self._number, pts_s, is_blank, _thumbnail(small)))
+        faded = self._blanks.feed(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
+        self._recent.append(_Seen(self._number, pts_s, self._blanks.inside, _thumbnail(small)))
         for cut in self._hard.process_frame(at, small):
             number = cut.frame_num
             self._changes.append(_Change(number, "cut", number - 1, number))
-        for cut in self._fade.process_frame(at, np.array([content])):
-            if self._blank_from:  # not those that the video begins with
-                self._changes.append(_Change(cut.frame_num, "fade", self._blank_from - 1, self._number))
-        if not is_blank:
-            self._blank_from = None
-        elif self._blank_from is None:
-            self._blank_from = self._number
+        self._changes += [faded] if faded else []
         return self._certain(self._number)
 
     def finish(self) -> list[Cut]:
@@ -126,16 +122,7 @@ class CutFinder:
     @property
     def in_blank(self) -> bool:
         """Whether the last frame was blank."""
-        return self._blank_from is not None
-
-    def _content(self, grey: np.ndarray) -> float:
-        """How far a frame is from blank, in grey levels; a few bright pixels are content (titles)."""
-        shares = np.cumsum(np.bincount(grey.ravel(), minlength=256)) / grey.size
-        darkest, brightest = np.searchsorted(shares, (_SPECKS, 1 - _SPECKS))
-        spread = float(cv2.meanStdDev(grey)[1][0, 0])
-        self._has_pictures = self._has_pictures or spread > _PICTURE_SPREAD
-        flat = _FLATNESS * spread if self._has_pictures else 255.0
-        return float(min(brightest, 255 - darkest, flat))
+        return self._blanks.inside
 
     def _certain(self, number: int | None) -> list[Cut]:
         """What no later frame can revoke."""
@@ -159,6 +146,91 @@ class CutFinder:
             return change.transition
         out, black, last, back = (one.thumbnail for one in sides if one)
         return "cut" if min(_difference(out, black), _difference(last, back)) > _ABRUPT else "fade"
+
+
+class _Blanks:
+    """Finds fades: frames that are blank within `level`, of 255, between others.
+
+    A fade's cut lies in the middle of the blank. Between two pictures it lies half way, those frames counting too that
+    grow dimmer before the blank or brighter after it. Small bright things are content (titles, lamps), unless they lie
+    at the edge and were there on the last picture before: a logo.
+    """
+
+    def __init__(self, level: int) -> None:
+        self.inside = False  # whether the last frame was blank
+        self._level = level
+        self._number = -1
+        self._first, self._last = 0, -1  # of the blank
+        self._before: float = 0  # dimming frames before it
+        self._dimming: float = 0  # frames in a row that only grew dimmer since a picture; inf if others lie between
+        self._brightening = 0  # frames in a row
+        self._mean = 255.0
+        self._ends = False  # the blank is over, and brightening frames are counted
+        self._has_pictures = False
+        self._picture: np.ndarray | None = None
+
+    def feed(self, grey: np.ndarray) -> _Change | None:
+        """The fade that the next frame, uint8 [height, width], has ended."""
+        self._number += 1
+        content, mean = self._look(grey)
+        was_inside, self.inside = self.inside, content < self._level
+        is_dim, step = mean < self._level and not self.inside, mean - self._mean
+        ended = None
+        if was_inside and not self.inside:
+            self._last, self._ends, self._brightening = self._number - 1, True, 0
+        if self._ends:
+            if is_dim and step >= _FADING_STEP and self._brightening < _FADING_FRAMES:
+                self._brightening += 1
+            else:
+                ended, self._ends = self._fade(is_between_pictures=mean >= self._level), False
+        if self.inside and not was_inside:
+            self._first, self._before = self._number, self._dimming
+        if not is_dim:
+            self._dimming = 0 if mean >= self._level else inf
+        else:
+            self._dimming += 1 if step <= -_FADING_STEP else inf
+        self._mean = mean
+        return ended
+
+    def _fade(self, is_between_pictures: bool) -> _Change | None:
+        if self._first == 0:
+            return None  # what the video begins with
+        after, before = self._last + 1, self._first
+        if is_between_pictures and self._before <= _FADING_FRAMES:
+            after, before = after + self._brightening, before - int(self._before)
+        middle = min(max((before + after + 1) // 2, self._first), self._last)
+        return _Change(middle, "fade", self._first - 1, self._last + 1)
+
+    def _look(self, grey: np.ndarray) -> tuple[float, float]:
+        """How far a frame is from blank, and its mean from black or white, in grey levels and but for a logo."""
+        median = int(np.searchsorted(np.cumsum(np.bincount(grey.ravel(), minlength=256)), grey.size / 2))
+        residue = cv2.absdiff(grey, np.full_like(grey, median)) >= self._level
+        share, seen = np.count_nonzero(residue) / residue.size, grey.ravel()
+        if share > _LOGO_SHARE:
+            self._picture = grey
+        elif share > _SPECKS and self._is_logo(grey, residue):
+            seen = grey[cv2.dilate(residue.view(np.uint8), np.ones((5, 5), np.uint8)) == 0]
+        shares = np.cumsum(np.bincount(seen, minlength=256)) / seen.size
+        darkest, brightest = np.searchsorted(shares, (_SPECKS, 1 - _SPECKS))
+        mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(seen))
+        self._has_pictures = self._has_pictures or spread > _PICTURE_SPREAD
+        flat = _FLATNESS * spread if self._has_pictures else 255.0
+        return float(min(brightest, 255 - darkest, flat)), min(mean, 255 - mean)
+
+    def _is_logo(self, grey: np.ndarray, residue: np.ndarray) -> bool:
+        if self._picture is None or self._picture.shape != grey.shape:
+            return False
+        high, wide = (round(_LOGO_MARGIN * side) for side in grey.shape)
+        if residue[high:-high, wide:-wide].mean() > _SPECKS:
+            return False
+        around = cv2.dilate(residue.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        one, other = (_edges(picture)[:, around].ravel() for picture in (grey, self._picture))
+        return abs(float(one @ other)) >= _LOGO_LIKENESS * float(np.sqrt((one @ one) * (other @ other)))
+
+
+def _edges(grey: np.ndarray) -> np.ndarray:
+    """Gradients to the right and downwards, float32 [2, height, width]."""
+    return np.stack([cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)])
 
 
 @dataclass(frozen=True)

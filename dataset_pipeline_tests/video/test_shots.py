@@ -83,6 +83,48 @@ def test_a_fade_through_a_colour_is_one_cut_in_the_middle_of_it(level):
     assert found[0][0] == pytest.approx(35, abs=2)
 
 
+def _under_a_logo(pictures: list[np.ndarray], where: tuple[int, int], share: float = 0.55) -> list[np.ndarray]:
+    """The pictures with a half-transparent bright name at a place that stays."""
+    name = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+    cv2.putText(name, "CH 7", where, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 255, 1, cv2.LINE_AA)
+    alpha = share * name[..., None] / 255.0
+    return [(picture * (1 - alpha) + 230 * alpha).astype(np.uint8) for picture in pictures]
+
+
+@pytest.mark.parametrize("level", [BLACK, WHITE, GREY])
+@pytest.mark.parametrize("where", [(260, 24), (8, 172)])
+def test_a_fade_under_a_logo_is_the_fade_that_it_is_without(level, where):
+    one, other = _faded(_shot(1, 30), level, out=12), _faded(_shot(2, 30), level, into=12)
+    pictures = [*one, *_flat(level, 10), *other]
+    ((without, _),) = _cuts(pictures)
+    ((number, kind),) = _cuts(_under_a_logo(pictures, where))
+    assert kind == "fade"
+    assert number == pytest.approx(without, abs=1)
+
+
+def test_a_fade_from_a_hard_cut_to_black_is_half_way_between_the_pictures():
+    pictures = [*_shot(1, 30), *_flat(BLACK, 20), *_faded(_shot(2, 40), BLACK, into=24)]
+    blank_until = next(n for n in range(50, 90) if pictures[n].mean() >= 12)
+    for found in (_cuts(pictures), _cuts(_under_a_logo(pictures, (260, 24)))):
+        ((number, kind),) = found
+        assert kind == "fade"
+        assert number == pytest.approx((30 + blank_until) / 2, abs=1)
+
+
+def test_words_that_come_with_the_black_are_a_title_at_the_edge_of_the_frame_too():
+    card = _under_a_logo(_flat(BLACK, 40), (8, 172), 1.0)
+    pictures = [*_faded(_shot(1, 30), BLACK, out=10), *_flat(BLACK, 6), *card, *_flat(BLACK, 6), *_shot(2, 30)]
+    assert [number for number, _ in _cuts(pictures)] == pytest.approx([33, 79], abs=4)
+
+
+def test_a_lamp_that_stays_when_the_light_goes_out_is_no_logo():
+    room = _shot(1, 30)
+    dark = [picture // 16 for picture in _shot(1, 30, noise=0.5)]
+    for picture in room + dark:
+        picture[80:100, 150:170] = 240
+    assert _cuts([*room, *dark, *room]) == [(30, "cut"), (60, "cut")]
+
+
 def test_a_video_that_begins_and_ends_in_black_has_no_cut_there():
     assert _cuts([*_flat(BLACK, 20), *_faded(_shot(1, 40), BLACK, into=12, out=12), *_flat(BLACK, 20)]) == []
 
