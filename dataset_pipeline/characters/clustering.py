@@ -34,26 +34,48 @@ def _linked(differences: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _merged(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """Labels after merging; same: bool [n, n], whether a pair is within the threshold."""
-    clusters = int(labels.max()) + 1
-    member = np.zeros((len(labels), clusters), dtype=np.float32)
-    member[np.arange(len(labels)), labels] = 1.0
-    pairs = (member.T @ same.astype(np.float32) @ member).astype(np.float64)  # number of same pairs
-    sizes = member.sum(axis=0, dtype=np.float64)
-    parent = np.arange(clusters)
+    """Labels after merging; same: bool [n, n], whether a pair is within the threshold.
+
+    A merged cluster is never more alike to a third than the more alike of its two parts was. So what a cluster knows
+    of its most alike partner stays an upper bound, and it looks again only when that bound is the highest of all.
+    """
+    pairs, sizes = _same_pairs(labels, same)
+    parent = np.arange(len(sizes))
+    found = [_most_alike(pairs, sizes, row) for row in range(len(sizes))]
+    partner = np.array([other for other, _ in found])
+    bound = np.array([share for _, share in found])
+    outdated = np.zeros(len(sizes), dtype=bool)
     while True:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = pairs / np.outer(sizes, sizes)
-        share[~np.isfinite(share)] = -1.0
-        np.fill_diagonal(share, -1.0)
-        one, other = np.unravel_index(int(np.argmax(share)), share.shape)
-        if share[one, other] < SAME_SHARE:
+        one = int(bound.argmax())
+        if bound[one] < SAME_SHARE:
             return parent[labels]
-        pairs[one] += pairs[other]
-        pairs[:, one] += pairs[:, other]
-        sizes[one] += sizes[other]
-        pairs[other], pairs[:, other], sizes[other] = 0.0, 0.0, 0.0
-        parent[parent == other] = one
+        if not outdated[one]:
+            other = int(partner[one])
+            pairs[one] += pairs[other]
+            pairs[:, one] += pairs[:, other]
+            sizes[one] += sizes[other]
+            pairs[other], pairs[:, other], bound[other] = 0.0, 0.0, -1.0
+            parent[parent == other] = one
+            outdated |= (partner == one) | (partner == other)
+        partner[one], bound[one] = _most_alike(pairs, sizes, one)
+        outdated[one] = False
+
+
+def _same_pairs(labels: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many pairs between two clusters are the same, float64 [clusters, clusters], and the sizes of the clusters."""
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    starts = np.cumsum(sizes) - sizes
+    rows = np.add.reduceat(same[order], starts, axis=0, dtype=np.int32)
+    return np.add.reduceat(rows[:, order], starts, axis=1).astype(np.float64), sizes.astype(np.float64)
+
+
+def _most_alike(pairs: np.ndarray, sizes: np.ndarray, row: int) -> tuple[int, float]:
+    """The first of the clusters that share most of their pairs with the cluster `row`, and that share of the pairs."""
+    share = pairs[row] / (sizes[row] * sizes)
+    share[row] = -1.0
+    other = int(share.argmax())
+    return other, float(share[other])
 
 
 def _numbered(labels: np.ndarray, min_size: int) -> np.ndarray:

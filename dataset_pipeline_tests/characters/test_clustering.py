@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataset_pipeline.characters.clustering import cluster
+from dataset_pipeline.characters import clustering
+from dataset_pipeline.characters.clustering import SAME_SHARE, cluster
 
 THRESHOLD = 0.178
 
@@ -109,3 +110,45 @@ def test_the_differences_that_are_handed_in_are_left_alone():
     before = matrix.copy()
     cluster(matrix, THRESHOLD, 5)
     assert (matrix == before).all()
+
+
+def looks(seed: int, clusters: int, crops: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of crops in many small clusters that are looks of few people, and which pairs of crops are the same."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.concatenate([np.arange(clusters), rng.integers(0, clusters, crops - clusters)]))
+    people = rng.integers(0, max(2, clusters // 4), clusters)
+    alike = np.where(people[:, None] == people, rng.uniform(0.6, 1.0, (clusters, clusters)), 0.3)
+    same = rng.uniform(size=(crops, crops)) < alike[labels][:, labels]
+    np.fill_diagonal(same, True)
+    return labels, same | same.T
+
+
+def merged_by_the_rule(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
+    """All shares of pairs anew before each merge: the two most alike clusters, of equal ones the first."""
+    labels = labels.copy()
+    while True:
+        numbers = np.unique(labels)
+        share = np.array([[same[labels == one][:, labels == other].mean() for other in numbers] for one in numbers])
+        np.fill_diagonal(share, -1)
+        one, other = np.unravel_index(share.argmax(), share.shape)
+        if share[one, other] < SAME_SHARE:
+            return labels
+        labels[labels == numbers[other]] = numbers[one]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_clusters_merge_as_if_all_pairs_were_compared_before_each_merge(seed: int):
+    labels, same = looks(seed, clusters=4 + 2 * seed, crops=60)
+    expected = merged_by_the_rule(labels, same)
+    assert clustering._merged(labels, same).tolist() == expected.tolist()
+    assert len(np.unique(expected)) < 4 + 2 * seed
+
+
+def test_ten_times_the_clusters_look_ten_times_as_often_for_their_most_alike(monkeypatch: pytest.MonkeyPatch):
+    look, counted = clustering._most_alike, []
+    monkeypatch.setattr(clustering, "_most_alike", lambda *it: counted.append(1) or look(*it))
+    for clusters in (50, 500):
+        counted.clear()
+        labels, same = looks(1, clusters, 2 * clusters)
+        assert len(np.unique(clustering._merged(labels, same))) < 0.8 * clusters
+        assert len(counted) <= 3 * clusters
