@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from dataset_pipeline.assets import framework
-from dataset_pipeline.assets.step import Declaration, Step
+from dataset_pipeline.assets.step import Declaration, Result, Step
 from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -76,6 +76,28 @@ def test_what_a_person_interrupts_is_not_tried_again_and_ends_the_run(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         failures_of(tmp_path, KeyboardInterrupt(), asked)
     assert len(asked) == 1
+
+
+def test_materializing_reports_what_it_wrote_though_another_run_replaces_it_at_once(tmp_path, monkeypatch):
+    def multiplies(value: float):
+        return SCHEMAS["multiplies"].table([{"image_id": "show.e01/00000000", "concept": "a", "multiply": value}])
+
+    store, write = Store(str(tmp_path)), Store.write
+
+    def overtaken(self, asset, *rest):
+        written = write(self, asset, *rest)
+        write(Store(self.root), asset, multiplies(2.0), "show.e01", {"numbers": {"of": "the other run"}})
+        return written
+
+    monkeypatch.setattr(Store, "write", overtaken)
+    declaration = Declaration("multiplies", (), (), (), 1, False, False, False)
+    made = framework.PipelineAsset(
+        declaration, lambda step: Result(multiplies(1.0), {"of": "this run"}), "set", frozenset(), {}, None
+    )
+    resources = SimpleNamespace(store=store, settings=load_settings())
+    pointer, kept = framework.materialize(made, Step(declaration, resources, "show.e01", None, ["show.e01"]))
+    assert (pointer.provenance["numbers"], kept) == ({"of": "this run"}, False)
+    assert pointer != store.pointer("multiplies", "show.e01")
 
 
 def failures_of(folder, error: BaseException, asked: list) -> list:

@@ -264,10 +264,8 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
         "notes": result.notes,
     }
     with span("store"):
-        store.write(made.name, result.table, step.episode, provenance)
-        pointer = store.pointer(made.name, step.episode)
-    assert pointer is not None
-    return pointer, False
+        # Not what is current now: another run may have put its own in place.
+        return store.write(made.name, result.table, step.episode, provenance).pointer, False
 
 
 def is_current(step: Step) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import logging
 import os
 import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +25,13 @@ REFRESH_S = 3600.0
 RETRIES = 12
 FIRST_RETRY_S = 0.005
 WINDOWS_LONG_PATH = 240
+# Locks are a fixed number of empty files that stay: removing one while another process waits for it would split them.
+LOCK_FOLDER, LOCKS = ".locks", 64
+LOCK_WAIT_S, LOCK_POLL_S = 60.0, 0.01
+# What network drives say that know no locks.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -61,6 +71,14 @@ class Files(Protocol):
         """No error if it is gone already."""
         ...
 
+    def locked(self, path: str) -> AbstractContextManager[None]:
+        """Hold this to change what lies at `path` by what is there: one holder at a time, where a lock is to be had.
+
+        A killed holder lets go. Raises TimeoutError if another does not within LOCK_WAIT_S. Object stores and drives
+        without locks let everyone in.
+        """
+        ...
+
     def local_path(self, path: str) -> Path | None: ...
 
     def uri(self, path: str) -> str: ...
@@ -98,12 +116,7 @@ class LocalFiles:
 
     def write(self, path: str, data: bytes, durable: bool = False) -> None:
         target = self._at(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if os.path.isdir(self.root) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise
-            raise _no_root(self.root, error) from error
+        self._make(target.parent)
         temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
         try:
             with open(temporary, "xb") as file:
@@ -146,11 +159,43 @@ class LocalFiles:
         target = self._at(path)
         _patiently(lambda: target.unlink(missing_ok=True))
 
+    @contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        number = int(hashlib.sha256(path.encode()).hexdigest()[:8], 16) % LOCKS
+        file = self._at(f"{LOCK_FOLDER}/{number:02d}.lock")
+        self._make(file.parent)
+        lock = FileLock(file, timeout=LOCK_WAIT_S)
+        try:
+            lock.acquire(poll_interval=LOCK_POLL_S)
+        except Timeout:
+            raise TimeoutError(
+                f"{self.uri(path)} cannot be changed: another process has held {file} for {LOCK_WAIT_S:g} s. "
+                "Wait for it to finish, or stop it if it hangs, and run again"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            log.warning("%s cannot be locked (%s): runs at once may measure a picture twice", file, error)
+        try:
+            yield
+        finally:
+            lock.release()
+
     def local_path(self, path: str) -> Path:
         return self._at(path)
 
     def uri(self, path: str) -> str:
         return (self.root / PurePosixPath(path)).as_uri()
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if os.path.isdir(self.root) and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            raise _no_root(self.root, error) from error
 
     def _at(self, path: str) -> Path:
         target = self.root / PurePosixPath(path)
@@ -201,6 +246,9 @@ class RemoteFiles:
             self.system.rm_file(self._at(path))
         except FileNotFoundError:
             return
+
+    def locked(self, path: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def local_path(self, path: str) -> None:
         return None

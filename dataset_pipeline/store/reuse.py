@@ -82,7 +82,8 @@ class _Cache:
 
     def __init__(self, store: Store, schema: TableSchema, episode: str) -> None:
         self.store, self.schema, self.episode = store, schema, episode
-        self.table = self._stored()
+        found = store.previous(schema.name, episode)
+        self.table = schema.empty() if found is None else found
 
     def rows(self) -> dict[tuple[str, ...], int]:
         """Row number by key."""
@@ -90,16 +91,9 @@ class _Cache:
         return {key: row for row, key in enumerate(zip(*columns, strict=True))}
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        # Another run may have saved meanwhile; its rows stay, so that no answer changes once it is given.
-        self.table = self._stored()
-        known = self.rows()
-        new = [row for row in rows if tuple(row[name] for name in MEASURED_KEY) not in known]
-        self.table = pa.concat_tables([self.table, self.schema.table(new)])
-        self.store.write(self.schema.name, self.table, self.episode)
-
-    def _stored(self) -> pa.Table:
-        found = self.store.previous(self.schema.name, self.episode)
-        return self.schema.empty() if found is None else found
+        # What was read before goes along: somebody may have forgotten the episode since.
+        known = pa.concat_tables([self.table, self.schema.table(rows)])
+        self.table = self.store.add_rows(self.schema.name, known, self.episode)
 
 
 def _wanted(wanted: pa.Table, name: str) -> dict[str, str]:

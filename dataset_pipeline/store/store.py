@@ -2,6 +2,10 @@
 
 `<asset>/<episode or _all>/<content hash>.parquet` never changes once written; `current.json` beside it names the one
 that counts and is replaced last. Pictures lie in the same folder under a name that holds id and content hash.
+
+Side tables, `<asset>__measured`, only ever gain rows. Their pointer also says which older tables the current one
+`holds`; whatever else lies beside it was written by another run at the same moment, and counts too. So a lost race
+loses no row, on object stores as well, which know no locks.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from dataset_pipeline.store.versions import canonical, content_hash, version_of_
 POINTER = "current.json"
 ALL_EPISODES = "_all"
 MEASURED_SUFFIX = "__measured"
+HOLDS = "holds"  # in the provenance of a side table: names of older tables whose rows it has
 READERS = 8
 
 log = logging.getLogger(__name__)
@@ -63,12 +68,14 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Written:
-    """`path`: relative to the root. `changed`: another table is current now than before."""
+    """`path`: relative to the root. `changed`: another table is current now than before. `pointer`: what this write
+    made current; another run may have made its own current since."""
 
     path: str
     rows: int
     data_version: str
     changed: bool
+    pointer: Pointer
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,8 @@ class Store:
         pointer = self.pointer(asset, episode)
         if pointer is None:
             return None
+        if asset.endswith(MEASURED_SUFFIX) and (tables := self._side_tables(asset, episode, pointer)[0]):
+            return _first_of_each(tables, schema)
         stored = self._load(pointer, asset, episode)
         return _aligned(stored, schema, _label(asset, episode))
 
@@ -195,7 +204,45 @@ class Store:
             text = json.dumps(asdict(pointer), indent=1, sort_keys=True) + "\n"
             self._files.write(f"{folder}/{POINTER}", text.encode(), durable=True)
         changed = before is None or before.file != path
-        return Written(path, pointer.rows, pointer.data_version, changed)
+        return Written(path, pointer.rows, pointer.data_version, changed, pointer)
+
+    def add_rows(self, asset: str, rows: pa.Table, episode: str) -> pa.Table:
+        """Add to a side table the rows whose key it does not have yet, and return the whole of it.
+
+        Nothing that another run adds at the same time is lost. On a disk the first row of a key is everybody's answer;
+        in an object store, where nothing is locked, each run may go on with its own, and one of them is kept. Raises
+        TimeoutError if another process keeps the table locked.
+        """
+        schema, folder = schema_of(asset), _folder(asset, episode)
+        with self._files.locked(folder):
+            try:
+                pointer = self.pointer(asset, episode)
+            except TableOutdated:
+                pointer = None  # its tables are still there, and are read again once there is a pointer
+            tables, names = ([], []) if pointer is None else self._side_tables(asset, episode, pointer)
+            table = _first_of_each([*tables, rows], schema)
+            if len(tables) != 1 or table.num_rows > tables[0].num_rows:
+                own = f"{content_hash(canonical(table, schema))}.parquet"
+                self.write(asset, table, episode, {HOLDS: sorted({*names} - {own})})
+        return table
+
+    def _side_tables(self, asset: str, episode: str | None, pointer: Pointer) -> tuple[list[pa.Table], list[str]]:
+        """What makes up a side table: the current table, and those beside it that it does not hold. Also the names of
+        all tables whose rows are in these. What cannot be read is passed over with a warning."""
+        folder, current = pointer.file.rpartition("/")[::2]
+        names = [name for name in self._files.names(folder) if _TABLE.fullmatch(name)]
+        held, tables = set(pointer.provenance.get(HOLDS, ())), []
+        for name in [current, *(name for name in names if name != current)]:
+            if name in held:
+                continue
+            try:
+                stored = self._load(replace(pointer, file=f"{folder}/{name}"), asset, episode)
+                tables.append(_aligned(stored, schema_of(asset), _label(asset, episode)))
+            except (TableMissing, TableOutdated) as error:
+                log.warning("Earlier rows are not reused. %s", error)
+                if name == current:
+                    held = set()  # what it held is there for a while yet
+        return tables, names
 
     def episodes(self, asset: str) -> list[str]:
         """The episodes that have a table of this asset, sorted."""
@@ -263,7 +310,7 @@ class Store:
         for folder, names in listed.items():
             if POINTER in names:
                 try:
-                    reached |= self._reached_from(folder)
+                    reached |= self._reached_from(folder, names)
                 except TableOutdated as error:
                     unreadable[folder] = str(error)
         spared = {folder.rpartition("/")[2] for folder in unreadable}
@@ -285,17 +332,20 @@ class Store:
                     counts["size_bytes"] += size
         return Cleaned(**counts, unreadable=tuple(unreadable.values()))
 
-    def _reached_from(self, folder: str) -> set[str]:
+    def _reached_from(self, folder: str, names: Sequence[str]) -> set[str]:
         asset, _, name = folder.partition("/")
         episode = None if name == ALL_EPISODES else _episode(name)
         pointer = self.pointer(asset, episode)
         if pointer is None:
             return set()
+        beside: set[str] = set()
+        if (held := pointer.provenance.get(HOLDS)) is not None:
+            beside = {f"{folder}/{name}" for name in names if _TABLE.fullmatch(name) and name not in held}
         try:
             table = self._load(pointer, asset, episode, columns=["path"])
         except TableMissing:
-            return set()
-        return {pointer.file, *(table["path"].to_pylist() if table.num_columns else ())}
+            return beside
+        return {pointer.file, *beside, *(table["path"].to_pylist() if table.num_columns else ())}
 
     def _load(self, pointer: Pointer, asset: str, episode: str | None, columns: list[str] | None = None) -> pa.Table:
         """The table that a pointer names, as it was written; only those of `columns` that it has."""
@@ -367,6 +417,17 @@ def _aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:
         asset = label.partition(" ")[0]
         raise TableOutdated(f"{label} was written by another version: {'; '.join(faults)}. Materialize {asset} again")
     return stored.select(list(schema.columns)).cast(schema.arrow)
+
+
+def _first_of_each(tables: Sequence[pa.Table], schema: TableSchema) -> pa.Table:
+    """The rows of all tables in the schema's order; of those that share a key, the first."""
+    table = pa.concat_tables([schema.empty(), *tables])
+    columns = [table[name].to_pylist() for name in schema.key]
+    first: dict[tuple, int] = {}
+    for row, key in enumerate(zip(*columns, strict=True)):
+        first.setdefault(key, row)
+    whole = table if len(first) == table.num_rows else table.take(pa.array(list(first.values()), pa.int64()))
+    return canonical(whole, schema)
 
 
 def _parquet(table: pa.Table) -> bytes:

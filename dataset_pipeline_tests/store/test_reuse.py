@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import textwrap
+import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from dataset_pipeline.store import files
+from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Store
+from dataset_pipeline.store.store import POINTER, Store, schema_of
 
 EPISODE = "frieren.s01e01"
 A, B, C, D = (f"{EPISODE}/{ms:08d}" for ms in range(4))
@@ -205,3 +214,209 @@ def test_earlier_rows_that_cannot_be_read_are_measured_again(store: Store, disk,
     assert "cannot be read" in caplog.text
     _, reuse = measure(store, Scorer(), wanted(A))
     assert reuse == Reuse(measured=0, reused=1)
+
+
+RUNS, IMAGES = 8, [f"{EPISODE}/{ms:08d}" for ms in range(120)]
+
+
+def measure_at_once(store: Store) -> list[pa.Table]:
+    """The answers of many runs, each of which starts measuring before any of them has saved a row."""
+    together = threading.Barrier(RUNS)
+
+    def run(number: int) -> pa.Table:
+        def scores(images: list[str]) -> Iterator[dict]:
+            together.wait(10)
+            return ({"score": float(number)} for _ in images)
+
+        some = wanted(*IMAGES[number:], *IMAGES[:number])
+        own = Store(store.root)
+        return measure_missing(own, "quality_scores", EPISODE, some, "m", "1", scores, save_every_rows=15)[0]
+
+    with ThreadPoolExecutor(RUNS) as runs:
+        return list(runs.map(run, range(RUNS)))
+
+
+def test_runs_that_measure_one_episode_at_once_lose_no_row(store: Store) -> None:
+    answers = measure_at_once(store)
+    assert [answer["image_id"].to_pylist() for answer in answers] == [IMAGES] * RUNS
+    scorer = Scorer()
+    _, reuse = measure(Store(store.root), scorer, wanted(*IMAGES))
+    assert (reuse, scorer.seen) == (Reuse(measured=0, reused=len(IMAGES)), [])
+
+
+def test_on_a_disk_runs_at_once_give_one_answer_and_it_stays(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    answers = measure_at_once(store)
+    kept, _ = measure(store, Scorer(), wanted(*IMAGES))
+    assert all(answer.equals(kept) for answer in answers)
+
+
+MEASURER = """
+    import sys, time
+    from pathlib import Path
+    import pyarrow as pa
+    from dataset_pipeline.store.reuse import measure_missing
+    from dataset_pipeline.store.store import Store
+    root, number, runs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    images = [f"a.b/{ms:08d}" for ms in range(120)]
+    wanted = pa.table({"image_id": images, "pixel_sha256": ["p"] * 120})
+
+    def scores(absent):
+        for count, image in enumerate(absent):
+            if count == 0:
+                Path(root, f"ready-{number}").touch()
+                while len(list(root.glob("ready-*"))) < runs:
+                    time.sleep(0.001)
+            yield {"score": float(number)}
+
+    store = Store(f"{root}/store")
+    table, _ = measure_missing(store, "quality_scores", "a.b", wanted, "m", "1", scores, save_every_rows=10)
+    assert table["image_id"].to_pylist() == images
+    print(table["score"].to_pylist())
+"""
+
+
+def test_processes_that_measure_one_episode_at_once_lose_no_row_and_give_one_answer(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(MEASURER), str(tmp_path)]
+    runs = [
+        subprocess.Popen([*command, str(number), "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for number in range(2)
+    ]
+    told = [run.communicate(timeout=60) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
+    assert told[0][0] == told[1][0]
+    store = Store(str(tmp_path / "store"))
+    stored = store.read("quality_scores__measured", "a.b")
+    assert str(stored["score"].to_pylist()) == told[0][0].strip()
+    assert not list((tmp_path / "store").rglob("*.tmp"))
+
+
+HOLDER = """
+    import sys, time
+    from dataset_pipeline.store.files import LocalFiles
+    with LocalFiles(__import__("pathlib").Path(sys.argv[1])).locked(sys.argv[2]):
+        print("held", flush=True)
+        time.sleep(60)
+"""
+SIDE_TABLE = f"quality_scores__measured/{EPISODE}"
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A process that holds the lock of the side table for a minute."""
+    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(tmp_path / "store"), SIDE_TABLE]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_writer_killed_while_it_holds_the_lock_does_not_block_the_next(tmp_path: Path, holder) -> None:
+    holder.kill()
+    holder.wait()
+    table, _ = measure(Store(str(tmp_path / "store")), Scorer(), wanted(A))
+    assert table.num_rows == 1
+
+
+def test_a_lock_that_is_never_given_back_is_an_error_that_names_it(tmp_path: Path, holder, monkeypatch) -> None:
+    monkeypatch.setattr(files, "LOCK_WAIT_S", 0.05)
+    with pytest.raises(TimeoutError, match=rf"{SIDE_TABLE}.*another process.*\.locks"):
+        measure(Store(str(tmp_path / "store")), Scorer(), wanted(A))
+
+
+def test_locks_stay_few_and_are_no_part_of_the_store(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    disk = LocalFiles(tmp_path)
+    for number in range(300):
+        with disk.locked(f"some/{number}"):
+            pass
+    assert len(list((tmp_path / ".locks").iterdir())) <= 64
+    measure(store, Scorer(), wanted(A))
+    assert store.episodes("quality_scores__measured") == [EPISODE]
+    assert store.clean(0).size_bytes == 0
+    store.forget(EPISODE)
+    assert store.clean(0).tables == 1
+
+
+def test_a_disk_that_cannot_lock_loses_no_row_either(tmp_path: Path, monkeypatch, caplog) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refused(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    store = Store(str(tmp_path / "store"))
+    measure_at_once(store)
+    assert "cannot be locked" in caplog.text
+    _, reuse = measure(store, Scorer(), wanted(*IMAGES))
+    assert reuse == Reuse(measured=0, reused=len(IMAGES))
+
+
+def raced(store: Store, disk) -> None:
+    """A is measured, then two runs add B and C at the same moment without a lock: the pointer of C's comes last."""
+    measure(store, Scorer(), wanted(A))
+    pointer = f"{SIDE_TABLE}/{POINTER}"
+    before = disk.files()[pointer]
+    measure(store, Scorer(), wanted(A, B))
+    disk.put(pointer, before)
+    for path in [path for path in disk.files() if path.endswith(".parquet") and path not in before.decode()]:
+        hidden = (path, disk.files()[path])
+        disk.remove(path)
+    measure(store, Scorer(), wanted(A, C))
+    disk.put(*hidden)
+
+
+def test_the_rows_of_a_lost_race_are_read_and_taken_into_the_next_table(store: Store, disk) -> None:
+    raced(store, disk)
+    assert store.read("quality_scores__measured", EPISODE)["image_id"].to_pylist() == [A, B, C]
+    _, reuse = measure(store, Scorer(), wanted(A, B, C, D))
+    assert reuse == Reuse(measured=1, reused=3)
+    assert store.pointer("quality_scores__measured", EPISODE).rows == 4
+
+
+def test_cleaning_keeps_the_rows_of_a_lost_race_and_removes_tables_that_the_current_one_holds(
+    store: Store, disk
+) -> None:
+    raced(store, disk)
+    assert store.clean(0).tables == 1
+    _, reuse = measure(store, Scorer(), wanted(A, B, C, D))
+    assert reuse == Reuse(measured=1, reused=3)
+    assert store.clean(0).tables == 2
+    _, reuse = measure(store, Scorer(), wanted(A, B, C, D))
+    assert reuse == Reuse(measured=0, reused=4)
+
+
+def test_a_pointer_that_comes_late_hides_no_row(store: Store, disk) -> None:
+    measure(store, Scorer(), wanted(A))
+    late = disk.files()[f"{SIDE_TABLE}/{POINTER}"]
+    measure(store, Scorer(), wanted(A, B))
+    measure(store, Scorer(), wanted(A, B, C))
+    disk.put(f"{SIDE_TABLE}/{POINTER}", late)
+    _, reuse = measure(store, Scorer(), wanted(A, B, C))
+    assert reuse == Reuse(measured=0, reused=3)
+
+
+def test_a_side_table_of_an_earlier_version_is_read_and_cleaned_as_before(store: Store, disk) -> None:
+    rows = [{"image_id": image, "pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"} for image in (A, B)]
+    schema = schema_of("quality_scores__measured")
+    store.write(schema.name, schema.table([{**rows[0], "score": 0.5}]), EPISODE)
+    store.write(schema.name, schema.table([{**row, "score": 0.5} for row in rows]), EPISODE)
+    assert "holds" not in json.loads(disk.files()[f"{SIDE_TABLE}/{POINTER}"])["provenance"]
+    _, reuse = measure(store, Scorer(), wanted(A, B))
+    assert reuse == Reuse(measured=0, reused=2)
+    assert store.clean(0).tables == 1
+    _, reuse = measure(store, Scorer(), wanted(A, B, C))
+    assert reuse == Reuse(measured=1, reused=2)
+
+
+def test_rows_forgotten_while_they_are_measured_again_are_answered_all_the_same(store: Store) -> None:
+    measure(store, Scorer(), wanted(A))
+
+    def forgotten(images: list[str]) -> Iterator[dict]:
+        store.forget(EPISODE)
+        return ({"score": 100.0} for _ in images)
+
+    table, _ = measure_missing(store, "quality_scores", EPISODE, wanted(A, B), "m", "1", forgotten)
+    assert table["score"].to_pylist() == [0.5, 100.0]
