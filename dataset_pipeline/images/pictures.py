@@ -8,23 +8,42 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from dataset_pipeline.images.jxl import jxl_header
 from dataset_pipeline.names import is_ignored, is_text, posix_path
 
+# Formats whose files say little of themselves are read by their ending alone.
+_BY_ENDING = {
+    ".tga": "TGA", ".icb": "TGA", ".vda": "TGA", ".vst": "TGA", ".pcx": "PCX",
+    ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM",
+}  # fmt: skip
 PICTURE_ENDINGS = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2"}
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".avif"}
+    | {".jp2", ".j2k", ".jpf", ".jpx", ".heic", ".heif", ".hif", ".jxl", ".qoi", ".dds", *_BY_ENDING}
+)
+# Pictures of cameras and drawing programs, of which a reader would get a preview or a wrong picture, if any.
+UNREAD_ENDINGS = frozenset(
+    f".{name}"
+    for name in (
+        *("psd", "psb", "clip", "kra", "xcf", "sai", "sai2", "mdp", "ora", "ai", "svg", "svgz", "eps", "exr", "hdr"),
+        *("dng", "cr2", "cr3", "nef", "nrw", "arw", "sr2", "orf", "rw2", "raf", "pef", "srw", "x3f", "3fr", "raw"),
+    )
 )
 WHITE = (255, 255, 255)
 MAX_PIXELS = 2 * 89_478_485  # twice Pillow's warning, where Pillow itself refuses
 MAX_FRAMES = 10_000  # of one animation: seven minutes at 24 frames a second
 MAX_ANIMATION_PIXELS = 100 * MAX_PIXELS  # decoded of one animation in all
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "MPO")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "MPO", "HEIF", "QOI", "DDS")
+_STILLS = ("MPO", "DDS", "JXL")  # what else such a file holds are other views, previews and smaller copies of the first
+_PICTURE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ITU-T H.273
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 # By the orientation of EXIF.
 _TURNS = {
@@ -36,7 +55,9 @@ _SAME_LEVELS = 2  # a profile that moves no colour further, of 255, is sRGB: con
 _DEEP_JPEG2000 = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}
 _REDUCED = 254, 1  # TIFF: tag NewSubfileType, bit of a smaller copy of another page
 # What Pillow's decoders raise for broken content.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, struct.error)
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError, RuntimeError, struct.error
+)  # fmt: skip
 
 
 class PictureError(ValueError):
@@ -75,9 +96,12 @@ def list_pictures(folder: Path) -> list[PictureFile]:
 
 def is_picture(path: Path) -> bool:
     """By the file's ending, else by its first bytes; cheap, nothing is decoded."""
-    if path.suffix.lower() in PICTURE_ENDINGS:
-        return True
+    ending = path.suffix.lower()
+    if ending in PICTURE_ENDINGS or ending in UNREAD_ENDINGS:
+        return ending in PICTURE_ENDINGS
     try:
+        if jxl_header(path):
+            return True
         with _opened(path):
             return True
     except (*_BROKEN, UnidentifiedImageError, Image.DecompressionBombError):
@@ -94,11 +118,12 @@ def open_picture(
     converted naively. frame: which frame of an animation, as numbered by `iter_pictures`. Raises FileNotFoundError for
     a missing file and PictureError for a broken, truncated or oversized (more than `max_pixels`) one or no such frame.
     """
-    with _named_errors(path), _opened(path) as image:
+    with _named_errors(path), _opened(path, max_pixels) as image:
         if not 0 <= frame < _frame_count(image):
             raise PictureError(path, f"has no frame {frame}, only {_frame_count(image)}")
-        image.seek(frame)
-        _refuse_bomb(path, image, max_pixels)
+        if frame or _frame_count(image) > 1:
+            image.seek(frame)
+        _refuse_bomb(path, image.size, max_pixels)
         return _rgb(_upright(image), background)
 
 
@@ -117,13 +142,14 @@ def iter_pictures(
     what `open_picture` does, at the frame where it happens: the frames before it are good. An animation longer than
     `max_frames`, or of more than `max_animation_pixels` in all frames, ends there with a PictureError.
     """
-    with _named_errors(path), _opened(path) as image:
+    with _named_errors(path), _opened(path, max_pixels) as image:
         count, seen, pixels = _frame_count(image), set(), 0
         for index in range(count):
             if index == max_frames:
                 raise PictureError(path, f"{count} frames are more than the {max_frames} allowed")
-            image.seek(index)
-            _refuse_bomb(path, image, max_pixels)
+            if count > 1:
+                image.seek(index)
+            _refuse_bomb(path, image.size, max_pixels)
             pixels += image.width * image.height
             if index and pixels > max_animation_pixels:
                 raise PictureError(
@@ -140,13 +166,13 @@ def iter_pictures(
 
 
 def _frame_count(image: Image.Image) -> int:
-    # The further pictures of an MPO are other views and previews of the first.
-    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    return 1 if image.format in _STILLS else getattr(image, "n_frames", 1)
 
 
-def _refuse_bomb(path: Path, image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        raise PictureError(path, f"{image.width}x{image.height} pixels are more than the {max_pixels} allowed")
+def _refuse_bomb(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(path, f"{width}x{height} pixels are more than the {max_pixels} allowed")
 
 
 @contextmanager
@@ -159,23 +185,50 @@ def _named_errors(path: Path) -> Iterator[None]:
     except PictureError:
         raise
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
-        raise PictureError(
-            path, "the file is empty (0 bytes)" if empty else "is no picture of a known format"
-        ) from None
+        raise PictureError(path, _unknown(path)) from None
     except Image.DecompressionBombError as error:
         raise PictureError(path, f"refused as a decompression bomb: {error}") from error
     except _BROKEN as error:
         raise PictureError(path, f"cannot be decoded: {error}") from error
 
 
+def _unknown(path: Path) -> str:
+    if path.stat().st_size == 0:
+        return "the file is empty (0 bytes)"
+    with path.open("rb") as file:
+        start = file.read(12)
+    unknown = "is no picture of a known format"
+    is_mp4 = start[4:8] == b"ftyp" and start[8:12] not in _PICTURE_BRANDS
+    if is_mp4 or start[:4] == b"\x1aE\xdf\xa3" or (start[:4], start[8:12]) == (b"RIFF", b"AVI "):
+        return f"{unknown}: it looks like a video: give it a video's ending, such as .mp4, in a folder of its own"
+    return unknown
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    Image.init()  # loads the formats that Pillow has; the size of a picture is judged here, so its warning is not
-    with warnings.catch_warnings(action="ignore"):
-        image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
+def _opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Raises PictureError for a JPEG XL picture that must not be decoded, which opening one does."""
+    if header := jxl_header(path):
+        _refuse_bomb(path, (header.width, header.height), max_pixels)
+        if header.animated:
+            raise PictureError(path, "is an animation in JPEG XL, which is not read: save it as WebP or PNG")
+        formats: Sequence[str] = ("JXL",)
+    else:
+        formats = (*_FORMATS, _BY_ENDING.get(path.suffix.lower(), "PNG"))
+    _load_formats()
+    with warnings.catch_warnings(action="ignore"):  # the size of a picture is judged here, so Pillow's warning is not
+        image = Image.open(path, formats=[name for name in formats if name in Image.OPEN])
     with image:
         yield image
+
+
+@cache
+def _load_formats() -> None:
+    """What Pillow has by itself, HEIC and JPEG XL."""
+    import pillow_heif
+    import pillow_jxl  # noqa: F401  (importing it registers the format)
+
+    Image.init()
+    pillow_heif.register_heif_opener()
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -183,6 +236,11 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()  # some formats are turned while they are loaded
     if image.format == "JPEG2000" and image.mode in _DEEP_JPEG2000:
         image = _without_wrapped_whites(image)
+    if image.format == "JXL" and not image.jpeg:  # type: ignore[attr-defined]
+        return image  # turned by its own header, which goes before EXIF; not so a JPEG packed into JPEG XL
+    transfer = image.info.get("nclx_profile", {}).get("transfer_characteristics")
+    if image.format == "HEIF" and transfer in _HDR_TRANSFERS and not image.info.get("icc_profile"):
+        raise ValueError(f"its brightness is coded for HDR ({_HDR_TRANSFERS[transfer]}): save it as PNG or JPEG")
     turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures, open_picture
+from dataset_pipeline.images.jxl import JxlHeader, jxl_header
+from dataset_pipeline.images.pictures import PictureError, is_picture, iter_pictures, list_pictures, open_picture
 
 
 def _png_header_only(width: int, height: int) -> bytes:
@@ -297,3 +298,129 @@ def test_a_cut_off_animation_gives_its_good_frames_and_then_says_what_is_wrong(t
         for index, _ in iter_pictures(path):
             good.append(index)
     assert good == [0, 1]
+
+
+# ------------------------------------------------------------------------------ HEIC, JPEG XL, TGA and their like
+
+QUARTERS = np.zeros((24, 32, 3), np.uint8)
+EXACT: dict[str, dict] = {
+    "JXL": {"lossless": True},
+    "HEIF": {"quality": 100, "chroma": 444},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+}
+QUARTERS[:12, :16], QUARTERS[:12, 16:], QUARTERS[12:, :16] = (250, 10, 10), (10, 250, 10), (10, 10, 250)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugins():
+    """Pillow writes HEIC and JPEG XL too."""
+    import pillow_heif
+    import pillow_jxl  # noqa: F401
+
+    pillow_heif.register_heif_opener()
+
+
+def close_to(picture: np.ndarray, expected: np.ndarray) -> bool:
+    return picture.shape == expected.shape and int(np.abs(picture.astype(int) - expected).max()) <= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        *[("a.heic", "HEIF"), ("a.HIF", "HEIF"), ("no_ending", "HEIF"), ("a.jxl", "JXL"), ("no_ending", "JXL")],
+        *[("a.tga", "TGA"), ("a.qoi", "QOI"), ("a.dds", "DDS"), ("a.ppm", "PPM"), ("a.pcx", "PCX"), ("a.avif", "AVIF")],
+    ],
+)
+def test_pictures_of_phones_games_and_archives_are_read_with_their_transparency(tmp_path, name, form):
+    path, exact = tmp_path / name, EXACT.get(form, {})
+    Image.fromarray(QUARTERS).save(path, format=form, **exact)
+    assert [picture.path for picture in list_pictures(tmp_path)] == [path]
+    assert close_to(open_picture(path), QUARTERS)
+    if form in ("PPM", "PCX"):
+        return
+    alpha = np.full((24, 32), 255, np.uint8)
+    alpha[12:] = 0
+    Image.fromarray(np.dstack([QUARTERS, alpha])).save(path, format=form, **exact)
+    assert close_to(open_picture(path, (0, 200, 0))[:12], QUARTERS[:12])
+    assert close_to(open_picture(path, (0, 200, 0))[14:], np.broadcast_to((0, 200, 0), (10, 32, 3)))
+
+
+def test_the_orientation_of_heic_and_jpeg_xl_is_followed_once(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(QUARTERS).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
+    turned = np.rot90(QUARTERS, -1)
+    with Image.open(tmp_path / "a.jpg") as photo:
+        photo.save(tmp_path / "packed.jxl", lossless_jpeg=True)
+        photo.save(tmp_path / "a.heic", format="HEIF", quality=100, chroma=444)
+    assert b"irot" in (tmp_path / "a.heic").read_bytes()
+    assert close_to(open_picture(tmp_path / "a.jpg"), turned)
+    assert close_to(open_picture(tmp_path / "packed.jxl"), turned)
+    assert close_to(open_picture(tmp_path / "a.heic"), turned)
+    # Of its own pixels JPEG XL is turned by its header alone, here not at all.
+    Image.fromarray(QUARTERS).save(tmp_path / "own.jxl", lossless=True, exif=exif.tobytes())
+    assert close_to(open_picture(tmp_path / "own.jxl"), QUARTERS)
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.heic", "HEIF"), ("a.jxl", "JXL")])
+def test_a_cut_off_picture_of_a_phone_is_named_and_a_bomb_is_refused_before_it_is_decoded(tmp_path, name, form):
+    noise = np.random.default_rng(4).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / name, format=form)
+    with pytest.raises(PictureError, match="48x64 pixels are more than the 99 allowed"):
+        open_picture(tmp_path / name, max_pixels=99)
+    whole = (tmp_path / name).read_bytes()
+    for length in (len(whole) // 2, 60, 3):
+        (tmp_path / name).write_bytes(whole[:length])
+        with pytest.raises(PictureError, match=f"{name}: "):
+            open_picture(tmp_path / name)
+    (tmp_path / "b").write_bytes(whole[:3])
+    is_picture(tmp_path / "b")  # says what it will, and breaks nothing
+
+
+def test_deep_heic_keeps_its_high_bits_and_hdr_is_refused_by_name(tmp_path):
+    import pillow_heif
+
+    deep = np.full((32, 32, 3), 0x8000, np.uint16)
+    image = pillow_heif.from_bytes("RGB;16", (32, 32), deep.tobytes())
+    image.save(tmp_path / "deep.heic", quality=100, bit_depth=10)
+    assert close_to(open_picture(tmp_path / "deep.heic"), np.full((32, 32, 3), 128))
+    image.save(tmp_path / "hdr.heic", quality=100, bit_depth=10, save_nclx_profile=True, transfer_characteristics=16)
+    with pytest.raises(PictureError, match="brightness is coded for HDR"):
+        open_picture(tmp_path / "hdr.heic")
+
+
+def test_an_animation_in_jpeg_xl_is_named_and_not_taken_for_its_last_frame(tmp_path):
+    drawn = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=64x48:rate=5:duration=1",
+        "-c:v",
+        "libjxl_anim",
+        "-f",
+        "image2pipe",
+        "-",
+    ]
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *drawn]
+    made = subprocess.run(ffmpeg, check=True, capture_output=True).stdout
+    (tmp_path / "a.jxl").write_bytes(made)
+    assert jxl_header(tmp_path / "a.jxl") == JxlHeader(64, 48, True)
+    with pytest.raises(PictureError, match="is an animation in JPEG XL, which is not read: save it as WebP or PNG"):
+        open_picture(tmp_path / "a.jxl")
+
+
+@pytest.mark.parametrize(
+    "size", [(8, 8), (400, 300), (1, 1), (2000, 3), (1000, 1500), (256, 256), (640, 360), (3, 9000)]
+)
+def test_the_header_of_jpeg_xl_tells_its_size(tmp_path, size):
+    for container in (False, True):
+        Image.new("RGB", size).save(tmp_path / "a.jxl", use_container=container, effort=1)
+        assert jxl_header(tmp_path / "a.jxl") == JxlHeader(*size, animated=False)
+
+
+def test_a_video_called_a_picture_is_told_to_be_one_and_raw_files_are_not_taken_by_their_preview(tmp_path):
+    (tmp_path / "a.gif").write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2")
+    with pytest.raises(PictureError, match="is no picture of a known format: it looks like a video"):
+        open_picture(tmp_path / "a.gif")
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.dng", format="TIFF")
+    assert not is_picture(tmp_path / "photo.dng")
