@@ -163,6 +163,27 @@ def iter_pictures(
             if digest not in seen:
                 seen.add(digest)
                 yield index, picture
+        if image.format == "GIF" and not _gif_ends(path.read_bytes()):
+            raise PictureError(path, f"is cut off behind its {count} frames: its end mark is missing")
+
+
+def _gif_ends(data: bytes) -> bool:
+    """Whether a GIF's blocks go on to its trailer; Pillow takes one that is cut off between two frames for whole."""
+    at = 13 + _gif_colors(data[10])
+    try:
+        while data[at] in (0x21, 0x2C):  # extension, frame
+            at += 2 if data[at] == 0x21 else 11 + _gif_colors(data[at + 9])
+            while data[at]:
+                at += data[at] + 1
+            at += 1
+        return data[at] == 0x3B
+    except IndexError:
+        return False
+
+
+def _gif_colors(packed: int) -> int:
+    """Bytes of the colour table that a GIF's packed field announces."""
+    return 3 << (1 + (packed & 7)) if packed & 0x80 else 0
 
 
 def _frame_count(image: Image.Image) -> int:

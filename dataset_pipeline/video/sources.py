@@ -13,7 +13,7 @@ import numpy as np
 
 from dataset_pipeline.ids import exact_picture_id, frame_id, picture_id
 from dataset_pipeline.images.defects import as_row
-from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures, open_picture
+from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.images.repeated_frames import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.names import posix_path
 from dataset_pipeline.settings import KeyframesSettings
@@ -58,16 +58,29 @@ def _probed_pictures(folder: Path) -> dict[str, Any]:
         try:
             content = hashlib.sha256(picture.path.read_bytes()).hexdigest()
             digest.update(f"{posix_path(PurePath(picture.relative))}\0{content}\n".encode())
-            open_picture(picture.path)
-            readable += 1
-        except PictureError as error:
-            damage.append(f"{picture.relative}: {error.reason}")
         except OSError as error:
             damage.append(f"{picture.relative}: cannot be read: {error.strerror or error}")
+            continue
+        frames, reason = _looked_through(picture.path)
+        readable += bool(frames)
+        if reason:
+            damage.append(f"{picture.relative}: {reason}")
     if not readable:
         damage.append("no picture in the folder can be read")
     return {"readable": readable > 0, "container": FOLDER, "pictures": readable, "damage": damage,
             "source_sha256": digest.hexdigest()}  # fmt: skip
+
+
+def _looked_through(path: Path) -> tuple[int, str]:
+    """How many frames of a picture are good, and what is wrong with it or with the next of them."""
+    frames = 0
+    try:
+        for _ in iter_pictures(path):
+            frames += 1
+    except (PictureError, OSError) as error:
+        reason = error.reason if isinstance(error, PictureError) else f"cannot be read: {error.strerror or error}"
+        return frames, f"after {frames} good frames: {reason}" if frames else reason
+    return frames, ""
 
 
 def detector(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,57 @@ def test_an_exact_id_is_an_image_id_and_never_a_plain_one():
     assert not exact & plain
     assert {len(name) - name.rindex("-") for name in exact} == {17}
     assert np.all([image_id(file_name(name)) == name for name in exact])
+
+
+def moving(form: str, **options: Any) -> bytes:
+    """Six frames of soft noise."""
+    small = np.random.default_rng(7).integers(0, 256, (6, 10, 10, 3), dtype=np.uint8)
+    first, *others = [Image.fromarray(picture).resize((80, 60), Image.Resampling.BICUBIC) for picture in small]
+    whole = io.BytesIO()
+    first.save(whole, format=form, save_all=True, append_images=others, duration=100, **options)
+    return whole.getvalue()
+
+
+def noisy(data: bytes, share: float) -> bytes:
+    start = int(len(data) * share)
+    return data[:start] + bytes(value ^ 0xA5 for value in data[start : start + 40]) + data[start + 40 :]
+
+
+def between_frames(gif: bytes) -> bytes:
+    """Cut off where its last frame begins."""
+    return gif[: gif.rindex(b"!\xf9\x04")]
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reason"),
+    [
+        ("a.gif", lambda: moving("GIF")[:-900], "good frames: cannot be decoded"),
+        ("a.gif", lambda: noisy(moving("GIF"), 0.6), "good frames: cannot be decoded"),
+        ("a.gif", lambda: between_frames(moving("GIF")), "after 5 good frames: is cut off behind its 5 frames"),
+        ("a.png", lambda: moving("PNG")[:-4000], "good frames: cannot be decoded"),
+        ("a.png", lambda: noisy(moving("PNG"), 0.6), "good frames: cannot be decoded"),
+        ("a.webp", lambda: moving("WEBP")[:-400], "cannot be decoded"),
+        ("a.avif", lambda: noisy(moving("AVIF"), 0.8), "good frames: cannot be decoded"),
+        ("a.tif", lambda: moving("TIFF")[:-900], "good frames: cannot be decoded"),
+    ],
+)
+def test_an_animation_that_is_damaged_after_its_first_frame_is_named_and_its_good_frames_are_taken(
+    tmp_path, name, make, reason
+):
+    folder = drawn(tmp_path / "Art", "good.png")
+    (folder / name).write_bytes(make())
+    probed, rows, _ = taken(folder)
+    (sentence,) = probed["damage"]
+    assert sentence.startswith(f"{name}: ")
+    assert reason in sentence
+    good = sum(row["source_file"] == name for row in rows.values())
+    assert (good > 0) == ("good frames" in reason)
+    assert probed["pictures"] == 1 + (good > 0)
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.gif", "GIF"), ("a.png", "PNG"), ("a.webp", "WEBP"), ("a.avif", "AVIF")])
+def test_of_a_whole_animation_every_frame_is_taken_and_nothing_is_said(tmp_path, name, form):
+    folder = drawn(tmp_path / "Art", "good.png")
+    (folder / name).write_bytes(moving(form) + (b"behind its end" if form == "GIF" else b""))
+    probed, rows, _ = taken(folder)
+    assert (probed["damage"], probed["pictures"], len(rows)) == ([], 2, 7)
