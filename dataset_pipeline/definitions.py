@@ -10,7 +10,7 @@ from dataset_pipeline.arrivals import arrivals_sensor
 from dataset_pipeline.assets import source
 from dataset_pipeline.assets.framework import ASSETS, asset_definition, location_prefix, partitions_name
 from dataset_pipeline.assets.status import status_asset, status_sensor
-from dataset_pipeline.assets.step import DECLARATIONS, is_joined
+from dataset_pipeline.assets.step import DECLARATIONS, ancestors, is_joined
 from dataset_pipeline.automation import automation_sensor, keep_current
 from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.places import export_root, store_of
@@ -63,20 +63,14 @@ def _condition(asset: str, prefix: list[str]) -> dg.AutomationCondition | None:
     declaration = DECLARATIONS[asset]
     if declaration.exports:
         return None
-    ancestors = sorted(_ancestors(asset))
-    waits_for = ancestors if declaration.joined or declaration.projection else []
-    joined = next((name for name in ancestors if is_joined(name)), None)
+    above = sorted(ancestors(declaration) & DECLARATIONS.keys())
+    waits_for = above if declaration.joined or declaration.projection else []
+    joined = next((name for name in above if is_joined(name)), None)
     return keep_current(
         dg.AssetSelection.assets(dg.AssetKey([*prefix, "video"])),
         [dg.AssetKey([*prefix, name]) for name in waits_for],
         by_way_of=dg.AssetKey([*prefix, joined]) if declaration.projection and joined else None,
     )
-
-
-def _ancestors(asset: str) -> set[str]:
-    """Everything upstream that this project makes."""
-    reads = {read for read in DECLARATIONS[asset].reads if read in DECLARATIONS}
-    return reads.union(*map(_ancestors, reads))
 
 
 @dg.definitions

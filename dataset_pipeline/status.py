@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 
 import dagster as dg
 
-from dataset_pipeline.assets.framework import joined_version, location_prefix, partitions_name, version_for
-from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined
+from dataset_pipeline.assets.framework import location_prefix, partitions_name
+from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined, joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.places import demo_hint
 from dataset_pipeline.runs import phases, plain_error

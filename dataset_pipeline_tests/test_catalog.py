@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from dataset_pipeline.assets.framework import ASSETS
-from dataset_pipeline.assets.step import DECLARATIONS
+from dataset_pipeline.assets.step import DECLARATIONS, ancestors
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
@@ -126,12 +126,11 @@ def test_everything_but_exports_keeps_current_by_itself():
 
 
 def test_joined_assets_wait_for_everything_upstream():
-    from dataset_pipeline.definitions import _ancestors
-
-    assert _ancestors("character_gallery") == {
-        "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "detections", "crops", "crop_embeddings",
+    assert ancestors(DECLARATIONS["character_gallery"]) == {
+        "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "detections", "crops",
+        "crop_embeddings",
     }  # fmt: skip
-    assert _ancestors("training_set") == set(DECLARATIONS) - {"training_set", "exported_set"}
+    assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - {"training_set", "exported_set"}
 
 
 def test_checks_are_named_as_statements_and_bear_the_episode():

@@ -1,14 +1,18 @@
-"""An asset can read only what it declares."""
+"""An asset can read only what it declares, and a join by show is made in one place."""
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
 
+import dataset_pipeline
 from dataset_pipeline.assets import framework
-from dataset_pipeline.assets.step import Declaration, Result, Step
+from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step
 from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -19,7 +23,9 @@ from dataset_pipeline.tags.rules import RulesError
 @pytest.fixture
 def step(tmp_path) -> Step:
     declaration = Declaration("crops", ("distinct_frames",), ("crops",), ("detector",), 1, False, False, False)
-    resources = SimpleNamespace(store=Store(str(tmp_path)), settings=load_settings(), detector="the detector")
+    resources = SimpleNamespace(
+        store=Store(str(tmp_path)), settings=load_settings(), detector=SimpleNamespace(name="it")
+    )
     return Step(declaration, resources, "show.e01", log=None, episodes=["show.e01"])
 
 
@@ -35,9 +41,100 @@ def test_an_undeclared_section_of_the_settings_cannot_be_read(step):
 
 
 def test_an_undeclared_model_cannot_be_used(step):
-    assert step.model("detector") == "the detector"
+    assert step.model("detector").name == "it"
     with pytest.raises(LookupError, match="tagger"):
         step.model("tagger")
+
+
+UNDECLARED = {
+    "the rows of a table": lambda step: step.rows("tags"),
+    "the only row of a table": lambda step: step.row("video"),
+    "how a table came about": lambda step: step.pointer("tags"),
+    "where a set comes from": lambda step: step.origin("training_set"),
+    "what is behind something else": lambda step: step.behind("crops"),
+    "where the source lies": lambda step: step.source,
+    "a picture that no table read so far names": lambda step: step.picture("crops/show.e01/a@b-0123456789ab.png"),
+    "its bytes": lambda step: step.encoded_picture("crops/show.e01/a@b-0123456789ab.png"),
+    "its place on the disk": lambda step: step.local_picture("crops/show.e01/a@b-0123456789ab.png"),
+    "several of them": lambda step: list(step.pictures(["crops/show.e01/a@b-0123456789ab.png"])),
+    "the folder of exports": lambda step: step.export_root,
+    "answers by another section": lambda step: step.measure("detector", [], lambda model, pictures: (), "tags"),
+    "a render given a table": lambda step: step.render([{"image_id": "a", "kept": True}], (), "tags", lambda rows: ()),
+}
+
+
+@pytest.mark.parametrize("what", UNDECLARED)
+def test_what_is_not_declared_cannot_be_reached(step, what, tmp_path):
+    everything = SimpleNamespace(sha256="m")
+    step.model("detector").fingerprint = lambda: everything
+    for asset in ("crops", "tags", "training_set"):
+        provenance = {"demo": True, "code_version": "1-x", "inputs": {}}
+        episode = None if asset == "training_set" else "show.e01"
+        Store(str(tmp_path)).write(asset, SCHEMAS[asset].empty(), episode, provenance)
+    with pytest.raises(LookupError, match="crops "):
+        UNDECLARED[what](step)
+
+
+def test_a_step_has_neither_store_nor_resources_to_hand_out(step):
+    found = {name: getattr(step, name) for name in vars(step) if not name.startswith("_")}
+    assert set(found) == {"declaration", "episode", "episodes", "log"}
+    assert not hasattr(step, "store")
+    assert not hasattr(step, "resources")
+
+
+def test_another_episode_than_its_own_cannot_be_read(step, tmp_path):
+    store = Store(str(tmp_path))
+    for episode in ("show.e01", "show.e02"):
+        row = {"image_id": f"{episode}/00000001", "path": f"{episode}.png"}
+        store.write("distinct_frames", SCHEMAS["distinct_frames"].table([row]), episode)
+    assert step.read("distinct_frames", ["show.e02"])["path"].to_pylist() == ["show.e01.png"]
+    joined = Declaration("clusters", ("distinct_frames",), (), (), 1, True, False, False)
+    over_one = Step(joined, SimpleNamespace(store=store), None, log=None, episodes=["show.e01"])
+    assert over_one.read("distinct_frames")["path"].to_pylist() == ["show.e01.png"]
+    for reach in (over_one.pointer, lambda asset, episode: over_one.read(asset, [episode])):
+        with pytest.raises(LookupError, match=r"clusters is made of no episode show\.e02"):
+            reach("distinct_frames", "show.e02")
+
+
+def test_how_something_came_about_is_told_as_far_up_as_what_is_declared_is_made_from(tmp_path):
+    store = Store(str(tmp_path))
+    store.write("captions", SCHEMAS["captions"].empty(), "show.e01", {"settings": "these"})
+    resources = SimpleNamespace(store=store, settings=load_settings())
+    step = Step(DECLARATIONS["exported_set"], resources, None, log=None, episodes=["show.e01"])
+    pointer = step.behind("captions", "show.e01")
+    assert pointer is not None
+    assert pointer.provenance == {"settings": "these"}
+    with pytest.raises(LookupError, match="exported_set reads nothing that is made from status"):
+        step.behind("status")
+    with pytest.raises(LookupError, match="exported_set does not declare that it reads captions"):
+        step.read("captions")
+
+
+def test_no_asset_reaches_past_its_step():
+    """Bodies and what they call with a step: no store, no resources, nothing private, no way to the framework's own."""
+    package = Path(dataset_pipeline.__file__).parent
+    framework_itself = {package / "assets" / name for name in ("step.py", "framework.py")}
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        of_steps = any(isinstance(node, ast.ImportFrom) and _imports(node, {"Step"}) for node in ast.walk(tree))
+        if path in framework_itself or not (of_steps or path.parent.name == "assets"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and _is_step(node.value):
+                private = node.attr.startswith("_") or node.attr in ("store", "resources")
+                found += [f"{path.name}:{node.lineno} step.{node.attr}"] if private else []
+            if isinstance(node, ast.ImportFrom) and _imports(node, {"work_of", "Work"}):
+                found.append(f"{path.name}:{node.lineno} {ast.unparse(node)}")
+    assert found == []
+
+
+def _is_step(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "step"
+
+
+def _imports(node: ast.ImportFrom, names: set[str]) -> bool:
+    return (node.module or "").endswith("assets.step") and any(alias.name in names for alias in node.names)
 
 
 def test_a_table_that_is_not_there_is_named(step):
@@ -112,3 +209,79 @@ def failures_of(folder, error: BaseException, asked: list) -> list:
     defs = dg.Definitions(assets=[asset], resources={"store": Store(str(folder)), "settings": settings})
     with dg.DagsterInstance.ephemeral() as instance:
         return materialize_assets(defs, instance, settings, ["core_tags"])
+
+
+JOINED_BY_SHOW = Declaration(
+    "core_tags", ("tag_scores", "clusters"), ("core_tags",), ("tagger",), 1, True, False, False
+)
+
+
+class Shows:
+    """Episodes of several shows, and an asset over them that uses a model and remembers which shows it joined."""
+
+    def __init__(self, root: Path) -> None:
+        self.store, self.weights, self.changes = Store(str(root)), "weights", {}
+        self.episodes: list[str] = []
+
+    def add(self, episode: str, seen: str = "", assets: tuple[str, ...] = ("tag_scores", "clusters")) -> None:
+        self.episodes = sorted({*self.episodes, episode})
+        for asset in assets:
+            row: dict[str, Any] = {"image_id": f"{episode}/00000001"}
+            row |= {"pixel_sha256": seen, "model_sha256": "m", "algorithm": "1"} if asset == "tag_scores" else {}
+            self.store.write(asset, SCHEMAS[asset].table([row]), episode)
+
+    def joined(self) -> list[tuple[str, list[str]]]:
+        """The shows that are joined, each with its episodes."""
+        asked: list[tuple[str, list[str]]] = []
+
+        def join(show: str, episodes: list[str]) -> list[dict]:
+            asked.append((show, episodes))
+            return [{"show": show, "character": "fern", "images": step.read("tag_scores", episodes).num_rows}]
+
+        weights = SimpleNamespace(fingerprint=lambda: SimpleNamespace(sha256=self.weights))
+        resources = SimpleNamespace(store=self.store, settings=load_settings(**self.changes), tagger=weights)
+        step = Step(JOINED_BY_SHOW, resources, None, log=None, episodes=self.episodes)
+        table, count = step.by_show(join)
+        assert count == len(asked)
+        assert table["images"].to_pylist() == [
+            sum(episode.startswith(f"{show}.") for episode in self.episodes if self.store.pointer("clusters", episode))
+            for show in table["show"].to_pylist()
+        ]
+        self.store.write("core_tags", table)
+        return asked
+
+
+@pytest.fixture
+def shows(tmp_path) -> Shows:
+    found = Shows(tmp_path)
+    found.add("one.e1")
+    found.add("other.e1")
+    assert found.joined() == [("one", ["one.e1"]), ("other", ["other.e1"])]
+    return found
+
+
+def test_a_join_by_show_keeps_the_shows_that_did_not_change(shows):
+    assert shows.joined() == []
+    shows.add("other.e2")
+    assert shows.joined() == [("other", ["other.e1", "other.e2"])]
+    shows.add("one.e1", seen="otherwise")
+    assert shows.joined() == [("one", ["one.e1"])]
+    assert shows.joined() == []
+
+
+def test_a_join_by_show_goes_without_episodes_that_lack_a_table(shows):
+    shows.add("one.e2", assets=("tag_scores",))
+    assert shows.joined() == []
+    shows.add("one.e2")
+    assert shows.joined() == [("one", ["one.e1", "one.e2"])]
+
+
+def test_other_weights_or_settings_join_every_show_again(shows):
+    shows.weights = "other weights"
+    assert [show for show, _ in shows.joined()] == ["one", "other"]
+    shows.changes = {"core_tags__min_share": 0.123}
+    assert [show for show, _ in shows.joined()] == ["one", "other"]
+    assert shows.joined() == []
+    shows.episodes.remove("other.e1")
+    assert shows.joined() == []
+    assert shows.store.read("core_tags")["show"].to_pylist() == ["one"]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
-import pyarrow as pa
 
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
@@ -16,7 +12,6 @@ from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, 
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Pointer
 
 CHARACTERS_SHOWN = 8
 
@@ -38,16 +33,11 @@ def character_gallery(step: Step) -> Result:
     """
     identity = step.model("identity")
     weights = identity.fingerprint().sha256
-    code_version = step.declaration.code_version(step.resources.settings, {"identity": weights})
-    shows = _embeddings_by_show(step)
-    made_from = {show: _made_from(code_version, pointers) for show, pointers in shows.items()}
-    kept = _rows_made_from(step.store.previous("character_gallery"), made_from)
-    again = sorted(shows.keys() - set(kept["show"].to_pylist()))
-    tables = [kept]
-    for show in again:
-        vectors = vectors_by_id(step.store.read_many("crop_embeddings", sorted(shows[show])), weights)
+
+    def join(show: str, episodes: list[str]) -> list[dict]:
+        vectors = vectors_by_id(step.read("crop_embeddings", episodes), weights)
         ids = list(vectors)
-        rows = build_gallery(
+        return build_gallery(
             ids,
             np.stack(list(vectors.values())) if ids else np.zeros((0, 1), np.float32),
             [episode_of(image_id) for image_id in ids],
@@ -56,10 +46,10 @@ def character_gallery(step: Step) -> Result:
             identity.threshold,
             step.settings.character_gallery,
         )
-        tables.append(SCHEMAS["character_gallery"].table([{**row, "made_from": made_from[show]} for row in rows]))
-    table = pa.concat_tables(tables)
+
+    table, clustered = step.by_show(join)
     crops = Counter[bool]()
-    for pointer in (pointer for pointers in shows.values() for pointer in pointers.values()):
+    for pointer in filter(None, (step.pointer("crop_embeddings", episode) for episode in step.episodes)):
         crops[pointer.provenance["models"][0]["sha256"] == weights] += pointer.rows
     return Result(
         table,
@@ -67,33 +57,10 @@ def character_gallery(step: Step) -> Result:
             "characters": table.num_rows,
             "crops": crops[True],
             "crops_in_characters": sum(table["crops"].to_pylist()),
-            "shows_clustered": len(again),
+            "shows_clustered": clustered,
         },
         {"all_crops_speak_one_language": f"{crops[False]} were embedded by other weights" if crops[False] else ""},
     )
-
-
-def _embeddings_by_show(step: Step) -> dict[str, dict[str, Pointer]]:
-    """By show and episode, what is current of `crop_embeddings`."""
-    shows: dict[str, dict[str, Pointer]] = {}
-    for episode in step.episodes:
-        if pointer := step.store.pointer("crop_embeddings", episode):
-            shows.setdefault(show_of(episode), {})[episode] = pointer
-    return shows
-
-
-def _made_from(code_version: str, embeddings: Mapping[str, Pointer]) -> str:
-    """Hash of everything a show's characters depend on: the exact embeddings of its episodes, settings and weights."""
-    files = [(episode, embeddings[episode].file) for episode in sorted(embeddings)]
-    return hashlib.sha256(json.dumps([code_version, files]).encode()).hexdigest()[:16]
-
-
-def _rows_made_from(before: pa.Table | None, made_from: Mapping[str, str]) -> pa.Table:
-    """Those rows of the earlier gallery that a full computation would give again."""
-    if before is None:
-        return SCHEMAS["character_gallery"].empty()
-    rows = zip(before["show"].to_pylist(), before["made_from"].to_pylist(), strict=True)
-    return before.filter(pa.array([made_from.get(show) == made for show, made in rows], pa.bool_()))
 
 
 def crops_by_character(step: Step) -> dict[str, list[str]]:

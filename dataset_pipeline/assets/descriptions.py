@@ -11,9 +11,7 @@ import pyarrow as pa
 from dataset_pipeline.assets.framework import UNANSWERED, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.models.captioner import Captioner, Description
-from dataset_pipeline.store.reuse import measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import MEASURED_SUFFIX, Store
 
 ALGORITHM = "1"
 SAVED_TOGETHER = 64  # what a killed run may lose
@@ -34,12 +32,10 @@ def descriptions(step: Step) -> Result:
     settings = step.settings.descriptions
     if not settings.enabled:
         return Result(SCHEMAS["descriptions"].empty(), {"described": 0})
-    assert step.episode is not None
     selected = [row for row in step.rows("selection") if row["selected"]]
     captioner = Captioner(settings)
     rows, asked = describe_missing(
-        step.store,
-        step.episode,
+        step,
         selected,
         captioner.fingerprint(),
         lambda wanted: captioner.describe(step.pictures(row["path"] for row in wanted)),
@@ -54,8 +50,7 @@ def descriptions(step: Step) -> Result:
 
 
 def describe_missing(
-    store: Store,
-    episode: str,
+    step: Step,
     wanted: Sequence[Mapping[str, Any]],
     sha256: str,
     describe: Callable[[Sequence[Mapping[str, Any]]], Iterable[Description]],
@@ -65,16 +60,15 @@ def describe_missing(
     sha256: of model and prompt. `describe` takes the images without an answer and gives one for each, in order. Those
     with a text are kept for good, by picture and prompt; others are not.
     """
-    known = store.previous(f"descriptions{MEASURED_SUFFIX}", episode)
-    there = set() if known is None else set(_keys(known))
+    there = step.measured_keys()
     absent = [row for row in wanted if (row["image_id"], row["pixel_sha256"], sha256, ALGORITHM) not in there]
     failed: dict[str, str] = {}
     answers = zip(absent, describe(absent), strict=True) if absent else iter(())
     for together in _batches(answers):
         failed |= {row["image_id"]: answer.status for row, answer in together if not answer.text}
         told = {row["image_id"]: answer for row, answer in together if answer.text}
-        _kept(store, episode, [row for row, answer in together if answer.text], sha256, told)
-    rows = _kept(store, episode, [row for row in wanted if row["image_id"] not in failed], sha256, {}).to_pylist()
+        _kept(step, [row for row, answer in together if answer.text], sha256, told)
+    rows = _kept(step, [row for row in wanted if row["image_id"] not in failed], sha256, {}).to_pylist()
     for row in wanted:
         if status := failed.get(row["image_id"]):
             measured = {"pixel_sha256": row["pixel_sha256"], "model_sha256": sha256, "algorithm": ALGORITHM}
@@ -82,18 +76,13 @@ def describe_missing(
     return rows, len(absent)
 
 
-def _kept(
-    store: Store, episode: str, images: Sequence[Mapping[str, Any]], sha256: str, told: Mapping[str, Description]
-) -> pa.Table:
+def _kept(step: Step, images: Sequence[Mapping[str, Any]], sha256: str, told: Mapping[str, Description]) -> pa.Table:
     """The rows of these images, of which `told` brings those that are not in the store yet."""
-    keys = pa.table(
-        {name: pa.array([row[name] for row in images], pa.string()) for name in ("image_id", "pixel_sha256")}
-    )
 
     def payloads(image_ids: list[str]) -> Iterator[dict[str, str]]:
         return ({"text": told[image_id].text, "status": told[image_id].status} for image_id in image_ids)
 
-    return measure_missing(store, "descriptions", episode, keys, sha256, ALGORITHM, payloads)[0]
+    return step.measure_once(images, sha256, ALGORITHM, payloads)[0]
 
 
 def _batches(
@@ -102,8 +91,3 @@ def _batches(
     items = iter(items)
     while together := list(islice(items, SAVED_TOGETHER)):
         yield together
-
-
-def _keys(table: pa.Table) -> Iterator[tuple[str, ...]]:
-    columns = (table[name].to_pylist() for name in ("image_id", "pixel_sha256", "model_sha256", "algorithm"))
-    return zip(*columns, strict=True)

@@ -15,13 +15,20 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, is_joined, usable_pointer
+from dataset_pipeline.assets.step import (
+    DECLARATIONS,
+    Declaration,
+    Result,
+    Step,
+    is_joined,
+    joined_version,
+    usable_pointer,
+    version_for,
+    work_of,
+)
 from dataset_pipeline.errors import PermanentError
-from dataset_pipeline.ids import show_of
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
-from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
 from dataset_pipeline.timing import span
 
@@ -33,7 +40,6 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCh
 # A busy disk, a full GPU or a network drive may be better a moment later.
 RETRIES, RETRY_DELAY_S = 1, 2
 
-NO_ROWS = "no rows"  # the version of an empty part of a table
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
 SHEET_BYTES = 110_000  # base64 adds a third
@@ -235,9 +241,9 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
 
     Its function is run unless its current table already answers. Raises InputsMissing.
     """
-    declaration, store, resources = made.declaration, step.store, step.resources
-    fingerprints, code_version = _code(step)
-    inputs = inputs_of(step)
+    work = work_of(step)
+    declaration, store, settings = work.declaration, work.store, work.settings
+    code_version, inputs = step.code_version, inputs_of(step)
     if step.episode is not None and (absent := [asset for asset, version in inputs.versions.items() if not version]):
         raise InputsMissing(
             f"{made.name} of {step.episode} needs {', '.join(absent)}, which was never made: materialize that first"
@@ -254,10 +260,10 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
         raise LookupError(f"{made.name} does not declare the checks {sorted(unknown)}")
     provenance = {
         "code_version": code_version,
-        "settings_hash": resources.settings.section_hash(*declaration.settings),
-        "settings": {name: getattr(resources.settings, name).counted() for name in declaration.settings},
-        "models": [fingerprint.as_dict() for fingerprint in fingerprints.values()],
-        "demo": inputs.demo or any(fingerprint.demo for fingerprint in fingerprints.values()),
+        "settings_hash": settings.section_hash(*declaration.settings),
+        "settings": {name: getattr(settings, name).counted() for name in declaration.settings},
+        "models": [fingerprint.as_dict() for fingerprint in step.fingerprints.values()],
+        "demo": inputs.demo or any(fingerprint.demo for fingerprint in step.fingerprints.values()),
         "inputs": inputs.versions,
         "numbers": result.numbers | ({"episodes_missing": len(inputs.missing)} if step.episode is None else {}),
         "faults": {name: fault for name, fault in result.faults.items() if fault},
@@ -270,20 +276,8 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
 
 def is_current(step: Step) -> bool:
     """Whether materializing would keep the current table."""
-    _, code_version = _code(step)
-    pointer = usable_pointer(step.store, step.declaration, step.episode)
-    return not step.declaration.exports and _answers(step, pointer, code_version, inputs_of(step).versions)
-
-
-def _code(step: Step) -> tuple[dict[str, ModelFingerprint], str]:
-    """The weights of the models that a step uses, by role, and its code version."""
-
-    def fingerprints() -> dict[str, ModelFingerprint]:
-        return {role: getattr(step.resources, role).fingerprint() for role in step.declaration.models}
-
-    found = step.shared(f"fingerprints of {step.declaration.name}", fingerprints)
-    weights = {role: fingerprint.sha256 for role, fingerprint in found.items()}
-    return found, step.declaration.code_version(step.resources.settings, weights)
+    pointer = usable_pointer(work_of(step).store, step.declaration, step.episode)
+    return not step.declaration.exports and _answers(step, pointer, step.code_version, inputs_of(step).versions)
 
 
 @dataclass(frozen=True)
@@ -299,42 +293,24 @@ class Inputs:
 def inputs_of(step: Step) -> Inputs:
     """The state of everything that a step's asset declares it reads."""
     versions: dict[str, str] = {}
+    store = work_of(step).store
     demo, missing = False, set()
     for asset in step.declaration.reads:
         over_all = step.episode is None and not is_joined(asset)
         if over_all:
             keys = sorted(step.episodes)
-            found = [(key, pointer) for key in keys if (pointer := step.store.pointer(asset, key))]
+            found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
             versions[asset] = joined_version(found)
             missing |= set(keys) - {key for key, _ in found}
             demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
             continue
         if is_joined(asset):
-            pointer = step.shared(f"pointer {asset}", lambda asset=asset: step.store.pointer(asset))
+            pointer = step.shared(f"pointer {asset}", lambda asset=asset: store.pointer(asset))
         else:
-            pointer = step.store.pointer(asset, step.episode)
+            pointer = store.pointer(asset, step.episode)
         versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
         demo = demo or bool(pointer and pointer.provenance.get("demo"))
     return Inputs(versions, demo, sorted(missing))
-
-
-def version_of(pointer: Pointer) -> str:
-    """What a table's readers rely on: its data version, or for a source the fingerprint of the file itself."""
-    return pointer.provenance.get("fingerprint", pointer.data_version)
-
-
-def version_for(episode: str | None, asset: str, pointer: Pointer) -> str:
-    """What a reader of one episode relies on: the version of that episode's part, if a joined table has parts."""
-    part = SCHEMAS[asset].part
-    if episode is None or not part or (pointer.rows and not pointer.parts):
-        return version_of(pointer)
-    return pointer.parts.get(episode if part == "episode" else show_of(episode), NO_ROWS)
-
-
-def joined_version(pointers: Iterable[tuple[str, Pointer]]) -> str:
-    """The same for a table of many episodes, given as (episode, pointer) sorted by episode."""
-    listing = json.dumps([(episode, version_of(pointer)) for episode, pointer in pointers])
-    return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
 def _answers(step: Step, pointer: Pointer | None, code_version: str, inputs: dict[str, str]) -> bool:
@@ -347,12 +323,12 @@ def _answers(step: Step, pointer: Pointer | None, code_version: str, inputs: dic
     numbers = provenance.get("numbers", {})
     if numbers.get("unreadable") or numbers.get(UNANSWERED):
         return False  # a disk or a service that was away may be back
-    return step.store.intact(step.declaration.name, step.episode)
+    return work_of(step).store.intact(step.declaration.name, step.episode)
 
 
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:
     provenance = pointer.provenance
-    store: Store = step.store
+    store = work_of(step).store
     numbers = dict(provenance["numbers"])
     if kept and "measured" in numbers:
         numbers |= {"measured": 0, "reused": numbers["measured"] + numbers["reused"]}

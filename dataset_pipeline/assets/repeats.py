@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataset_pipeline.assets.framework import pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
-from dataset_pipeline.ids import show_of
 from dataset_pipeline.images.repeats import repeats_of_show, segments_markdown
-from dataset_pipeline.store.schemas import SCHEMAS
 
 READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames")
 
@@ -20,29 +18,21 @@ def repeated_frames(step: Step) -> Result:
     `[repeated_frames]` says how alike copies are. Shows whose episodes are those of last time keep their rows, and a
     frame that was chosen stays chosen unless a copy is clearly better.
     """
+    settings = step.settings
+    limits = settings.repeated_frames, settings.frame_defects
     before = {row["episode"]: row for row in step.previous()}
-    shows: dict[str, list[str]] = {}
-    for episode in step.episodes:
-        if all(step.store.pointer(asset, episode) for asset in READ):
-            shows.setdefault(show_of(episode), []).append(episode)
-    rows: list[dict] = []
-    compared = 0
-    for show, episodes in sorted(shows.items()):
-        made_from = step.made_from(READ, sorted(episodes))
+
+    def join(show: str, episodes: list[str]) -> list[dict]:
         known = [before[episode] for episode in episodes if episode in before]
-        if len(known) == len(episodes) and all(row["made_from"] == made_from for row in known):
-            rows += known
-            continue
-        probes, shots, keyframes, embeddings, stills = (step.store.read_many(asset, sorted(episodes)) for asset in READ)
         chosen = {frame["image_id"] for row in known for frame in row["frames"] if frame["kept"]}
-        settings = step.settings
-        limits = settings.repeated_frames, settings.frame_defects
-        found = repeats_of_show(show, probes, shots, keyframes, embeddings, stills, *limits, chosen)
-        rows += [{**row, "made_from": made_from} for row in found]
-        compared += 1
+        probes, shots, keyframes, embeddings, stills = (step.read(asset, episodes) for asset in READ)
+        return repeats_of_show(show, probes, shots, keyframes, embeddings, stills, *limits, chosen)
+
+    table, compared = step.by_show(join)
+    rows = table.to_pylist()
     frames = [frame for row in rows for frame in row["frames"]]
     return Result(
-        SCHEMAS["repeated_frames"].table(rows),
+        table,
         {
             "segments": sum(len(row["segments"]) for row in rows),
             "frames": len(frames),

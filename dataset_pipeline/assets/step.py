@@ -9,15 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.ids import show_of
+from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.progress import track
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.reuse import measure_missing
-from dataset_pipeline.store.store import Pointer, Store, TableOutdated
+from dataset_pipeline.store.reuse import Reuse, measure_missing
+from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
+from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, TableOutdated
 from dataset_pipeline.timing import span, timed_iteration
 
 Made = TypeVar("Made")
@@ -25,6 +29,8 @@ Number = int | float | str | bool
 
 # So many pictures are handed to a model at a time; what is measured is saved in between.
 CHUNK_PICTURES = 128
+
+NO_ROWS = "no rows"  # the version of an empty part of a table
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,32 @@ class Result:
     notes: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Work:
+    """A step as the framework handles it: with the whole store and every resource, which an asset's body has no way to.
+
+    `shared`: what the steps of one run, which may handle many episodes, keep for one another.
+    """
+
+    declaration: Declaration
+    resources: Any
+    episode: str | None
+    episodes: Sequence[str]
+    shared: dict[str, Any]
+
+    @property
+    def store(self) -> Store:
+        return self.resources.store
+
+    @property
+    def settings(self) -> Settings:
+        return self.resources.settings
+
+
 class Step:
     """One asset at work on one episode, or on all of them if the asset is joined.
 
-    `shared`: what the steps of one run, which may handle many episodes, keep for one another.
+    It hands out what the asset declares: anything else raises LookupError. `shared`: as in Work.
     """
 
     def __init__(
@@ -82,43 +110,101 @@ class Step:
         self.episode = episode
         self.episodes = episodes
         self.log = log
-        self.store: Store = resources.store
-        self.resources = resources
-        self._shared = {} if shared is None else shared
+        self._work = Work(declaration, resources, episode, episodes, {} if shared is None else shared)
+        self._pictures = _NamedPictures(declaration.name)
+        self._pointers: dict[tuple[str, str | None], Pointer | None] = {}
 
     @property
     def settings(self) -> Settings:
         """The declared sections of the settings; any other raises LookupError."""
-        return cast(Settings, _DeclaredSections(self.resources.settings, self.declaration))
+        return cast(Settings, _DeclaredSections(self._work.settings, self.declaration))
+
+    @property
+    def code_version(self) -> str:
+        """Of this asset, under the settings and the weights that it declares."""
+        weights = {role: fingerprint.sha256 for role, fingerprint in self.fingerprints.items()}
+        return self.declaration.code_version(self._work.settings, weights)
+
+    @property
+    def fingerprints(self) -> dict[str, ModelFingerprint]:
+        """Of the models that it declares, by role."""
+        return self.shared(
+            f"fingerprints of {self.declaration.name}",
+            lambda: {role: self.model(role).fingerprint() for role in self.declaration.models},
+        )
 
     def model(self, role: str) -> Any:
         """The resource of a declared model role."""
         if role not in self.declaration.models:
             raise LookupError(f"{self.declaration.name} does not declare that it uses the model role {role}")
-        return getattr(self.resources, role)
+        return getattr(self._work.resources, role)
 
-    def read(self, asset: str) -> pa.Table:
-        """The current table of a declared asset: of this episode, of all episodes in a joined step."""
-        if asset not in self.declaration.reads:
-            raise LookupError(f"{self.declaration.name} does not declare that it reads {asset}")
+    def read(self, asset: str, episodes: Sequence[str] | None = None) -> pa.Table:
+        """The current table of a declared asset: of this episode, of all episodes in a joined step, or there of those
+        that are named, one after another."""
+        self._declared(asset)
+        store = self._work.store
         with span("store"):
             if is_joined(asset):
-                return self.shared(f"table {asset}", lambda: self.store.read(asset))
-            if self.episode is None:
-                return self.store.read_many(asset, self.episodes)
-            return self.store.read(asset, self.episode)
+                table = self.shared(f"table {asset}", lambda: store.read(asset))
+            elif self.episode is not None:
+                table = store.read(asset, self.episode)
+            else:
+                for episode in episodes or ():
+                    self._mine(episode)
+                table = store.read_many(asset, self.episodes if episodes is None else episodes)
+        return self._pictures.named_in(table)
+
+    def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
+        """What is current of a declared asset, and how it came about; None if it was never made.
+
+        `episode`: which one, in a joined step. Raises TableOutdated for a damaged pointer.
+        """
+        self._declared(asset)
+        return self._pointer(asset, episode)
+
+    @property
+    def ancestors(self) -> set[str]:
+        """Everything that this asset is made from, externals too."""
+        return self.shared(f"ancestors of {self.declaration.name}", lambda: ancestors(self.declaration))
+
+    def behind(self, asset: str, episode: str | None = None) -> Pointer | None:
+        """How an asset came about that something declared is made from, however far up; as `pointer`."""
+        if asset not in self.ancestors:
+            raise LookupError(f"{self.declaration.name} reads nothing that is made from {asset}")
+        return self._pointer(asset, episode)
+
+    def _pointer(self, asset: str, episode: str | None) -> Pointer | None:
+        if is_joined(asset):
+            episode = None
+        elif self.episode is not None:
+            episode = self.episode
+        else:
+            self._mine(episode)
+        key = asset, episode
+        if key not in self._pointers:
+            self._pointers[key] = self._work.store.pointer(asset, episode)
+        return self._pointers[key]
+
+    def _declared(self, asset: str) -> None:
+        if asset not in self.declaration.reads:
+            raise LookupError(f"{self.declaration.name} does not declare that it reads {asset}")
+
+    def _mine(self, episode: str | None) -> None:
+        if episode not in self.shared("episodes", lambda: frozenset(self.episodes)):
+            raise LookupError(f"{self.declaration.name} is made of no episode {episode}")
 
     def rows(self, asset: str) -> list[dict]:
         """The rows of `read`. Those of a joined table are shared by all episodes of a run: change none."""
-        if is_joined(asset):
-            return self.shared(f"rows {asset}", lambda: self.read(asset).to_pylist())
-        return self.read(asset).to_pylist()
+        table = self.read(asset)
+        return self.shared(f"rows {asset}", table.to_pylist) if is_joined(asset) else table.to_pylist()
 
     def shared(self, name: str, make: Callable[[], Made]) -> Made:
         """What `make` gives, made once for all episodes of this run."""
-        if name not in self._shared:
-            self._shared[name] = make()
-        return self._shared[name]
+        shared = self._work.shared
+        if name not in shared:
+            shared[name] = make()
+        return shared[name]
 
     def row(self, asset: str) -> dict:
         """The only row of a table that has one row for each episode."""
@@ -127,28 +213,66 @@ class Step:
     @property
     def source(self) -> dict:
         """Where the episode's source lies: its row of `video`. What it holds is versioned by video_probe alone, so that
-        a file that was merely touched or moved costs one look at it."""
-        pointer = self.store.pointer("video", self.episode)
-        row = self.store.read("video", self.episode).to_pylist()[0]
+        a file that was merely touched or moved costs one look at it; an asset declares one of the two."""
+        if not {"video", "video_probe"} & set(self.declaration.reads):
+            raise LookupError(f"{self.declaration.name} declares neither video nor video_probe, so it has no source")
+        pointer = self._pointer("video", self.episode)
+        row = self._work.store.read("video", self.episode).to_pylist()[0]
         return row | {"path": pointer.provenance["path"] if pointer else ""}
 
     def previous(self) -> list[dict]:
         """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
-        table = self.store.previous(self.declaration.name, self.episode)
-        return [] if table is None else table.to_pylist()
+        table = self._work.store.previous(self.declaration.name, self.episode)
+        return [] if table is None else self._pictures.named_in(table).to_pylist()
 
-    def made_from(self, assets: Sequence[str], episodes: Sequence[str]) -> str:
-        """Hash of what decides the rows of these episodes: their tables of `assets`, this asset's code and settings."""
-        pointers = [(asset, episode, self.store.pointer(asset, episode)) for asset in assets for episode in episodes]
-        versions = [(asset, episode, pointer.data_version if pointer else "") for asset, episode, pointer in pointers]
-        code_version = self.declaration.code_version(self.resources.settings, {})
-        return hashlib.sha256(json.dumps([code_version, versions]).encode()).hexdigest()[:16]
+    def by_show(self, join: Callable[[str, list[str]], list[dict]]) -> tuple[pa.Table, int]:
+        """This joined asset's table, made show by show, and how many shows were joined.
+
+        `join(show, episodes)` gives the rows of a show, but for `made_from`, out of those of its episodes that have
+        every table this asset reads. It is not asked where these tables, this asset's settings and the weights of its
+        models are those of last time: then the rows of last time stay.
+        """
+        schema = SCHEMAS[self.declaration.name]
+        shows: dict[str, list[str]] = {}
+        for episode in sorted(self.episodes):
+            if all(is_joined(asset) or self.pointer(asset, episode) for asset in self.declaration.reads):
+                shows.setdefault(show_of(episode), []).append(episode)
+        made_from = {show: self._made_from(episodes) for show, episodes in shows.items()}
+        kept = _rows_made_from(self._work.store.previous(self.declaration.name), made_from, schema)
+        again = sorted(shows.keys() - set(kept["show"].to_pylist()))
+        joined = [
+            schema.table([{**row, "made_from": made_from[show]} for row in join(show, shows[show])]) for show in again
+        ]
+        table = pa.concat_tables([kept, *joined])
+        return table.sort_by([(name, "ascending") for name in schema.key]), len(again)
+
+    def _made_from(self, episodes: Sequence[str]) -> str:
+        """Hash of everything the rows of a show depend on."""
+        versions = []
+        for asset in self.declaration.reads:
+            if is_joined(asset):
+                pointer = self.pointer(asset)
+                versions += [(asset, ep, version_for(ep, asset, pointer)) for ep in episodes if pointer]
+            else:
+                found = ((episode, self.pointer(asset, episode)) for episode in episodes)
+                versions += [(asset, episode, version_of(pointer)) for episode, pointer in found if pointer]
+        return hashlib.sha256(json.dumps([self.code_version, versions]).encode()).hexdigest()[:16]
+
+    def encoded_picture(self, path: str) -> bytes:
+        """A stored picture that a table this step has read names, as its file's bytes. StoreError if it is gone."""
+        self._pictures.check(path)
+        return self._work.store.read_picture(path)
+
+    def local_picture(self, path: str) -> Path | None:
+        """Where such a picture lies on this machine's disk; None if the store is elsewhere."""
+        self._pictures.check(path)
+        return self._work.store.local_path(path)
 
     def picture(self, path: str) -> np.ndarray:
-        """A stored picture, uint8 [height, width, 3] RGB."""
+        """Such a picture, uint8 [height, width, 3] RGB."""
         from dataset_pipeline.images.resize import decode
 
-        return decode(self.store.read_picture(path))
+        return decode(self.encoded_picture(path))
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
@@ -166,7 +290,7 @@ class Step:
         def save(item: tuple[dict, np.ndarray]) -> dict:
             row, pixels = item
             encoded = encode(pixels, format, quality)
-            path = self.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
+            path = self._work.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
             return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
 
         yield from timed_iteration("decode and encode", _ahead(save, pictures))
@@ -210,11 +334,11 @@ class Step:
 
         assert self.episode is not None
         episode = self.episode
-        pointer = usable_pointer(self.store, self.declaration, episode)
-        code_version = self.declaration.code_version(self.resources.settings, {})
+        store = self._work.store
+        pointer = usable_pointer(store, self.declaration, episode)
         before: dict[tuple, dict] = {}
-        if pointer is not None and pointer.provenance.get("code_version") == code_version:
-            missing = self.store.missing_pictures(self.declaration.name, episode)
+        if pointer is not None and pointer.provenance.get("code_version") == self.code_version:
+            missing = store.missing_pictures(self.declaration.name, episode)
             before = {
                 (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
             }
@@ -225,7 +349,7 @@ class Step:
                 return known
             picture = change(self.picture(image["path"]))
             encoded = encode(picture, format, quality)
-            path = self.store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
+            path = store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
             return {
                 "image_id": image["image_id"],
                 "source_sha256": image["pixel_sha256"],
@@ -241,26 +365,29 @@ class Step:
 
     @property
     def export_root(self) -> Path:
-        """The folder that exported sets are written into."""
-        return self.resources.export_root
+        """The folder that exported sets are written into, for an asset that declares that it exports."""
+        if not self.declaration.exports:
+            raise LookupError(f"{self.declaration.name} does not declare that it exports")
+        return self._work.resources.export_root
 
     def origin(self, asset: str) -> dict[str, Any]:
         """What a set's manifest says of where it comes from: versions and whether demo models had a part in it."""
-        pointer = self.store.pointer(asset, self.episode)
+        pointer = self.pointer(asset)
         assert pointer is not None
         return {"made_with_demo_models": pointer.provenance["demo"], asset: pointer.data_version}
 
     def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
-        pointer = usable_pointer(self.store, self.declaration, self.episode)
+        store = self._work.store
+        pointer = usable_pointer(store, self.declaration, self.episode)
         if pointer is None or not pointer.provenance.get("code_version", "").startswith(
             f"{self.declaration.algorithm}-"
         ):
             return {}
         if given:
-            now = self.store.pointer(given, self.episode)
+            now = self.pointer(given)
             if now is None or pointer.provenance["inputs"].get(given) != now.data_version:
                 return {}
-        missing = self.store.missing_pictures(self.declaration.name, self.episode)
+        missing = store.missing_pictures(self.declaration.name, self.episode)
         return {
             tuple(row[name] for name in same): row
             for row in self.previous()
@@ -279,13 +406,8 @@ class Step:
         `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section
         that changes what is measured. Returns the rows of all wanted pictures and how many were measured and reused.
         """
-        assert self.episode is not None
         model = self.model(role)
         paths = {row["image_id"]: row["path"] for row in wanted}
-        keys = pa.table(
-            {"image_id": [r["image_id"] for r in wanted], "pixel_sha256": [r["pixel_sha256"] for r in wanted]},
-            schema=pa.schema([("image_id", pa.string()), ("pixel_sha256", pa.string())]),
-        )
 
         def missing(image_ids: list[str]) -> Iterable[dict]:
             def payloads() -> Iterator[dict]:
@@ -300,17 +422,84 @@ class Step:
 
         algorithm = str(self.declaration.algorithm)
         if keyed_by:
-            algorithm += f"-{self.resources.settings.section_hash(keyed_by)}"
-        table, reuse = measure_missing(
-            self.store,
-            self.declaration.name,
-            self.episode,
-            keys,
-            model.fingerprint().sha256,
-            algorithm,
-            missing,
-        )
+            if keyed_by not in self.declaration.settings:
+                raise LookupError(f"{self.declaration.name} does not declare that it reads the settings [{keyed_by}]")
+            algorithm += f"-{self._work.settings.section_hash(keyed_by)}"
+        table, reuse = self.measure_once(wanted, model.fingerprint().sha256, algorithm, missing)
         return table, {"measured": reuse.measured, "reused": reuse.reused}
+
+    def measure_once(
+        self,
+        wanted: Sequence[Mapping[str, Any]],
+        sha256: str,
+        algorithm: str,
+        compute: Callable[[list[str]], Iterable[dict[str, Any]]],
+    ) -> tuple[pa.Table, Reuse]:
+        """This asset's rows for the wanted images (rows with image_id and pixel_sha256), as `measure_missing` of the
+        store gives them: what was answered once is kept for good by picture, sha256 and algorithm."""
+        assert self.episode is not None
+        keys = pa.table({name: pa.array([row[name] for row in wanted], pa.string()) for name in MEASURED_KEY[:2]})
+        return measure_missing(self._work.store, self.declaration.name, self.episode, keys, sha256, algorithm, compute)
+
+    def measured_keys(self) -> set[tuple[str, ...]]:
+        """(image_id, pixel_sha256, model_sha256, algorithm) of everything this asset was ever answered."""
+        table = self._work.store.previous(f"{self.declaration.name}{MEASURED_SUFFIX}", self.episode)
+        return set() if table is None else set(zip(*(table[name].to_pylist() for name in MEASURED_KEY), strict=True))
+
+
+def _rows_made_from(before: pa.Table | None, made_from: Mapping[str, str], schema: TableSchema) -> pa.Table:
+    """Those rows of last time that joining their shows again would give."""
+    if before is None:
+        return schema.empty()
+    rows = zip(before["show"].to_pylist(), before["made_from"].to_pylist(), strict=True)
+    return before.filter(pa.array([made_from.get(show) == made for show, made in rows], pa.bool_()))
+
+
+def version_of(pointer: Pointer) -> str:
+    """What a table's readers rely on: its data version, or for a source the fingerprint of the file itself."""
+    return pointer.provenance.get("fingerprint", pointer.data_version)
+
+
+def version_for(episode: str | None, asset: str, pointer: Pointer) -> str:
+    """What a reader of one episode relies on: the version of that episode's part, if a joined table has parts."""
+    part = SCHEMAS[asset].part
+    if episode is None or not part or (pointer.rows and not pointer.parts):
+        return version_of(pointer)
+    return pointer.parts.get(episode if part == "episode" else show_of(episode), NO_ROWS)
+
+
+def joined_version(pointers: Iterable[tuple[str, Pointer]]) -> str:
+    """The same for a table of many episodes, given as (episode, pointer) sorted by episode."""
+    listing = json.dumps([(episode, version_of(pointer)) for episode, pointer in pointers])
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def work_of(step: Step) -> Work:
+    """The step as the framework handles it. Bodies have no business with it."""
+    return step._work
+
+
+class _NamedPictures:
+    """The pictures that a step may look at: those that a table it has read names. Safe in many threads."""
+
+    def __init__(self, asset: str) -> None:
+        self._asset = asset
+        self._columns: list[pa.ChunkedArray] = []
+        self._paths: set[str] = set()
+        self._lock = Lock()
+
+    def named_in(self, table: pa.Table) -> pa.Table:
+        if "path" in table.column_names:
+            with self._lock:
+                self._columns.append(table["path"])
+        return table
+
+    def check(self, path: str) -> None:
+        with self._lock:
+            while self._columns:
+                self._paths.update(self._columns.pop().to_pylist())
+            if path not in self._paths:
+                raise LookupError(f"{self._asset} has read no table that names the picture {path}")
 
 
 class _DeclaredSections:
@@ -348,3 +537,15 @@ def usable_pointer(store: Store, declaration: Declaration, episode: str | None) 
 def is_joined(asset: str) -> bool:
     """True for assets over all episodes. `video` and other externals are per episode."""
     return asset in DECLARATIONS and DECLARATIONS[asset].joined
+
+
+def ancestors(declaration: Declaration) -> set[str]:
+    """Everything that an asset is made from, externals too."""
+    found: set[str] = set()
+    waiting = set(declaration.reads)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        if name in DECLARATIONS:
+            waiting |= set(DECLARATIONS[name].reads) - found
+    return found

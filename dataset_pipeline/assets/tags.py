@@ -51,29 +51,18 @@ def core_tags(step: Step) -> Result:
     `[core_tags] min_share` says how many. Shows whose tags and characters are those of last time keep their rows.
     """
     rules = load_rules(step.settings.tag_rules)
-    shows: dict[str, list[str]] = {}
-    for episode in step.episodes:
-        if all(step.store.pointer(asset, episode) for asset in COUNTED):
-            shows.setdefault(show_of(episode), []).append(episode)
-    before: dict[str, list[dict]] = {}
-    for row in step.previous():
-        before.setdefault(row["show"], []).append(row)
-    rows: list[dict] = []
-    counted = 0
-    for show, episodes in sorted(shows.items()):
-        made_from = step.made_from(COUNTED, sorted(episodes))
-        if all(row["made_from"] == made_from for row in before.get(show, [{"made_from": ""}])):
-            rows += before[show]
-            continue
+
+    def join(show: str, episodes: list[str]) -> list[dict]:
         counts: dict = {}
-        for episode in sorted(episodes):
-            scores, characters = (step.store.read(asset, episode) for asset in COUNTED)
+        for episode in episodes:
+            scores, characters = (step.read(asset, [episode]) for asset in COUNTED)
             count_tags(scores, characters, step.settings.tag_thresholds.general, counts)
-        found = core_rows(show, counts, step.settings.core_tags, rules)
-        rows += [{**row, "made_from": made_from} for row in found]
-        counted += 1
+        return core_rows(show, counts, step.settings.core_tags, rules)
+
+    table, counted = step.by_show(join)
+    rows = table.to_pylist()
     return Result(
-        SCHEMAS["core_tags"].table(rows),
+        table,
         {
             "characters": len(rows),
             "mean_core_tags": sum(len(row["tags"]) for row in rows) / len(rows) if rows else 0.0,

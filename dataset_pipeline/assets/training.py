@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from dataset_pipeline.assets.framework import Check, joined_version, pipeline_asset, version_of
+from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
-from dataset_pipeline.assets.step import DECLARATIONS, Result, Step, is_joined
+from dataset_pipeline.assets.step import DECLARATIONS, Result, Step, is_joined, joined_version, version_of
 from dataset_pipeline.images.resize import fit
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
@@ -183,9 +183,7 @@ def exported_set(step: Step) -> Result:
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
     core = [row for row in step.rows("core_tags") if row["show"] in shows]
     beside = {EMB_INIT: emb_init(core, rules), WILDCARD: wildcard(core, rules)}
-    report = export(
-        profile, rows, step.store.read_picture, step.export_root, about, step.store.local_path, recipe, beside
-    )
+    report = export(profile, rows, step.encoded_picture, step.export_root, about, step.local_picture, recipe, beside)
     left_alone = left_alone_markdown(report.changed)
     if left_alone:
         step.log.warning(left_alone)
@@ -216,11 +214,11 @@ def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[s
     """The section, of the asset's name, by which it made its part in the set of these episodes; None where that was not
     one and the same, or where the asset has made something else since the set."""
     keys = [""] if is_joined(asset) else sorted(step.episodes)
-    found = [(key, pointer) for key in keys if (pointer := step.store.pointer(asset, key or None))]
+    found = [(key, pointer) for key in keys if (pointer := step.behind(asset, key or None))]
     version = version_of(found[0][1]) if is_joined(asset) and found else joined_version(found)
     known = [pointer for key, pointer in found if not key or key in episodes]
     sections = {json.dumps(pointer.provenance["settings"][asset]) for pointer in known}
-    the_set = step.store.pointer("training_set")
+    the_set = step.pointer("training_set")
     is_behind = the_set is not None and the_set.provenance.get("inputs", {}).get(asset) == version
     return json.loads(sections.pop()) if len(sections) == 1 and is_behind else None
 
@@ -228,9 +226,9 @@ def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[s
 def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
     """The models that measured these episodes, with the licences of their weights, for a set's papers."""
     registry, found = load_registry(), set()
-    measured = [name for name, declaration in DECLARATIONS.items() if declaration.models]
-    for asset, episode in itertools.product(measured, sorted(episodes)):
-        pointer = step.store.pointer(asset, episode)
+    measured = [name for name in step.ancestors if name in DECLARATIONS and DECLARATIONS[name].models]
+    for asset, episode in itertools.product(measured, sorted(set(step.episodes).intersection(episodes))):
+        pointer = None if is_joined(asset) else step.behind(asset, episode)
         for model in pointer.provenance["models"] if pointer else ():
             licence = "see the demo pack's card" if model["demo"] else _licences(registry, model["model"])
             found.add((model["role"], model["model"], model["sha256"], licence))
