@@ -16,6 +16,7 @@ from typing import Literal
 from dataset_pipeline.images.pictures import PICTURE_ENDINGS, is_picture
 from dataset_pipeline.names import (
     is_ignored,
+    names_no_show,
     parse_release_name,
     posix_path,
     safe_first_part,
@@ -24,6 +25,7 @@ from dataset_pipeline.names import (
     show_of_folder,
     slug,
     specials_of_folder,
+    tells_nothing,
 )
 from dataset_pipeline.tags.hand_edited import ENDINGS as TAG_ENDINGS
 from dataset_pipeline.tags.hand_edited import sidecars
@@ -455,12 +457,18 @@ def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
 def _names(item: Found) -> tuple[str, str, str]:
     """Title of the show, slug of the show, slug of the episode.
 
-    The folder a video lies in names its show; folders that are only a season or hold specials lend that instead.
+    The folder a video lies in names its show; folders that are only a season or hold specials lend that instead, and
+    those of discs are passed over.
     """
     name = _own_name(item)
     release = parse_release_name(name)
     title, season, special = "", release.season, None
     for folder in reversed((item.outer_folder, *item.relative.parts[:-1])):
+        if names_no_show(folder):
+            continue
+        if release.episode is None and tells_nothing(name) and not name.isdecimal():
+            release = parse_release_name(folder)
+            season = release.season
         folder_season, folder_special = season_of_folder(folder), specials_of_folder(folder)
         if folder_season is not None or folder_special:
             season = folder_season if season is None else season
