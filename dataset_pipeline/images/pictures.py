@@ -16,6 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from dataset_pipeline.images.jxl import jxl_header
+from dataset_pipeline.images.png import without_ballast
 from dataset_pipeline.names import is_ignored, is_text, posix_path
 
 # Formats whose files say little of themselves are read by their ending alone.
@@ -237,7 +238,12 @@ def _opened(path: Path, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
         formats = (*_FORMATS, _BY_ENDING.get(path.suffix.lower(), "PNG"))
     _load_formats()
     with warnings.catch_warnings(action="ignore"):  # the size of a picture is judged here, so Pillow's warning is not
-        image = Image.open(path, formats=[name for name in formats if name in Image.OPEN])
+        with path.open("rb") as file:
+            lighter = without_ballast(file)
+        source, profile = lighter or (path, None)
+        image = Image.open(source, formats=[name for name in formats if name in Image.OPEN])
+    if profile:
+        image.info["icc_profile"] = profile
     with image:
         yield image
 

@@ -1,4 +1,5 @@
-"""PNG for many large pictures: fast, and of frames of a video no larger than ffmpeg makes it of the same pixels.
+"""PNG for many large pictures: fast, and of frames of a video no larger than ffmpeg makes it of the same pixels. And
+PNG of others, without what would keep Pillow from reading its pixels.
 
 Every row is filtered with Paeth's predictor (PNG specification, 9.4) and deflated as runs and Huffman codes alone: in
 what a lossy codec leaves of a picture the search for longer matches costs most of the time and finds little.
@@ -6,8 +7,11 @@ what a lossy codec leaves of a picture the search for longer matches costs most 
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -16,6 +20,12 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 3: 2, 4: 6}  # grey, RGB, RGBA
 _PAETH = 4
 _BAND_ROWS = 32  # their rows and what is computed of them fit a core's cache
+# What the pixels depend on. All else in lower case may be left out (PNG specification, 5.4).
+_OF_PIXELS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_OF_TURNS = frozenset({b"exif", b"Raw profile type exif", b"XML:com.adobe.xmp"})  # texts that may say what is up
+MAX_TEXT_BYTES = 1 << 20  # where Pillow gives up
+MAX_PROFILE_BYTES = 16 << 20
 
 
 def encode_png(picture: np.ndarray) -> bytes:
@@ -31,6 +41,76 @@ def encode_png(picture: np.ndarray) -> bytes:
     header = struct.pack(">2I5B", width, height, 8, _COLOR_TYPES[channels], 0, 0, 0)
     data = deflate.compress(rows.data) + deflate.flush()
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def without_ballast(file: BinaryIO) -> tuple[io.BytesIO, bytes | None] | None:
+    """A PNG file without what is not needed to show it, which Pillow would refuse if it is long or damaged: texts, but
+    for a short one that may say how the picture is turned, and chunks with a wrong checksum that no pixel depends on.
+
+    Its colour profile comes extra, as Pillow takes only short ones; None if it has none that can be read. Gives None
+    for a file that is no PNG, or has nothing of the kind.
+    """
+    file.seek(0)
+    if file.read(len(_SIGNATURE)) != _SIGNATURE:
+        return None
+    kept, profile, changed, left = io.BytesIO(), None, False, MAX_TEXT_BYTES
+    kept.write(_SIGNATURE)
+    for name, data, checksum in _chunks(file):
+        beside = name[:1].islower() and name not in _OF_PIXELS
+        if beside:
+            sound = checksum == struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
+            if name == b"iCCP" and sound:
+                profile = _inflated(data.partition(b"\0")[2], MAX_PROFILE_BYTES)
+            text = _turning_text(name, data, left) if sound and name in _TEXTS else None
+            left -= len(text or b"")
+            if not sound or name == b"iCCP" or (name in _TEXTS and text is None):
+                changed = True
+                continue
+        kept.write(struct.pack(">I", len(data)) + name + data + checksum)
+    if not changed:
+        return None
+    kept.write(file.read())
+    kept.seek(0)
+    return kept, profile
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Name, content and checksum of each whole chunk, up to the end or where the file breaks; it is left there."""
+    while True:
+        start = file.tell()
+        head = file.read(8)
+        length = int.from_bytes(head[:4])
+        data = file.read(length) if len(head) == 8 else b""
+        checksum = file.read(4)
+        if len(checksum) < 4 or len(data) < length or not head[4:].isalpha():
+            file.seek(start)
+            return
+        yield head[4:], data, checksum
+
+
+def _turning_text(name: bytes, data: bytes, max_bytes: int) -> bytes | None:
+    """A text that may say how the picture is turned, if it is whole and short; None for any other."""
+    keyword, _, text = data.partition(b"\0")
+    if keyword not in _OF_TURNS:
+        return None
+    if name == b"iTXt":
+        packed, rest = text[:1] == b"\1", text[1:]
+        text = rest[:1] + b"".join(rest[1:].split(b"\0", 2)[2:]) if packed else rest
+        name = b"zTXt" if packed else name
+    found = _inflated(text, max_bytes) if name == b"zTXt" else text
+    return found if found is not None and len(found) <= max_bytes else None
+
+
+def _inflated(packed: bytes, max_bytes: int) -> bytes | None:
+    """What follows the number of the method, unpacked; None if that is another, or the rest is broken or too long."""
+    if packed[:1] != b"\0":
+        return None
+    inflate = zlib.decompressobj()
+    try:
+        data = inflate.decompress(packed[1:], max_bytes)
+    except zlib.error:
+        return None
+    return None if inflate.unconsumed_tail else data
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

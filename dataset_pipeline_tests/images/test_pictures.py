@@ -1,6 +1,7 @@
 import io
 import struct
 import subprocess
+import tracemalloc
 import zlib
 
 import cv2
@@ -424,3 +425,95 @@ def test_a_video_called_a_picture_is_told_to_be_one_and_raw_files_are_not_taken_
         open_picture(tmp_path / "a.gif")
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.dng", format="TIFF")
     assert not is_picture(tmp_path / "photo.dng")
+
+
+# ---------------------------------------------------------------------------------- PNG with more than pixels
+
+
+def _png(*before: bytes, after: bytes = b"", pixels: np.ndarray | None = None, **options) -> bytes:
+    """A PNG with further chunks before and after its pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, 6, 3), 90, np.uint8) if pixels is None else pixels).save(buffer, "PNG", **options)
+    data = buffer.getvalue()
+    return data[:33] + b"".join(before) + data[33:-12] + after + data[-12:]
+
+
+def _chunk(name: bytes, data: bytes, *, broken: bool = False) -> bytes:
+    checksum = zlib.crc32(name + data) ^ broken
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+
+LONG = b"a workflow of many nodes " * 80_000  # 2 MB
+BOMB = zlib.compress(bytes(200 << 20), 9)  # 200 MB in 200 kB
+TEXTS = {
+    "plain": [_chunk(b"tEXt", b"workflow\0" + LONG)],
+    "compressed": [_chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LONG))],
+    "international": [_chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(LONG))],
+    "more than 64 MB in all": [_chunk(b"zTXt", b"w%d\0\0" % i + zlib.compress(bytes(1 << 20))) for i in range(70)],
+    "a bomb": [_chunk(b"zTXt", b"workflow\0\0" + BOMB)],
+    "an international bomb": [_chunk(b"iTXt", b"workflow\0\1\0\0\0" + BOMB)],
+    "a bomb where a turn may stand": [_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + BOMB)],
+    "broken checksum": [_chunk(b"tEXt", b"workflow\0short", broken=True)],
+    "unknown compression": [_chunk(b"zTXt", b"workflow\0\7" + zlib.compress(b"short"))],
+    "bomb for a profile": [_chunk(b"iCCP", b"icc\0\0" + BOMB)],
+    "unknown compression of a profile": [_chunk(b"iCCP", b"icc\0\7" + LONG)],
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_what_a_png_holds_beside_its_pixels_costs_no_picture_and_no_memory(tmp_path, kind):
+    path = tmp_path / "picture.png"
+    after = b"".join(TEXTS[kind]) if "profile" not in kind else b""
+    for data in (_png(*TEXTS[kind]), _png(after=after)):
+        path.write_bytes(data)
+        tracemalloc.start()
+        opened = open_picture(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (opened == 90).all()
+        assert peak < len(data) * 3 + (40 << 20)
+
+
+def test_a_png_animation_with_long_text_gives_all_its_frames(tmp_path):
+    path = tmp_path / "moving.png"
+    frames = [Image.new("RGB", (6, 4), color) for color in ("red", "green", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + TEXTS["compressed"][0] + data[33:])
+    assert [picture[0, 0].tolist() for _, picture in iter_pictures(path)] == [[255, 0, 0], [0, 128, 0], [0, 0, 255]]
+
+
+def test_a_turn_that_stands_in_text_is_followed_beside_long_text(tmp_path):
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    turned = _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    (tmp_path / "turned.png").write_bytes(_png(*TEXTS["compressed"], turned))
+    assert open_picture(tmp_path / "turned.png").shape == (6, 4, 3)
+
+
+def test_a_colour_profile_of_more_than_a_megabyte_is_followed(tmp_path):
+    swapped = _swapped_profile()
+    (tmp_path / "small.png").write_bytes(_png(icc_profile=swapped))
+    private = bytes(4) * 400_000  # behind the profile's own tags, where no reader looks
+    large = struct.pack(">I", len(swapped) + len(private)) + swapped[4:] + private
+    (tmp_path / "large.png").write_bytes(_png(icc_profile=large))
+    pixels = open_picture(tmp_path / "small.png")
+    assert pixels[0, 0].tolist() != [90, 90, 90]
+    assert (open_picture(tmp_path / "large.png") == pixels).all()
+
+
+def _swapped_profile() -> bytes:
+    """A profile whose grey is lighter than that of sRGB: linear light."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    for number in range(struct.unpack_from(">I", profile, 128)[0]):
+        name, offset, _ = struct.unpack_from(">4sII", profile, 132 + 12 * number)
+        if name in (b"rTRC", b"gTRC", b"bTRC"):
+            profile[offset : offset + 12] = b"curv" + bytes(8)
+    return bytes(profile)
+
+
+def test_a_png_that_is_cut_off_behind_long_text_is_named(tmp_path):
+    whole = _png(*TEXTS["compressed"], pixels=np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    for length in (len(whole) - 4000, 60, 45):
+        (tmp_path / "cut.png").write_bytes(whole[:length])
+        with pytest.raises(PictureError, match=r"cut\.png"):
+            open_picture(tmp_path / "cut.png")
