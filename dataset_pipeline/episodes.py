@@ -28,7 +28,7 @@ from dataset_pipeline.names import (
     tells_nothing,
 )
 from dataset_pipeline.tags.hand_edited import ENDINGS as TAG_ENDINGS
-from dataset_pipeline.tags.hand_edited import sidecars
+from dataset_pipeline.tags.hand_edited import sidecar_key, sidecars
 from dataset_pipeline.video.containers import VIDEO_ENDINGS
 from dataset_pipeline.video.probe import has_video
 
@@ -41,7 +41,24 @@ _ENDS_BYTES = 65_536
 _BESIDE_VIDEOS = frozenset(
     f".{name}"
     for name in (
-        *("txt", "tags", "nfo", "srt", "ass", "ssa", "vtt", "sub", "idx", "sup", "md", "json", "toml", "csv", "xml"),
+        *(
+            "txt",
+            "tags",
+            "caption",
+            "nfo",
+            "srt",
+            "ass",
+            "ssa",
+            "vtt",
+            "sub",
+            "idx",
+            "sup",
+            "md",
+            "json",
+            "toml",
+            "csv",
+            "xml",
+        ),
         *("html", "log", "sfv", "md5", "torrent", "url", "cue", "ttf", "otf", "zip", "rar", "7z", "pdf"),
     )
 )
@@ -353,7 +370,7 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         pictures=[picture for search in below for picture in search.pictures]
         + [(path, status) for path, status, content in told if content == "picture"],
         texts=[text for search in below for text in search.texts]
-        + [(path, status) for path, status, _ in files if path.suffix in TAG_ENDINGS],
+        + [(path, status) for path, status, _ in files if path.suffix.lower() in TAG_ENDINGS],
         unfinished=bool(half_loaded)
         or any(content is None for _, _, content in told)
         or any(search.unfinished for search in below),
@@ -439,9 +456,10 @@ def _video(path: Path, root: Path, real: str, status: os.stat_result, unfinished
 
 def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
     listed = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.pictures)
-    of_pictures = {name for relative, _ in listed for name in sidecars(relative)} if search.texts else set()
+    claimed = (sidecar_key(name) for relative, _ in listed for name in sidecars(relative))
+    of_pictures = set(claimed) if search.texts else set()
     texts = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.texts)
-    counted = listed + [(relative, status) for relative, status in texts if relative in of_pictures]
+    counted = listed + [(relative, status) for relative, status in texts if sidecar_key(relative) in of_pictures]
     return Found(
         folder,
         root,

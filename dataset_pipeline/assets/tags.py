@@ -22,11 +22,15 @@ COUNTED = ("tag_scores", "clusters")
 @pipeline_asset(
     reads=["video", "keyframes"],
     group="a_source",
+    algorithm=2,
     kinds=["python"],
-    checks={"files_of_tags_can_be_read": Check("Every file of tags beside a picture is text.")},
+    checks={"files_of_tags_can_be_read": Check("Every file of tags beside a picture is text in Unicode.")},
 )
 def hand_edited_tags(step: Step) -> Result:
-    """The tags that lie beside pictures of a folder, `x.tags` or `x.txt` with `x.png`; they go before a tagger's."""
+    """The tags beside pictures of a folder: `x.tags`, `x.txt` or `x.caption` with `x.png`. They go before a tagger's.
+
+    A file in any encoding but UTF-8, UTF-16 and UTF-32 is named, and its picture keeps the tagger's tags.
+    """
     source = step.source
     rows: list[dict] = []
     faults: list[str] = []

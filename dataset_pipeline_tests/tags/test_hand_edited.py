@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.hand_edited import hand_edited_rows, sidecars, written_tags
+from dataset_pipeline.tags.hand_edited import SAVE_AS_UTF8, hand_edited_rows, sidecars, text_of, written_tags
 
 
 def rows(folder: Path, *pictures: str) -> dict[str, tuple[str, list[str]]]:
@@ -32,7 +34,7 @@ def test_a_text_of_the_pictures_name_holds_its_tags(tmp_path: Path):
 
 
 def test_a_file_called_tags_goes_before_a_text_and_an_empty_one_counts_as_none(tmp_path: Path):
-    assert sidecars("x.png") == ["x.tags", "x.txt", "x.png.tags", "x.png.txt"]
+    assert sidecars("x.png") == ["x.tags", "x.txt", "x.caption", "x.png.tags", "x.png.txt", "x.png.caption"]
     (tmp_path / "x.txt").write_text("from txt")
     (tmp_path / "x.tags").write_text("from tags")
     assert rows(tmp_path, "x.png") == {"x.png": ("x.tags", ["from tags"])}
@@ -55,3 +57,70 @@ def test_a_file_that_is_no_text_is_named_and_the_others_are_read(tmp_path: Path)
     assert [row["image_id"] for row in found] == ["s.e/y"]
     assert len(faults) == 1
     assert "x.txt cannot be read as tags" in faults[0]
+
+
+@pytest.mark.parametrize("name", ["x.TXT", "x.Tags", "x.caption", "x.CAPTION", "x.png.TXT", "x.png.caption"])
+def test_a_file_of_tags_is_known_by_every_usual_ending_in_capitals_too(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("1girl, my own words")
+    assert rows(tmp_path, "x.png", "y.png") == {"x.png": (name, ["1girl", "my own words"])}
+
+
+def test_of_two_spellings_the_one_of_the_picture_counts(tmp_path: Path):
+    composed, decomposed = "\u00e9", "e\u0301"
+    (tmp_path / f"{decomposed}.txt").write_text("decomposed")
+    assert rows(tmp_path, f"{composed}.png") == {f"{composed}.png": (f"{decomposed}.txt", ["decomposed"])}
+    (tmp_path / f"{composed}.txt").write_text("composed")
+    assert rows(tmp_path, f"{composed}.png", f"{decomposed}.png") == {
+        f"{composed}.png": (f"{composed}.txt", ["composed"]),
+        f"{decomposed}.png": (f"{decomposed}.txt", ["decomposed"]),
+    }
+
+
+TEXT = "1girl, 緑の髪, café"
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii"],
+)
+def test_text_in_unicode_is_read_with_and_without_its_mark(tmp_path: Path, encoding: str):
+    text = TEXT if encoding != "ascii" else "1girl, hat\r\n\x1a"
+    (tmp_path / "x.txt").write_bytes(text.encode(encoding))
+    assert rows(tmp_path, "x.png") == {
+        "x.png": ("x.txt", ["1girl", "hat"] if encoding == "ascii" else TEXT.split(", "))
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("1girl, 緑の髪".encode("shift-jis"), "is no UTF-8 text"),
+        ("1girl, 绿发".encode("gbk"), "is no UTF-8 text"),
+        ("1girl, 緑の髪".encode("euc-jp"), "is no UTF-8 text"),
+        ("1girl, café".encode("cp1252"), "is no UTF-8 text"),
+        ("1girl, 緑".encode("iso-2022-jp"), "is no text"),
+        ("緑髪少女".encode("utf-16-le"), "is no"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is no"),
+        (b"1girl\0hat\0", "is no"),
+        (b"\xff\xfe1\0g", "is no UTF-16-LE text"),
+    ],
+)
+def test_what_would_have_to_be_guessed_is_refused_by_name_and_says_what_became_of_its_picture(
+    tmp_path: Path, data: bytes, reason: str
+):
+    (tmp_path / "x.txt").write_bytes(data)
+    (tmp_path / "y.txt").write_text("hat")
+    keyframes = [{"image_id": f"s.e/{name}", "source_file": f"{name}.png"} for name in "xy"]
+    found, (fault,) = hand_edited_rows(tmp_path, keyframes)
+    assert [row["image_id"] for row in found] == ["s.e/y"]
+    assert fault.startswith("x.txt cannot be read as tags, and its picture has the tagger's: it ")
+    assert reason in fault
+    assert fault.endswith(SAVE_AS_UTF8)
+
+
+def test_text_without_letters_beyond_ascii_is_never_read_with_gaps():
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert text_of("1girl, hat".encode(encoding)) == "1girl, hat"
+    with pytest.raises(ValueError, match="is no"):
+        text_of("1girl, hat".encode("utf-32-le"))
+    assert text_of(b"") == ""
