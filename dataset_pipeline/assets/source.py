@@ -19,7 +19,7 @@ video = dg.AssetSpec(
 
 @pipeline_asset(
     reads=["video"],
-    algorithm=3,
+    algorithm=4,
     group="a_source",
     kinds=["python"],
     checks={

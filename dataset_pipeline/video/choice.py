@@ -83,6 +83,11 @@ def own_duration_s(stream: VideoStream) -> float | None:
     """By the stream's own header or tag, or None."""
     if stream.duration and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
+    return duration_tag_s(stream)
+
+
+def duration_tag_s(stream: VideoStream) -> float | None:
+    """By the tag that Matroska's writers give to streams, or None."""
     tag = stream.metadata.get("DURATION", "").split(":")
     try:
         hours, minutes, seconds = (float(part) for part in tag)

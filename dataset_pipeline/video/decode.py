@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from dataset_pipeline.video.bitstream import intra_test, second_field_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
+from dataset_pipeline.video.durations import early_end
 from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of, stamp_of
 from dataset_pipeline.video.stream import (
     MAX_THREADS,
@@ -27,7 +28,6 @@ from dataset_pipeline.video.stream import (
     VideoError,
     open_video,
     plain_reason,
-    promised_duration_s,
     still,
 )
 
@@ -185,7 +185,7 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
     with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
         clock = Clock(stream)
         leaning = Leaning(clock.time_base)
-        for before, image, after in _windows(_images(container, stream, threads, report, leaning), how):
+        for before, image, after in _windows(_images(path, container, stream, threads, report, leaning), how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
             leans = leaning.leans(image)
@@ -197,11 +197,11 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
                 yield clock.frame(pts, image, leans, how, before, after)
         if threads != "NONE" and report.frames < report.packets - report.leading_packets:
             raise _CannotThread  # some decoders on several threads say nothing of a packet that they lost
-        report.reasons += _early_end(container, stream, clock.seconds_shown)
+        report.reasons += early_end(path, container, stream, clock.start_s, clock.seconds_shown)
 
 
 def _images(
-    container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport, leaning: Leaning
+    path: Path, container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport, leaning: Leaning
 ) -> Iterator[av.VideoFrame]:
     first, last = None, 0
     for packet, damage in _to_the_last(_packets(container, stream, report)):
@@ -209,8 +209,10 @@ def _images(
             leaning.feed(packet, damage)
             if (stamp := stamp_of(packet)) is not None:
                 first, last = stamp if first is None else min(first, stamp), max(last, stamp)
-        elif threads != "NONE" and _early_end(
-            container, stream, float((last - (first or 0)) * (stream.time_base or 0))
+        elif (
+            threads != "NONE"
+            and first is not None
+            and early_end(path, container, stream, *_span_s(stream, first, last))
         ):
             # Of a file cut short the last packet may be half there, which threads find out after giving its frame.
             raise _CannotThread
@@ -225,6 +227,12 @@ def _images(
             report.bad_packets += 1
             if packet is not None:
                 leaning.feed(packet, "spreads")
+
+
+def _span_s(stream: VideoStream, first: int, last: int) -> tuple[float, float]:
+    """Where the packets begin and how far they reach from there, in seconds."""
+    time_base = stream.time_base or Fraction(0)
+    return float(first * time_base), float((last - first) * time_base)
 
 
 def _windows(images: Iterable[av.VideoFrame], how: Conversion) -> Iterator[_Window]:
@@ -279,7 +287,8 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
                 heapq.heappush(waiting, (image.pts, report.frames, clock.frame(image.pts, image, corrupt, how)))
         while waiting:
             yield from _placed(clock, heapq.heappop(waiting)[2], report)
-        report.reasons += _early_end(container, stream, float((end - first) * clock.time_base))
+        shown_s = float((end - first) * clock.time_base)
+        report.reasons += early_end(path, container, stream, clock.start_s, shown_s)
 
 
 def _placed(clock: Clock, frame: Frame, report: DecodeReport) -> Iterator[Frame]:
@@ -396,13 +405,6 @@ def _decode_until(windows: Iterator[_Window], target: int) -> tuple[_Window | No
             sound = not any(frame is not None and frame.is_corrupt for frame in window)
             return (window if at == target and sound else None), at
     return None, at
-
-
-def _early_end(container: InputContainer, stream: VideoStream, seconds: float) -> list[str]:
-    promised = promised_duration_s(container, stream)
-    if promised is None or seconds <= 0 or seconds >= promised - max(1.0, 0.02 * promised):
-        return []
-    return [f"the video ends at {seconds:.1f} s of {promised:.1f} s"]
 
 
 def _counted(report: DecodeReport) -> list[str]:

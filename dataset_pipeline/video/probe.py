@@ -19,9 +19,10 @@ from dataset_pipeline.video.cadence import decide_cadence, luma, vote
 from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, is_mirrored, square_size
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING, SNIFF_BYTES, missing_end, sniff_container, what_else
 from dataset_pipeline.video.decode import iter_frames
+from dataset_pipeline.video.durations import duration_of, measured, promised_duration_s, steady
 from dataset_pipeline.video.letterbox import Bars, find_bars
 from dataset_pipeline.video.sampling import sample_runs
-from dataset_pipeline.video.stream import Frame, VideoError, open_video, plain_reason, promised_duration_s
+from dataset_pipeline.video.stream import Frame, VideoError, open_video, plain_reason
 from dataset_pipeline.video.tonemap import HLG_PEAK_NITS
 
 SAMPLED_PACKETS = 240  # at each of two places, for the guess whether the frame rate varies
@@ -161,11 +162,13 @@ def _probed(path: Path, frame: Frame, damage: tuple[str, ...]) -> VideoProbe:
         if round(image.rotation / 90) % 2:
             width, height = height, width
         used = AS_LABELLED.resolved(image, sar)
-        seen = _look(path, image, promised_duration_s(container, stream), used.range == "pc")
-        rate, is_vfr, duration_s = _timing(container, stream, seen)
+        start_s = float(frame.pts * (stream.time_base or Fraction(1)))
+        promised_s = duration_of(path, promised_duration_s(container, stream), start_s)
+        seen = _look(path, image, promised_s, used.range == "pc")
+        rate, is_vfr = _timing(container, stream, seen, promised_s)
+        duration_s = promised_s
         if duration_s is None or damage or (is_vfr and not stream.frames):
-            rate, duration_s = _measured(path, rate)
-        time_base = stream.time_base or Fraction(1)
+            rate, duration_s = measured(path, rate)
         return VideoProbe(
             readable=True,
             container=container.format.name,
@@ -192,7 +195,7 @@ def _probed(path: Path, frame: Frame, damage: tuple[str, ...]) -> VideoProbe:
             frame_rate=round(rate, 6),
             is_vfr=is_vfr,
             duration_s=duration_s,
-            start_pts_s=float(frame.pts * time_base),
+            start_pts_s=start_s,
             stream_index=stream.index,
             video_streams=len(container.streams.video),
             audio_streams=len(container.streams.audio),
@@ -274,28 +277,38 @@ def _peak_nits(image: av.VideoFrame) -> float:
     return HLG_PEAK_NITS
 
 
-def _timing(container: InputContainer, stream: VideoStream, seen: _Seen) -> tuple[float, bool, float | None]:
-    """Average frame rate, guess whether it varies, and the header's duration in seconds or None."""
-    duration_s = promised_duration_s(container, stream)
+def _timing(
+    container: InputContainer, stream: VideoStream, seen: _Seen, duration_s: float | None
+) -> tuple[float, bool]:
+    """Average frame rate, and a guess whether it varies, of a video that lasts `duration_s`, if that is known."""
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.frames and duration_s:
         cut = sum(entry.is_discard for entry in stream.index_entries)  # by an edit list
         rate = (stream.frames - cut) / duration_s
     gaps = [*_gaps_s(container, stream), *seen.packet_gaps_s]
     if not gaps:
-        return rate, False, duration_s
+        return rate, False
     # Timestamps are rounded to the time base (1 ms in Matroska), which makes steady frames look uneven by one unit.
     usual_s = sorted(gaps)[len(gaps) // 2]
     slack_s = float(stream.time_base or 0) + 0.05 * usual_s
     # A few odd gaps are dropped frames.
     is_vfr = sum(abs(gap - usual_s) > slack_s for gap in gaps) > max(1, len(gaps) // 100)
-    shown_s = float(np.mean(seen.frame_gaps_s)) if seen.frame_gaps_s else 0.0
+    shown = steady(seen.frame_gaps_s)
+    shown_s = float(np.mean(shown)) if shown else 0.0
     if not is_vfr and shown_s > 0:
-        if not (stream.frames and duration_s) and abs(rate * shown_s - 1) > _RATE_SLACK:
+        is_counted = stream.frames and duration_s and not _jumps(stream)
+        if not is_counted and abs(rate * shown_s - 1) > _RATE_SLACK:
             rate = 1 / shown_s  # the header is wrong
         elif abs(rate * shown_s - 2) <= _RATE_SLACK:
             rate /= 2  # it counts fields
-    return rate, is_vfr, duration_s
+    return rate, is_vfr
+
+
+def _jumps(stream: VideoStream) -> bool:
+    """Whether the container's index has a jump of the clock in it."""
+    stamps = sorted(entry.timestamp for entry in stream.index_entries)
+    steps = [float((b - a) * (stream.time_base or 1)) for a, b in pairwise(stamps)]
+    return len(steady(steps)) < len(steps)
 
 
 def _gaps_s(container: InputContainer, stream: VideoStream) -> list[float]:
@@ -310,25 +323,3 @@ def _gaps_s(container: InputContainer, stream: VideoStream) -> list[float]:
     if len(ordered) > 4 * MARGIN_PACKETS:
         ordered = ordered[MARGIN_PACKETS:-MARGIN_PACKETS]
     return [float((b - a) * (stream.time_base or 1)) for a, b in pairwise(ordered)]
-
-
-def _measured(path: Path, header_rate: float) -> tuple[float, float]:
-    """Average frame rate and duration in seconds from the timestamps of all packets, or from their number."""
-    stamps: list[int] = []
-    packets = last_duration = 0
-    with open_video(path) as (container, stream):
-        try:
-            for packet in container.demux(stream):
-                packets += packet.size > 0
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is not None and packet.size:
-                    stamps.append(stamp)
-                    last_duration = packet.duration or last_duration
-        except FFmpegError:
-            pass  # up to here it can be read
-        time_base = stream.time_base or Fraction(1, av.time_base)
-    if len(stamps) < 2:
-        return header_rate, packets / header_rate if header_rate else 0.0
-    span = max(stamps) - min(stamps)
-    duration_s = float((span + (last_duration or span / (len(stamps) - 1))) * time_base)
-    return len(stamps) / duration_s, duration_s

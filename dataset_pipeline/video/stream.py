@@ -17,7 +17,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from dataset_pipeline.errors import PermanentError
-from dataset_pipeline.video.choice import first_pictures, needs_peek, own_duration_s, pick_stream
+from dataset_pipeline.video.choice import first_pictures, needs_peek, pick_stream
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, is_mirrored, to_rgb
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING
 from dataset_pipeline.video.restore import restored
@@ -176,8 +176,13 @@ def _opened(path: Path, device: HWAccel | None) -> InputContainer:
         raise
 
 
+def open_file(path: Path) -> InputContainer:
+    """All its streams. Raises OSError and FFmpegError for what is no container."""
+    return _opened(path, None)
+
+
 def _first_pictures(path: Path) -> dict[int, int]:
-    with _opened(path, None) as container:  # by itself: reading on from here must begin at the start
+    with open_file(path) as container:  # by itself: reading on from here must begin at the start
         return first_pictures(container)
 
 
@@ -185,14 +190,6 @@ def sample_aspect(stream: VideoStream) -> Fraction:
     """The stream's sample aspect ratio; 1 where it is absent or absurd."""
     sar = stream.sample_aspect_ratio
     return Fraction(sar) if sar and Fraction(1, 4) <= sar <= 4 else Fraction(1)
-
-
-def promised_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """The video's duration by the file's header: the stream's own, else its tag, else the container's; or None."""
-    own_s = own_duration_s(stream)
-    if own_s is not None:
-        return own_s
-    return container.duration / av.time_base if container.duration and container.duration > 0 else None
 
 
 class Clock:
@@ -213,6 +210,11 @@ class Clock:
         self._last: int | None = None
         self._last_ms = -1
         self._offset = 0
+
+    @property
+    def start_s(self) -> float:
+        """The first frame by the container's clock."""
+        return float((self.first or 0) * self.time_base)
 
     @property
     def seconds_shown(self) -> float:

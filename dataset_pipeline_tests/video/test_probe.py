@@ -21,6 +21,33 @@ def test_facts_of_a_sound_file(clip):
     assert (found.stream_index, found.video_streams, found.audio_streams, found.subtitle_streams) == (0, 1, 0, 0)
 
 
+ORDINARY = {
+    "readable": True, "width_px": 160, "height_px": 120, "display_width_px": 160, "display_height_px": 120,
+    "sample_aspect": 1.0, "rotation_deg": 0, "pixel_format": "yuv420p", "bit_depth": 8, "color_space": "unknown",
+    "color_primaries": "unknown", "color_transfer": "unknown", "color_range": "tv", "used_matrix": "bt601",
+    "used_primaries": "smpte170m", "used_transfer": "sdr", "used_range": "tv", "peak_nits": 1000.0,
+    "cadence": "progressive", "bar_left_px": 0, "bar_top_px": 0, "bar_right_px": 0, "bar_bottom_px": 0,
+    "frame_rate": 24.0, "variable_frame_rate": False, "duration_s": 3.0, "start_s": 0.0, "video_streams": 1,
+    "audio_streams": 0, "subtitle_streams": 0, "chapters": [], "damage": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("open_gop.mkv", {"container": "matroska,webm", "codec": "h264"}),
+        ("open_gop.mp4", {"container": "mov,mp4,m4a,3gp,3g2,mj2", "codec": "h264", "color_range": "unknown"}),
+        ("vp9.webm", {"container": "matroska,webm", "codec": "vp9"}),
+        ("dvd.mpg", {"container": "mpeg", "codec": "mpeg2video", "duration_s": 2.9583333333333335,
+                     "start_s": 0.5416666666666666}),
+        ("broadcast.ts", {"container": "mpegts", "codec": "h264", "duration_s": 5.0, "start_s": 1.4833333333333334,
+                          "color_range": "unknown"}),
+    ],
+)  # fmt: skip
+def test_the_row_of_an_ordinary_file_stays_what_it_is_so_that_nothing_is_decoded_again(clip, name, own):
+    assert probe(clip(name)).row() == {**ORDINARY, **own}
+
+
 @pytest.mark.parametrize("name", ["open_gop.mp4", "open_gop.mkv", "dvd.mpg", "broadcast.ts", "old.avi", "vp9.webm"])
 def test_a_steady_rate_is_not_taken_for_a_variable_one(clip, name):
     found = probe(clip(name))
