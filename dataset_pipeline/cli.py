@@ -143,7 +143,7 @@ def status(
 ) -> None:
     """Say where every episode stands in every asset: fresh, stale and why, missing, running, failed.
 
-    Exit code 0 if all is fresh, 1 if something failed, 3 otherwise.
+    Exit code 0 if all is fresh and nothing damaged or unreadable, 1 if something failed, 3 otherwise.
     """
     import dataset_pipeline.definitions  # noqa: F401  (the graph is known once its modules are imported)
     from dataset_pipeline.places import mixing_fault, store_of
@@ -159,9 +159,11 @@ def status(
         print(json.dumps(found.as_dict(), indent=1))
     elif stale:
         print_open(found)
+        for line in found.found_wrong():
+            err.print(line, style="yellow", **FOR_PATHS)
     else:
         print_status(found)
-    if found.worst != "fresh":
+    if not found.whole:
         raise typer.Exit(FAILED if found.worst == "failed" else PARTLY)
 
 

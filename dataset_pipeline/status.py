@@ -6,7 +6,6 @@ what is under way and for what failed; its web UI shows no staleness of partitio
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +21,10 @@ from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined, j
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.places import demo_hint
 from dataset_pipeline.runs import phases, plain_error
-from dataset_pipeline.settings import CONTENT, Section, Settings
-from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.staleness import Present, verdict_on
+from dataset_pipeline.store.condition import Condition, Glances
+from dataset_pipeline.store.store import READERS, Store
 
 State = Literal["failed", "stale", "missing", "waiting", "queued", "running", "fresh"]
 STATES: tuple[State, ...] = get_args(State)  # what needs a person first
@@ -34,8 +35,6 @@ ENDED = frozenset({dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.
 ABSENT = "its inputs are missing"
 PAGE = 500
 ASSETS_NAMED = 3
-LONGEST_CHANGE = 100
-PARQUET_END = b"PAR1"
 NO_WORD = "its run failed without a word"
 
 Place = tuple[str, str]  # asset, and episode or JOINED
@@ -91,6 +90,11 @@ class Status:
         there: list[State] = [state for state, count in self.counts().items() if count]
         return there[0] if there else "fresh"
 
+    @property
+    def whole(self) -> bool:
+        """Everything is fresh, and nothing speaks against any check."""
+        return self.worst == "fresh" and not self.faults
+
     def reasons(self) -> list[Reason]:
         """Everything that is not fresh, alike cells together; what needs a person first, then in the order of the work.
 
@@ -128,14 +132,18 @@ class Status:
         """What a person should look at: notes, failures, sources that are gone, damage."""
         failed = [str(reason) for reason in self.reasons() if reason.state == "failed"]
         gone = [f"{episode}: its source is not at {path} any more" for episode, path in self.gone.items()]
-        faults = [f"{episode or 'all episodes'}: {'; '.join(faults)}" for episode, faults in self.faults.items()]
-        return [*self.notes, *failed, *gone, *faults]
+        return [*self.notes, *failed, *gone, *self.found_wrong()]
+
+    def found_wrong(self) -> list[str]:
+        """What speaks against the checks, a line for each episode."""
+        return [f"{episode or 'all episodes'}: {'; '.join(faults)}" for episode, faults in self.faults.items()]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them.
 
-        `store`, `episodes`, `notes`, `gone` and `faults` as above; `counts`: cells by state; `assets`: the same for
-        each asset; `open`: the cells that are not fresh, each with `asset`, `episode` (null if joined), `state`, `why`.
+        `store`, `episodes`, `notes`, `gone` and `faults` as above; `whole`: whether all is fresh and nothing at fault;
+        `counts`: cells by state; `assets`: the same for each asset; `open`: the cells that are not fresh, each with
+        `asset`, `episode` (null if joined), `state`, `why`.
         """
         return {
             "store": self.store,
@@ -149,6 +157,7 @@ class Status:
                 if cell.state != "fresh"
             ],
             "gone": dict(self.gone),
+            "whole": self.whole,
             "faults": {episode: list(faults) for episode, faults in self.faults.items()},
             "notes": list(self.notes),
         }
@@ -157,16 +166,16 @@ class Status:
 def status_of(
     settings: Settings, store: Store, instance: dg.DagsterInstance, weights: Mapping[str, str] | None = None
 ) -> Status:
-    """Compare every table of the registered episodes with the settings, weights and inputs of now.
+    """Compare every table of the registered episodes with the settings, weights, inputs and pictures of now.
 
     weights: sha256 by model role, those of the project's models if not given. Cells of models that are not pulled are
-    judged by everything else.
+    judged by everything else. In an object store neither tables nor pictures are looked at, only what is recorded.
     """
     weights = known_weights(model_resources(settings)) if weights is None else weights
     assets = [asset for phase in phases() for asset in phase.assets]
     episodes = tuple(sorted(instance.get_dynamic_partitions(partitions_name(settings))))
     tables, gone = _read_tables(store, episodes)
-    judge = _Judge(settings, weights, assets, episodes, tables, _attempts(instance, settings, assets))
+    judge = _Judge(Present(settings, weights), assets, episodes, tables, _attempts(instance, settings, assets))
     cells = {
         asset: {key: judge(asset, key) for key in ((JOINED,) if is_joined(asset) else episodes)} for asset in assets
     }
@@ -196,64 +205,34 @@ def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: M
 # ------------------------------------------------------------------------------------------------ the store
 
 
-@dataclass(frozen=True)
-class _Table:
-    """What the store has of one place. `fault`: why it cannot be used, empty if it can or was never written."""
-
-    pointer: Pointer | None = None
-    fault: str = ""
-
-    def version_for(self, key: str, asset: str) -> str:
-        return version_for(key or None, asset, self.pointer) if self.pointer else ""
+ABSENT_TABLE = Condition()
 
 
-def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, _Table], dict[str, str]]:
-    """Every pointer, of made and external assets; and the episodes whose source is gone, with its path."""
+def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, Condition], dict[str, str]]:
+    """Every table, of made and external assets; and the episodes whose source is gone, with its path."""
+    glance = Glances(store)
     names = {*DECLARATIONS, *(read for declaration in DECLARATIONS.values() for read in declaration.reads)}
     joined, single = sorted(filter(is_joined, names)), sorted(name for name in names if not is_joined(name))
 
-    def read(episode: str) -> tuple[dict[Place, _Table], str]:
-        tables = {(asset, episode): _read_table(store, asset, episode) for asset in single}
-        pointer = tables.get(("video", episode), _Table()).pointer
+    def read(episode: str) -> tuple[dict[Place, Condition], str]:
+        tables = {(asset, episode): glance(asset, episode) for asset in single}
+        pointer = tables.get(("video", episode), ABSENT_TABLE).pointer
         path = pointer.provenance.get("path", "") if pointer else ""
         return tables, "" if not path or os.path.exists(path) else path
 
-    found = {(asset, JOINED): _read_table(store, asset, None) for asset in joined}
+    found: dict[Place, Condition] = {}
     gone = {}
     with ThreadPoolExecutor(READERS) as readers:
         for episode, (tables, path) in zip(episodes, readers.map(read, episodes), strict=True):
             found |= tables
             if path:
                 gone[episode] = path
-    return found, gone
+    return found | {(asset, JOINED): glance(asset) for asset in joined}, gone
 
 
-def _read_table(store: Store, asset: str, episode: str | None) -> _Table:
-    try:
-        pointer = store.pointer(asset, episode)
-    except TableOutdated:
-        return _Table(None, "its pointer is damaged: materialize it again")
-    if pointer is None:
-        return _Table()
-    return _Table(pointer, "" if _is_whole(store, pointer) else "its table is gone or cut off: materialize it again")
-
-
-def _is_whole(store: Store, pointer: Pointer) -> bool:
-    """Whether the table's file is there up to its end. Files of an object store are not looked at."""
-    path = store.local_path(pointer.file)
-    if path is None:
-        return True
-    try:
-        with open(path, "rb") as file:
-            file.seek(-len(PARQUET_END), 2)
-            return file.read() == PARQUET_END
-    except OSError:  # gone, unreadable, or shorter than a table can be
-        return False
-
-
-def _faults(tables: Mapping[Place, _Table], assets: Sequence[str], key: str) -> list[str]:
+def _faults(tables: Mapping[Place, Condition], assets: Sequence[str], key: str) -> list[str]:
     """What the tables of one episode, or the joined ones, say against their checks; each fault once."""
-    pointers = (tables.get((asset, key), _Table()).pointer for asset in assets)
+    pointers = (tables.get((asset, key), ABSENT_TABLE).pointer for asset in assets)
     faults = (fault for pointer in pointers if pointer for fault in pointer.provenance.get("faults", {}).values())
     return list(dict.fromkeys(faults))
 
@@ -265,15 +244,13 @@ def _faults(tables: Mapping[Place, _Table], assets: Sequence[str], key: str) -> 
 class _Judge:
     """Judges assets in the order of the work, each by what it has judged before."""
 
-    settings: Settings
-    weights: Mapping[str, str]
+    present: Present
     assets: Sequence[str]
     episodes: Sequence[str]
-    tables: Mapping[Place, _Table]
+    tables: Mapping[Place, Condition]
     attempts: Mapping[Place, Cell]
     # For each cell that is not fresh: the assets that have to be made first, and whether that needs a person.
     roots: dict[Place, dict[str, bool]] = field(default_factory=dict)
-    _versions: dict[tuple[str, ...], str] = field(default_factory=dict)
     _over_all: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, asset: str, key: str) -> Cell:
@@ -292,18 +269,22 @@ class _Judge:
         attempt = self.attempts.get((asset, key))
         if attempt is not None:
             return attempt, {asset: True} if attempt.state == "failed" else own
-        table = self.tables[asset, key]
         inputs = self._inputs(declaration, key)
-        if table.pointer is None or table.fault:
+        verdict = verdict_on(declaration, self.tables[asset, key], self.present, inputs)
+        if verdict.missing:
             absent = [read for read, version in inputs.items() if not version]
-            if table.fault or not absent:
-                return Cell("missing", table.fault or "never made"), own
+            if self.tables[asset, key].fault or not absent:
+                return Cell("missing", verdict.missing), own
             first = {name: person for read in absent for name, person in upstream.get(read, {read: True}).items()}
             return Cell("missing", f"{ABSENT}: {self._listed(first)}"), first
-        if reasons := self._differences(declaration, table.pointer.provenance, inputs):
-            return Cell("stale", "; ".join(reasons)), own
+        if verdict.stale:
+            return Cell("stale", "; ".join((*verdict.stale, *verdict.again))), own
         if before:
             return Cell("waiting", f"after {self._listed(before)}"), before
+        if verdict.follows:
+            return Cell("stale", "; ".join((*verdict.follows, *verdict.again))), own
+        if verdict.again:
+            return Cell("stale", "; ".join(verdict.again)), {}  # it may be so for good: nothing waits for it
         return FRESH, {}
 
     def _listed(self, names: Iterable[str]) -> str:
@@ -327,86 +308,19 @@ class _Judge:
     def _inputs(self, declaration: Declaration, key: str) -> dict[str, str]:
         """What the asset would find now, as `inputs_of` of the framework records it."""
         return {
-            read: self._version_over_all(read)
-            if key == JOINED and not is_joined(read)
-            else self.tables[read, JOINED if is_joined(read) else key].version_for(key, read)
+            read: self._version_over_all(read) if key == JOINED and not is_joined(read) else self._version(read, key)
             for read in declaration.reads
         }
+
+    def _version(self, asset: str, key: str) -> str:
+        pointer = self.tables[asset, JOINED if is_joined(asset) else key].pointer
+        return version_for(key or None, asset, pointer) if pointer else ""
 
     def _version_over_all(self, asset: str) -> str:
         if asset not in self._over_all:
             pointers = ((episode, self.tables[asset, episode].pointer) for episode in self.episodes)
             self._over_all[asset] = joined_version([(episode, pointer) for episode, pointer in pointers if pointer])
         return self._over_all[asset]
-
-    def _differences(
-        self, declaration: Declaration, made_from: Mapping[str, Any], inputs: Mapping[str, str]
-    ) -> list[str]:
-        """In words, how what a table was made from differs from what there is now. An input that is absent now does
-        not count: its own cell tells of it."""
-        recorded = {model["role"]: model["sha256"] for model in made_from.get("models", [])}
-        weights = [self.weights[role] for role in declaration.models]
-        known = [
-            recorded.get(role, sha256) if sha256 == NOT_PULLED else sha256
-            for role, sha256 in zip(declaration.models, weights, strict=True)
-        ]
-        reasons = []
-        version = made_from.get("code_version", "")
-        if version != self._code_version(declaration, known):
-            reasons = [
-                change
-                for section in declaration.settings
-                if (change := self._changed_settings(section, made_from.get("settings", {}).get(section, {})))
-            ]
-            reasons += [
-                f"{role}: other weights"
-                for role, sha256 in zip(declaration.models, known, strict=True)
-                if recorded.get(role) != sha256
-            ]
-            if not reasons or not version.startswith(f"{declaration.algorithm}-"):
-                reasons.append("newer version of the step")
-        before = made_from.get("inputs", {})
-        changed = [read for read, now in inputs.items() if now and before.get(read) != now]
-        return reasons + ([f"{', '.join(changed)} changed"] if changed else [])
-
-    def _code_version(self, declaration: Declaration, weights: Sequence[str]) -> str:
-        key = (declaration.name, *weights)
-        if key not in self._versions:
-            by_role = dict(zip(declaration.models, weights, strict=True))
-            self._versions[key] = declaration.code_version(self.settings, by_role)
-        return self._versions[key]
-
-    def _changed_settings(self, section: str, before: Mapping[str, Any]) -> str:
-        """E.g. `[crops] person_min_side_px 160 -> 320`; empty if nothing that counts has changed."""
-        values: Section = getattr(self.settings, section)
-        now = values.counted()
-        # Tables of earlier versions recorded what counts for nothing, and not their files.
-        names = {**now, **before}.keys() - values.marked() - ({CONTENT} - before.keys())
-        changes = [_change(name, before, now) for name in {**now, **before} if name in names]
-        told = ", ".join(change for change in changes if change)
-        return f"[{section}] {told}" if told else ""
-
-
-def _change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    if name == CONTENT:
-        return "its files" if before.get(name) != now.get(name) else ""
-    if name not in now:
-        return f"{name} is gone"
-    if name not in before:
-        return f"{name} is new"
-    old, new = before[name], now[name]
-    if old == new:
-        return ""
-    if isinstance(old, list) and isinstance(new, list):
-        parts = [f"+{json.dumps(entry)}" for entry in new if entry not in old]
-        parts += [f"-{json.dumps(entry)}" for entry in old if entry not in new]
-        if parts:
-            return _shortened(f"{name} {' '.join(parts)}")
-    return _shortened(f"{name} {json.dumps(old)} -> {json.dumps(new)}")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_CHANGE else text[: LONGEST_CHANGE - 2] + " …"
 
 
 # ------------------------------------------------------------------------------------------------ runs

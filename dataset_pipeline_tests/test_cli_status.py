@@ -21,6 +21,7 @@ from dataset_pipeline.models import RegistryError
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import QUIET
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.status import Cell, Status
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.exporters.image_set import SAID
@@ -221,6 +222,20 @@ def test_a_failure_comes_first_with_its_error_and_an_exit_code_of_its_own(projec
             "why": "OSError: the disk is away: bring it back",
         }
     ]
+
+
+@pytest.mark.parametrize(("faults", "expected"), [({}, 0), ({"one.one": ["the file is cut off"]}, PARTLY)])
+def test_where_all_is_fresh_damage_alone_makes_the_exit_code_3(project, monkeypatch, faults, expected):
+    fresh = Status("store", ("one.one",), {"crops": {"one.one": Cell("fresh")}}, {}, faults, [])
+    monkeypatch.setattr("dataset_pipeline.status.status_of", lambda *_: fresh)
+    lines = [f"{episode}: {fault}" for episode, [fault] in faults.items()]
+    for option in ([], ["--stale"], ["--json"]):
+        code, output, errors = project.command("status", *option)
+        assert code == expected, option
+        if option == ["--json"]:
+            assert (json.loads(output)["faults"], json.loads(output)["whole"]) == (faults, not faults)
+        else:
+            assert [line for line in (output + errors).splitlines() if "cut off" in line] == lines, option
 
 
 def test_clean_removes_old_files_that_nothing_refers_to_and_counts_them(project):

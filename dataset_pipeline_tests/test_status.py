@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_pipeline import status as status_module
-from dataset_pipeline.assets.framework import inputs_of, partitions_name
+from dataset_pipeline.assets.framework import inputs_of, is_current, partitions_name
 from dataset_pipeline.assets.status import markdown, status_asset, status_sensor
 from dataset_pipeline.assets.step import DECLARATIONS, Step
 from dataset_pipeline.definitions import build_definitions
@@ -30,13 +33,22 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 EVERYTHING = [asset for phase in phases() for asset in phase.assets]
 
 
+@dataclass(frozen=True)
+class Weights:
+    """As much of a model's fingerprint as versions read."""
+
+    sha256: str
+
+
 class Project:
     """A store that `make` fills as the framework does, and an instance that knows the episodes."""
 
     def __init__(self, store: Store, instance: dg.DagsterInstance) -> None:
         self.store, self.instance = store, instance
 
-    def make(self, *assets: str, rows: list[dict] | None = None, **changes: Any) -> None:
+    def make(
+        self, *assets: str, rows: list[dict] | None = None, numbers: dict[str, Any] | None = None, **changes: Any
+    ) -> None:
         """Write tables of all episodes, made from what there is now."""
         settings = load_settings(**changes)
         for asset in assets:
@@ -50,6 +62,7 @@ class Project:
                     "settings": {name: getattr(settings, name).counted() for name in sections},
                     "models": [{"role": role, "sha256": WEIGHTS[role]} for role in declaration.models],
                     "inputs": inputs_of(step).versions,
+                    "numbers": numbers or {},
                 }
                 mine = [row for row in rows or [] if episode is None or episode_of(row["image_id"]) == episode]
                 table = SCHEMAS[asset].table(mine)
@@ -57,6 +70,12 @@ class Project:
 
     def status(self, weights: dict[str, str] | None = None, **changes: Any) -> Status:
         return status_of(load_settings(**changes), self.store, self.instance, weights or WEIGHTS)
+
+    def runs(self, asset: str, episode: str | None) -> bool:
+        """Whether a run would make the table anew."""
+        models = {role: SimpleNamespace(fingerprint=lambda role=role: Weights(WEIGHTS[role])) for role in WEIGHTS}
+        resources = SimpleNamespace(store=self.store, settings=load_settings(), **models)
+        return not is_current(Step(DECLARATIONS[asset], resources, episode, None, EPISODES))
 
     def states(self, status: Status) -> dict[str, set[str]]:
         return {asset: {cell.state for cell in cells.values()} for asset, cells in status.cells.items()}
@@ -228,6 +247,108 @@ def test_a_damaged_pointer_and_a_table_that_is_cut_off_are_missing(whole, tmp_pa
     assert status.cells["training_set"][JOINED].state == "missing"
     assert status.cells["crop_embeddings"]["a.e1"] == Cell("waiting", "after crops")
     assert status.cells["crop_embeddings"]["a.e2"] == Cell("waiting", "after keyframes")
+
+
+def without_a_picture(project: Project, asset: str) -> None:
+    path = project.store.put_picture(asset, "a.e1", "a.e1/00000001", b"a picture", "png")
+    project.make(asset, rows=[{"image_id": "a.e1/00000001", "path": path}])
+    later = [name for name in EVERYTHING if name not in (asset, *before(asset))]
+    project.make(*later)
+    project.store.local_path(path).unlink()
+
+
+def before(asset: str) -> set[str]:
+    reads = [read for read in DECLARATIONS[asset].reads if read in DECLARATIONS]
+    return {*reads, *(name for read in reads for name in before(read))}
+
+
+def with_other_columns(project: Project) -> None:
+    pointer = project.store.local_path("crops/a.e1/current.json")
+    told = json.loads(pointer.read_text())
+    table = project.store.read("crops", "a.e1").append_column("mood", pa.nulls(0, pa.string()))
+    pq.write_table(table, project.store.local_path(told["file"]))
+
+
+TAMPERED = {
+    "nothing": ("crops", "fresh", "", lambda project: None),
+    "picture": ("crops", "stale", "1 picture is gone", lambda project: without_a_picture(project, "crops")),
+    "frame": ("keyframes", "stale", "1 picture is gone", lambda project: without_a_picture(project, "keyframes")),
+    "unreadable": (
+        "distinct_frames",
+        "stale",
+        "2 pictures could not be read: tried again",
+        lambda project: project.make("distinct_frames", numbers={"unreadable": 2}),
+    ),
+    "unanswered": (
+        "descriptions",
+        "stale",
+        "3 images unanswered: asked again",
+        lambda project: project.make("descriptions", numbers={"unanswered": 3}),
+    ),
+    "source": (
+        "video_probe",
+        "stale",
+        "the source could not be read: tried again",
+        lambda project: project.make("video_probe", numbers={"readable": False}),
+    ),
+    "columns": (
+        "crops",
+        "missing",
+        "its table has the columns of another version: materialize it again",
+        with_other_columns,
+    ),
+    "cut off": (
+        "crops",
+        "missing",
+        "its table is gone or cut off: materialize it again",
+        lambda project: project.store.local_path(project.store.pointer("crops", "a.e1").file).write_bytes(b"PAR1"),
+    ),
+    "pointer": (
+        "crops",
+        "missing",
+        "its pointer is damaged: materialize it again",
+        lambda project: project.store.local_path("crops/a.e1/current.json").write_text("{"),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", TAMPERED)
+def test_status_and_a_run_agree_on_what_is_stale(whole, change):
+    asset, state, why, tamper = TAMPERED[change]
+    tamper(whole)
+    cells = whole.status().cells
+    assert cells[asset]["a.e1"] == Cell(state, why)
+    for name in (asset, "captions", "selection", "quality_scores", "crop_embeddings"):
+        if cells[name]["a.e1"].state in ("fresh", "stale", "missing"):
+            assert whole.runs(name, "a.e1") == (cells[name]["a.e1"].state != "fresh"), name
+
+
+def test_nothing_waits_for_what_may_be_unreadable_for_good(whole):
+    whole.make("video_probe", numbers={"readable": False})
+    status = whole.status()
+    assert {cell.state for cell in status.cells["video_probe"].values()} == {"stale"}
+    assert status.counts()["stale"] == 2
+    assert status.counts()["waiting"] == 0
+
+
+def test_of_a_picture_that_is_gone_only_the_asset_that_made_it_is_stale(whole):
+    path = whole.store.put_picture("crops", "a.e1", "a.e1/00000001#person-0-0-9-9", b"a picture", "png")
+    row = {"image_id": "a.e1/00000001#person-0-0-9-9", "path": path}
+    whole.make("crops", rows=[row])
+    whole.make(*[name for name in EVERYTHING if name not in ("crops", "selection", *before("crops"))])
+    whole.make("selection", rows=[row])
+    whole.make(*[name for name in EVERYTHING if "selection" in before(name)])
+    assert whole.status().worst == "fresh"
+    whole.store.local_path(path).unlink()
+    cells = whole.status().cells
+    assert cells["crops"]["a.e1"] == Cell("stale", "1 picture is gone")
+    assert cells["selection"]["a.e1"] == Cell("waiting", "after crops")
+    assert cells["crops"]["a.e2"] == Cell("fresh")
+    # Made anew under another name, as other bytes of equal pixels are: whoever names the old one is stale then.
+    whole.make("crops", rows=[row | {"path": ""}])
+    cells = whole.status().cells
+    assert cells["selection"]["a.e1"] == Cell("stale", "1 picture is gone that other assets made")
+    assert whole.runs("selection", "a.e1")
 
 
 def test_a_source_that_is_gone_and_damage_are_named_by_episode(whole, tmp_path):

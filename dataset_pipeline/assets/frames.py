@@ -129,5 +129,9 @@ def distinct_frames(step: Step) -> Result:
             **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", *DEFECTS, "unreadable")},
             "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
         },
-        {"every_kept_frame_has_its_picture": f"{reasons['unreadable']} could not" if reasons["unreadable"] else ""},
+        {
+            "every_kept_frame_has_its_picture": f"{reasons['unreadable']} frames could not be decoded at full size"
+            if reasons["unreadable"]
+            else ""
+        },
     )

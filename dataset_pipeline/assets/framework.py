@@ -22,13 +22,14 @@ from dataset_pipeline.assets.step import (
     Step,
     is_joined,
     joined_version,
-    usable_pointer,
     version_for,
     work_of,
 )
 from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.staleness import Present, Verdict, verdict_on
+from dataset_pipeline.store.condition import condition_of
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
 from dataset_pipeline.timing import span
 
@@ -40,7 +41,6 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCh
 # A busy disk, a full GPU or a network drive may be better a moment later.
 RETRIES, RETRY_DELAY_S = 1, 2
 
-UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
 SHEET_BYTES = 110_000  # base64 adds a third
 SHEET_COLUMNS, SHEET_ROWS, SHEET_THUMB_PX = 6, 4, 150
@@ -248,9 +248,8 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
         raise InputsMissing(
             f"{made.name} of {step.episode} needs {', '.join(absent)}, which was never made: materialize that first"
         )
-    before = usable_pointer(store, declaration, step.episode)
-    if not declaration.exports and _answers(step, before, code_version, inputs.versions):
-        assert before is not None
+    before, verdict = _judged(step, inputs)
+    if before is not None and verdict.current and not declaration.exports:
         return before, True
     with span("rules"):
         result = made.function(step)
@@ -276,8 +275,7 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
 
 def is_current(step: Step) -> bool:
     """Whether materializing would keep the current table."""
-    pointer = usable_pointer(work_of(step).store, step.declaration, step.episode)
-    return not step.declaration.exports and _answers(step, pointer, step.code_version, inputs_of(step).versions)
+    return not step.declaration.exports and _judged(step, inputs_of(step))[1].current
 
 
 @dataclass(frozen=True)
@@ -313,17 +311,13 @@ def inputs_of(step: Step) -> Inputs:
     return Inputs(versions, demo, sorted(missing))
 
 
-def _answers(step: Step, pointer: Pointer | None, code_version: str, inputs: dict[str, str]) -> bool:
-    """Whether the current table was made from just these inputs by just this code, and its pictures are there."""
-    if pointer is None or not all(inputs.values()):
-        return False
-    provenance = pointer.provenance
-    if provenance.get("code_version") != code_version or provenance.get("inputs") != inputs:
-        return False
-    numbers = provenance.get("numbers", {})
-    if numbers.get("unreadable") or numbers.get(UNANSWERED):
-        return False  # a disk or a service that was away may be back
-    return work_of(step).store.intact(step.declaration.name, step.episode)
+def _judged(step: Step, inputs: Inputs) -> tuple[Pointer | None, Verdict]:
+    """What there is of a step's asset, looked at closely, and the verdict on it."""
+    declaration, work = step.declaration, work_of(step)
+    weights = {role: fingerprint.sha256 for role, fingerprint in step.fingerprints.items()}
+    present = step.shared(f"present of {declaration.name}", lambda: Present(work.settings, weights))
+    found = condition_of(work.store, declaration.name, step.episode)
+    return found.pointer, verdict_on(declaration, found, present, inputs.versions)
 
 
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:

@@ -36,6 +36,17 @@ class TableSchema:
     def arrow(self) -> pa.Schema:
         return pa.schema([pa.field(name, kind) for name, kind in self.columns.items()])
 
+    def faults(self, stored: pa.Schema) -> list[str]:
+        """Why tables written with these columns cannot be read as this schema; columns added since are no reason."""
+        found = [f"{name} is not known any more" for name in stored.names if name not in self.columns]
+        for name, kind in self.columns.items():
+            if name not in stored.names:
+                if name in self.key:
+                    found.append(f"{name} is part of the key and missing")
+            elif (there := stored.field(name).type) != kind:
+                found.append(f"{name} is {there}, now {kind}")
+        return found
+
     def empty(self) -> pa.Table:
         return self.arrow.empty_table()
 

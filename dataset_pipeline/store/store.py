@@ -404,18 +404,13 @@ def _label(asset: str, episode: str | None) -> str:
 
 def _aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:
     """The stored table in the present schema; columns added since are null. Raises TableOutdated."""
-    faults = [f"{name} is not known any more" for name in stored.column_names if name not in schema.columns]
-    for name, kind in schema.columns.items():
-        if name not in stored.column_names:
-            if name in schema.key:
-                faults.append(f"{name} is part of the key and missing")
-            else:
-                stored = stored.append_column(name, pa.nulls(stored.num_rows, kind))
-        elif (found := stored.schema.field(name).type) != kind:
-            faults.append(f"{name} is {found}, now {kind}")
+    faults = schema.faults(stored.schema)
     if faults:
         asset = label.partition(" ")[0]
         raise TableOutdated(f"{label} was written by another version: {'; '.join(faults)}. Materialize {asset} again")
+    for name, kind in schema.columns.items():
+        if name not in stored.column_names:
+            stored = stored.append_column(name, pa.nulls(stored.num_rows, kind))
     return stored.select(list(schema.columns)).cast(schema.arrow)
 
 
