@@ -525,12 +525,14 @@ def models_pull(
 @models_app.command("verify")
 def models_verify(models: ModelsOption = "", settings_file: SettingsOption = None) -> None:
     """Compare every weight file with the sha256 that was written down when it was fetched."""
-    from dataset_pipeline.models.hub import verify
+    from dataset_pipeline.models.hub import PullFailed, verify
 
     try:
         checks = verify(_pack(models, settings_file))
     except FileNotFoundError as error:
         _stop(f"{error}; `dataset-pipeline models pull` fetches the weights")
+    except PullFailed as error:
+        _stop(str(error))
     wrong = [check for check in checks if check.problem]
     for check in wrong:
         err.print(f"{check.path}: {check.problem}", style="red", soft_wrap=True)

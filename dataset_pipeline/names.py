@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from dataset_pipeline import ids
+from dataset_pipeline.paths import is_device
 
 _APOSTROPHES = str.maketrans("", "", "'’‘`´")
-_WINDOWS_DEVICES = frozenset(
-    {"con", "prn", "aux", "nul"} | {f"{port}{digit}" for port in ("com", "lpt") for digit in range(10)}
-)
-
 _IGNORED_NAMES = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found"}
     | {"thumbs.db", "desktop.ini"}
@@ -39,7 +36,7 @@ def slug(text: str, max_length: int | None = None) -> str:
 
 def safe_first_part(part: str) -> str:
     """`part`, or `part_` where Windows keeps the word for a device (`con`, `nul`), whatever follows the dot."""
-    return f"{part}_" if part in _WINDOWS_DEVICES else part
+    return f"{part}_" if is_device(part) else part
 
 
 def is_text(name: str) -> bool:

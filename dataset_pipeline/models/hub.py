@@ -24,8 +24,10 @@ from dataset_pipeline.models.registry import (
     Role,
     repository_folder,
 )
+from dataset_pipeline.paths import fault_of_path
 
 LOCK_VERSION = 1
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 Source = tuple[str, str]  # repository, revision
 
 
@@ -125,11 +127,11 @@ def pull(
 def verify(pack: ModelPack) -> list[FileCheck]:
     """Read every file that the pack's record lists, or that its models need, and compare it with the recorded sha256.
 
-    Raises FileNotFoundError if the pack has no record.
+    Raises FileNotFoundError if the pack has no record, PullFailed for one that is none.
     """
     if not pack.record.is_file():
         raise FileNotFoundError(f"{pack.record} does not exist: there is nothing to compare the weights with")
-    recorded: dict[str, str] = json.loads(pack.record.read_text("utf-8"))["files"]
+    recorded = _texts(_read_record(pack), "files", pack)
     needed = {
         path.relative_to(pack.root).as_posix()
         for role in ROLES
@@ -141,6 +143,8 @@ def verify(pack: ModelPack) -> list[FileCheck]:
 
 
 def _problem(pack: ModelPack, name: str, recorded: dict[str, str]) -> str:
+    if fault := fault_of_path(name):
+        return f"{fault}: it is none of the pack's files, and was not read"
     path = pack.root / name
     if not path.is_file():
         return "missing"
@@ -153,10 +157,36 @@ def _problem(pack: ModelPack, name: str, recorded: dict[str, str]) -> str:
 def _read_lock(pack: ModelPack) -> dict[str, Any]:
     if not pack.record.is_file():
         return {"version": LOCK_VERSION, "commits": {}, "files": {}}
-    lock = json.loads(pack.record.read_text("utf-8"))
+    lock = _read_record(pack)
     if lock.get("version") != LOCK_VERSION:
         raise PullFailed(f"{pack.record} has version {lock.get('version')}; this program writes version {LOCK_VERSION}")
+    _texts(lock, "files", pack)
+    for source, commit in _texts(lock, "commits", pack).items():
+        if not _COMMIT.fullmatch(commit):  # it becomes the name of a folder
+            raise PullFailed(f"{pack.record}: commits, {source}: {commit!r} is no commit; remove that line")
     return lock
+
+
+def _read_record(pack: ModelPack) -> dict[str, Any]:
+    """What the pack's record holds; another machine may have written it. Raises PullFailed."""
+    try:
+        record = json.loads(pack.record.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise PullFailed(
+            f"{pack.record} cannot be read ({error}); bring it back, or remove it and pull again"
+        ) from None
+    if not isinstance(record, dict):
+        raise PullFailed(f"{pack.record} is no record of a pack; bring it back, or remove it and pull again")
+    return record
+
+
+def _texts(record: dict[str, Any], key: str, pack: ModelPack) -> dict[str, str]:
+    found = record.get(key)
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise PullFailed(
+            f"{pack.record}: {key} is no list of names and texts; bring it back, or remove it and pull again"
+        )
+    return found
 
 
 def _newest_commit(file: HubFile, endpoint: str | None) -> str:

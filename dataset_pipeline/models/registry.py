@@ -21,6 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.models.checksums import sha256_of
+from dataset_pipeline.paths import fault_of_path
 from dataset_pipeline.settings import resources_folder
 
 Role = Literal["embedder", "detector", "identity", "quality", "tagger"]
@@ -263,7 +264,12 @@ class ModelPack:
     def commit(self, file: HubFile) -> str:
         """The commit that the file's revision stands for in this pack; the revision itself if nothing is there."""
         reference = self._repository(file) / "refs" / file.revision
-        return reference.read_text("utf-8").strip() if reference.is_file() else file.revision
+        if not reference.is_file():
+            return file.revision
+        commit = reference.read_text("utf-8", errors="replace").strip()
+        if fault_of_path(commit) or "/" in commit:  # it is the name of a folder
+            raise RegistryError(f"{reference} names {commit[:100]!r}, which is no commit: remove it and pull again")
+        return commit
 
     def find(self, file: HubFile) -> Path | None:
         """Where the file lies, or None."""

@@ -17,14 +17,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.paths import long_path, patiently
+from dataset_pipeline.paths import waits as _waits
 
 TEMPORARY_SUFFIX = ".tmp"
 # Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
 REFRESH_S = 3600.0
-# Windows refuses to replace or open a file while another process has it open; readers hold ours for milliseconds.
-RETRIES = 12
-FIRST_RETRY_S = 0.005
-WINDOWS_LONG_PATH = 240
 # Locks are a fixed number of empty files that stay: removing one while another process waits for it would split them.
 LOCK_FOLDER, LOCKS = ".locks", 64
 LOCK_WAIT_S, LOCK_POLL_S = 60.0, 0.01
@@ -198,10 +196,7 @@ class LocalFiles:
             raise _no_root(self.root, error) from error
 
     def _at(self, path: str) -> Path:
-        target = self.root / PurePosixPath(path)
-        if os.name == "nt" and len(str(target)) > WINDOWS_LONG_PATH and not str(target).startswith("\\\\"):
-            return Path(f"\\\\?\\{target}")
-        return target
+        return long_path(self.root / PurePosixPath(path))
 
 
 class RemoteFiles:
@@ -269,15 +264,4 @@ def _no_root(root: Path | str, error: Exception) -> StoreError:
 
 
 def _patiently(do: Callable[[], T]) -> T:
-    for retry in _waits():
-        try:
-            return do()
-        except PermissionError:
-            time.sleep(retry)
-    return do()
-
-
-def _waits() -> Iterator[float]:
-    """Up to about a second in all, and only where an open file can be in the way."""
-    if os.name == "nt":
-        yield from (min(FIRST_RETRY_S * 2**i, 0.15) for i in range(RETRIES))
+    return patiently(do, _waits())

@@ -24,7 +24,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_pipeline.ids import check_episode, check_image, file_name, show_of
+from dataset_pipeline.ids import check_episode, check_image, file_name
+from dataset_pipeline.paths import OutsideError, fault_of_path, is_device
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical, versions_of_parts
@@ -40,10 +41,6 @@ log = logging.getLogger(__name__)
 _ASSET = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE = re.compile(r"[0-9a-f]{12}\.parquet")
 _PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
-# Windows takes these for devices, with any suffix.
-_DEVICES = frozenset(
-    ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(10)), *(f"lpt{i}" for i in range(10))],
-)
 
 
 class TableMissing(StoreError):
@@ -144,12 +141,13 @@ class Store:
         table = self.read(asset, episode)
         if "path" not in table.column_names:
             return set()
-        paths = {path for path in table["path"].to_pylist() if path}
+        named = {path for path in table["path"].to_pylist() if path}
+        paths = {path for path in named if not fault_of_path(path)}  # no other is looked for
         folders = sorted({path.rpartition("/")[0] for path in paths})
         with ThreadPoolExecutor(READERS) as readers:
             listings = readers.map(self._files.names, folders)
             there = {f"{folder}/{name}" for folder, names in zip(folders, listings, strict=True) for name in names}
-        return paths - there
+        return named - there
 
     def read_many(self, asset: str, episodes: Sequence[str]) -> pa.Table:
         """The tables of several episodes one after another; episodes without one are skipped."""
@@ -162,10 +160,10 @@ class Store:
         """What is current, or None if nothing was ever written. Raises TableOutdated if it cannot be read."""
         path = f"{_folder(asset, episode)}/{POINTER}"
         try:
-            return Pointer(**json.loads(self._files.read(path)))
+            return _pointer(json.loads(self._files.read(path)))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise TableOutdated(
                 f"{self.uri(path)} is damaged ({error}): materialize {asset} again, which replaces it"
             ) from None
@@ -380,9 +378,21 @@ def _check_asset(asset: str) -> None:
 
 
 def _check_path(path: str) -> str:
-    if path.startswith("/") or "\\" in path or ":" in path or any(part in ("", ".", "..") for part in path.split("/")):
-        raise ValueError(f"{path!r} is no path inside the store")
+    # Links are followed: whoever keeps pictures on another disk made them, and no table can.
+    if fault := fault_of_path(path):
+        raise OutsideError(f"{path!r} is no path inside the store: it {fault}. Materialize again what names it")
     return path
+
+
+def _pointer(told: Any) -> Pointer:
+    """The pointer in a file's JSON. Raises ValueError or TypeError for one that is none."""
+    found = Pointer(**told)
+    if fault := fault_of_path(found.file):
+        raise OutsideError(f"file {found.file!r} {fault}")
+    for name, kind in (("rows", int), ("data_version", str), ("provenance", dict), ("parts", dict)):
+        if not isinstance(getattr(found, name), kind):
+            raise TypeError(f"{name} is {getattr(found, name)!r}")
+    return found
 
 
 def _folder(asset: str, episode: str | None) -> str:
@@ -391,7 +401,7 @@ def _folder(asset: str, episode: str | None) -> str:
         return f"{asset}/{ALL_EPISODES}"
     if check_episode(episode) == ALL_EPISODES:
         raise ValueError(f"{ALL_EPISODES!r} cannot be the key of an episode")
-    return f"{asset}/{file_name(episode) if show_of(episode) in _DEVICES else episode}"
+    return f"{asset}/{file_name(episode) if is_device(episode) else episode}"
 
 
 def _episode(folder_name: str) -> str:

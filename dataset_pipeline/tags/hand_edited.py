@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_pipeline.names import is_text
+from dataset_pipeline.paths import leads_out
 from dataset_pipeline.tags.words import words
 
 ENDINGS = (".tags", ".txt", ".caption")  # the first that is there counts; in capitals too
@@ -85,6 +86,9 @@ def hand_edited_rows(folder: Path, keyframes: Iterable[Mapping[str, Any]]) -> tu
         picture = row["source_file"]
         if picture not in read:
             read[picture] = None
+            if leads_out(picture):
+                faults[picture] = f"{picture!r} is no picture in {folder}: materialize keyframes again"
+                continue
             for name in there.beside(picture):
                 try:
                     tags = written_tags(text_of((folder / name).read_bytes()))

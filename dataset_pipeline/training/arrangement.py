@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.paths import is_device
 from dataset_pipeline.settings import ConceptBalanceSettings
 from dataset_pipeline.tags.character_names import parse_character
 from dataset_pipeline.tags.words import MANY
@@ -23,7 +24,6 @@ MAX_NAME_BYTES = 200  # Linux allows 255 in a name, and a Japanese letter takes 
 MAX_CONCEPT_BYTES = 220  # some trainers want the whole of it as one folder's name
 NAMES_REMEMBERED = 10_000
 FORBIDDEN = re.compile(r'[<>:"/\\|?*+\x00-\x1f\x7f]')
-RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
 
 
 @functools.lru_cache(maxsize=NAMES_REMEMBERED)
@@ -32,7 +32,7 @@ def safe_name(text: str) -> str:
     Dots go, forbidden marks become `_`, and names Windows keeps for devices get a `_`."""
     name = unicodedata.normalize("NFC", text).replace(".", "")
     name = FORBIDDEN.sub("_", " ".join(name.split())).strip()
-    return f"{name}_" if RESERVED.fullmatch(name) else name
+    return f"{name}_" if is_device(name) else name
 
 
 def concept_of(row: Mapping[str, Any], settings: ConceptBalanceSettings) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.images.repeated_frames import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.names import posix_path
+from dataset_pipeline.paths import leads_out
 from dataset_pipeline.settings import KeyframesSettings
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import frames_at
@@ -214,7 +215,8 @@ def _full_size_pictures(
 ) -> Iterator[tuple[str, np.ndarray]]:
     by_file: dict[str, dict[int, str]] = {}
     for image_id, row in frames.items():
-        by_file.setdefault(row["source_file"], {})[row["pts"] or 0] = image_id
+        if not leads_out(row["source_file"]):
+            by_file.setdefault(row["source_file"], {})[row["pts"] or 0] = image_id
     for file, wanted in by_file.items():
         try:
             for number, pixels in iter_pictures(folder / file, tuple(settings.alpha_background)):

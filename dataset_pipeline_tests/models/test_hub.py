@@ -176,6 +176,42 @@ def test_a_tampered_and_a_missing_file_are_named(hub: Hub, tmp_path: Path):
     assert problems["selected_tags.csv"] == "missing"
 
 
+@pytest.mark.parametrize("name", ["../precious", "/etc/passwd", "C:\\precious", "hub/../../precious", "", "a\0b"])
+def test_a_record_of_another_machine_names_only_files_of_the_pack(hub: Hub, tmp_path: Path, name: str):
+    (tmp_path / "precious").write_bytes(b"not ours")
+    pack = ModelPack.open("real", tmp_path / "pack")
+    pull(pack, ["tagger"], endpoint=hub.url)
+    record = json.loads(pack.record.read_text())
+    record["files"][name] = hashlib.sha256(b"not ours").hexdigest()
+    pack.record.write_text(json.dumps(record))
+    [problem] = [check.problem for check in verify(pack) if check.problem]
+    assert "was not read" in problem
+
+
+@pytest.mark.parametrize("commit", ["../../x", "main", "a" * 39, "/" + "a" * 39])
+def test_a_record_names_commits_and_no_folder(hub: Hub, tmp_path: Path, commit: str):
+    pack = ModelPack.open("real", tmp_path)
+    pull(pack, ["tagger"], endpoint=hub.url)
+    record = json.loads(pack.record.read_text())
+    record["commits"][f"{TAGGER_REPOSITORY}@main"] = commit
+    pack.record.write_text(json.dumps(record))
+    with pytest.raises(PullFailed, match=rf"models\.lock\.json: commits, {TAGGER_REPOSITORY}@main: .* is no commit"):
+        pull(pack, ["tagger"], endpoint=hub.url)
+    reference = next(pack.hub.glob("*/refs/main"))
+    reference.write_text("../../../x")
+    with pytest.raises(RegistryError, match=r"refs/main names .* which is no commit"):
+        pack.fingerprint("tagger")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "5", "[" * 100_000, '{"files": 5}', '{"files": {"a": 5}}', "\0"])
+def test_a_record_that_is_none_is_named(hub: Hub, tmp_path: Path, text: str):
+    pack = ModelPack.open("real", tmp_path)
+    pack.record.write_text(text)
+    for call in (lambda: verify(pack), lambda: pull(pack, ["tagger"], endpoint=hub.url)):
+        with pytest.raises(PullFailed, match=r"models\.lock\.json"):
+            call()
+
+
 def test_a_shipped_pack_is_not_pulled_and_a_pack_without_a_record_cannot_be_verified(tmp_path: Path):
     with pytest.raises(RegistryError, match="nothing to pull"):
         pull(ModelPack.open("demo"))

@@ -398,6 +398,40 @@ def test_pictures_have_a_place_and_an_address(store: Store, disk) -> None:
     assert store.uri(path).startswith("file://" if disk.local else "memory://")
 
 
+@pytest.mark.parametrize("file", ["../../x.parquet", "/etc/x", "C:/x", "a\\b", "", ".", "a//b", "a\0b", 5, None, ["a"]])
+def test_a_pointer_that_names_a_file_out_of_the_store_is_damaged_and_written_anew(tmp_path: Path, file: object) -> None:
+    store = Store(str(tmp_path / "store"))
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    pointer = tmp_path / "store" / "quality_scores" / EPISODE / "current.json"
+    told = json.loads(pointer.read_text())
+    (tmp_path / "x.parquet").write_bytes((tmp_path / "store" / told["file"]).read_bytes())
+    pointer.write_text(json.dumps({**told, "file": file}))
+    with pytest.raises(TableOutdated, match=r"current\.json is damaged .*: materialize quality_scores again"):
+        store.read("quality_scores", EPISODE)
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert store.read("quality_scores", EPISODE).num_rows == 1
+
+
+@pytest.mark.parametrize("change", [{"rows": "1"}, {"data_version": 5}, {"provenance": []}, {"parts": None}])
+def test_a_pointer_of_other_kinds_of_values_is_damaged(change: dict, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    [pointer] = tmp_path.rglob("current.json")
+    pointer.write_text(json.dumps(json.loads(pointer.read_text()) | change))
+    with pytest.raises(TableOutdated, match="is damaged"):
+        store.pointer("quality_scores", EPISODE)
+
+
+def test_a_picture_out_of_the_store_is_missing_and_not_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "x.webp").write_bytes(b"precious")
+    store = Store(str(tmp_path / "store"))
+    row = dict.fromkeys(SCHEMAS["crops"].columns) | {"image_id": f"{EPISODE}/00000000#face-1-1-1-1"}
+    for path in ("../x.webp", str(tmp_path / "x.webp")):
+        store.write("crops", SCHEMAS["crops"].table([{**row, "path": path}]), EPISODE)
+        assert store.missing_pictures("crops", EPISODE) == {path}
+        assert not store.intact("crops", EPISODE)
+
+
 @pytest.mark.parametrize("path", ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a\\b.png", "a//b.png", ""])
 def test_no_path_leads_out_of_the_store(store: Store, path: str) -> None:
     for lookup in (store.read_picture, store.local_path, store.uri):

@@ -124,3 +124,12 @@ def test_text_without_letters_beyond_ascii_is_never_read_with_gaps():
     with pytest.raises(ValueError, match="is no"):
         text_of("1girl, hat".encode("utf-32-le"))
     assert text_of(b"") == ""
+
+
+def test_tags_of_a_picture_out_of_the_folder_are_not_read_and_named(tmp_path: Path):
+    (tmp_path / "x.txt").write_text("hat")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for picture in ("../x.png", str(tmp_path / "x.png"), "a\0b.png"):
+        found, faults = hand_edited_rows(folder, [{"image_id": "s.e/x", "source_file": picture}])
+        assert (found, faults) == ([], [f"{picture!r} is no picture in {folder}: materialize keyframes again"])

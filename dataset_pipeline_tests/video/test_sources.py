@@ -174,3 +174,15 @@ def test_of_a_whole_animation_every_frame_is_taken_and_nothing_is_said(tmp_path,
     (folder / name).write_bytes(moving(form) + (b"behind its end" if form == "GIF" else b""))
     probed, rows, _ = taken(folder)
     assert (probed["damage"], probed["pictures"], len(rows)) == ([], 2, 7)
+
+
+def test_a_row_that_names_a_picture_out_of_the_folder_is_unreadable(tmp_path):
+    folder = drawn(tmp_path / "Art", "plain.png")
+    drawn(tmp_path, "precious.png")
+    settings = load_settings().keyframes
+    source = {"kind": "folder", "path": str(folder), "episode": "art.art"}
+    frames = {
+        f"art.art/{number}": {"source_file": file, "pts": None}
+        for number, file in enumerate(["plain.png", "../precious.png", str(tmp_path / "precious.png"), "a\0b"])
+    }
+    assert [image_id for image_id, _ in full_size(source, frames, {}, settings)] == ["art.art/0"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dataset_pipeline.settings import ExportedSetSettings
-from dataset_pipeline.training.exporters.folder import ExportError, File, write_folder
+from dataset_pipeline.training.exporters.folder import ExportError, File, within, write_folder
 from dataset_pipeline.training.exporters.image_set import image_set
 from dataset_pipeline.training.exporters.papers import MANIFEST, Profile, papers_of
 
@@ -94,5 +94,9 @@ def export(
 
 def _rewritten(content: str, folder: Path) -> list[str]:
     """Tells of a folder, in which all is as its checksums say, that it holds other content than when it was named."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return [] if manifest["content"] == content else ["captions or multiplies were made anew"]
+    try:
+        manifest = json.loads(within(folder, MANIFEST, str(folder)).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return [f"{MANIFEST} cannot be read: {error}"]
+    is_same = isinstance(manifest, dict) and manifest.get("content") == content
+    return [] if is_same else ["captions or multiplies were made anew"]

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.paths import OutsideError, check_relative, inside, links_out, long_path, patiently, replace
 
 CHECKSUMS = "checksums.sha256"
 # Files in it hold the absolute path of the folder they lie in, so they are not part of a set's content.
 ABSOLUTE = "absolute"
+_CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 # What copy_file_range answers where it cannot copy: other file systems, old kernels, files that are not on a disk.
 NOT_COPIED_BY_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
@@ -77,21 +80,50 @@ def differences_in(folder: Path) -> list[str]:
         expected = checksums_in(folder)
     except (OSError, UnicodeDecodeError):
         return [f"{CHECKSUMS} missing"]
-    present = {path.relative_to(folder).as_posix(): path for path in files_in(folder)}
+    except ExportError as error:
+        return [str(error)]
+    present = files_in(folder)
     present.pop(CHECKSUMS, None)
     found = [f"{path} added" for path in present.keys() - expected.keys() if not path.startswith(f"{ABSOLUTE}/")]
+    outside = set(links_out(folder, expected))
     for path, digest in expected.items():
-        if path not in present:
+        if path in outside:
+            found.append(f"{path} is a link out of the folder")
+        elif path not in present:
             found.append(f"{path} removed")
-        elif sha256_of(present[path]) != digest:
+        elif not present[path].is_file() or sha256_of(present[path]) != digest:
             found.append(f"{path} changed")
     return sorted(found)
 
 
 def checksums_in(folder: Path) -> dict[str, str]:
-    """sha256 by file, as they were written down. Raises OSError or UnicodeDecodeError where they cannot be read."""
-    lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+    """sha256 by file, as they were written down; each file is one below the folder. Raises ExportError for a line that
+    is none of ours, OSError or UnicodeDecodeError where they cannot be read."""
+    sums = {}
+    lines = within(folder, CHECKSUMS, str(folder)).read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
+        where = f"{folder / CHECKSUMS}, line {number}"
+        if match := _CHECKSUM_LINE.fullmatch(line.removesuffix("\r")):
+            sums[relative(match[2], where)] = match[1]
+        elif line:
+            raise ExportError(f"{where}: {line[:200]!r} is no sha256 with a file: copy the folder again")
+    return sums
+
+
+def relative(path: object, where: str) -> str:
+    """`paths.check_relative` for a path that a paper of a set names. Raises ExportError."""
+    try:
+        return check_relative(path, where)
+    except OutsideError as error:
+        raise ExportError(str(error)) from None
+
+
+def within(folder: Path, path: str, where: str) -> Path:
+    """`paths.inside` for a path that a paper of a set names. Raises ExportError."""
+    try:
+        return inside(folder, path, where)
+    except OutsideError as error:
+        raise ExportError(str(error)) from None
 
 
 def checksum_lines(sums: Mapping[str, str]) -> bytes:
@@ -116,9 +148,9 @@ def copy_file(source: Path, target: BinaryIO) -> None:
 
 
 def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[str, str]) -> None:
-    partial = folder.parent / f".{folder.name}.partial"
+    partial = long_path(folder.parent / f".{folder.name}.partial", 0)
     if partial.exists():
-        shutil.rmtree(partial)  # of an export that was killed
+        patiently(lambda: shutil.rmtree(partial))  # of an export that was killed
     partial.mkdir(parents=True)
     try:
         sums: dict[str, str] = {}
@@ -132,14 +164,14 @@ def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[s
         _put(partial, File(CHECKSUMS, checksum_lines(sums)))
         for name, text in located.items():
             _put(partial, File(f"{ABSOLUTE}/{name}", text.encode()))
-        os.replace(partial, folder)
+        replace(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
 def _put(folder: Path, file: File) -> str:
-    target = folder / file.path
+    target = long_path(folder / file.path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "xb") as out:
         if isinstance(file.content, bytes):
@@ -156,19 +188,26 @@ def _renew(folder: Path, located: Mapping[str, str]) -> list[str]:
     told = []
     for name, text in located.items():
         path = f"{ABSOLUTE}/{name}"
-        if not (folder / path).exists():
-            _put(folder, File(path, text.encode()))
-        elif (folder / path).read_bytes() != text.encode():
-            told.append(f"{path} was edited, or the folder was moved; delete it to have it written anew")
+        for _ in links_out(folder, [path]):
+            told.append(f"{path} is a link out of the folder")
+            break
+        else:
+            target = long_path(folder / path)
+            if not target.exists():
+                _put(folder, File(path, text.encode()))
+            elif target.read_bytes() != text.encode():
+                told.append(f"{path} was edited, or the folder was moved; delete it to have it written anew")
     return told
 
 
 def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in files_in(folder))
+    return sum(path.stat().st_size for path in files_in(folder).values())
 
 
-def files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+def files_in(folder: Path) -> dict[str, Path]:
+    """Every file below the folder, links among them, by its path from there, sorted."""
+    root = long_path(folder, 0)
+    return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if not path.is_dir()}
 
 
 def sha256_of(path: Path) -> str:

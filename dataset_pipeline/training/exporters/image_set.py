@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ REGULARIZATION = "reg"
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 # Stands in a caption between what a trainer that knows it never shuffles and the rest; to others it would be a word.
 KEEP_MARK = "|||"
+SEPARATORS = re.compile(r"[/\\]")  # of folders; Windows takes both
 # What captions are rendered from, with what stands where nothing is known; columns that rows of a set may have.
 SAID: dict[str, Any] = {
     "characters": [],
@@ -197,7 +199,7 @@ def image_set(
         caption = picture.caption
         if not caption or len(caption.splitlines()) != 1 or caption != caption.strip() or caption[0] == "\ufeff":
             raise ExportError(f"image {image_id} has no one-line caption: {caption!r}")
-        if any(part in ("", ".", "..") for part in concept.split("/")):
+        if any(part in ("", ".", "..") for part in SEPARATORS.split(concept)):
             raise ExportError(f"concept {concept} is no folder of a set")
         if not 0 < picture.multiply < float("inf"):
             raise ExportError(f"concept {concept} has the multiply {picture.multiply}")

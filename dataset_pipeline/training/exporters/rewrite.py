@@ -8,16 +8,19 @@ it is and told, and the checksums go on to say what it would be.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
-import os
 import re
+import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.paths import links_out, long_path, patiently, replace, write_whole
 from dataset_pipeline.training.exporters import PROFILES, load_profile
 from dataset_pipeline.training.exporters.folder import (
     ABSOLUTE,
@@ -28,6 +31,7 @@ from dataset_pipeline.training.exporters.folder import (
     checksums_in,
     files_in,
     sha256_of,
+    within,
 )
 from dataset_pipeline.training.exporters.image_set import (
     REGULARIZATION,
@@ -36,6 +40,7 @@ from dataset_pipeline.training.exporters.image_set import (
     ImageSet,
     image_set,
 )
+from dataset_pipeline.training.exporters.listed import listed_in
 from dataset_pipeline.training.exporters.papers import MANIFEST, Profile, papers_of
 
 NEXT = "manifest.next.json"
@@ -85,39 +90,65 @@ class ExportedSet:
     def places(self) -> dict[str, str]:
         return {row["image_id"]: row["path"] for row in self.rows}
 
+    @functools.cached_property
+    def images(self) -> ImageSet:
+        return self.image_set(self.rows, self.recipe)
+
     def image_set(self, rows: Rows, recipe: Mapping[str, Any]) -> ImageSet:
         profile = self.profile
-        local_path = (lambda path: None) if profile.inside else (lambda path: self.folder / path)
+        local_path = (lambda path: None) if profile.inside else (lambda path: long_path(self.folder / path))
         return image_set(rows, self.read, local_path, self.about, profile.title, profile.keeps_mark, recipe)
 
     def read(self, place: str) -> bytes:
-        """The bytes of a picture or mask of the folder."""
-        if self.profile.inside:
-            shard, _, name = place.partition("#")
-            return self.profile.inside(self.folder / shard, name)
-        return (self.folder / place).read_bytes()
+        """The bytes of a picture or mask of the folder. Raises ExportError for what a shard does not hold."""
+        path, _, name = place.partition("#")
+        target = within(self.folder, path, f"{self.folder / MANIFEST}")
+        if not self.profile.inside:
+            return target.read_bytes()
+        try:
+            return self.profile.inside(target, name)
+        except (KeyError, ValueError, OSError, tarfile.TarError, pa.ArrowException) as error:
+            raise ExportError(f"{target} does not hold {name} ({error!r}): copy the folder again") from None
 
 
 def read_set(folder: Path, paper: str = MANIFEST) -> ExportedSet:
     """The set in an exported folder. Raises ExportError if it is none, or none that can be made anew."""
-    try:
-        manifest = json.loads((folder / paper).read_text(encoding="utf-8"))
-        profile = load_profile(manifest["profile"]) if manifest["profile"] in PROFILES else None
-        if profile is None or manifest["format"] != profile.format or "recipe" not in manifest:
-            raise ExportError(f"{folder} was exported by another version of dataset-pipeline: export the set again")
-        return ExportedSet(
-            folder,
-            manifest["profile"],
-            profile,
-            manifest["about"],
-            manifest["recipe"],
-            [_row(entry) for entry in manifest["images"]],
-            {entry["image_id"]: entry["mask_file"] for entry in manifest["images"] if "mask_file" in entry},
-        )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, ExportError):
-            raise
-        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {error}") from None
+    listed = listed_in(folder, paper)
+    profile = load_profile(listed["profile"]) if listed["profile"] in PROFILES else None
+    if profile is None or listed["format"] != profile.format or "recipe" not in listed:
+        raise ExportError(f"{folder} was exported by another version of dataset-pipeline: export the set again")
+    found = ExportedSet(
+        folder,
+        listed["profile"],
+        profile,
+        listed["about"],
+        listed["recipe"],
+        [_row(entry) for entry in listed["images"]],
+        {entry["image_id"]: entry["mask_file"] for entry in listed["images"] if "mask_file" in entry},
+    )
+    _check_layout(found, paper)
+    return found
+
+
+def _check_layout(found: ExportedSet, paper: str) -> None:
+    """That all lies where the trainer looks for it, and nothing beyond a link out of the folder. Raises ExportError."""
+    where, profile = found.folder / paper, found.profile
+    places = profile.places(found.images)
+    masks = profile.masks(found.images, places) if profile.masks and found.images.has_masks else {}
+    for listed, wanted in ((found.places, places), (found.masks, masks)):
+        for image_id in sorted(listed.keys() | wanted.keys()):
+            there, here = listed.get(image_id, "nowhere"), wanted.get(image_id, "nowhere")
+            if there != here:
+                raise ExportError(
+                    f"{where}: image {image_id} lies at {there!r}, and {profile.title} looks for it at {here!r}: "
+                    "copy the folder again"
+                )
+    _check_links(found.folder, {path.partition("#")[0] for path in (*places.values(), *masks.values())}, where)
+
+
+def _check_links(folder: Path, paths: Iterable[str], where: Path) -> None:
+    for path in links_out(folder, paths):
+        raise ExportError(f"{where}: {path!r} is a link out of {folder}: put what it leads to in its place")
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +182,7 @@ def rewrite(
     ExportError, and then the folder is as it was.
     """
     folder = folder.absolute()
-    finished = _finish(folder) if (folder / NEXT).exists() else None
+    finished = _finish(folder) if within(folder, NEXT, str(folder)).exists() else None
     found = read_set(folder)
     dropped = _missing(found)
     if dropped and (found.profile.inside or not drop_missing):
@@ -164,7 +195,9 @@ def rewrite(
     images = found.image_set(*change(rows, found.recipe))
     places = found.profile.places(images)
     masks = found.profile.masks(images, places) if found.profile.masks and images.has_masks else {}
-    _check_free(folder, _moved_folders(found, places, masks))
+    moved = _moved_folders(found, places, masks)
+    _check_free(folder, moved)
+    _expected(found, images, moved)
     papers = papers_of(found.profile_name, found.profile, images, places)
     _replace(folder, NEXT, papers.texts[MANIFEST].encode())
     done = _finish(folder)
@@ -192,13 +225,13 @@ def _check_untouched(found: ExportedSet) -> None:
         raise ExportError(f"{found.folder / CHECKSUMS} cannot be read: copy the folder again") from None
     shards = {path.partition("#")[0] for path in found.places.values()} if found.profile.inside else set()
     for path in (MANIFEST, *sorted(shards)):
-        if sums.get(path) != sha256_of(found.folder / path):
+        if sums.get(path) != sha256_of(within(found.folder, path, str(found.folder))):
             raise ExportError(f"{found.folder / path} was changed since the set was written: copy the folder again")
 
 
 def _check_free(folder: Path, moved: Mapping[str, str]) -> None:
     for old, new in moved.items():
-        if (folder / old).exists() and (folder / new).exists():
+        if _at(folder, old).exists() and _at(folder, new).exists():
             raise ExportError(f"{old} shall be called {new}, but that is there too: move one of them out of {folder}")
 
 
@@ -208,7 +241,7 @@ def _missing(found: ExportedSet) -> list[str]:
     for image_id, place in found.places.items():
         path = place.partition("#")[0] if found.profile.inside else place
         if path not in there:
-            there[path] = (found.folder / path).is_file()
+            there[path] = long_path(found.folder / path).is_file()
         if not there[path]:
             missing.append(image_id)
     return missing
@@ -217,11 +250,11 @@ def _missing(found: ExportedSet) -> list[str]:
 def _finish(folder: Path) -> Rewritten:
     """Bring the folder to what `manifest.next.json` says. Every step may have been done before."""
     before, after = read_set(folder), read_set(folder, NEXT)
-    profile, images = after.profile, after.image_set(after.rows, after.recipe)
-    places = after.places
+    _check_same_images(before, after)
+    profile, images, places = after.profile, after.images, after.places
     moved = _moved_folders(before, places, after.masks)
+    expected = _expected(after, images, moved)
     renamed = _rename(folder, moved)
-    expected = {_moved(path, moved): digest for path, digest in checksums_in(folder).items()}
     papers = papers_of(after.profile_name, profile, images, places)
     texts = {**profile.configs(images, ""), **papers.texts}
     sums: dict[str, str] = dict(after.recipe.get("beside", {}))
@@ -231,7 +264,7 @@ def _finish(folder: Path) -> Rewritten:
         if file.of:
             sums[file.path] = file.sha256 or expected[file.path]
         elif file.path == MANIFEST:
-            sums[MANIFEST] = sha256_of(folder / NEXT)
+            sums[MANIFEST] = sha256_of(_at(folder, NEXT))
         else:
             sums[file.path], is_new, is_left = _renew(folder, file, expected.get(file.path, ""))
             written += is_new
@@ -244,8 +277,8 @@ def _finish(folder: Path) -> Rewritten:
     stale = _stale_caches(folder, {path.stem for path in beside.values() if str(path) not in left})
     if checksums_in(folder) != sums:
         _replace(folder, CHECKSUMS, checksum_lines(sums))
-    os.replace(folder / NEXT, folder / MANIFEST)
-    (folder / PARTIAL).unlink(missing_ok=True)
+    replace(folder / NEXT, folder / MANIFEST)
+    patiently(lambda: (folder / PARTIAL).unlink(missing_ok=True))
     return Rewritten(
         folder,
         len(images.pictures),
@@ -258,6 +291,34 @@ def _finish(folder: Path) -> Rewritten:
         tuple(sorted(before.places.keys() - places.keys())),
         finished=False,
     )
+
+
+def _expected(found: ExportedSet, images: ImageSet, moved: Mapping[str, str]) -> dict[str, str]:
+    """The checksums by file, once the folders are `moved`; every picture and mask of the set has one, and nothing that
+    is read or written for `images` is beyond a link out of the folder. Raises ExportError."""
+    folder, where = found.folder, found.folder / CHECKSUMS
+    written = checksums_in(folder)
+    located = [f"{ABSOLUTE}/{name}" for name in found.profile.configs(images, "")]
+    _check_links(folder, [*written, *moved, *moved.values(), *located, MANIFEST, NEXT], where)
+    expected = {_moved(path, moved): digest for path, digest in written.items()}
+    for place in (*found.places.values(), *found.masks.values()):
+        if _moved(path := place.partition("#")[0], moved) not in expected:
+            raise ExportError(f"{where}: {path} is not in it: copy the folder again")
+    return expected
+
+
+def _check_same_images(before: ExportedSet, after: ExportedSet) -> None:
+    """That a rewrite that was killed was one of this set: pictures and concepts are the same. Raises ExportError."""
+    facts = ("concept", "split", "is_reg", "file_sha256", "kind", "width_px", "height_px", "mask_path")
+    known = {row["image_id"]: row for row in before.rows}
+    same = (before.profile_name, before.recipe.get("beside")) == (after.profile_name, after.recipe.get("beside"))
+    for row in after.rows:
+        there = known.get(row["image_id"], {})
+        # A folder that is called by its repeats may be another; the mask in it is the same.
+        same &= all(there.get(name, "") == row[name] for name in facts if name != "mask_path")
+        same &= bool(there.get("mask_path")) == bool(row["mask_path"])
+    if not same:
+        raise ExportError(f"{after.folder / NEXT} is of another set than {MANIFEST} beside it: remove it")
 
 
 def _changed(before: Rows, after: Rows, column: str) -> frozenset[str]:
@@ -278,8 +339,8 @@ def _moved_folders(before: ExportedSet, places: Mapping[str, str], masks: Mappin
 def _rename(folder: Path, moved: Mapping[str, str]) -> list[str]:
     _check_free(folder, moved)
     for old, new in moved.items():
-        if (folder / old).exists():
-            os.replace(folder / old, folder / new)
+        if _at(folder, old).exists():
+            replace(_at(folder, old), _at(folder, new))
     return [f"{old} -> {new}" for old, new in moved.items()]
 
 
@@ -293,13 +354,15 @@ def _parent(path: str) -> str:
 
 def _renew(folder: Path, file: File, expected: str) -> tuple[str, bool, bool]:
     """Give a file its new content, unless a person changed it: (sha256 it should have, written, left)."""
-    target = folder / file.path
+    target = _at(folder, file.path)
     if isinstance(file.content, bytes):
         digest = hashlib.sha256(file.content).hexdigest()
     else:
-        with open(folder / PARTIAL, "wb") as out:
+        partial = long_path(folder / PARTIAL)
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as out:  # a link there would be followed
             file.content(out)
-        digest = sha256_of(folder / PARTIAL)
+        digest = sha256_of(partial)
     present = sha256_of(target) if target.exists() else expected
     if present == digest and target.exists():
         return digest, False, False
@@ -308,27 +371,30 @@ def _renew(folder: Path, file: File, expected: str) -> tuple[str, bool, bool]:
     if isinstance(file.content, bytes):
         _replace(folder, file.path, file.content)
     else:
-        os.replace(folder / PARTIAL, target)
+        replace(folder / PARTIAL, target)
     return digest, True, False
 
 
+def _at(folder: Path, path: str) -> Path:
+    """Where a file of the set lies. Raises ExportError where a link leads out of the folder."""
+    return within(folder, path, str(folder))
+
+
 def _replace(folder: Path, path: str, content: bytes) -> None:
-    (folder / PARTIAL).write_bytes(content)
-    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    os.replace(folder / PARTIAL, folder / path)
+    write_whole(_at(folder, path), content, long_path(folder / PARTIAL))
 
 
 def _remove(folder: Path, obsolete: Mapping[str, str]) -> list[str]:
     """Remove files that are part of the set no more, but for those that a person changed, which are returned."""
     left = []
     for path, digest in sorted(obsolete.items()):
-        target = folder / path
+        target = _at(folder, path)
         if not target.exists():
             continue
         if sha256_of(target) != digest:
             left.append(path)
             continue
-        target.unlink()
+        patiently(target.unlink)
         if not any(target.parent.iterdir()):
             target.parent.rmdir()
     return left
@@ -337,9 +403,9 @@ def _remove(folder: Path, obsolete: Mapping[str, str]) -> list[str]:
 def _renew_located(folder: Path, profile: Profile, before: ExportedSet, images: ImageSet) -> tuple[int, list[str]]:
     """Files with the folder's absolute path, which may be that of the place it was copied from: (written, left)."""
     written, left = 0, []
-    templates = [profile.configs(known, SOMEWHERE) for known in (before.image_set(before.rows, before.recipe), images)]
+    templates = [profile.configs(known, SOMEWHERE) for known in (before.images, images)]
     for name, text in profile.configs(images, folder.as_posix()).items():
-        target = folder / ABSOLUTE / name
+        target = _at(folder, f"{ABSOLUTE}/{name}")
         present = target.read_text(encoding="utf-8", errors="replace") if target.exists() else None
         if present == text:
             continue
@@ -359,8 +425,8 @@ def _is_of_some_folder(text: str, template: str) -> bool:
 
 def _stale_caches(folder: Path, stems: set[str]) -> Iterable[str]:
     found = []
-    for path in files_in(folder):
+    for name, path in files_in(folder).items():
         is_text = path.name.endswith(TEXT_CACHE_ENDS) or path.parent.name == TEXT_CACHE_FOLDER
         if (is_text and path.name.partition("_")[0] in stems) or (stems and path.name == CAPTION_CACHE):
-            found.append(path.relative_to(folder).as_posix())
+            found.append(name)
     return found

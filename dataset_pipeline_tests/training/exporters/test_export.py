@@ -20,7 +20,7 @@ from dataset_pipeline.training.exporters.folder import CHECKSUMS
 from dataset_pipeline.training.exporters.image_set import SAID
 from dataset_pipeline.training.exporters.papers import CARD, EMB_INIT, MANIFEST, WILDCARD
 
-SHARED = {"columns", "folder", "image_set", "papers", "rewrite"}
+SHARED = {"columns", "folder", "image_set", "listed", "papers", "rewrite"}
 PAPERS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
 
 

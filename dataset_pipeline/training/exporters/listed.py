@@ -1,0 +1,131 @@
+"""What a manifest in an exported folder says, checked: anybody may have written it since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from dataset_pipeline.ids import check_image
+from dataset_pipeline.paths import check_relative
+from dataset_pipeline.training.exporters.folder import ExportError, within
+from dataset_pipeline.training.exporters.papers import MANIFEST
+
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Pixels = Annotated[int, Field(gt=0)]
+
+
+def _place(path: str) -> str:
+    """A file of the set; of one in a shard what stands before the `#` is the shard."""
+    shard, mark, name = path.partition("#")
+    check_relative(shard, "the set")
+    if mark and not name:
+        raise ValueError(f"{path!r} names nothing in the shard")
+    return path
+
+
+_Place = Annotated[str, AfterValidator(_place)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Said(_Strict):
+    """The keys of `image_set.SAID`."""
+
+    characters: list[str] = []
+    people: str = ""
+    n_people: int = 0
+    show_title: str = ""
+    series: list[str] = []
+    artists: list[str] = []
+    image_type: str = ""
+    rating: str = ""
+    face_position: str = ""
+    quality_word: str = ""
+    activation_tags: list[str] = []
+    tags: list[str] = []
+    text: str = ""
+
+
+class _Image(_Strict):
+    image_id: Annotated[str, AfterValidator(check_image)]
+    file: _Place
+    part: str
+    kind: str
+    sha256: _Sha256
+    width_px: _Pixels
+    height_px: _Pixels
+    quality: _Finite | None
+    concept: Annotated[str, AfterValidator(lambda concept: check_relative(concept, "the set"))]
+    multiply: _Finite
+    caption: str
+    said: _Said
+    masked: bool = False
+    mask_file: _Place = ""
+    mask_sha256: str = ""
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    captions: dict[str, Any] = {}
+    balance: dict[str, Any] = {}
+    tag_kinds: dict[str, list[str]] = {}
+    beside: dict[Annotated[str, AfterValidator(lambda name: check_relative(name, "the set"))], _Sha256] = {}
+
+
+class _About(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    models: list[dict[str, Any]] | None = None
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    profile: str
+    format: int
+    content: str
+    about: _About
+    recipe: _Recipe = _Recipe()
+    images: list[_Image]
+
+
+_MANIFEST: TypeAdapter[_Manifest] = TypeAdapter(_Manifest)
+
+
+def listed_in(folder: Path, paper: str = MANIFEST) -> Mapping[str, Any]:
+    """The manifest, every value of which has its type and every path of which lies below the folder; `recipe` may be
+    missing. Raises ExportError, which names the manifest and, of a value, where in it that stands."""
+    try:
+        manifest = json.loads(within(folder, paper, str(folder)).read_text(encoding="utf-8"))
+        json.dumps(manifest, ensure_ascii=False).encode()  # half a character can be escaped, and written nowhere
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ExportError):
+            raise
+        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {error}") from None
+    try:
+        _MANIFEST.validate_python(manifest)
+    except ValidationError as error:
+        raise ExportError(
+            f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {_told(error, manifest)}"
+        ) from None
+    return manifest
+
+
+def _told(error: ValidationError, manifest: Any) -> str:
+    """The first fault and its place, an image by its id: `image show.e1/00000003, width_px: ...`."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place: list[Any] = list(first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    if place[:1] == ["images"] and len(place) > 1:
+        entry = manifest["images"][place[1]]
+        image_id = entry.get("image_id") if isinstance(entry, dict) else None
+        place[:2] = [f"image {image_id}" if isinstance(image_id, str) else f"image {place[1] + 1} of the list"]
+    return f"{', '.join(str(part) for part in place) or 'it'}: {text}"
