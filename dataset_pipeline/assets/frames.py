@@ -55,7 +55,10 @@ def shots(step: Step) -> Result:
     group="b_frames",
     kinds=["opencv"],
     algorithm=3,
-    checks={"every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source.")},
+    checks={
+        "every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source."),
+        "candidates_are_there": Check("The mode of [keyframes] finds more than a frame in half a minute."),
+    },
     shows=pictures_of_table,
 )
 def keyframes(step: Step) -> Result:
@@ -75,7 +78,7 @@ def keyframes(step: Step) -> Result:
             "mean_sharpness": float(np.mean([row["sharpness"] for row in rows])) if rows else 0.0,
             "mean_brightness": float(np.mean([row["brightness"] for row in rows])) if rows else 0.0,
         },
-        {"every_frame_was_decoded": "; ".join(report.reasons)},
+        {"every_frame_was_decoded": "; ".join(report.reasons), "candidates_are_there": report.sparse},
     )
 
 

@@ -135,11 +135,20 @@ def upright(pixels: np.ndarray, rotation_deg: int, mirrored: bool) -> np.ndarray
 
 def is_mirrored(image: av.VideoFrame) -> bool:
     """Whether its display matrix turns it over, which its rotation does not tell."""
-    matrix = image.side_data.get("DISPLAYMATRIX")
+    matrix = side_data(image, "DISPLAYMATRIX")
     if matrix is None:
         return False
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
     return a * d < b * c
+
+
+def side_data(image: av.VideoFrame, kind: str) -> Any:
+    """The picture's side data of a kind by PyAV's name; None where there are none, or beside others that PyAV does not
+    know (EXIF), which it cannot list."""
+    try:
+        return image.side_data.get(kind)
+    except ValueError:
+        return None
 
 
 def range_of(image: av.VideoFrame) -> str:

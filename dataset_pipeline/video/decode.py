@@ -33,6 +33,9 @@ from dataset_pipeline.video.stream import (
 
 __all__ = ["Conversion", "DecodeReport", "Frame", "VideoError", "frames_at", "iter_frames"]
 
+SPARSE_S = 30.0  # encoders set intra frames 10 s apart at most, unless they are told otherwise
+OTHER_MODES = '"interval", "shot" or "mpdecimate"'
+_MARKED_SHARE = 0.5  # of packets: a container that marks more says nothing by it
 SEEK_AHEAD_S = 10.0  # where the container has no index: nearer frames are reached by decoding on
 
 _SEEKABLE = frozenset({"matroska", "mov"})  # containers whose seeks land on key frames by timestamp
@@ -44,11 +47,15 @@ def iter_frames(
     path: Path,
     *,
     intra_only: bool = False,
+    or_marked: bool = False,
     report: DecodeReport | None = None,
     conversion: Conversion | None = None,
     hardware: str = "none",
 ) -> Iterator[Frame]:
     """All frames in the order of their timestamps, or only the intra frames (`pict_type` I).
+
+    Where a decoder knows no types of pictures, the container's key frames are the intra frames. `or_marked`: so they
+    are where one frame at most is intra and the container marks others, from which a decoder recovers (intra refresh).
 
     Intra frames are the same with either, only faster: codecs that can, decode nothing else. Timestamps strictly
     rise, also in milliseconds; frames that would share one are left out and counted. Where a recording starts over
@@ -60,6 +67,7 @@ def iter_frames(
     report = report if report is not None else DecodeReport()
     how = conversion or AS_LABELLED
     skip, threads, last = intra_only and how.cadence == "progressive", "AUTO", None
+    by_marks, found = False, 0
     while True:
         report.clear()
         try:
@@ -69,9 +77,19 @@ def iter_frames(
                 else _all_frames(path, threads, report, how, hardware)
             )
             for frame in frames:
-                if (last is None or frame.pts > last) and (frame.is_intra or not intra_only):
-                    last = frame.pts
+                if (last is None or frame.pts > last) and (
+                    frame.is_intra or not intra_only or (by_marks and frame.marked)
+                ):
+                    last, found = frame.pts, found + 1
                     yield frame
+            if (
+                intra_only
+                and or_marked
+                and not by_marks
+                and found <= 1 < report.key_packets <= report.packets * _MARKED_SHARE
+            ):
+                by_marks, skip = True, False
+                continue
             break
         except _CannotSkip:
             skip = False
@@ -80,6 +98,8 @@ def iter_frames(
     report.reasons += _counted(report)
     if report.frames == 0 and not skip:
         raise VideoError(path, "; ".join(["no frame can be decoded", *report.reasons]))
+    if intra_only and report.packets:
+        report.sparse = _sparse(found, report)
 
 
 def frames_at(
@@ -146,6 +166,7 @@ def _packets(
         completes = is_second_field is not None and is_second_field(bytes(packet))
         if not packet.is_discard and not completes:  # what lies before the cut of an edit list is never shown
             report.packets += 1
+            report.key_packets += packet.is_keyframe
             report.leading_packets += not begun
         ahead.append((packet, gaps.before(packet)))
         if len(ahead) > PACKETS_AHEAD:
@@ -184,8 +205,8 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
     # Threads that have frames in hand keep the cores busy while those before them are looked at.
     with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
         clock = Clock(stream)
-        leaning = Leaning(clock.time_base)
-        for before, image, after in _windows(_images(path, container, stream, threads, report, leaning), how):
+        leaning, marks = Leaning(clock.time_base), set[int | None]()
+        for before, image, after in _windows(_images(path, container, stream, threads, report, leaning, marks), how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
             leans = leaning.leans(image)
@@ -194,21 +215,33 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
             if pts is None:
                 report.misplaced_frames += 1
             else:
-                yield clock.frame(pts, image, leans, how, before, after)
+                marked = (stamp := stamp_of(image)) in marks
+                marks -= {stamp}
+                yield clock.frame(pts, image, leans, how, before, after, marked)
         if threads != "NONE" and report.frames < report.packets - report.leading_packets:
             raise _CannotThread  # some decoders on several threads say nothing of a packet that they lost
+        report.seconds = clock.seconds_shown
         report.reasons += early_end(path, container, stream, clock.start_s, clock.seconds_shown)
 
 
 def _images(
-    path: Path, container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport, leaning: Leaning
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    threads: str,
+    report: DecodeReport,
+    leaning: Leaning,
+    marks: set[int | None],
 ) -> Iterator[av.VideoFrame]:
+    """Pictures as the decoder gives them; the stamps of packets that the container marks are added to `marks`."""
     first, last = None, 0
     for packet, damage in _to_the_last(_packets(container, stream, report)):
         if packet is not None:
             leaning.feed(packet, damage)
             if (stamp := stamp_of(packet)) is not None:
                 first, last = stamp if first is None else min(first, stamp), max(last, stamp)
+                if packet.is_keyframe:
+                    marks.add(stamp)
         elif (
             threads != "NONE"
             and first is not None
@@ -287,8 +320,16 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
                 heapq.heappush(waiting, (image.pts, report.frames, clock.frame(image.pts, image, corrupt, how)))
         while waiting:
             yield from _placed(clock, heapq.heappop(waiting)[2], report)
-        shown_s = float((end - first) * clock.time_base)
-        report.reasons += early_end(path, container, stream, clock.start_s, shown_s)
+        report.seconds = float((end - first) * clock.time_base)
+        report.reasons += early_end(path, container, stream, clock.start_s, report.seconds)
+
+
+def _sparse(found: int, report: DecodeReport) -> str:
+    """A sentence where intra frames are too rare to make a set of."""
+    if found and report.seconds < SPARSE_S * found:
+        return ""
+    what = f"of {report.seconds:.0f} s only {found} frame{'s are' if found > 1 else ' is'} intra" if found else ""
+    return f"{what or 'no frame is marked as a key frame'}: [keyframes] mode = {OTHER_MODES} finds more"
 
 
 def _placed(clock: Clock, frame: Frame, report: DecodeReport) -> Iterator[Frame]:

@@ -83,7 +83,12 @@ class Detector(ABC):
         and one more. Raises FileNotFoundError and VideoError.
         """
         frames = iter_frames(
-            path, intra_only=self.intra_only, report=report, conversion=self.conversion, hardware=self.hardware
+            path,
+            intra_only=self.intra_only,
+            or_marked=True,
+            report=report,
+            conversion=self.conversion,
+            hardware=self.hardware,
         )
         whole = (frame for frame in self.chosen(frames) if not frame.corrupt)
         return ahead(lambda frame: candidate(frame, self.short_side_px), whole)
@@ -91,7 +96,8 @@ class Detector(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class IFrames(Detector):
-    """Every intra frame, as `ffmpeg -vf select=eq(pict_type\\,I)` picks them."""
+    """Every intra frame, as `ffmpeg -vf select=eq(pict_type\\,I)` picks them, and where it finds next to none, the
+    container's key frames."""
 
     intra_only: ClassVar[bool] = True
 

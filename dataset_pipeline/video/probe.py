@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.cadence import decide_cadence, luma, vote
-from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, is_mirrored, square_size
+from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, is_mirrored, side_data, square_size
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING, SNIFF_BYTES, missing_end, sniff_container, what_else
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.durations import duration_of, measured, promised_duration_s, steady
@@ -263,8 +263,8 @@ def _upright_bars(bars: Bars, image: av.VideoFrame, sar: Fraction) -> dict[str, 
 
 def _peak_nits(image: av.VideoFrame) -> float:
     """The brightest light the content has (MaxCLL), else that its mastering display had, else that of HLG displays."""
-    levels = image.side_data.get("CONTENT_LIGHT_LEVEL")
-    mastering = image.side_data.get("MASTERING_DISPLAY_METADATA")
+    levels = side_data(image, "CONTENT_LIGHT_LEVEL")
+    mastering = side_data(image, "MASTERING_DISPLAY_METADATA")
     if levels is not None:
         (max_cll,) = struct.unpack_from("=I", bytes(levels))
         if max_cll:

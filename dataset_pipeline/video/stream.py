@@ -59,16 +59,21 @@ def _device(hardware: str) -> HWAccel | None:
 class DecodeReport:
     """What was met while decoding; `reasons` are sentences for people, empty for a sound file.
 
-    `leading_packets` came before the first key frame; `leaning_frames` look whole but are built on damaged ones.
+    `key_packets` are marked as key frames by the container. `leading_packets` came before the first key frame;
+    `leaning_frames` look whole but are built on damaged ones. `seconds`: from the first frame to the end of the last.
+    `sparse`: a sentence where only intra frames were asked for and there are next to none.
     """
 
     frames: int = 0
     packets: int = 0
+    key_packets: int = 0
     leading_packets: int = 0
     leaning_frames: int = 0
     bad_packets: int = 0
     corrupt_frames: int = 0
     misplaced_frames: int = 0
+    seconds: float = 0.0
+    sparse: str = ""
     reasons: list[str] = field(default_factory=list)
 
     def clear(self) -> None:
@@ -80,6 +85,7 @@ class Frame:
     """A decoded frame. `pts` counts in the stream's time base; `pts_ms` and `pts_s` start at the first video frame.
 
     `image` is as decoded, fields and all; `before` and `after` are its neighbours where the conversion needs them.
+    `marked`: the container calls its packet a key frame, as far as all packets were read.
     """
 
     pts: int
@@ -91,10 +97,13 @@ class Frame:
     before: av.VideoFrame | None = None
     after: av.VideoFrame | None = None
     conversion: Conversion = AS_LABELLED
+    marked: bool = False
 
     @property
     def is_intra(self) -> bool:
-        return self.image.pict_type == PictureType.I
+        """By its decoder, or by the container where the decoder knows no types of pictures."""
+        kind = self.image.pict_type
+        return kind == PictureType.I or (kind == PictureType.NONE and self.marked)
 
     def rgb(self) -> np.ndarray:
         """The still of this frame: RGB uint8 HxWx3, sRGB, converted as `conversion` says."""
@@ -268,10 +277,12 @@ class Clock:
         conversion: Conversion,
         before: av.VideoFrame | None = None,
         after: av.VideoFrame | None = None,
+        marked: bool = False,
     ) -> Frame:
         seconds = (pts - (self.first or 0)) * self._ticks / self._per_s
         how = self.conversion(image, conversion)
-        return Frame(pts, self.milliseconds(pts), seconds, image, self.aspect(image), corrupt, before, after, how)
+        sar, stamp_ms = self.aspect(image), self.milliseconds(pts)
+        return Frame(pts, stamp_ms, seconds, image, sar, corrupt, before, after, how, marked)
 
 
 def plain_reason(error: BaseException) -> str:

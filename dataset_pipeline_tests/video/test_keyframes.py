@@ -5,8 +5,9 @@ import av
 import numpy as np
 import pytest
 
-from dataset_pipeline.video.decode import DecodeReport, VideoError, iter_frames
+from dataset_pipeline.video.decode import DecodeReport, VideoError, frames_at, iter_frames
 from dataset_pipeline.video.keyframes import IFrames, measure, working_copy
+from dataset_pipeline.video.losses import stamp_of
 
 ENCODED = [
     "open_gop.mkv",
@@ -45,6 +46,70 @@ def test_intra_frames_are_those_that_ffmpeg_selects_and_those_of_a_full_decode(c
     assert [(frame.pts, frame.pts_ms) for frame in fast] == [(frame.pts, frame.pts_ms) for frame in full]
     for one, other in zip(fast, full, strict=True):
         np.testing.assert_array_equal(one.image.to_ndarray(), other.image.to_ndarray())
+
+
+CARD = "testsrc2=s=160x120:r=24:d=2"
+# What encodes each, and how many of its 48 packets the container marks.
+UNTYPED = {
+    "cinepak.mov": (["-c:v", "cinepak", "-g", "12"], 4),
+    "animation.mov": (["-c:v", "qtrle", "-g", "12"], 4),
+    "video1.avi": (["-c:v", "msvideo1", "-g", "12"], 2),
+    "graphics.mov": (["-c:v", "smc", "-g", "12"], 4),
+    "screen.flv": (["-c:v", "flashsv", "-g", "12"], 24),
+    "video.mov": (["-c:v", "rpza", "-g", "12"], 48),
+    "cineform.mov": (["-c:v", "cfhd"], 48),
+}
+
+
+def _marked(path: Path) -> list[int]:
+    with av.open(str(path)) as container:
+        packets = container.demux(container.streams.video[0])
+        return sorted(stamp_of(packet) for packet in packets if packet.size and packet.is_keyframe)
+
+
+@pytest.mark.parametrize(("name", "arguments", "count"), [(name, *made) for name, made in UNTYPED.items()])
+def test_where_a_decoder_knows_no_types_of_pictures_the_containers_key_frames_are_found(
+    tmp_path, ffmpeg, name, arguments, count
+):
+    ffmpeg("-f", "lavfi", "-i", CARD, *arguments, "-strict", "-2", tmp_path / name)
+    report = DecodeReport()
+    found = [candidate.pts for candidate in IFrames(short_side_px=32).candidates(tmp_path / name, report)]
+    assert found == _marked(tmp_path / name)
+    assert (len(found), report.sparse, report.reasons) == (count, "", [])
+
+
+def test_an_intra_refresh_has_the_frames_that_a_decoder_may_start_at_whole_and_to_be_found_again(clip):
+    path = clip("intra_refresh.mkv")
+    found = list(IFrames(short_side_px=120).candidates(path))
+    assert [candidate.pts for candidate in found] == _marked(path)
+    assert len(found) == 3
+    whole = {frame.pts: frame.rgb() for frame in iter_frames(path)}
+    for (pts, again), candidate in zip(frames_at(path, [one.pts for one in found]), found, strict=True):
+        np.testing.assert_array_equal(again, whole[pts])
+        np.testing.assert_array_equal(candidate.image, whole[pts])
+
+
+def test_a_video_without_any_mark_names_the_modes_that_find_frames(tmp_path, ffmpeg):
+    ffmpeg("-f", "lavfi", "-i", CARD, "-s", "160x128", "-r", "30", "-c:v", "roqvideo", "-an", tmp_path / "game.roq")
+    report = DecodeReport()
+    assert list(IFrames().candidates(tmp_path / "game.roq", report)) == []
+    assert report.sparse.startswith("no frame is marked as a key frame: [keyframes] mode = ")
+    assert '"interval"' in report.sparse
+
+
+def test_a_video_of_one_intra_frame_in_a_minute_names_them_too(tmp_path, ffmpeg):
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=s=64x48:r=4:d=60", "-c:v", "libx264", "-preset", "ultrafast"),
+        *("-x264-params", "keyint=infinite:scenecut=0", tmp_path / "long.mkv"),
+    )
+    report = DecodeReport()
+    assert len(list(IFrames().candidates(tmp_path / "long.mkv", report))) == 1
+    assert report.sparse.startswith("of 60 s only 1 frame is intra: [keyframes] mode = ")
+
+
+def test_a_picture_with_exif_in_its_frame_is_read(tmp_path, ffmpeg):
+    ffmpeg("-f", "lavfi", "-i", CARD, "-c:v", "tiff", tmp_path / "exif.mov")
+    assert len([frame.rgb() for frame in iter_frames(tmp_path / "exif.mov")]) == 48
 
 
 def test_the_clips_hold_intra_frames_that_are_no_key_frames(clip):
