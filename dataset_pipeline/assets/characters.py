@@ -11,6 +11,7 @@ from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.store.identity_log import event_of_row
 from dataset_pipeline.store.schemas import SCHEMAS
 
 CHARACTERS_SHOWN = 8
@@ -22,6 +23,7 @@ CHARACTERS_SHOWN = 8
     models=["identity"],
     group="e_characters",
     joined=True,
+    remembers=True,
     kinds=["onnx"],
     checks={"all_crops_speak_one_language": Check("Every embedding comes from the weights in use.")},
 )
@@ -29,10 +31,12 @@ def character_gallery(step: Step) -> Result:
     """The characters of each show and the crops they are recognised by, over all episodes.
 
     `[character_gallery]` says how alike crops of one character are and how many it takes. Shows whose crops are those
-    of last time keep their characters.
+    of last time keep their characters. Whoever is new gets an id, written into the identity log of the store; whoever
+    was found before is found again by it, under other settings and with other episodes too.
     """
     identity = step.model("identity")
     weights = identity.fingerprint().sha256
+    _log_previous(step)
 
     def join(show: str, episodes: list[str]) -> list[dict]:
         vectors = vectors_by_id(step.read("crop_embeddings", episodes), weights)
@@ -45,6 +49,8 @@ def character_gallery(step: Step) -> Result:
             identity.differences,
             identity.threshold,
             step.settings.character_gallery,
+            step.identity_log,
+            weights,
         )
 
     table, clustered = step.by_show(join)
@@ -61,6 +67,17 @@ def character_gallery(step: Step) -> Result:
         },
         {"all_crops_speak_one_language": f"{crops[False]} were embedded by other weights" if crops[False] else ""},
     )
+
+
+def _log_previous(step: Step) -> None:
+    """Whoever is in the table of last time but not in the log goes into it: versions before the log wrote none, and a
+    log that was lost is made again from what is there."""
+    if step.last is None:
+        return
+    weights = step.last.provenance["models"][0]["sha256"]
+    rows = step.previous()
+    logged = {show: step.identity_log.characters(show) for show in {row["show"] for row in rows}}
+    step.identity_log.append(event_of_row(row, weights) for row in rows if row["character"] not in logged[row["show"]])
 
 
 def crops_by_character(step: Step) -> dict[str, list[str]]:

@@ -84,6 +84,7 @@ def pipeline_asset(
     joined: bool = False,
     projection: bool = False,
     exports: bool = False,
+    remembers: bool = False,
     kinds: Iterable[str] = (),
     checks: Mapping[str, Check] | None = None,
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
@@ -92,13 +93,22 @@ def pipeline_asset(
 
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
     equal inputs. A projection handles many episodes in one run. An asset whose inputs and code version are those of its
-    current table keeps that table; one that `exports` gets the folder for it and runs each time. `shows` gives the
+    current table keeps that table; one that `exports` gets the folder for it and runs each time; one that `remembers`
+    gets the identity log. `shows` gives the
     stored pictures, by the label of their row, of which the web UI shows a sheet.
     """
 
     def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
         declaration = Declaration(
-            function.__name__, tuple(reads), tuple(settings), tuple(models), algorithm, joined, projection, exports
+            function.__name__,
+            tuple(reads),
+            tuple(settings),
+            tuple(models),
+            algorithm,
+            joined,
+            projection,
+            exports,
+            remembers,
         )
         made = PipelineAsset(declaration, function, group, frozenset(kinds), checks or {}, shows)
         DECLARATIONS[made.name] = declaration

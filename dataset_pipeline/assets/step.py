@@ -19,6 +19,7 @@ from dataset_pipeline.ids import show_of
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.progress import track
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, TableOutdated
@@ -35,7 +36,8 @@ NO_ROWS = "no rows"  # the version of an empty part of a table
 
 @dataclass(frozen=True)
 class Declaration:
-    """What one asset reads. `joined` assets see all episodes at once; `projection`s bring a joined answer back."""
+    """What one asset reads. `joined` assets see all episodes at once; `projection`s bring a joined answer back; those
+    that `remember` read the identity log and add to it."""
 
     name: str
     reads: tuple[str, ...]
@@ -45,6 +47,7 @@ class Declaration:
     joined: bool
     projection: bool
     exports: bool
+    remembers: bool = False
 
     def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
         """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
@@ -225,28 +228,42 @@ class Step:
         table = self._work.store.previous(self.declaration.name, self.episode)
         return [] if table is None else self._pictures.named_in(table).to_pylist()
 
+    @property
+    def last(self) -> Pointer | None:
+        """What this asset wrote last time; None if nothing, or if its pointer is damaged."""
+        return usable_pointer(self._work.store, self.declaration, self.episode)
+
+    @property
+    def identity_log(self) -> IdentityLog:
+        """Who was found so far, for an asset that declares that it `remembers`."""
+        if not self.declaration.remembers:
+            raise LookupError(f"{self.declaration.name} does not declare that it remembers identities")
+        return self._work.store.identity_log
+
     def by_show(self, join: Callable[[str, list[str]], list[dict]]) -> tuple[pa.Table, int]:
         """This joined asset's table, made show by show, and how many shows were joined.
 
         `join(show, episodes)` gives the rows of a show, but for `made_from`, out of those of its episodes that have
-        every table this asset reads. It is not asked where these tables, this asset's settings and the weights of its
-        models are those of last time: then the rows of last time stay.
+        every table this asset reads. It is not asked where these tables, this asset's settings, the weights of its
+        models and who is remembered of the show are those of last time: then the rows of last time stay.
         """
         schema = SCHEMAS[self.declaration.name]
         shows: dict[str, list[str]] = {}
         for episode in sorted(self.episodes):
             if all(is_joined(asset) or self.pointer(asset, episode) for asset in self.declaration.reads):
                 shows.setdefault(show_of(episode), []).append(episode)
-        made_from = {show: self._made_from(episodes) for show, episodes in shows.items()}
+        made_from = {show: self._made_from(show, episodes) for show, episodes in shows.items()}
         kept = _rows_made_from(self._work.store.previous(self.declaration.name), made_from, schema)
         again = sorted(shows.keys() - set(kept["show"].to_pylist()))
-        joined = [
-            schema.table([{**row, "made_from": made_from[show]} for row in join(show, shows[show])]) for show in again
-        ]
+        joined = []
+        for show in again:
+            rows = join(show, shows[show])
+            version = self._made_from(show, shows[show])  # with those whom the join has added to the identity log
+            joined.append(schema.table([{**row, "made_from": version} for row in rows]))
         table = pa.concat_tables([kept, *joined])
         return table.sort_by([(name, "ascending") for name in schema.key]), len(again)
 
-    def _made_from(self, episodes: Sequence[str]) -> str:
+    def _made_from(self, show: str, episodes: Sequence[str]) -> str:
         """Hash of everything the rows of a show depend on."""
         versions = []
         for asset in self.declaration.reads:
@@ -256,6 +273,8 @@ class Step:
             else:
                 found = ((episode, self.pointer(asset, episode)) for episode in episodes)
                 versions += [(asset, episode, version_of(pointer)) for episode, pointer in found if pointer]
+        if self.declaration.remembers:
+            versions.append(("identity log", show, self.identity_log.version(show)))
         return hashlib.sha256(json.dumps([self.code_version, versions]).encode()).hexdigest()[:16]
 
     def encoded_picture(self, path: str) -> bytes:

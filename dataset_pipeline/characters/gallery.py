@@ -11,16 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.characters.clustering import cluster
+from dataset_pipeline.characters.identities import (
+    EXEMPLARS_LOGGED,
+    Comparison,
+    DifferencesTo,
+    Group,
+    nearest_mean,
+    recognised,
+    settle,
+)
 from dataset_pipeline.settings import CharacterGallerySettings
+from dataset_pipeline.store.identity_log import IdentityLog
 
 JOINED_BY = 12  # exemplars of a character while many crops are clustered in rounds
-NEAREST = 3  # a crop is compared with so many of a character's nearest exemplars
 AT_ONCE = 6000  # crops compared all with all; more would not fit into memory
 CLEAR = 0.5  # a difference below this share of the limit is beyond doubt
 SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
 
 Differences = Callable[[np.ndarray], np.ndarray]
-DifferencesTo = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def build_gallery(
@@ -31,35 +39,55 @@ def build_gallery(
     differences: Differences,
     threshold: float,
     settings: CharacterGallerySettings,
+    log: IdentityLog | None = None,
+    model_sha256: str = "",
 ) -> list[dict]:
     """Rows of `character_gallery`, show by show.
 
-    embeddings: [n, d] of the crops `ids`, which come from `episodes` of `shows`. differences: of [m, d] gives [m, m].
-    threshold: the model's own, used where settings.max_difference is 0. A character's id is made of its first crop's
-    id and is its name until somebody names it. The order of the crops plays no part. Raises ValueError for a crop
-    given twice.
+    embeddings: [n, d] of the crops `ids`, which come from `episodes` of `shows`, made by the weights `model_sha256`.
+    differences: of [m, d] gives [m, m]. threshold: the model's own, used where settings.max_difference is 0. Characters
+    that the log knows keep their id, others are minted into it; without a log all are new. The id is the name until
+    somebody names a character. The order of the crops plays no part. Raises ValueError for a crop given twice.
     """
     if len(set(ids)) != len(ids):
         raise ValueError("a crop is given twice")
     limit = settings.max_difference or threshold
+    comparison = Comparison(model_sha256, limit, lambda these, those: _between(these, those, differences))
+    episode = dict(zip(ids, episodes, strict=True))
     gallery = []
     for show in sorted(set(shows)):
         crops = sorted((i for i in range(len(ids)) if shows[i] == show), key=lambda i: ids[i])
+        groups = []
         for members, matrix in _characters(crops, ids, embeddings, differences, limit, settings.min_crops):
-            exemplars = [members[i] for i in exemplars_of(matrix, limit, settings.exemplars)]
-            character = character_id(min(ids[i] for i in members))
-            gallery.append(
-                {
-                    "character": character,
-                    "show": show,
-                    "name": character,
-                    "exemplar_ids": [ids[i] for i in exemplars],
-                    "exemplars": [np.asarray(embeddings[i], dtype=np.float32).tolist() for i in exemplars],
-                    "crops": len(members),
-                    "episodes": sorted({episodes[i] for i in members}),
-                }
+            exemplars = [members[i] for i in exemplars_of(matrix, limit, max(settings.exemplars, EXEMPLARS_LOGGED))]
+            vectors = np.asarray(embeddings[exemplars], dtype=np.float32)
+            groups.append(
+                Group(show, tuple(sorted(ids[i] for i in members)), tuple(ids[i] for i in exemplars), vectors)
             )
+        groups.sort(key=lambda group: group.crops)
+        characters = settle(groups, log, show, comparison) if log else recognised(groups, (), comparison).characters
+        gallery += [
+            _gallery_row(character, group, settings.exemplars, episode)
+            for character, group in zip(characters, groups, strict=True)
+        ]
     return sorted(gallery, key=lambda row: row["character"])
+
+
+def _gallery_row(character: str, group: Group, exemplars: int, episode: Mapping[str, str]) -> dict:
+    return {
+        "character": character,
+        "show": group.show,
+        "name": character,
+        "exemplar_ids": list(group.exemplar_ids[:exemplars]),
+        "exemplars": group.exemplars[:exemplars].tolist(),
+        "crops": len(group.crops),
+        "episodes": sorted({episode[crop] for crop in group.crops}),
+    }
+
+
+def _between(these: np.ndarray, those: np.ndarray, differences: Differences) -> np.ndarray:
+    """The differences of [n, d] to [m, d]: [n, m]."""
+    return differences(np.concatenate([these, those]))[: len(these), len(these) :]
 
 
 def galleries_by_show(gallery: pa.Table) -> dict[str, list[dict]]:
@@ -71,11 +99,6 @@ def galleries_by_show(gallery: pa.Table) -> dict[str, list[dict]]:
         matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
         rows[row["show"]].append({"character": row["character"], "name": row["name"], "exemplars": matrix})
     return dict(rows)
-
-
-def character_id(first_crop_id: str) -> str:
-    """`c-` and 8 hex digits made of the id of a character's first crop."""
-    return f"c-{hashlib.sha256(first_crop_id.encode()).hexdigest()[:8]}"
 
 
 def _characters(
@@ -143,7 +166,7 @@ def _join(
     for start in range(0, len(rest), step):
         chunk = rest[start : start + step]
         matrix = differences(embeddings[known + chunk])[len(known) :, : len(known)]
-        means = np.stack([_nearest_mean(matrix[:, owner == label]) for label in range(len(found))], axis=1)
+        means = np.stack([nearest_mean(matrix[:, owner == label]) for label in range(len(found))], axis=1)
         for i, crop in enumerate(chunk):
             label = int(means[i].argmin())
             (found[label] if means[i, label] <= limit else strangers).append(crop)
@@ -169,31 +192,24 @@ def exemplars_of(differences: np.ndarray, limit: float, count: int) -> list[int]
     return chosen
 
 
-def _nearest_mean(matrix: np.ndarray) -> np.ndarray:
-    """Mean of the NEAREST smallest values of each row: one odd exemplar decides nothing."""
-    count = min(NEAREST, matrix.shape[1])
-    return np.partition(matrix, count - 1, axis=1)[:, :count].mean(axis=1)
-
-
-def name_differences(
+def character_differences(
     embeddings: np.ndarray, gallery: Sequence[Mapping[str, Any]], differences_to: DifferencesTo
 ) -> tuple[list[str], np.ndarray]:
-    """Names, sorted, and the difference of each crop to each: [n, names]. Characters of one name count as one: the
-    nearest of them speaks for it. differences_to: of [n, d] and [m, d] gives [n, m]."""
-    names = sorted({row["name"] for row in gallery})
-    table = np.full((len(embeddings), len(names)), np.inf)
-    if not names or len(embeddings) == 0:
-        return names, table
+    """The characters' ids, sorted, and the difference of each crop to each: [n, characters].
+    differences_to: of [n, d] and [m, d] gives [n, m]."""
     rows = sorted(gallery, key=lambda row: row["character"])
+    characters = [row["character"] for row in rows]
+    table = np.full((len(embeddings), len(rows)), np.inf)
+    if not rows or len(embeddings) == 0:
+        return characters, table
     exemplars = np.concatenate([np.asarray(row["exemplars"], dtype=np.float32) for row in rows])
     matrix = np.asarray(differences_to(np.asarray(embeddings, dtype=np.float32), exemplars), dtype=np.float64)
     start = 0
-    for row in rows:
+    for column, row in enumerate(rows):
         end = start + len(row["exemplars"])
-        column = names.index(row["name"])
-        table[:, column] = np.minimum(table[:, column], _nearest_mean(matrix[:, start:end]))
+        table[:, column] = nearest_mean(matrix[:, start:end])
         start = end
-    return names, table
+    return characters, table
 
 
 def assign(
@@ -202,14 +218,14 @@ def assign(
     differences_to: DifferencesTo,
     max_difference: float,
 ) -> list[tuple[str | None, float]]:
-    """For each crop the nearest character's name and the difference to it; None where it is above `max_difference`.
+    """For each crop the nearest character's id and the difference to it; None where it is above `max_difference`.
     The difference is the mean over the few nearest exemplars; infinite where the gallery is empty."""
-    names, table = name_differences(embeddings, gallery, differences_to)
-    if not names:
+    characters, table = character_differences(embeddings, gallery, differences_to)
+    if not characters:
         return [(None, float("inf"))] * len(embeddings)
     nearest = table.argmin(axis=1)
     return [
-        (names[column] if table[i, column] <= max_difference else None, float(table[i, column]))
+        (characters[column] if table[i, column] <= max_difference else None, float(table[i, column]))
         for i, column in enumerate(nearest)
     ]
 
@@ -231,7 +247,7 @@ def decide_clusters(
     kept = sorted((crop for crop in crops if crop["kept"]), key=lambda crop: crop["image_id"])
     measured = [crop for crop in kept if crop["image_id"] in embeddings]
     vectors = np.stack([embeddings[crop["image_id"]] for crop in measured]) if measured else np.zeros((0, 1))
-    names, table = name_differences(vectors, gallery, differences_to)
+    characters, table = character_differences(vectors, gallery, differences_to)
     by_still: dict[str, list[int]] = defaultdict(list)
     for i, crop in enumerate(measured):
         by_still[crop["still_id"]].append(i)
@@ -239,8 +255,8 @@ def decide_clusters(
     nearest: dict[str, float | None] = {}
     for members in by_still.values():
         for i, column in _one_each(members, measured, table, max_difference).items():
-            who[measured[i]["image_id"]] = None if column is None else names[column]
-            nearest[measured[i]["image_id"]] = float(table[i].min()) if names else None
+            who[measured[i]["image_id"]] = None if column is None else characters[column]
+            nearest[measured[i]["image_id"]] = float(table[i].min()) if characters else None
     for crop in kept:
         if crop["image_id"] not in embeddings:
             holder = _smallest_around(crop, [measured[i] for i in by_still.get(crop["still_id"], ())])
@@ -249,11 +265,12 @@ def decide_clusters(
     seen: dict[str, set[str]] = {still: set() for still in stills}
     rows = []
     for crop in kept:
-        name = who[crop["image_id"]]
-        if name is not None:
-            seen.setdefault(crop["still_id"], set()).add(name)
-        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], [name] if name else [], crop, nearest))
-    rows += [_row(still, still, "still", sorted(names_), None, nearest) for still, names_ in seen.items()]
+        character = who[crop["image_id"]]
+        if character is not None:
+            seen.setdefault(crop["still_id"], set()).add(character)
+        found = [character] if character else []
+        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], found, crop, nearest))
+    rows += [_row(still, still, "still", sorted(everyone), None, nearest) for still, everyone in seen.items()]
     return sorted(rows, key=lambda row: row["image_id"])
 
 
@@ -277,10 +294,10 @@ def _row(
 def _one_each(
     members: list[int], crops: Sequence[Mapping[str, Any]], table: np.ndarray, max_difference: float
 ) -> dict[int, int | None]:
-    """Column of the name of each crop of one still, or None.
+    """Column of the character of each crop of one still, or None.
 
-    A person is not in two places: the nearest crop takes a name first, and a later crop of the same kind whose box
-    hardly overlaps takes its next best name within the limit. Exempt are boxes that overlap by SAME_BOX_IOU, being one
+    A person is not in two places: the nearest crop takes a character first, and a later crop of the same kind whose box
+    hardly overlaps takes its next best one within the limit. Exempt are boxes that overlap by SAME_BOX_IOU, being one
     person found twice, and crops so near that there is no doubt (mirrors, split screens).
     """
     given: dict[int, int | None] = dict.fromkeys(members)

@@ -257,7 +257,7 @@ SCHEMAS = {
                 "image_id": STRING,
                 "still_id": STRING,
                 "kind": STRING,  # still or the crop's kind
-                "characters": STRINGS,  # names, sorted; empty = nobody known
+                "characters": STRINGS,  # ids, sorted; empty = nobody known
                 "difference": FLOAT,  # of a crop to the nearest character, null for stills
             },
             key=("image_id",),

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from dataset_pipeline.ids import check_episode, check_image, file_name
 from dataset_pipeline.paths import OutsideError, fault_of_path, is_device
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
+from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical, versions_of_parts
 
@@ -105,6 +106,11 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
         self._files = open_files(root)
+
+    @property
+    def identity_log(self) -> IdentityLog:
+        """Who was found so far. It lies beside the tables, and neither `forget` nor `clean` touches it."""
+        return IdentityLog(self._files)
 
     def read(self, asset: str, episode: str | None = None) -> pa.Table:
         """The current table. Raises TableMissing or TableOutdated, both saying what to materialize."""

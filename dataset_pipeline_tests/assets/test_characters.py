@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -179,3 +180,86 @@ def test_kept_rows_are_those_of_a_full_comparison(project: Project):
     (project.root / "clusters" / "one.e1" / "current.json").unlink()
     assert project.made("clusters", "one.e1")[0].equals(kept)
     assert {episode_of(image_id) for image_id in kept["image_id"].to_pylist()} == {"one.e1"}
+
+
+def who(project: Project, show: str = "one") -> dict[int, str]:
+    """The id of each person of a show, by the crops' axes."""
+    rows = [row for row in project.made("character_gallery")[0].to_pylist() if row["show"] == show]
+    return {int(np.argmax(np.mean(row["exemplars"], axis=0))): row["character"] for row in rows}
+
+
+def log_of(project: Project) -> dict[str, bytes]:
+    folder = project.root / "_identities"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json")}
+
+
+def test_an_earlier_episode_that_arrives_later_leaves_the_others_as_they_were(project: Project):
+    ids = who(project)
+    before = {episode: project.made("clusters", episode)[0] for episode in ("one.e1", "one.e2")}
+    project.add("one.e0", [0] * 6 + [1] * 6 + [4] * 6, seed=4)
+    assert who(project).items() > ids.items()
+    for episode, table in before.items():
+        assert project.made("clusters", episode)[0]["characters"].equals(table["characters"])
+
+
+def test_a_gallery_of_a_version_without_a_log_is_taken_over_with_its_ids(project: Project):
+    table = project.store.read("character_gallery")
+    old = {name: f"c-{number:08x}" for number, name in enumerate(sorted(table["character"].to_pylist()))}
+    rows = [row | dict.fromkeys(("character", "name"), old[row["character"]]) for row in table.to_pylist()]
+    pointer = project.store.pointer("character_gallery")
+    assert pointer is not None
+    project.store.write("character_gallery", SCHEMAS["character_gallery"].table(rows), None, pointer.provenance)
+    shutil.rmtree(project.root / "_identities")
+    project.add("one.e0", [0] * 6 + [1] * 6 + [2] * 6, seed=4)
+    ids = who(project)
+    assert set(ids.values()) > {row["character"] for row in rows if row["show"] == "one"}
+    assert who(project, "other") == {0: next(row["character"] for row in rows if row["show"] == "other")}
+    assert len(log_of(project)) == len(rows) + 1
+
+    project.add("one.e1", [1] * 9, seed=5)
+    project.add("one.e0", [0] * 9, seed=6)
+    assert who(project).items() <= ids.items()
+
+
+def test_a_log_that_was_lost_is_made_again_from_the_gallery(project: Project):
+    before = who(project)
+    shutil.rmtree(project.root / "_identities")
+    project.add("one.e0", [0] * 6 + [4] * 6, seed=4)
+    assert who(project).items() > before.items()
+
+
+def test_the_gallery_stays_as_it_is_where_nobody_new_appears(project: Project):
+    before, log = project.store.read("character_gallery"), log_of(project)
+    project.settings = load_settings(
+        resources_folder() / "settings.toml", models__pack="demo", character_gallery__exemplars=3
+    )
+    project.made("character_gallery")
+    project.settings = DEFAULTS
+    assert project.made("character_gallery")[0].equals(before)
+    assert log_of(project) == log
+
+
+def test_whom_another_writer_adds_to_the_log_is_looked_for_when_the_gallery_is_made_next_and_only_once(
+    project: Project, tmp_path: Path
+):
+    elsewhere = Project(tmp_path / "elsewhere")
+    elsewhere.add("other.e0", [0] * 7, seed=7)
+    ids = who(elsewhere, "other")
+    shutil.copytree(elsewhere.root / "_identities", project.root / "_identities", dirs_exist_ok=True)
+    project.identity.asked.clear()
+    before = project.made("character_gallery")[0]
+    assert project.identity.asked == []  # nothing that the gallery is made from has changed
+    project.add("one.e3", [0] * 3, seed=8)
+    assert project.made("character_gallery")[1]["shows_clustered"] == 2
+    project.add("one.e3", [0] * 4, seed=8)
+    table, numbers = project.made("character_gallery")
+    assert numbers["shows_clustered"] == 1
+    assert sorted(table["character"].to_pylist()) == sorted(before["character"].to_pylist())
+    assert ids[0] not in table["character"].to_pylist()  # the older id stays
+
+
+def test_an_asset_that_does_not_declare_that_it_remembers_has_no_log(project: Project):
+    resources = SimpleNamespace(store=project.store, settings=DEFAULTS)
+    step = Step(ASSETS["clusters"].declaration, resources, "one.e1", None, ["one.e1"])
+    with pytest.raises(LookupError, match="clusters does not declare that it remembers"):
+        _ = step.identity_log

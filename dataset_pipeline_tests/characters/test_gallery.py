@@ -126,24 +126,16 @@ def test_many_crops_of_nobody_end_the_search(monkeypatch: pytest.MonkeyPatch):
     assert built([f"show.e1/{i:08d}" for i in range(100)], strangers) == []
 
 
-def test_a_crop_gets_the_name_of_the_nearest_character_within_the_limit():
+def test_a_crop_gets_the_id_of_the_nearest_character_within_the_limit():
     ids, vectors = crops_of({0: 8, 1: 8})
-    rows = [{**row, "name": f"person with {row['crops']}"} for row in built(*crops_of({0: 9, 1: 7}))]
-    names = assign(vectors, rows, between, THRESHOLD)
-    assert [name for name, _ in names] == ["person with 9"] * 8 + ["person with 7"] * 8
-    assert all(difference <= THRESHOLD for _, difference in names)
-    ((name, difference),) = assign(person(5, 1), rows, between, THRESHOLD)
-    assert name is None
+    rows = [{**row, "character": f"c-{row['crops']}", "name": "fern"} for row in built(*crops_of({0: 9, 1: 7}))]
+    found = assign(vectors, rows, between, THRESHOLD)
+    assert [character for character, _ in found] == ["c-9"] * 8 + ["c-7"] * 8
+    assert all(difference <= THRESHOLD for _, difference in found)
+    ((character, difference),) = assign(person(5, 1), rows, between, THRESHOLD)
+    assert character is None
     assert difference > 0.5
     assert assign(vectors, [], between, THRESHOLD) == [(None, float("inf"))] * len(ids)
-
-
-def test_characters_of_one_name_count_as_one():
-    rows = [{**row, "name": "fern"} for row in built(*crops_of({0: 8, 1: 8}))]
-    assert [name for name, _ in assign(np.concatenate([person(0, 1), person(1, 1)]), rows, between, THRESHOLD)] == [
-        "fern",
-        "fern",
-    ]
 
 
 def crop(number: int, kind: str, x: int, y: int, width: int, height: int, kept: bool = True) -> dict:
@@ -188,11 +180,11 @@ def test_a_still_shows_whoever_its_crops_show_and_a_head_is_who_the_person_aroun
     ]
     vectors = {crops[0]["image_id"]: person(1, 1)[0], crops[1]["image_id"]: person(0, 1)[0]}
     assert decided(crops, vectors, known(0, 1)) == {
-        "00000001": ["n0", "n1"],
-        "00000001#person-1-0-9-9": ["n1"],
-        "00000001#person-2-0-9-9": ["n0"],
-        "00000001#head-3-0-9-9": ["n1"],
-        "00000001#head-4-0-9-9": ["n0"],
+        "00000001": ["c-0", "c-1"],
+        "00000001#person-1-0-9-9": ["c-1"],
+        "00000001#person-2-0-9-9": ["c-0"],
+        "00000001#head-3-0-9-9": ["c-1"],
+        "00000001#head-4-0-9-9": ["c-0"],
         "00000001#head-5-0-9-9": [],
     }
 
@@ -200,13 +192,13 @@ def test_a_still_shows_whoever_its_crops_show_and_a_head_is_who_the_person_aroun
 def test_a_head_inside_two_people_belongs_to_the_smaller_box():
     crops = [crop(1, "person", 0, 0, 900, 700), crop(2, "person", 300, 0, 200, 500), crop(3, "head", 350, 20, 90, 90)]
     vectors = {crops[0]["image_id"]: person(1, 1)[0], crops[1]["image_id"]: person(0, 1)[0]}
-    assert decided(crops, vectors, known(0, 1))["00000001#head-3-0-9-9"] == ["n0"]
+    assert decided(crops, vectors, known(0, 1))["00000001#head-3-0-9-9"] == ["c-0"]
 
 
 def test_a_head_with_an_embedding_of_its_own_is_recognised_by_it():
     crops = [crop(1, "person", 0, 0, 300, 700), crop(3, "head", 100, 20, 90, 90)]
     vectors = {crops[0]["image_id"]: person(1, 1)[0], crops[1]["image_id"]: person(0, 1)[0]}
-    assert decided(crops, vectors, known(0, 1))["00000001#head-3-0-9-9"] == ["n0"]
+    assert decided(crops, vectors, known(0, 1))["00000001#head-3-0-9-9"] == ["c-0"]
 
 
 def test_dropped_crops_have_no_row_and_a_still_without_crops_has_one():
@@ -226,20 +218,20 @@ def lookalikes(near: float, far: float) -> dict[str, np.ndarray]:
 def test_of_two_people_in_a_still_the_nearer_gets_the_name():
     crops = [crop(1, "person", 0, 0, 300, 700), crop(2, "person", 400, 0, 300, 700)]
     who = decided(crops, lookalikes(0.05, 0.15), known(0))
-    assert who["00000001#person-1-0-9-9"] == ["n0"]
+    assert who["00000001#person-1-0-9-9"] == ["c-0"]
     assert who["00000001#person-2-0-9-9"] == []
 
 
 def test_a_person_found_twice_in_one_place_has_one_name():
     crops = [crop(1, "person", 0, 0, 300, 700), crop(2, "person", 20, 0, 300, 700)]
     who = decided(crops, lookalikes(0.05, 0.15), known(0))
-    assert who["00000001#person-1-0-9-9"] == who["00000001#person-2-0-9-9"] == ["n0"]
+    assert who["00000001#person-1-0-9-9"] == who["00000001#person-2-0-9-9"] == ["c-0"]
 
 
 def test_crops_beyond_doubt_may_share_a_name_as_in_a_mirror():
     crops = [crop(1, "person", 0, 0, 300, 700), crop(2, "person", 400, 0, 300, 700)]
     who = decided(crops, lookalikes(0.02, 0.03), known(0))
-    assert who["00000001#person-2-0-9-9"] == ["n0"]
+    assert who["00000001#person-2-0-9-9"] == ["c-0"]
 
 
 def test_whoever_loses_a_name_may_take_the_next_best():
@@ -248,7 +240,7 @@ def test_whoever_loses_a_name_may_take_the_next_best():
     other = {"character": "c-9", "show": "show", "name": "n9", "exemplar_ids": [], "exemplars": []}
     loser = vectors[crops[1]["image_id"]]
     other["exemplars"] = [(loser + 2 * 0.16 * np.eye(16)[10]).astype(np.float32).tolist()]
-    assert decided(crops, vectors, [*known(0), other])["00000001#person-2-0-9-9"] == ["n9"]
+    assert decided(crops, vectors, [*known(0), other])["00000001#person-2-0-9-9"] == ["c-9"]
 
 
 def test_clusters_do_not_depend_on_the_order_of_the_crops():

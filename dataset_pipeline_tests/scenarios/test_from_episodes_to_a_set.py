@@ -196,3 +196,25 @@ def test_for_kohya_the_tags_of_every_image_stand_apart_from_its_caption(finished
         assert tags == {tag.replace("_", " ") for tag in row["tags"]}
         assert tags | caption == set(row["caption"].split(", "))
         assert not tags & caption
+
+
+@pytest.mark.thorough
+def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_character(drawn_show, fresh):
+    fresh.run(*drawn_show.episodes[1:])
+    characters = {row["image_id"]: row["characters"] for row in fresh.rows("clusters") if row["characters"]}
+    concepts = {row["image_id"]: row["concept"] for row in fresh.rows("training_set")}
+    ids = {row["character"] for row in fresh.rows("character_gallery")}
+    log = {path: path.read_bytes() for path in (fresh.root / "store" / "_identities").rglob("*.json")}
+    assert len(ids) >= 3
+    assert len(log) == len(ids)
+
+    outcome, _ = fresh.run(*drawn_show.episodes)
+    assert not outcome.failures
+    assert {row["character"] for row in fresh.rows("character_gallery")} >= ids
+    assert all(path.read_bytes() == event for path, event in log.items())
+    after = {row["image_id"]: row for row in fresh.rows("clusters")}
+    assert {image: after[image]["characters"] for image in characters} == characters
+    in_set = {row["image_id"]: row for row in fresh.rows("training_set")}
+    both = concepts.keys() & in_set.keys()
+    assert len(both) >= 0.9 * len(concepts)
+    assert {image: in_set[image]["concept"] for image in both} == {image: concepts[image] for image in both}

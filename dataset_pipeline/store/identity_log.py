@@ -1,0 +1,129 @@
+"""The one thing with memory: who was found, and by which crops.
+
+`_identities/show-<show>/<when>-<character>-<content hash>.json` beside the tables of a store holds one event and is
+never changed, replaced or removed. So two writers, or two copies of a log, are merged by having the files of both.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from dataset_pipeline.store.files import Files, StoreError
+
+FOLDER = "_identities"  # no asset is called so: neither `clean` nor `forget` looks into it
+READERS = 8
+
+Kind = Literal["minted", "seen"]
+
+_NAME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-(c-[0-9a-f]+)-([0-9a-f]{12})\.json")
+
+
+@dataclass(frozen=True)
+class Event:
+    """A character of `show` was `minted`, or `seen` by other crops than those it is known by.
+
+    crops: some of its crops at the time. exemplars: float32 [k, d], what the weights `model_sha256` made of the crops
+    `exemplar_ids`. when: UTC, `20261129T160301.123456Z`; empty until it is written.
+    """
+
+    kind: Kind
+    character: str
+    show: str
+    model_sha256: str
+    crops: tuple[str, ...]
+    exemplar_ids: tuple[str, ...]
+    exemplars: np.ndarray
+    when: str = ""
+
+
+class IdentityLog:
+    """The events of all shows. Safe for many writers at once."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def shows(self) -> list[str]:
+        """The shows that have events, sorted."""
+        prefix = _folder("").rpartition("/")[2]
+        return [name.removeprefix(prefix) for name in self._files.folders(FOLDER) if name.startswith(prefix)]
+
+    def characters(self, show: str) -> set[str]:
+        """The ids that a show's events speak of. Reads names of files only."""
+        return {match[2] for match in map(_NAME.fullmatch, self._files.names(_folder(show))) if match}
+
+    def everyone(self) -> set[str]:
+        """The ids of all shows."""
+        return {character for show in self.shows() for character in self.characters(show)}
+
+    def version(self, show: str) -> str:
+        """Hash of who is known of a show, whenever that was found out."""
+        return hashlib.sha256(json.dumps(sorted(self.characters(show))).encode()).hexdigest()[:16]
+
+    def events(self, show: str) -> list[Event]:
+        """A show's events, oldest first. Raises StoreError for a damaged one, or one of a later version."""
+        folder = _folder(show)
+        names = [name for name in self._files.names(folder) if _NAME.fullmatch(name)]
+        with ThreadPoolExecutor(READERS) as readers:
+            return list(readers.map(lambda name: self._read(f"{folder}/{name}"), names))
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Write events, all of one time, each a whole file that is on the disk before this returns."""
+        when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        for event in events:
+            data = _encoded(event, when)
+            name = f"{when}-{event.character}-{_hash(data)}.json"
+            self._files.write(f"{_folder(event.show)}/{name}", data, durable=True)
+
+    def _read(self, path: str) -> Event:
+        data = self._files.read(path)
+        match = _NAME.fullmatch(path.rpartition("/")[2])
+        assert match is not None
+        if _hash(data) != match[3]:
+            raise StoreError(
+                f"{self._files.uri(path)}, an event of the identity log, is damaged: bring it back from a backup of "
+                f"this folder; if there is none, remove it, and {match[2]} is told from its other events or minted anew"
+            )
+        found = json.loads(data)
+        if found["kind"] not in get_args(Kind):
+            raise StoreError(
+                f"{self._files.uri(path)}, an event of the identity log, is of the kind {found['kind']!r}, which a "
+                "later version wrote: use that version with this store"
+            )
+        return _decoded(found)
+
+
+def event_of_row(row: dict[str, Any], model_sha256: str) -> Event:
+    """The `minted` event for a row of `character_gallery`, whose exemplars these weights made."""
+    exemplars = np.asarray(row["exemplars"], np.float32)
+    crops = tuple(row["exemplar_ids"])
+    return Event("minted", row["character"], row["show"], model_sha256, crops, crops, exemplars)
+
+
+def _folder(show: str) -> str:
+    return f"{FOLDER}/show-{show}"  # a show called `con` alone would be a device on Windows
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _encoded(event: Event, when: str) -> bytes:
+    vectors = [base64.b64encode(vector.tobytes()).decode() for vector in np.asarray(event.exemplars, "<f4")]
+    return (json.dumps(asdict(event) | {"exemplars": vectors, "when": when}, indent=1) + "\n").encode()
+
+
+def _decoded(found: dict[str, Any]) -> Event:
+    vectors: Sequence[np.ndarray] = [np.frombuffer(base64.b64decode(text), "<f4") for text in found["exemplars"]]
+    exemplars = np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
+    tuples = {name: tuple(found[name]) for name in ("crops", "exemplar_ids")}
+    return Event(**{**found, **tuples, "exemplars": exemplars})
