@@ -10,6 +10,7 @@ from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.ids import show_of
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import Said, decide_captions, face_positions
+from dataset_pipeline.tags.character_names import named, names_by_id
 from dataset_pipeline.tags.core import core_markdown, core_rows, count_tags
 from dataset_pipeline.tags.filter import Known, decide_tags
 from dataset_pipeline.tags.hand_edited import hand_edited_rows
@@ -120,7 +121,16 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
 
 
 @pipeline_asset(
-    reads=["video", "distinct_frames", "detections", "tags", "clusters", "selection", "descriptions"],
+    reads=[
+        "video",
+        "distinct_frames",
+        "detections",
+        "tags",
+        "character_gallery",
+        "clusters",
+        "selection",
+        "descriptions",
+    ],
     settings=["captions", "tag_rules"],
     group="f_text",
     algorithm=3,
@@ -134,10 +144,11 @@ def captions(step: Step) -> Result:
     tagged = (
         step.read("tags").select(["image_id", "tags", "rating", "series", "artists", "activation_tags"]).to_pylist()
     )
-    clusters = step.read("clusters")
+    names = step.shared("names", lambda: names_by_id(step.read("character_gallery")))
+    clusters = step.read("clusters").select(["image_id", "characters"]).to_pylist()
     said = Said(
         {row["image_id"]: row for row in tagged},
-        dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True)),
+        {row["image_id"]: named(row["characters"], names) for row in clusters},
         face_positions(step.read("detections"), step.read("distinct_frames"), settings.face_min_score),
         dict(zip(texts["image_id"].to_pylist(), texts["text"].to_pylist(), strict=True)),
     )

@@ -15,6 +15,7 @@ from dataset_pipeline.images.resize import fit
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.tags.character_names import names_by_id
 from dataset_pipeline.tags.core import emb_init, wildcard
 from dataset_pipeline.tags.rules import load_rules
 from dataset_pipeline.training.anew import recipe_of
@@ -87,7 +88,7 @@ def training_images(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["selection"],
+    reads=["selection", "character_gallery"],
     settings=["concept_balance", "training_set"],
     group="g_set",
     algorithm=3,
@@ -97,7 +98,8 @@ def training_images(step: Step) -> Result:
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by `[concept_balance]`: its arrangement, its
     weights and its quotas, of what `[training_set]` does not hold out. Shows what an epoch is made of."""
-    rows = balance_rows(step.read("selection"), step.settings.concept_balance, step.settings.training_set)
+    names = names_by_id(step.read("character_gallery"))
+    rows = balance_rows(step.read("selection"), step.settings.concept_balance, step.settings.training_set, names)
     return Result(
         SCHEMAS["concept_balance"].table(rows),
         {
@@ -154,7 +156,7 @@ def training_set(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["training_set", "core_tags"],
+    reads=["training_set", "core_tags", "character_gallery"],
     settings=["exported_set", "tag_rules"],
     group="g_set",
     algorithm=2,
@@ -181,7 +183,12 @@ def exported_set(step: Step) -> Result:
         step.log.warning(f"the set was not all made by one and the same [{asset}]: bring it up to date, export again")
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
-    core = [row for row in step.rows("core_tags") if row["show"] in shows]
+    names = names_by_id(step.read("character_gallery"))
+    core = [
+        {**row, "character": names.get(row["character"], row["character"])}
+        for row in step.rows("core_tags")
+        if row["show"] in shows
+    ]
     beside = {EMB_INIT: emb_init(core, rules), WILDCARD: wildcard(core, rules)}
     report = export(profile, rows, step.encoded_picture, step.export_root, about, step.local_picture, recipe, beside)
     left_alone = left_alone_markdown(report.changed)

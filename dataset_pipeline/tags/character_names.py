@@ -6,8 +6,10 @@ a trainer learns it as a word of its own. `+` stands between several of a kind: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import pyarrow as pa
 
 NOTHING = ("", "none")
 
@@ -46,6 +48,16 @@ def parse_character(stored: str) -> CharacterName:
 def character_of_folder(parts: Sequence[str]) -> CharacterName:
     """The character that a folder of reference pictures stands for: `Terakomari/none/pajama` by its parts."""
     return parse_character("|".join(part.replace("|", " ") for part in parts))
+
+
+def names_by_id(gallery: pa.Table) -> dict[str, str]:
+    """What to call each of `character_gallery`, by id: tables hold ids, while captions and folders say names."""
+    return dict(zip(gallery["character"].to_pylist(), gallery["name"].to_pylist(), strict=True))
+
+
+def named(characters: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    """What to call the characters of these ids, sorted; several of one name are one, and who has none keeps the id."""
+    return sorted({names.get(character, character) for character in characters})
 
 
 def _several(text: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import pyarrow.compute
 from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.settings import TrainingSetSettings
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.tags.character_names import named
 from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
 from dataset_pipeline.training.quotas import over_quota
@@ -28,14 +29,20 @@ OF_CAPTIONS = (
 )  # fmt: skip
 
 
-def balance_rows(selection: pa.Table, settings: Any, split: TrainingSetSettings) -> list[dict]:
+def balance_rows(
+    selection: pa.Table, settings: Any, split: TrainingSetSettings, names: Mapping[str, str] | None = None
+) -> list[dict]:
     """Rows of `concept_balance` for the selected images, less those over a quota; settings: [concept_balance].
+    names: what to call the characters, by id.
 
     What is balanced is what is trained on: held-out images bear their concept's multiply and count for nothing.
     """
     selected = selection.filter(selection["selected"])
     needed = {"image_id", "quality", "characters"} | columns_of(settings.arrangement)
-    images = selected.select(sorted(needed)).to_pylist()
+    images = [
+        {**image, "characters": named(image["characters"], names or {})}
+        for image in selected.select(sorted(needed)).to_pylist()
+    ]
     concepts = arrange(images, settings)
     too_many = over_quota(images, concepts, settings)
     validation = held_out(concepts, split.validation_share, split.seed)

@@ -152,3 +152,24 @@ def test_a_video_has_no_files_of_tags(project: Project):
     folder = pictures(project, kind="video")
     (folder / "1.txt").write_text("my tag")
     assert project.made("hand_edited_tags", "one.e1")[0] == []
+
+
+def test_captions_say_names_where_the_tables_hold_ids(project: Project):
+    still = "one.e1/00000000"
+    frame = {"image_id": still, "width_px": 640, "height_px": 360, "kept": True}
+    tagged = {"image_id": still, "tags": ["1girl", "smile"], "series": [], "artists": [], "activation_tags": []}
+    selected = {"image_id": still, "kind": "still", "characters": ["c-1", "c-2", "c-3"], "selected": True}
+    shown = {"image_id": still, "still_id": still, "kind": "still", "characters": ["c-1", "c-2", "c-3"]}
+    project.write("video", [{"episode": "one.e1", "show_title": "One"}], "one.e1", path="")
+    project.write("distinct_frames", [frame], "one.e1")
+    project.write("tags", [tagged], "one.e1")
+    project.write("selection", [selected], "one.e1")
+    project.write("clusters", [shown], "one.e1")
+    for empty in ("detections", "descriptions"):
+        project.write(empty, [], "one.e1")
+    gallery = [{"character": f"c-{number}", "show": "one", "name": "fern"} for number in (1, 2)]
+    project.store.write("character_gallery", SCHEMAS["character_gallery"].table(gallery), None, {"demo": True})
+    ((row,), _, _) = project.made("captions", "one.e1")
+    assert row["characters"] == ["c-3", "fern"]
+    assert row["caption"].count("fern") == 1
+    assert "c-1" not in row["caption"]

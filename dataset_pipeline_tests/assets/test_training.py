@@ -64,6 +64,7 @@ class Project:
         images = (FIRST, HEAD, SECOND, THIRD)
         self.write("distinct_frames", stills)
         self.write("repeated_frames", [], None)
+        self.write("character_gallery", [], None)
         self.write("crops", [{"image_id": HEAD, **piece}])
         self.write("detections", [face])
         scores = (0.9, 0.6, 0.8, 0.7)

@@ -163,6 +163,13 @@ def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies()
     ]
 
 
+def test_folders_say_names_where_the_tables_hold_ids():
+    changes = {"weights": [], "min_images_per_combination": 1}
+    names = {"fern": "Fern of the North", "stark": "Stark"}
+    rows = balance_rows(selection(a=True, b=True), SETTINGS.model_copy(update=changes), WHOLE, names)
+    assert [row["concept"] for row in rows] == ["0_characters/character_others", "1_character/Fern of the North"]
+
+
 def test_what_is_over_a_quota_stays_with_its_concept_and_out_of_the_multiplies():
     changes = {"weights": [], "min_images_per_combination": 1, "max_images": 2, "max_images_per_concept": 2}
     rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), SETTINGS.model_copy(update=changes), WHOLE)
