@@ -1,29 +1,30 @@
 """Free-text descriptions of pictures from a vision model behind an OpenAI-compatible endpoint.
 
 vLLM, llama.cpp, LM Studio, Ollama and hosted services offer one: `POST <url>/chat/completions` with the picture as a
-data URL. Nothing but the pictures and the prompt is sent.
+data URL. Nothing but the pictures and the prompt is sent, and to no other address: redirects are refused, as pictures
+and key would follow them to whoever an endpoint names.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import http.client
 import json
 import os
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dataset_pipeline.settings import DescriptionsSettings
+
+if TYPE_CHECKING:
+    import httpx
 
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})  # worth another try
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
@@ -31,6 +32,8 @@ GIVE_UP_AFTER = 8  # images in a row that the endpoint did not answer for; the o
 JPEG_QUALITY = 90
 DESCRIBED = "described"
 TOLD_CHARACTERS = 200  # of what an endpoint says when it refuses
+TOLD_BYTES, ANSWER_BYTES = 4096, 4 * 2**20  # read of a refusal, and of an answer at most
+NEAR = ("localhost", "127.0.0.1", "[::1]")  # reached by no proxy, whatever the environment names
 
 
 @dataclass(frozen=True)
@@ -71,22 +74,37 @@ class Captioner:
     def describe(self, pictures: Iterable[np.ndarray]) -> Iterator[Description]:
         """A description of each RGB picture, uint8 [height, width, 3]. Never raises for what the endpoint does."""
         waiting: deque[Future[Description]] = deque()
-        with ThreadPoolExecutor(self.settings.at_once) as pool:
+        try:
+            client = self._client()
+        except (ImportError, ValueError) as error:  # of a proxy that the environment names
+            yield from (Description("", f"not asked: {error}") for _ in pictures)
+            return
+        with client, ThreadPoolExecutor(self.settings.at_once) as pool:
             for picture in pictures:
-                waiting.append(pool.submit(self._described, picture))
+                waiting.append(pool.submit(self._described, picture, client))
                 if len(waiting) > 2 * self.settings.at_once:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
-    def _described(self, picture: np.ndarray) -> Description:
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        return httpx.Client(
+            follow_redirects=False,
+            timeout=httpx.Timeout(self.settings.timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=self.settings.at_once),
+            mounts={f"all://{host}": None for host in NEAR},
+        )
+
+    def _described(self, picture: np.ndarray, client: httpx.Client) -> Description:
         if self._silent >= GIVE_UP_AFTER:
             return Description("", f"not asked: {self.settings.url} did not answer {GIVE_UP_AFTER} times in a row")
         request = json.dumps(self._request(picture)).encode()
         fault = ""
         for attempt in range(self.settings.retries + 1):
             try:
-                text = self._ask(request)
+                text = self._ask(request, client)
             except _Refused as error:
                 self._answered(True)
                 return Description("", f"refused: {error}")
@@ -117,31 +135,64 @@ class Captioner:
             "temperature": 0,
         }
 
-    def _ask(self, request: bytes) -> str:
+    def _ask(self, request: bytes, client: httpx.Client) -> str:
         """The text of one answer. Raises _Refused or _Unanswered."""
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(self.settings.key_variable, ""):
-            headers["Authorization"] = f"Bearer {key}"
+        import httpx
+
         url = f"{self.settings.url.rstrip('/')}/chat/completions"
         try:
-            asked = urllib.request.Request(url, request, headers, method="POST")
-            with urllib.request.urlopen(asked, timeout=self.settings.timeout_s) as response:
-                answer = json.loads(response.read())
-            text = answer["choices"][0]["message"]["content"]
-        except urllib.error.HTTPError as error:
-            told = " ".join(error.read(4096).decode("utf-8", "replace").split())[:TOLD_CHARACTERS]
-            message = f"HTTP {error.code} {told}".strip()
-            if error.code in BUSY:
-                raise _Unanswered(message, _retry_after_s(error.headers.get("Retry-After"))) from None
-            raise _Refused(message) from None
-        except (OSError, http.client.HTTPException) as error:  # no connection, a broken one, or none in time
-            raise _Unanswered(f"{self.settings.url}: {getattr(error, 'reason', None) or error}") from None
-        except (ValueError, LookupError, TypeError) as error:
+            with client.stream("POST", url, content=request, headers=self._headers()) as response:
+                if response.has_redirect_location:
+                    raise _Refused(_told_of_redirect(response))
+                if not response.is_success:
+                    told = _read(response, TOLD_BYTES, self.settings.timeout_s).decode("utf-8", "replace")
+                    message = f"HTTP {response.status_code} {' '.join(told.split())[:TOLD_CHARACTERS]}".strip()
+                    if response.status_code in BUSY:
+                        raise _Unanswered(message, _retry_after_s(response.headers.get("Retry-After")))
+                    raise _Refused(message)
+                answer = _read(response, ANSWER_BYTES + 1, self.settings.timeout_s)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise _Refused(f"{self.settings.url}: {error}") from None
+        except httpx.RequestError as error:  # no connection, a broken one, or no answer in time
+            raise _Unanswered(f"{self.settings.url}: {str(error) or type(error).__name__}") from None
+        if len(answer) > ANSWER_BYTES:
+            raise _Refused(f"the answer is longer than {ANSWER_BYTES} bytes")
+        try:
+            text = json.loads(answer)["choices"][0]["message"]["content"]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise _Unanswered(f"the answer is no chat completion: {error}") from None
         text = " ".join(text.split()) if isinstance(text, str) else ""
         if not text:
             raise _Refused("the answer is empty")
         return text
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(self.settings.key_variable, "").strip():
+            if not (key.isascii() and key.isprintable()):  # the error of who sends it would show it
+                raise _Refused(f"the key in {self.settings.key_variable} has characters that cannot be sent")
+            headers["Authorization"] = f"Bearer {key}"
+        return headers
+
+
+def _told_of_redirect(response: httpx.Response) -> str:
+    elsewhere = " ".join(response.headers.get("Location", "").split())[:TOLD_CHARACTERS]
+    return (
+        f"HTTP {response.status_code}, a redirect to {elsewhere}: pictures and key are sent to [descriptions] url "
+        "alone; set that to the address itself"
+    )
+
+
+def _read(response: httpx.Response, most_bytes: int, timeout_s: float) -> bytes:
+    """The beginning of an answer. Raises _Unanswered where it comes too slowly."""
+    until, read = time.monotonic() + timeout_s, bytearray()
+    for chunk in response.iter_bytes():
+        read += chunk
+        if len(read) >= most_bytes:
+            break
+        if time.monotonic() > until:
+            raise _Unanswered(f"the answer was not whole after {timeout_s:g} s")
+    return bytes(read[:most_bytes])
 
 
 def _retry_after_s(header: str | None) -> float | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.images.resize import decode
-from dataset_pipeline.models.captioner import DESCRIBED, GIVE_UP_AFTER, Captioner
+from dataset_pipeline.models.captioner import DESCRIBED, GIVE_UP_AFTER, Captioner, Description
 from dataset_pipeline.settings import DescriptionsSettings, SettingsError, load_settings, resources_folder
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").descriptions
@@ -28,6 +30,8 @@ class Endpoint:
     script: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    gets: list[str] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, path: str, key: str | None, body: bytes) -> tuple[int, dict[str, str], str]:
@@ -54,17 +58,31 @@ def picture_of(request: dict[str, Any]) -> np.ndarray:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
+    with serving() as served:
+        yield served
+
+
+@contextmanager
+def serving() -> Iterator[Endpoint]:
     served = Endpoint()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.gets.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if served.delays:
+                time.sleep(served.delays.pop())
             status, headers, text = served.answer(self.path, self.headers.get("Authorization"), body)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
                 self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(text.encode())
+            with suppress(OSError):  # who asked has gone
+                self.end_headers()
+                self.wfile.write(text.encode())
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -164,3 +182,83 @@ def test_model_prompt_and_size_make_another_answer_and_the_address_does_not():
 def test_descriptions_without_a_model_are_refused_when_settings_are_loaded():
     with pytest.raises(SettingsError, match=r"descriptions\.model is empty"):
         load_settings(resources_folder() / "settings.toml", descriptions__enabled=True)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_redirect_is_refused_and_neither_picture_nor_key_goes_elsewhere(status: int, host: str, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret")
+    with serving() as endpoint, serving() as other:
+        elsewhere = f"{other.url}/chat/completions".replace("127.0.0.1", host)
+        endpoint.script = [(status, {"Location": elsewhere}, "moved")] * 9
+        asked = settings(endpoint.url, retries=3, key_variable="MY_KEY")
+        [told] = Captioner(asked, lambda s: None).describe([red(1)])
+        assert (told.text, other.gets, other.requests, other.keys) == ("", [], [], [])
+        assert told.status == (
+            f"refused: HTTP {status}, a redirect to {elsewhere}: pictures and key are sent to [descriptions] url "
+            "alone; set that to the address itself"
+        )
+        assert len(endpoint.requests) == 1
+    assert "secret" not in told.status
+
+
+def test_a_redirect_that_names_nothing_is_an_answer_all_the_same(endpoint: Endpoint):
+    endpoint.script = [(302, {}, "moved")]
+    [told] = Captioner(settings(endpoint.url), lambda s: None).describe([red(1)])
+    assert told.status == "refused: HTTP 302 moved"
+
+
+def test_an_endpoint_on_this_machine_is_asked_past_a_proxy(endpoint: Endpoint, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    for url in (endpoint.url, endpoint.url.replace("127.0.0.1", "localhost")):
+        assert [told.status for told in Captioner(settings(url), lambda s: None).describe([red(1)])] == [DESCRIBED]
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:9")
+    told = list(Captioner(settings("http://nowhere.invalid/v1"), lambda s: None).describe([red(1)] * 2))
+    assert [answer.text for answer in told] == ["", ""]
+    assert all(answer.status.startswith("not asked: ") and "gopher" in answer.status for answer in told)
+
+
+@pytest.mark.parametrize("key", ["se\ncret", "secrét", "se\x00cret"])
+def test_a_key_that_cannot_be_sent_is_not_shown(endpoint: Endpoint, key: str, monkeypatch):
+    from dataset_pipeline.models import captioner
+
+    monkeypatch.setattr(captioner.os, "environ", {"MY_KEY": key})
+    [told] = Captioner(settings(endpoint.url, key_variable="MY_KEY"), lambda s: None).describe([red(1)])
+    assert told.status == "refused: the key in MY_KEY has characters that cannot be sent"
+    assert endpoint.requests == []
+
+
+def test_an_answer_without_end_is_not_read_to_it(endpoint: Endpoint, monkeypatch):
+    from dataset_pipeline.models import captioner
+
+    monkeypatch.setattr(captioner, "ANSWER_BYTES", 2000)
+    endpoint.script = [(200, {}, completion("x" * 3000)), (400, {}, "y" * 10_000)]
+    told = list(Captioner(settings(endpoint.url, at_once=1), lambda s: None).describe([red(1)] * 2))
+    assert [answer.status for answer in told] == [
+        "refused: the answer is longer than 2000 bytes",
+        f"refused: HTTP 400 {'y' * 200}",
+    ]
+
+
+def test_an_answer_that_comes_too_late_is_asked_for_again(endpoint: Endpoint):
+    endpoint.delays = [0.5]
+    [told] = Captioner(settings(endpoint.url, timeout_s=0.1, retries=1), lambda s: None).describe([red(50)])
+    assert told == Description("red 50 and plain", DESCRIBED)
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1/v1", "http://a b/v1", "http://127.0.0.1:port/v1"])
+def test_an_address_that_is_none_is_refused_by_name(url: str):
+    [told] = Captioner(settings(url), lambda s: None).describe([red(1)])
+    assert told.status.startswith(("refused: ", "failed: "))
+    assert url in told.status
+
+
+def test_deep_answers_are_no_completions(endpoint: Endpoint):
+    endpoint.script = [(200, {}, "[" * 100_000)]
+    [told] = Captioner(settings(endpoint.url, retries=0), lambda s: None).describe([red(1)])
+    assert told.status.startswith("failed: the answer is no chat completion")
