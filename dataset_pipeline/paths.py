@@ -159,6 +159,6 @@ def write_whole(path: Path, content: bytes, temporary: Path | None = None) -> No
         with open(beside, "xb") as file:
             file.write(content)
         replace(beside, path)
-    except Exception:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise

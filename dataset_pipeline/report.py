@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dataset_pipeline.ids import episode_of
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
+from dataset_pipeline.paths import write_whole
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.manifest import funnel, images_over_quota
@@ -119,6 +120,5 @@ def write_character_sheet(store: Store, path: Path, kind: str = "person") -> lis
         ]
         for name, ids in sorted(members.items())
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(row_sheet(rows, columns=SHEET_COLUMNS, max_bytes=1_000_000, thumb_px=160))
+    write_whole(path, row_sheet(rows, columns=SHEET_COLUMNS, max_bytes=1_000_000, thumb_px=160))
     return sorted(members)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from dataset_pipeline.ids import still_of
+from dataset_pipeline.paths import write_whole
 from dataset_pipeline.report import account
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
@@ -45,9 +46,8 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
 
 def write_readiness(found: dict[str, Any], folder: Path) -> Path:
     """`readiness.html` and `readiness.json` into the folder, in place of earlier ones. Returns the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DATA).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (folder / PAGE).write_text(page(found), encoding="utf-8")
+    write_whole(folder / DATA, f"{json.dumps(found, indent=1)}\n".encode())
+    write_whole(folder / PAGE, page(found).encode())
     return folder / PAGE
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -185,7 +187,6 @@ def test_a_file_in_use_is_tried_again_and_one_in_use_for_good_is_an_error():
 
 
 def test_a_file_is_replaced_whole_though_a_reader_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import os
 
     refusals, real = iter([True, True, False]), os.replace
 
@@ -202,3 +203,43 @@ def test_a_file_is_replaced_whole_though_a_reader_holds_it(tmp_path: Path, monke
     write_whole(tmp_path / "page.html", b"new")
     assert ((tmp_path / "page.html").read_bytes(), victim.read_bytes()) == (b"new", b"precious")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "victim"]
+
+
+def test_a_set_is_written_and_made_anew_though_somebody_looks_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from dataset_pipeline.training.anew import rebalance
+    from dataset_pipeline_tests.training.test_anew import exported
+
+    refused: dict[str, int] = {}
+    real = os.replace
+
+    def replace(source: object, target: object) -> None:
+        refused[str(target)] = refused.get(str(target), 0) + 1
+        if refused[str(target)] in (1, 2, 4):
+            raise PermissionError("used by another process")
+        real(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(PermissionError):
+        exported("kohya", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    refused.clear()
+    monkeypatch.setattr(paths, "waits", lambda: iter([0.0, 0.0, 0.0]))
+    folder = exported("kohya", tmp_path)
+    assert rebalance(folder, {"weights": [{"pattern": "2_characters", "weight": 6.0}]}).renamed
+    assert len(refused) > 8
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+WRITES = re.compile(r"\bos\.(?:replace|rename|renames)\(|\.(?:write_text|write_bytes|rename)\(")
+# The one that all others use; the store's, which tries again by the same rule; what the demo writes once for itself.
+WRITERS = {"paths.py", "store/files.py", "cli.py", "demo/training/card.py", "demo/training/layout.py"}
+
+
+def test_every_module_puts_files_in_place_by_the_one_way_that_windows_takes():
+    package = Path(paths.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if WRITES.search(path.read_text(encoding="utf-8"))
+    }
+    assert found - WRITERS == set()

@@ -28,6 +28,7 @@ from dataset_pipeline.demo.truth import (
     load_truth,
     save_truth,
 )
+from dataset_pipeline.paths import replace, write_whole
 
 __all__ = [
     "DEMO_SHOW",
@@ -225,7 +226,7 @@ def write_episode(folder: Path, truth_folder: Path, show: ShowPlan, number: int)
         drawings=drawings,
     )
     save_truth(truth_folder / f"{stem}.json", truth)
-    os.replace(part, video)
+    replace(part, video)
     return video
 
 
@@ -282,7 +283,7 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
     done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise OSError(f"could not encode {path}")
-    path.write_bytes(data.tobytes())
+    write_whole(path, data.tobytes())
 
 
 class _Encoder:

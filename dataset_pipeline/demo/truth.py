@@ -12,6 +12,7 @@ from typing import Any
 from dataset_pipeline.demo.characters import Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.shapes import Box
+from dataset_pipeline.paths import write_whole
 
 TRUTH_VERSION = 1
 
@@ -113,7 +114,7 @@ def save_truth(path: Path, truth: EpisodeTruth) -> None:
         "exposures": [[e.first_frame, e.last_frame, e.drawing_id] for e in truth.exposures],
         "drawings": {drawing.id: _drawing_json(drawing) for drawing in truth.drawings.values()},
     }
-    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8", newline="\n")
+    write_whole(path, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def load_truth(path: Path) -> EpisodeTruth:

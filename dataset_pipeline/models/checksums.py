@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
-import uuid
 from pathlib import Path
 from typing import Any
+
+from dataset_pipeline.paths import write_whole
 
 REMEMBER_FROM_BYTES = 8 * 2**20
 _KNOWN: dict[str, str] = {}
@@ -38,13 +39,7 @@ def compute_sha256(path: Path) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", "utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, f"{json.dumps(value, indent=2, sort_keys=True)}\n".encode())
 
 
 def _remembered(path: Path, key: str, memory: Path) -> str:

@@ -24,7 +24,7 @@ from dataset_pipeline.models.registry import (
     Role,
     repository_folder,
 )
-from dataset_pipeline.paths import fault_of_path
+from dataset_pipeline.paths import fault_of_path, write_whole
 
 LOCK_VERSION = 1
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -241,8 +241,7 @@ def _record(
     for repository, revision in fetched:
         if commits[repository, revision] != revision:
             reference = pack.hub / repository_folder(repository) / "refs" / revision
-            reference.parent.mkdir(parents=True, exist_ok=True)
-            reference.write_text(commits[repository, revision], "utf-8")
+            write_whole(reference, commits[repository, revision].encode())
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def write_folder(
     for attempt in range(1, 1000):
         folder = root.absolute() / (name if attempt == 1 else f"{name}-{attempt}")
         texts = located(folder)
-        if not folder.exists():
+        if not long_path(folder, 0).exists():
             _write(folder, files, texts)
             return folder, False, _size_of(folder), tuple(changed)
         found = differences_in(folder) or rewritten(folder)
