@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from dataset_pipeline.episodes import Found, Rejected, Source, claims_of, keys_of, place, root_of
+from dataset_pipeline.episodes import Found, Rejected, Source, claims_of, keys_of, may_go_by, place, root_of
 from dataset_pipeline.registration import Recorded
 from dataset_pipeline.settings import ArrivalsSettings
 
@@ -205,13 +205,13 @@ class _Look:
             for item in listing.found:
                 by_real_path.setdefault(item.real_path, item)
         self.found = {place(item.path): item for item in by_real_path.values()}
+        self.registered = facts.registered()
         self.sources = {at: self._looked_at(at, item) for at, item in self.found.items()}
         self.done = Plan(notes=[fault for fault in self.faults.values() if fault])
         self.done.notes += _named(
             "no episode", [f"{x.path} {x.reason}" for listing in listings for x in listing.rejected]
         )
         self.batch_began_s, self.calm_since_s = before.batch_began_s, before.calm_since_s
-        self.registered = facts.registered()
 
     def plan(self) -> Plan:
         ready = self._read()
@@ -244,6 +244,8 @@ class _Look:
         if old is None:
             return Seen(item.stamp, self.now_s)
         seen = old if old.stamp == item.stamp else replace(old, stamp=item.stamp, since_s=self.now_s, fingerprint="")
+        if seen.episode and self._is_misnamed(at, item, seen.episode):
+            seen = replace(seen, episode="", taken="")  # taken up again, under the key that its name has today
         return replace(seen, absent=0) if seen.absent == 1 else seen
 
     def _read(self) -> list[str]:
@@ -276,6 +278,12 @@ class _Look:
     @cached_property
     def _claims(self) -> dict[str, tuple[str, str]]:
         return dict(zip(self.found, claims_of(list(self.found.values())), strict=True))
+
+    def _is_misnamed(self, at: str, item: Found, key: str) -> bool:
+        claims = self._claims[at]
+        if key in claims or not any(known in self.registered for known in (key, *claims)):  # taken out for good
+            return False
+        return not may_go_by(item.path, item.kind, key)
 
     @cached_property
     def _owners(self) -> dict[str, str]:

@@ -48,6 +48,7 @@ from dataset_pipeline.places import mixing_fault
 from dataset_pipeline.registration import (
     FINGERPRINT_TAG,
     Recorded,
+    carry_over,
     found_event,
     recorded,
     video_key,
@@ -82,6 +83,7 @@ def arrivals_sensor(
         listings = survey(roots, tell)
         facts = DagsterFacts(settings, store, context.instance, job.name)
         done = plan(before, listings, tell.told, settings.arrivals, facts, now_s)
+        _carry_over(done, context.instance, store, settings)
         for source in _registered_by(done):
             write_source(store, source)
         for note in done.notes:
@@ -225,6 +227,27 @@ class DagsterFacts:
     @cached_property
     def _unfinished(self) -> list[dg.DagsterRun]:
         return unfinished_runs(self.instance, self.settings)
+
+
+def _carry_over(done: Plan, instance: dg.DagsterInstance, store: Store, settings: Settings) -> None:
+    """What arrives and is on record under another key brings its tables along. Its run then finds nothing to measure.
+
+    What has to wait for a run of its own is as if it had not been seen yet.
+    """
+    if not done.arriving:
+        return
+    carried = carry_over(instance, store, settings, [arrival.source for arrival in done.arriving])
+    done.notes += carried.notes
+    seen = dict(done.state.sources)
+    arriving = []
+    for arrival, source in zip(done.arriving, carried.sources, strict=True):
+        at = place(source.path)
+        if source.key in carried.waiting:
+            seen[at] = replace(seen[at], episode="", taken="")
+        else:
+            seen[at] = replace(seen[at], episode=source.key)
+            arriving.append(replace(arrival, source=source))
+    done.arriving, done.state = arriving, replace(done.state, sources=seen)
 
 
 def _registered_by(done: Plan) -> list[Source]:

@@ -640,7 +640,7 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.models.loading import CALLS, reset_calls
     from dataset_pipeline.places import mixing_fault, store_of
-    from dataset_pipeline.registration import owner_in, register
+    from dataset_pipeline.registration import carry_over, owner_in, register
     from dataset_pipeline.report import report_on
     from dataset_pipeline.runs import materialize_all
 
@@ -664,11 +664,12 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
         _stop(fault)
     with _instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
         warnings.simplefilter("ignore")
-        register(instance, store, settings, found.sources)
+        carried = carry_over(instance, store, settings, found.sources)
+        register(instance, store, settings, carried.sources)
         outcome = materialize_all(
-            build_definitions(settings), instance, settings, [source.key for source in found.sources], show.outer
+            build_definitions(settings), instance, settings, [source.key for source in carried.sources], show.outer
         )
-    return report_on(store, outcome, rejected, dict(CALLS))
+    return report_on(store, outcome, rejected, dict(CALLS), carried.notes)
 
 
 def _finish(report: Report, settings: Settings, as_json: bool) -> None:

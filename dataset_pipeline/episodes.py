@@ -238,6 +238,15 @@ def claims_of(found: Sequence[Found]) -> list[tuple[str, str]]:
     return [(key, hashed[item]) for key, item in zip(plain, found, strict=True)]
 
 
+def may_go_by(path: Path, kind: Literal["video", "folder"], key: str) -> bool:
+    """Whether what lies at a path can claim a key, in whichever tree around it is it found."""
+    for root in (path, *path.parents):
+        _, show, episode = _names(Found(path, root, str(path), kind, 0, 0, ""))
+        if re.fullmatch(rf"{re.escape(f'{show}.{episode}')}(?:-[0-9a-f]{{8}})?", key):
+            return True
+    return False
+
+
 def keys_of(found: Sequence[Found], owner_of: OwnerOf) -> list[str]:
     """The partition key of each source.
 

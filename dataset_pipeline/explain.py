@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_pipeline.aliases import current_id
 from dataset_pipeline.ids import episode_of, image_id, still_of
 from dataset_pipeline.store.store import Store
 
@@ -68,7 +69,8 @@ def image_of(image: str) -> str:
 
 
 def explain(store: Store, image: str) -> Explanation:
-    """Gather every row about an image. Raises UnknownImage."""
+    """Gather every row about an image, which may be called by a former id. Raises UnknownImage."""
+    image = current_id(store, image)
     episode, still = episode_of(image), still_of(image)
     video = store.pointer("video", episode)
     if video is None:

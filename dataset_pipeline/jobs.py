@@ -8,7 +8,7 @@ import dagster as dg
 from dataset_pipeline.arrivals import look_for_new
 from dataset_pipeline.assets.framework import location_prefix
 from dataset_pipeline.places import store_of
-from dataset_pipeline.registration import register
+from dataset_pipeline.registration import carry_over, register
 from dataset_pipeline.runs import materialize_all, phases
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.unfinished import project_tag
@@ -69,8 +69,11 @@ def process_new_episodes(settings: Settings, build: Callable[[Settings], dg.Defi
         store = store_of(settings)
         found = look_for_new(settings, store, context.instance)
         context.log.info(f"{len(found)} new or replaced episodes: {', '.join(source.key for source in found)}")
-        register(context.instance, store, settings, found)
-        _materialize(context, settings, build, [source.key for source in found])
+        carried = carry_over(context.instance, store, settings, found)
+        for note in carried.notes:
+            context.log.info(note)
+        register(context.instance, store, settings, carried.sources)
+        _materialize(context, settings, build, [source.key for source in carried.sources])
 
     @dg.job(
         name="process_new_episodes",

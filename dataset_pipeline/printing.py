@@ -68,6 +68,8 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
     for row in report.concepts:
         concepts.add_row(row["concept"], str(row["images"]), f"{row['probability']:.4f}", f"{row['multiply']:.2f}")
     out.print(concepts)
+    for note in report.renamed:
+        out.print(note, highlight=False, soft_wrap=True)
     for episode, assets in report.empty.items():
         out.print(f"{episode}: nothing in {', '.join(assets)}", highlight=False)
     for episode, reasons in report.damaged.items():

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from dataset_pipeline.aliases import current_id
 from dataset_pipeline.arrivals import roots_of
 from dataset_pipeline.assets.framework import partitions_name
 from dataset_pipeline.episodes import list_sources, root_of, whereabouts
 from dataset_pipeline.registration import recorded
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.unfinished import backfill_covers, run_covers, unfinished_backfills, unfinished_runs
+from dataset_pipeline.unfinished import unfinished_backfills, unfinished_runs, work_on
 
 
 @dataclass
@@ -35,20 +36,15 @@ def prune(
     """
     partitions = partitions_name(settings)
     registered = instance.get_dynamic_partitions(partitions)
-    chosen = gone_episodes(settings, store, instance) if episodes is None else list(dict.fromkeys(episodes))
+    named = gone_episodes(settings, store, instance) if episodes is None else episodes
+    chosen = list(dict.fromkeys(key if key in registered else current_id(store, key) for key in named))
     runs, backfills = unfinished_runs(instance, settings), unfinished_backfills(instance, settings)
     pruned = Pruned()
     for episode in chosen:
-        run = next((run for run in runs if run_covers(run, episode, registered)), None)
-        backfill = next((backfill for backfill in backfills if backfill_covers(backfill, episode)), None)
         if episode not in registered:
             pruned.refused[episode] = f"{episode} is no episode of this project"
-        elif run is not None:
-            pruned.refused[episode] = f"run {run.run_id} of {episode} is not finished: wait for it or cancel it"
-        elif backfill is not None:
-            pruned.refused[episode] = (
-                f"backfill {backfill.backfill_id} that includes {episode} is not finished: wait for it or cancel it"
-            )
+        elif work := work_on(episode, registered, runs, backfills):
+            pruned.refused[episode] = f"{work} is not finished: wait for it or cancel it"
         else:
             store.forget(episode)
             instance.delete_dynamic_partition(partitions, episode)

@@ -5,18 +5,24 @@ Where the source lies and when it was written stand in the pointer, so that tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import dagster as dg
 from sqlalchemy.exc import IntegrityError
 
+from dataset_pipeline.aliases import former_keys, keys_of_today, rekey
 from dataset_pipeline.assets.framework import location_prefix, partitions_name
-from dataset_pipeline.episodes import OwnerOf, Source
+from dataset_pipeline.episodes import OwnerOf, Source, may_go_by, place, whereabouts
+from dataset_pipeline.ids import show_of
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Pointer, Store, TableOutdated
+from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
+from dataset_pipeline.unfinished import unfinished_backfills, unfinished_runs, work_on
 
 FINGERPRINT_TAG = "dagster/data_version"
 EVENTS_A_QUERY = 500
@@ -30,6 +36,94 @@ class Recorded:
     fingerprint: str
     path: str
     run_key: str
+
+
+@dataclass
+class CarriedOver:
+    """Sources under the keys they go by from now on. `notes`: in words, what was renamed, and what has to wait.
+    `waiting`: the keys that sources keep until runs of theirs have ended."""
+
+    sources: list[Source] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+
+
+def carry_over(
+    instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]
+) -> CarriedOver:
+    """Before registering: what is on record of a source under another key goes along to its new one.
+
+    That is so where names are read in another way than before, and where a file was renamed or moved. It is the same
+    file by its fingerprint, and lies where the other did, or the other is gone. A key that the source could claim in
+    another tree, as when one video of a show is given by itself, is no wrong one: the source keeps it.
+
+    A call that broke off can be repeated. Partitions of former keys that another Dagster instance had renamed go too.
+    """
+    sources = list(sources)
+    given, copies = {source.key for source in sources}, Counter(source.fingerprint for source in sources)
+    held = _held_by_fingerprint(store)
+    partitions = partitions_name(settings)
+    registered = instance.get_dynamic_partitions(partitions)
+    runs, backfills = unfinished_runs(instance, settings), unfinished_backfills(instance, settings)
+    carried = CarriedOver()
+    for source in sources:
+        others = {key: path for key, path in held.get(source.fingerprint, {}).items() if key not in given}
+        old = _former_key(source, others, copies[source.fingerprint] > 1)
+        begun = _pointer(store, source.key) is not None
+        if old is None or (begun and old not in former_keys(store, source.key)):
+            carried.sources.append(source)
+        elif not begun and may_go_by(source.path, source.kind, old):
+            carried.sources.append(_under(source, old))
+        elif work := work_on(old, registered, runs, backfills):
+            carried.sources.append(_under(source, old))
+            carried.waiting.add(old)
+            carried.notes.append(f"{old} becomes {source.key} once {work} has ended")
+        else:
+            rekey(store, old, source.key)
+            write_source(store, source)
+            _add_partitions(instance, partitions, [source.key])
+            instance.delete_dynamic_partition(partitions, old)
+            store.forget(old)
+            carried.sources.append(source)
+            carried.notes.append(f"{old} is now {source.key} (nothing measured again)")
+    for former in keys_of_today(store).keys() & set(registered) - carried.waiting:
+        if _pointer(store, former) is None and not work_on(former, registered, runs, backfills):
+            instance.delete_dynamic_partition(partitions, former)
+    return carried
+
+
+def _held_by_fingerprint(store: Store) -> dict[str, dict[str, str]]:
+    """Of the store's episodes the path of the source, by fingerprint and key."""
+    episodes = store.episodes("video")
+    held: dict[str, dict[str, str]] = {}
+    with ThreadPoolExecutor(READERS) as readers:
+        pointers = list(readers.map(lambda episode: _pointer(store, episode), episodes))
+    for episode, pointer in zip(episodes, pointers, strict=True):
+        if pointer is not None and pointer.provenance.get("fingerprint"):
+            held.setdefault(pointer.provenance["fingerprint"], {})[episode] = pointer.provenance.get("path", "")
+    return held
+
+
+def _former_key(source: Source, others: Mapping[str, str], has_copies: bool) -> str | None:
+    """The key that a source went by. `others`: paths by key of what has its fingerprint; `has_copies`: more than one
+    source has it now."""
+    for key, path in others.items():
+        if place(path) == place(source.path):
+            return key
+    gone = [key for key, path in others.items() if _is_gone(Path(path), source.path)]
+    return gone[0] if len(gone) == 1 and not has_copies else None
+
+
+def _is_gone(path: Path, there: Path) -> bool:
+    try:
+        around = Path(os.path.commonpath([path, there]))
+    except ValueError:  # on another drive
+        return False
+    return whereabouts(path, around) == "gone"
+
+
+def _under(source: Source, key: str) -> Source:
+    return replace(source, key=key, show=show_of(key), episode=key.partition(".")[2])
 
 
 def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ SHEET_COLUMNS = 8
 @dataclass
 class Report:
     """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row.
-    `export_folder`: empty if this run exported no set."""
+    `export_folder`: empty if this run exported no set. `renamed`: in words, episodes that go by another key now."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]
@@ -37,6 +37,7 @@ class Report:
     made_with_demo_models: bool
     seconds: float
     model_calls: dict[str, int] = field(default_factory=dict)
+    renamed: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -50,7 +51,13 @@ class Report:
 WATCHED = ("keyframes", "distinct_frames", "detections", "crops", "selection", "training_images")
 
 
-def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_calls: dict[str, int]) -> Report:
+def report_on(
+    store: Store,
+    outcome: Outcome,
+    rejected: dict[str, str],
+    model_calls: dict[str, int],
+    renamed: Sequence[str] = (),
+) -> Report:
     """Read the current tables of the run's episodes, and the whole set, into a report."""
     episodes = outcome.episodes
     damaged = {episode: damage for episode in episodes if (damage := damage_of(store, episode))}
@@ -74,6 +81,7 @@ def report_on(store: Store, outcome: Outcome, rejected: dict[str, str], model_ca
         made_with_demo_models=bool(set_pointer and set_pointer.provenance.get("demo")),
         seconds=round(outcome.seconds, 1),
         model_calls=model_calls,
+        renamed=list(renamed),
     )
 
 

@@ -101,6 +101,17 @@ def backfill_covers(backfill: Backfill, episode: str) -> bool:
     return any(AssetKeyPartitionKey(key, episode) in target for key in target.partitions_subsets_by_asset_key)
 
 
+def work_on(
+    episode: str, registered: Sequence[str], runs: Sequence[dg.DagsterRun], backfills: Sequence[Backfill]
+) -> str:
+    """Which of these runs and backfills covers the episode, in words; empty if none does."""
+    run = next((run for run in runs if run_covers(run, episode, registered)), None)
+    if run is not None:
+        return f"run {run.run_id} of {episode}"
+    backfill = next((backfill for backfill in backfills if backfill_covers(backfill, episode)), None)
+    return f"backfill {backfill.backfill_id} that includes {episode}" if backfill is not None else ""
+
+
 def _belongs(settings: Settings, project: str | None, assets: Collection[dg.AssetKey]) -> bool:
     if project is not None:
         return project == partitions_name(settings)

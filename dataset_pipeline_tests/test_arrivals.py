@@ -18,12 +18,15 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from PIL import Image
 
+from dataset_pipeline import episodes
 from dataset_pipeline.arrival_plan import CALM_S, EVENTS_AT_ONCE, READS_AT_ONCE, Plan, Room, State, plan
 from dataset_pipeline.arrivals import SettledTeller, arrivals_sensor, look_for_new, survey
 from dataset_pipeline.episodes import Found, find_sources, keys_of, list_sources, whereabouts
+from dataset_pipeline.names import ReleaseName
 from dataset_pipeline.prune import prune
-from dataset_pipeline.registration import Recorded, register, video_key
+from dataset_pipeline.registration import Recorded, carry_over, register, video_key
 from dataset_pipeline.settings import ArrivalsSettings, Settings, load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.unfinished import project_tag
 
@@ -806,6 +809,81 @@ def test_an_episode_that_was_pruned_is_not_taken_up_again_until_it_is_run_by_han
     assert "taken out for good" in daemon.tick().skip_reason.skip_message
     assert register(daemon.instance, daemon.store, daemon.settings, find_sources([path]).sources) == ["show.e01"]
     assert daemon.tick().skip_reason.skip_message == "nothing new"
+
+
+BADLY_NAMED, OLD, NEW = "[Grp] Paper Comet - 20 (S01E20).mkv", "paper-comet-20.s01e20", "paper-comet.s01e20"
+
+
+@pytest.fixture
+def named_before(daemon, tmp_path, monkeypatch) -> Path:
+    """A file that an earlier version of the project took up under a key that its name does not give any more."""
+    path = put(tmp_path / "episodes" / BADLY_NAMED)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(episodes, "parse_release_name", lambda name: ReleaseName("Paper Comet - 20", 1, "e20"))
+        assert daemon.ticks() == [OLD]
+    return path
+
+
+def test_an_episode_whose_key_changes_brings_its_tables_and_has_one_run(daemon, named_before):
+    daemon.finish_runs()
+    daemon.store.write("tags", SCHEMAS["tags"].table([{"image_id": f"{OLD}/1"}]), OLD)
+    result = daemon.tick()
+    assert [request.partition_key for request in result.run_requests] == [NEW]
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == [NEW]
+    assert daemon.store.read("tags", NEW)["image_id"].to_pylist() == [f"{NEW}/1"]
+    assert daemon.latest(NEW).metadata["path"].value == str(named_before)
+    assert daemon.ticks(3) == []
+    assert daemon.observed(OLD) == []
+
+
+def test_a_lost_cursor_renames_all_the_same(daemon, named_before):
+    daemon.finish_runs()
+    daemon.cursor = None
+    assert daemon.ticks(3) == [NEW]
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == [NEW]
+
+
+def test_the_sensor_renames_nothing_that_a_run_is_at_work_on_and_says_so(daemon, named_before):
+    result = daemon.tick()
+    assert result.run_requests == []
+    assert f"{OLD} becomes {NEW} once run" in result.skip_reason.skip_message
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == [OLD]
+    daemon.finish_runs()
+    assert daemon.ticks(1) == [NEW]
+
+
+def test_what_the_command_line_renamed_is_known_to_the_sensor(daemon, named_before, tmp_path):
+    daemon.finish_runs()
+    found = find_sources([tmp_path / "episodes"]).sources
+    carried = carry_over(daemon.instance, daemon.store, daemon.settings, found)
+    register(daemon.instance, daemon.store, daemon.settings, carried.sources)
+    assert daemon.ticks(3) == []
+    assert daemon.tick().skip_reason.skip_message == "nothing new"
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == [NEW]
+
+
+def test_an_episode_that_was_pruned_under_its_former_key_stays_out(daemon, named_before):
+    daemon.finish_runs()
+    assert prune(daemon.instance, daemon.store, daemon.settings, [OLD]).removed == [OLD]
+    assert daemon.ticks(3) == []
+    assert "taken out for good" in daemon.tick().skip_reason.skip_message
+
+
+def test_a_tick_that_dies_after_renaming_is_repeated(daemon, named_before):
+    daemon.finish_runs()
+    daemon.sensor(dg.build_sensor_context(instance=daemon.instance, cursor=daemon.cursor))  # then it dies
+    assert daemon.ticks(1) == [NEW]
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == [NEW]
+    assert daemon.ticks(2) == []
+
+
+def test_the_nightly_job_renames_too(daemon, named_before):
+    daemon.finish_runs()
+    found = look_for_new(daemon.settings, daemon.store, daemon.instance)
+    carried = carry_over(daemon.instance, daemon.store, daemon.settings, found)
+    assert carried.notes == [f"{OLD} is now {NEW} (nothing measured again)"]
+    assert register(daemon.instance, daemon.store, daemon.settings, carried.sources) == [NEW]
+    assert look_for_new(daemon.settings, daemon.store, daemon.instance) == []
 
 
 def test_the_nightly_job_finds_what_is_new_or_replaced_and_old_enough(daemon, tmp_path, caplog):

@@ -90,6 +90,7 @@ SCHEMAS = {
             },
             key=("episode",),
         ),
+        TableSchema("episode_aliases", {"former": STRING, "episode": STRING}, key=("former",)),
         TableSchema(
             "video_probe",
             {

@@ -256,6 +256,11 @@ class Store:
             written = list(readers.map(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders))
         return sorted(_episode(name) for name, there in zip(folders, written, strict=True) if there)
 
+    def assets_of(self, episode: str) -> list[str]:
+        """The assets that have a table of the episode, side tables among them, sorted."""
+        assets = [asset for asset in self._files.folders("") if _ASSET.fullmatch(asset)]
+        return [asset for asset in assets if POINTER in self._files.names(_folder(asset, episode))]
+
     def forget(self, episode: str) -> None:
         """Remove the pointers of all the episode's tables, that of `video` last, so that a broken-off call can be
         repeated. Tables and pictures are then reached by nothing, and left to `clean` and its grace period."""
@@ -318,6 +323,9 @@ class Store:
                 except TableOutdated as error:
                     unreadable[folder] = str(error)
         spared = {folder.rpartition("/")[2] for folder in unreadable}
+        for name in spared - {ALL_EPISODES}:  # what was renamed has pictures under its former keys
+            if (formers := self.previous("episode_aliases", _episode(name))) is not None:
+                spared = spared | {_folder("video", key).partition("/")[2] for key in formers["former"].to_pylist()}
         counts = {"tables": 0, "pictures": 0, "temporary": 0, "size_bytes": 0}
         for folder, names in listed.items():
             if folder.rpartition("/")[2] in spared:
