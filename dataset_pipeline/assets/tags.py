@@ -23,7 +23,7 @@ COUNTED = ("tag_scores", "clusters")
 @pipeline_asset(
     reads=["video", "keyframes"],
     group="a_source",
-    algorithm=2,
+    algorithm=3,
     kinds=["python"],
     checks={"files_of_tags_can_be_read": Check("Every file of tags beside a picture is text in Unicode.")},
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,10 @@ _MARKS = (  # UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_CLOSING = "\"'\u201d\u2019)]\u300d\u300f"
+_ENDS = re.compile(rf"[.!?\u2026\u3002\uff01\uff1f][{re.escape(_CLOSING)}]*$")
+_INNER_END = re.compile(rf"[.!?\u2026][{re.escape(_CLOSING)}]*\s+")
+_PAUSES = (",", ";", ":", "\u3001")
 _SPACES = "\t\n\v\f\r\x85\x1a"  # \x1a: the end mark of DOS editors
 
 
@@ -39,13 +44,43 @@ def sidecar_key(name: str) -> str:
 
 
 def written_tags(text: str) -> list[str]:
-    """The tags of a text separated by commas or line breaks, in its order, each once."""
-    parts = (" ".join(part.split()) for part in text.replace("\n", ",").split(","))
+    """The tags of a text separated by commas or line breaks, in its order, each once.
+
+    In a text of sentences a line break is where a line was full or a sentence ended, and a comma only between what are
+    no parts of one sentence: `A girl in a\nfield.\nShe smiles.` is one part.
+    """
+    lines = list(filter(None, (" ".join(line.split()) for line in text.splitlines())))
+    joined = _sentences(lines) if _is_prose(lines) else ",".join(lines)
+    parts = (" ".join(part.split()) for part in joined.split(","))
     found: dict[tuple[str, ...], str] = {}
     for part in parts:
         if part:
             found.setdefault(words(part), part)
     return list(found.values())
+
+
+def _is_prose(lines: Iterable[str]) -> bool:
+    """Whether a line ends what no tag is: words from a capital letter on to a full stop. Tags end in other marks too
+    (`k-on!`, `gochuumon wa usagi desu ka?`)."""
+    begun = ""
+    for line in lines:
+        begun = f"{begun} {line}" if begun else line
+        if _ENDS.search(line):
+            text = begun.rstrip(_CLOSING)
+            words_in = _INNER_END.split(text[:-1])[-1].strip(f" {_CLOSING}").split()
+            if text[-1] == "\u3002" or (text[-1] == "." and len(words_in) > 1 and words_in[0][:1].isupper()):
+                return True
+            begun = ""
+    return False
+
+
+def _sentences(lines: list[str]) -> str:
+    """Lines of sentences as one: with a comma only where a line neither ended one nor was broken within it."""
+    text = lines[0]
+    for line in lines[1:]:
+        goes_on = text.endswith(_PAUSES) or _ENDS.search(text) or line[:1].islower()
+        text += f" {line}" if goes_on else f", {line}"
+    return text
 
 
 def text_of(data: bytes) -> str:

@@ -133,3 +133,38 @@ def test_tags_of_a_picture_out_of_the_folder_are_not_read_and_named(tmp_path: Pa
     for picture in ("../x.png", str(tmp_path / "x.png"), "a\0b.png"):
         found, faults = hand_edited_rows(folder, [{"image_id": "s.e/x", "source_file": picture}])
         assert (found, faults) == ([], [f"{picture!r} is no picture in {folder}: materialize keyframes again"])
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ("A girl stands in a field.\nShe smiles.", ["A girl stands in a field. She smiles."]),
+        ("A girl stands in\na field.\r\n\r\nShe smiles.\n", ["A girl stands in a field. She smiles."]),
+        ("She smiles.\nShe waves.", ["She smiles. She waves."]),
+        ("A girl in a field,\nsmiling.", ["A girl in a field", "smiling."]),
+        ('He says: "Come."\nShe goes!\nAnd then?\nNothing.', ['He says: "Come." She goes! And then? Nothing.']),
+        ("1girl, smile\nA girl in a field.\nShe smiles.", ["1girl", "smile", "A girl in a field. She smiles."]),
+        ("女の子が野原に立っている。\n笑っている。", ["女の子が野原に立っている。 笑っている。"]),
+        ("1girl\nlong hair\nk-on!\nhirasawa yui", ["1girl", "long hair", "k-on!", "hirasawa yui"]),
+        ("Gochuumon wa Usagi desu ka?\n1girl", ["Gochuumon wa Usagi desu ka?", "1girl"]),
+        ("Fern\nFrieren\nOutdoors", ["Fern", "Frieren", "Outdoors"]),
+        ("!\n...\n^_^\nmr. a\ndr.\nJ.C.", ["!", "...", "^_^", "mr. a", "dr.", "J.C."]),
+    ],
+)  # fmt: skip
+def test_a_caption_over_several_lines_is_one_and_tags_a_line_are_several(text: str, tags: list[str]):
+    assert written_tags(text) == tags
+
+
+def test_lines_of_sentences_are_said_without_a_comma_behind_a_full_stop():
+    from dataset_pipeline.settings import load_settings
+    from dataset_pipeline.tags.captions import Said, caption_fields
+    from dataset_pipeline.tags.rules import load_rules
+    from dataset_pipeline.tags.templates import render
+
+    settings = load_settings()
+    row = {"image_id": "s.e/x-00000000", "kind": "still", "characters": [], "quality": None}
+    said = Said({row["image_id"]: {"tags": written_tags("A girl in a field.\nShe smiles, happily.")}})
+    fields = caption_fields(row, said, "Show", settings.captions)
+    assert (
+        render(fields, settings.captions, load_rules(settings.tag_rules)) == "A girl in a field. She smiles, happily."
+    )
