@@ -364,6 +364,7 @@ class CaptionsSettings(Section):
     spaces: bool
     drop: list[Literal["hair", "eyes", "body", "outfit"]]
     image_type: str
+    picture_type: str
     rating_words: dict[str, str]
     quality_words: list[QualityWord]
     face_min_score: Share

@@ -269,7 +269,7 @@ HASHES = {
     "tags": "2a1dfd641c7e",
     "selection": "57700d55ded5",
     "descriptions": "eab489ba3a98",
-    "captions": "c028c5325e4c",
+    "captions": "34e4f895699e",
     "training_images": "220c5ec5419b",
     "concept_balance": "b33974e67015",
     "training_set": "a71b4160acda",

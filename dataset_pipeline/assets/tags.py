@@ -133,7 +133,7 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
     ],
     settings=["captions", "tag_rules"],
     group="f_text",
-    algorithm=3,
+    algorithm=4,
     projection=True,
     kinds=["python"],
 )

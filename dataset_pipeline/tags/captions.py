@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.ids import pts_ms_of
 from dataset_pipeline.settings import CaptionsSettings
 from dataset_pipeline.tags.rules import Rules
 from dataset_pipeline.tags.templates import PEOPLE_SEPARATOR, render
@@ -57,7 +58,7 @@ def caption_fields(row: Mapping[str, Any], said: Said, show: str, settings: Capt
         "show": show,
         "series": list(tagged.get("series") or ()),
         "artists": list(tagged.get("artists") or ()),
-        "image_type": settings.image_type,
+        "image_type": image_type_of(image_id, settings),
         "rating": tagged.get("rating") or "",
         "face_position": said.faces.get(image_id, ""),
         "quality_word": quality_word(row.get("quality"), settings),
@@ -65,6 +66,11 @@ def caption_fields(row: Mapping[str, Any], said: Said, show: str, settings: Capt
         "tags": [tag for tag in tags if not is_people_count(tag)],
         "text": said.texts.get(image_id, ""),
     }
+
+
+def image_type_of(image_id: str, settings: CaptionsSettings) -> str:
+    """What an image is called: one taken from a video by another word than one taken from a picture of a folder."""
+    return settings.picture_type if pts_ms_of(image_id) is None else settings.image_type
 
 
 def quality_word(quality: float | None, settings: CaptionsSettings) -> str:

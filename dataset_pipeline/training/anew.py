@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.settings import DEFAULTS, CaptionsSettings, Settings, SettingsError, load_settings
-from dataset_pipeline.tags.captions import quality_word
+from dataset_pipeline.tags.captions import image_type_of, quality_word
 from dataset_pipeline.tags.rules import KINDS, MATCHES, Rules, phrases_of
 from dataset_pipeline.tags.templates import render
 from dataset_pipeline.training.balance import balance
@@ -81,7 +81,11 @@ def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any
             f"{folder} does not say by which settings its captions were made, as they were several: "
             "`dataset-pipeline status` names stale episodes; run, then export the set again"
         )
-    return _settings(folder, "captions", recipe["captions"], changes).captions
+    made_with = recipe["captions"]
+    if "picture_type" not in made_with and "image_type" in made_with:  # pictures were called as frames are
+        made_with = {**made_with, "picture_type": made_with["image_type"]}
+        changes = {"picture_type": changes["image_type"], **changes} if "image_type" in changes else changes
+    return _settings(folder, "captions", made_with, changes).captions
 
 
 def _settings(folder: Path, section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
@@ -114,8 +118,8 @@ def _caption(row: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) -
 def _said_anew(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:
     """What of an image's fields comes from settings that changed."""
     said: dict[str, Any] = {}
-    if made.image_type != wanted.image_type:
-        said["image_type"] = wanted.image_type
+    if image_type_of(row["image_id"], made) != image_type_of(row["image_id"], wanted):
+        said["image_type"] = image_type_of(row["image_id"], wanted)
     if made.quality_words != wanted.quality_words:
         said["quality_word"] = quality_word(row["quality"], wanted)
     return said

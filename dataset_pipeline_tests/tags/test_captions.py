@@ -340,3 +340,22 @@ def test_captions_are_made_for_selected_images_alone():
     rows = decide_captions(selection, said, "Frieren", DEFAULTS, RULES)
     assert [row["caption"] for row in rows] == ["1girl, fern, screencap, outdoors", "fern, portrait"]
     SCHEMAS["captions"].table(rows)
+
+
+@pytest.mark.parametrize("template", ["booru", "sentence", "components"])
+@pytest.mark.parametrize("kind", ["still", "head"])
+def test_a_picture_of_a_folder_is_called_no_frame_and_a_frame_is_called_as_ever(template: str, kind: str):
+    order = ["character", "kind", "image_type", "tags"]
+
+    def said(image_id: str, **changes: object) -> str:
+        row = {"image_id": image_id, "kind": kind, "characters": ["fern"], "quality": 0.5}
+        chosen = settings(template=template, order=order, **changes)
+        return render(caption_fields(row, Said({image_id: {"tags": ["smile"]}}), "Show", chosen), chosen, RULES)
+
+    crop = "" if kind == "still" else "#head-1-2-3-4"
+    frame, picture = f"show.e1/00000001{crop}", f"show.art/my-picture-0a1b2c3d{crop}"
+    assert "screencap" not in said(picture)
+    assert "screencap" not in said(picture, image_type="anime")
+    assert said(picture, picture_type="illustration") == said(frame, image_type="illustration")
+    assert said(frame) == said(frame, picture_type="illustration")
+    assert ("screencap" in said(frame)) == (template != "sentence" or kind == "still")

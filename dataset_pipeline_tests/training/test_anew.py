@@ -507,6 +507,44 @@ def test_what_a_setting_says_of_every_image_follows_it(tmp_path: Path):
     assert read["show~e1@00000001"][0] == "portrait, fern, smile, tag 1"
 
 
+@pytest.mark.parametrize("is_old", [False, True], ids=["of this version", "of the version before"])
+def test_what_pictures_are_called_is_said_anew_of_pictures_and_not_of_frames(is_old: bool, tmp_path: Path):
+    rows, data = set_of()
+    for row in rows[:2]:
+        row |= {
+            "image_id": f"show.e1/picture-0a1b2c3{row['image_id'][-1]}",
+            "image_type": "screencap" if is_old else "",
+        }
+        row["caption"] = caption_of(row, SETTINGS.captions)
+    captions = SETTINGS.captions.model_dump(mode="json")
+    if is_old:
+        del captions["picture_type"]
+    folder = export(
+        "plain", rows, data.__getitem__, tmp_path, {}, recipe=recipe_of(captions, None, set(), RULES)
+    ).folder
+    assert recaption(folder, {}).captions == frozenset()
+    frames = {row["image_id"] for row in rows[2:]}
+    pictures = {rows[0]["image_id"]}  # the other one is a crop, which says of which part
+    assert recaption(folder, {"picture_type": "illustration"}).captions == pictures
+    assert recaption(folder, {"image_type": "anime"}).captions == frames
+    other = exported("plain", tmp_path)
+    assert recaption(other, {"picture_type": "illustration"}).captions == frozenset()
+
+
+def test_a_set_of_the_version_before_calls_pictures_and_frames_alike(tmp_path: Path):
+    rows, data = set_of()
+    rows[0]["image_id"] = "show.e1/picture-0a1b2c3d"
+    captions = SETTINGS.captions.model_dump(mode="json", exclude={"picture_type"})
+    folder = export(
+        "plain", rows, data.__getitem__, tmp_path, {}, recipe=recipe_of(captions, None, set(), RULES)
+    ).folder
+    recaption(folder, {"image_type": "anime"})
+    read = read_by_trainer("plain", folder)
+    assert all(
+        "anime" in caption and "screencap" not in caption for name, (caption, _) in read.items() if "01" not in name
+    )
+
+
 def test_a_set_made_anew_is_not_taken_for_the_set_it_was(tmp_path: Path):
     folder = exported("plain", tmp_path)
     recaption(folder, {"template": "sentence"})
