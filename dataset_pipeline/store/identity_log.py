@@ -10,14 +10,16 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from dataset_pipeline.ids import episode_of, show_of
 from dataset_pipeline.store.files import Files, StoreError
 
 FOLDER = "_identities"  # no asset is called so: neither `clean` nor `forget` looks into it
@@ -47,10 +49,14 @@ class Event:
 
 
 class IdentityLog:
-    """The events of all shows. Safe for many writers at once."""
+    """The events of all shows. Safe for many writers at once.
 
-    def __init__(self, files: Files) -> None:
+    renamed: gives today's key by former key of the episodes that went by another one.
+    """
+
+    def __init__(self, files: Files, renamed: Callable[[], Mapping[str, str]] = dict) -> None:
         self._files = files
+        self._renamed = renamed
 
     def shows(self) -> list[str]:
         """The shows that have events, sorted."""
@@ -70,7 +76,26 @@ class IdentityLog:
         return hashlib.sha256(json.dumps(sorted(self.characters(show))).encode()).hexdigest()[:16]
 
     def events(self, show: str) -> list[Event]:
-        """A show's events, oldest first. Raises StoreError for a damaged one, or one of a later version."""
+        """A show's events, oldest first. Raises StoreError for a damaged one, or one of a later version.
+
+        Crops of an episode that was renamed have its ids of today. Where episodes moved to another show by that, a
+        character is of the show that most of its crops are of.
+        """
+        renamed = self._renamed()
+        moves = {(show_of(former), show_of(today)) for former, today in renamed.items()}
+        moved = {name for move in moves if len(set(move)) > 1 for name in move}
+        events = [
+            _of_today(event, renamed)
+            for name in sorted({show} | (moved if show in moved else set()))
+            for event in self._written(name)
+        ]
+        crops: dict[str, Counter[str]] = {}
+        for event in events:
+            crops.setdefault(event.character, Counter()).update(map(show_of, event.crops))
+        homes = {character: min(found, key=lambda name: (-found[name], name)) for character, found in crops.items()}
+        return sorted((event for event in events if homes[event.character] == show), key=lambda event: event.when)
+
+    def _written(self, show: str) -> list[Event]:
         folder = _folder(show)
         names = [name for name in self._files.names(folder) if _NAME.fullmatch(name)]
         with ThreadPoolExecutor(READERS) as readers:
@@ -107,6 +132,16 @@ def event_of_row(row: dict[str, Any], model_sha256: str) -> Event:
     exemplars = np.asarray(row["exemplars"], np.float32)
     crops = tuple(row["exemplar_ids"])
     return Event("minted", row["character"], row["show"], model_sha256, crops, crops, exemplars)
+
+
+def _of_today(event: Event, renamed: Mapping[str, str]) -> Event:
+    """The event with today's ids for those of renamed episodes."""
+
+    def today(crop: str) -> str:
+        episode = episode_of(crop)
+        return f"{renamed[episode]}{crop[len(episode) :]}" if episode in renamed else crop
+
+    return replace(event, crops=tuple(map(today, event.crops)), exemplar_ids=tuple(map(today, event.exemplar_ids)))
 
 
 def _folder(show: str) -> str:

@@ -110,7 +110,13 @@ class Store:
     @property
     def identity_log(self) -> IdentityLog:
         """Who was found so far. It lies beside the tables, and neither `forget` nor `clean` touches it."""
-        return IdentityLog(self._files)
+        return IdentityLog(self._files, self._renamed_episodes)
+
+    def _renamed_episodes(self) -> dict[str, str]:
+        """Today's key by former key, but for those that another episode goes by now."""
+        table = self.read_many("episode_aliases", self.episodes("episode_aliases"))
+        pairs = zip(table["former"].to_pylist(), table["episode"].to_pylist(), strict=True)
+        return {former: today for former, today in pairs if self.pointer("video", former) is None}
 
     def read(self, asset: str, episode: str | None = None) -> pa.Table:
         """The current table. Raises TableMissing or TableOutdated, both saying what to materialize."""
