@@ -23,6 +23,7 @@ from dataset_pipeline.printing import (
     funnel_line,
     out,
     print_explanation,
+    print_first_screen,
     print_open,
     print_readiness,
     print_report,
@@ -170,11 +171,14 @@ def status(
 @app.command()
 def explain(
     image: Annotated[str, typer.Argument(help="An image id, or the path of a picture that was exported.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every row of every table, with settings, models and versions.")
+    ] = False,
     models: ModelsOption = "",
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say where an image comes from and what was decided about it, by which settings and models."""
+    """Say where an image comes from and what was decided about it, each value against its limit."""
     from dataset_pipeline.explain import UnknownImage, image_of
     from dataset_pipeline.explain import explain as gather
     from dataset_pipeline.store.store import StoreError
@@ -195,8 +199,10 @@ def explain(
         _stop("\n".join(dict.fromkeys(faults)))
     if as_json:
         print(json.dumps(asdict(told), indent=1))
-    else:
+    elif everything:
         print_explanation(told)
+    else:
+        print_first_screen(told)
 
 
 @app.command()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.aliases import current_id
-from dataset_pipeline.ids import episode_of, image_id, still_of
-from dataset_pipeline.store.store import Store
+from dataset_pipeline.ids import crop_id, episode_of, image_id, still_of
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Pointer, Store
+
+REPEATED = "repeated_frames"  # a row an episode, with a list of its frames
 
 
 class UnknownImage(LookupError):
@@ -25,11 +29,14 @@ class Decision:
     code_version: str
     settings: dict[str, Any]
     models: list[dict[str, Any]]
+    demo: bool = False
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """`second_s`: of the video, None for pictures. `box_px`: (x0, y0, x1, y1) of a crop in its still."""
+    """`second_s`: of the video, None for pictures. `box_px`: (x0, y0, x1, y1) of a crop in its still. `still_px`: width
+    and height of the still, None if unknown. `alike`: how many frames its still stands for, itself among them.
+    `names`: of characters, by their ids."""
 
     image_id: str
     still_id: str
@@ -38,26 +45,35 @@ class Explanation:
     box_px: tuple[int, int, int, int] | None
     made_with_demo_models: bool
     decisions: list[Decision]
+    still_px: tuple[int, int] | None = None
+    alike: int = 1
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def of_crop(self) -> bool:
+        return self.image_id != self.still_id
+
+    @property
+    def shorter_side_px(self) -> int:
+        """Of the image; 0 if unknown."""
+        if self.box_px:
+            x0, y0, x1, y1 = self.box_px
+            return min(x1 - x0, y1 - y0)
+        return 0 if self.of_crop or self.still_px is None else min(self.still_px)
 
 
-# Tables in the order of the work: (asset, whether the still's row counts for a crop too).
-PER_IMAGE = (
-    ("keyframes", True),
-    ("distinct_frames", True),
-    ("detections", True),
-    ("crops", False),
-    ("clusters", False),
-    ("quality_scores", False),
-    ("tag_scores", False),
-    ("hand_edited_tags", False),
-    ("tags", False),
-    ("selection", False),
-    ("descriptions", False),
-    ("captions", False),
-    ("training_images", False),
-    ("multiplies", False),
+# What tables say of the still counts for its crops too.
+OF_STILL = frozenset({"keyframes", "distinct_frames", "stills", "detections", "repeated_frames"})
+# Tables of all episodes in which an image has a row.
+OF_ALL = frozenset({"training_set"})
+# Every table with a row an image, in the order of the work.
+PER_IMAGE = tuple(
+    name
+    for name, schema in SCHEMAS.items()
+    if "image_id" in schema.columns and not name.endswith(("_measured", "embeddings"))
 )
 LONG_COLUMNS = frozenset({"pixel_sha256", "model_sha256", "algorithm"})
+CORNERS = ("x0_px", "y0_px", "x1_px", "y1_px")
 
 
 def image_of(image: str) -> str:
@@ -75,36 +91,78 @@ def explain(store: Store, image: str) -> Explanation:
     video = store.pointer("video", episode)
     if video is None:
         raise UnknownImage(f"no episode {episode} in {store.root}")
-    decisions, box_px, second_s, demo = [], None, None, False
-    for asset, of_still in PER_IMAGE:
-        subject = still if of_still else image
-        rows = [row for row in _rows(store, asset, episode) if row["image_id"] == subject]
-        if asset == "keyframes" and rows and rows[0]["pts_s"] is not None:
-            second_s = rows[0]["pts_s"]
-        if asset == "crops" and rows:
-            row = rows[0]
-            box_px = (row["x_px"], row["y_px"], row["x_px"] + row["width_px"], row["y_px"] + row["height_px"])
-        pointer = store.pointer(asset, episode)
-        if pointer is None:
-            continue
-        demo = demo or bool(pointer.provenance.get("demo"))
-        for row in rows:
-            told = {name: value for name, value in row.items() if name not in LONG_COLUMNS and name != "image_id"}
-            decisions.append(
-                Decision(
-                    asset,
-                    subject,
-                    told,
-                    pointer.provenance.get("code_version", ""),
-                    pointer.provenance.get("settings", {}),
-                    pointer.provenance.get("models", []),
-                )
-            )
+    decisions: list[Decision] = []
+    for asset in tables_of_images():
+        subject = still if asset in OF_STILL else image
+        pointer = store.pointer(asset, None if asset in OF_ALL or asset == REPEATED else episode)
+        if pointer is not None:
+            rows = [row for row in _rows(store, asset, episode) if row["image_id"] == subject]
+            decisions += [_decision(asset, subject, row, pointer) for row in rows]
     if not any(decision.of == image for decision in decisions):
         raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
-    return Explanation(image, still, video.provenance["path"], second_s, box_px, demo, decisions)
+    return _explanation(store, image, video.provenance["path"], decisions)
+
+
+def tables_of_images() -> list[str]:
+    """In the order of the work."""
+    before = PER_IMAGE.index("distinct_frames") + 1
+    return [*PER_IMAGE[:before], REPEATED, *PER_IMAGE[before:]]
+
+
+def _explanation(store: Store, image: str, source: str, decisions: list[Decision]) -> Explanation:
+    told = {decision.asset: decision.row for decision in reversed(decisions)}
+    still, crop = still_of(image), told.get("crops")
+    frame = told.get("stills") or told.get("distinct_frames", {})
+    size = (frame["width_px"], frame["height_px"]) if frame.get("width_px") and frame.get("height_px") else None
+    for decision in decisions:
+        if decision.asset == "detections" and size:
+            decision.row["crop_id"] = _crop_of(still, decision.row, size)
+    x, y = (crop["x_px"], crop["y_px"]) if crop else (0, 0)
+    box_px = (x, y, x + crop["width_px"], y + crop["height_px"]) if crop else None
+    groups = [row["group"] for row in _rows(store, "distinct_frames", episode_of(image))]
+    gallery = store.find("character_gallery")
+    names = (
+        {} if gallery is None else dict(zip(*(gallery[it].to_pylist() for it in ("character", "name")), strict=True))
+    )
+    who = {name for row in told.values() for name in row.get("characters") or ()}
+    return Explanation(
+        image,
+        still,
+        source,
+        told.get("keyframes", {}).get("pts_s"),
+        box_px,
+        any(decision.demo for decision in decisions),
+        decisions,
+        size,
+        max(1, groups.count(still)),
+        {character: name for character, name in names.items() if character in who and name},
+    )
+
+
+def _decision(asset: str, subject: str, row: dict[str, Any], pointer: Pointer) -> Decision:
+    told = {name: value for name, value in row.items() if name not in LONG_COLUMNS and name != "image_id"}
+    made_from = pointer.provenance
+    return Decision(
+        asset,
+        subject,
+        told,
+        made_from.get("code_version", ""),
+        made_from.get("settings", {}),
+        made_from.get("models", []),
+        bool(made_from.get("demo")),
+    )
+
+
+def _crop_of(still: str, box: Mapping[str, Any], size: tuple[int, int]) -> str:
+    """The id of the crop that a box gives; empty for a box outside of the still."""
+    limits = (*size, *size)
+    x0, y0, x1, y1 = (min(max(float(box[name]), 0.0), limit) for name, limit in zip(CORNERS, limits, strict=True))
+    return crop_id(still, box["kind"], (x0, y0, x1, y1), size) if x0 <= x1 and y0 <= y1 else ""
 
 
 def _rows(store: Store, asset: str, episode: str) -> list[dict[str, Any]]:
-    table = store.find(asset, episode)
-    return [] if table is None else table.to_pylist()
+    table = store.find(asset, None if asset in OF_ALL or asset == REPEATED else episode)
+    rows = [] if table is None else table.to_pylist()
+    if asset == REPEATED:
+        return [frame for row in rows if row["episode"] == episode for frame in row["frames"]]
+    return rows

@@ -214,7 +214,18 @@ def print_readiness(found: Mapping[str, Any], page: Path) -> None:
     out.print(str(page), soft_wrap=True, highlight=False)
 
 
+def print_first_screen(told: Explanation) -> None:
+    """What is decided of an image, a line each."""
+    from dataset_pipeline.explained import first_screen
+
+    first, *rest = first_screen(told)
+    out.print(first, style="bold", **FOR_PATHS)
+    for line in rest:
+        out.print(line, **FOR_PATHS)
+
+
 def print_explanation(told: Explanation) -> None:
+    """Every row about an image, with what it was made by."""
     out.print(told.image_id, style="bold", highlight=False)
     where = f"second {told.second_s:.3f} of " if told.second_s is not None else ""
     out.print(f"from {where}{told.source}", highlight=False, soft_wrap=True)
