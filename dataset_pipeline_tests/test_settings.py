@@ -224,6 +224,13 @@ def test_an_overlay_changes_only_what_it_names(tmp_path: Path) -> None:
     assert changed.model_copy(update={"crops": defaults.crops}) == defaults
 
 
+def test_a_settings_file_that_is_nested_without_end_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "deep.toml"
+    file.write_text(f"a = {'[' * 100_000}")
+    with pytest.raises(SettingsError, match=r"deep\.toml is not valid TOML"):
+        load_settings(file)
+
+
 def test_the_overlay_is_found_beside_the_workspace_or_by_variable_or_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,9 +93,13 @@ def read_implications(path: Path) -> dict[Words, tuple[Words, ...]]:
     """Lines `tag,implies` below that heading; `#` begins a comment line. Raises RulesError."""
     numbered = [(n, line) for n, line in enumerate(_text(path).splitlines(), 1) if line and not line.startswith("#")]
     pairs: list[tuple[str, str]] = []
-    for (number, line), cells in zip(numbered, csv.reader(line for _, line in numbered), strict=True):
+    for number, line in numbered:
+        try:
+            cells = next(csv.reader([line]))
+        except csv.Error as error:
+            raise RulesError(f"{path}, line {number}: {error}") from None
         if len(cells) != 2 or not all(map(words, cells)) or words(cells[0]) == words(cells[1]):
-            raise RulesError(f"{path}, line {number}: {line!r} is no `tag,implies` of two tags")
+            raise RulesError(f"{path}, line {number}: {line[:200]!r} is no `tag,implies` of two tags")
         pairs.append((cells[0], cells[1]))
     if pairs[:1] != [("tag", "implies")]:
         raise RulesError(f"{path}: the first line must be `tag,implies`")
@@ -133,7 +137,7 @@ def read_traits(path: Path) -> dict[str, Phrases]:
     """A table for each kind of tag, with lists `ends`, `begins`, `is` and `never`. Raises RulesError."""
     try:
         tables = tomllib.loads(_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RulesError(f"{path} is not valid TOML: {error}") from None
     if unknown := sorted(tables.keys() - set(KINDS)):
         raise RulesError(f"{path}: unknown kind of tags {unknown[0]!r}; known: {', '.join(KINDS)}")

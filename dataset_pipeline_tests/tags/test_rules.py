@@ -140,6 +140,8 @@ def test_the_folders_name_does_not_count(tmp_path: Path):
         ("katana,sword\n", "first line must be `tag,implies`"),
         ("tag,implies\n# fine\nkatana\n", "line 3: 'katana' is no `tag,implies`"),
         ("tag,implies\nkatana,Katana\n", "line 2"),
+        ('tag,implies\n"a\nb",c\n', "line 2"),
+        (f"tag,implies\n{'a' * 200_000},b\n", "line 2: field larger than"),
         ("tag,implies\na,b\nb,c\nc,a\n", "imply one another"),
     ],
 )
@@ -154,6 +156,7 @@ def test_a_line_that_is_no_implication_is_named(tmp_path: Path, text: str, told:
     ("text", "told"),
     [
         ("[hair\n", "not valid TOML"),
+        (f"a = {'[' * 100_000}", "not valid TOML"),
         ("[hat]\nends = []", "unknown kind of tags 'hat'"),
         ("[hair]\nend = []", "ends, begins, is, never"),
         ("[hair]\nends = 'hair'", "hair.ends must be a list of tags"),
