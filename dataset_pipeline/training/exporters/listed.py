@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dataset_pipeline.ids import check_image
-from dataset_pipeline.paths import check_relative
+from dataset_pipeline.paths import fault_of_path
 from dataset_pipeline.training.exporters.folder import ExportError, within
 from dataset_pipeline.training.exporters.papers import MANIFEST
 
@@ -19,10 +19,16 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Pixels = Annotated[int, Field(gt=0)]
 
 
+def _below(path: str) -> str:
+    if fault := fault_of_path(path):
+        raise ValueError(f"{path!r} {fault}: nothing there is read or written")
+    return path
+
+
 def _place(path: str) -> str:
     """A file of the set; of one in a shard what stands before the `#` is the shard."""
     shard, mark, name = path.partition("#")
-    check_relative(shard, "the set")
+    _below(shard)
     if mark and not name:
         raise ValueError(f"{path!r} names nothing in the shard")
     return path
@@ -62,7 +68,7 @@ class _Image(_Strict):
     width_px: _Pixels
     height_px: _Pixels
     quality: _Finite | None
-    concept: Annotated[str, AfterValidator(lambda concept: check_relative(concept, "the set"))]
+    concept: Annotated[str, AfterValidator(_below)]
     multiply: _Finite
     caption: str
     said: _Said
@@ -77,7 +83,7 @@ class _Recipe(BaseModel):
     captions: dict[str, Any] = {}
     balance: dict[str, Any] = {}
     tag_kinds: dict[str, list[str]] = {}
-    beside: dict[Annotated[str, AfterValidator(lambda name: check_relative(name, "the set"))], _Sha256] = {}
+    beside: dict[Annotated[str, AfterValidator(_below)], _Sha256] = {}
 
 
 class _About(BaseModel):
