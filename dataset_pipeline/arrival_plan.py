@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from dataset_pipeline.episodes import Found, Rejected, Source, claims_of, keys_of, may_go_by, place, root_of
+from dataset_pipeline.passed_over import PassedOver
 from dataset_pipeline.registration import Recorded
 from dataset_pipeline.settings import ArrivalsSettings
 
@@ -103,6 +104,7 @@ class Listing:
     found: Sequence[Found] = ()
     rejected: Sequence[Rejected] = ()
     fault: str = ""
+    passed_over: Sequence[PassedOver] = ()
 
 
 @dataclass(frozen=True)

@@ -33,17 +33,19 @@ from dataset_pipeline.arrival_plan import (
 from dataset_pipeline.assets.framework import partitions_name
 from dataset_pipeline.episodes import (
     Content,
+    Discovery,
     Found,
     Source,
     Teller,
     claims_of,
     content_of,
     keys_of,
-    list_sources,
+    look_at,
     place,
     whereabouts,
 )
 from dataset_pipeline.models.injected import missing_weights, model_resources
+from dataset_pipeline.passed_over import keep_look
 from dataset_pipeline.places import mixing_fault
 from dataset_pipeline.registration import (
     FINGERPRINT_TAG,
@@ -88,6 +90,10 @@ def arrivals_sensor(
             write_source(store, source)
         for note in done.notes:
             context.log.info(note)
+        for listing in listings:
+            if not listing.fault:
+                left = Discovery([], list(listing.rejected), list(listing.passed_over)).left_in(listing.root)
+                keep_look(store, listing.root, left)
         partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
         return dg.SensorResult(
             run_requests=[
@@ -158,7 +164,8 @@ def survey(roots: Sequence[Path], tell: Teller) -> list[Listing]:
     for root in dict.fromkeys(roots):
         try:
             with os.scandir(root):
-                listings.append(Listing(root, *list_sources([root], tell, folders_of_shows=True)))
+                look = look_at([root], tell, folders_of_shows=True)
+                listings.append(Listing(root, look.found, look.rejected, passed_over=look.passed_over))
         except FileNotFoundError:
             remedy = "mount its disk, create it and put episodes in as <show>/<file>, or change [episodes] roots"
             listings.append(Listing(root, fault=f"there is no folder {root}: {remedy}"))

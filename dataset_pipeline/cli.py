@@ -144,7 +144,7 @@ def status(
 ) -> None:
     """Say where every episode stands in every asset: fresh, stale and why, missing, running, failed.
 
-    Exit code 0 if all is fresh and nothing damaged or unreadable, 1 if something failed, 3 otherwise.
+    Exit code 0 if all is fresh and nothing damaged, unreadable or passed over, 1 if something failed, 3 otherwise.
     """
     import dataset_pipeline.definitions  # noqa: F401  (the graph is known once its modules are imported)
     from dataset_pipeline.places import mixing_fault, store_of
@@ -645,6 +645,7 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     from dataset_pipeline.models.device import onnx_device, torch_device
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.models.loading import CALLS, reset_calls
+    from dataset_pipeline.passed_over import keep_look, sentences
     from dataset_pipeline.places import mixing_fault, store_of
     from dataset_pipeline.registration import carry_over, owner_in, register
     from dataset_pipeline.report import report_on
@@ -660,14 +661,19 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
             onnx_device(settings.models.device)
     except (RegistryError, DeviceUnavailable, OSError) as error:
         _stop(str(error))
-    rejected = {str(entry.path): entry.reason for entry in found.rejected}
+    rejected: dict[str, str] = {}
+    for entry in found.rejected:
+        rejected[str(entry.path)] = "; ".join(filter(None, [rejected.get(str(entry.path)), entry.reason]))
+    passed_over = sentences(found.passed_over, places)
     if not found.sources:
-        for path, reason in rejected.items():
-            err.print(f"{path}: {reason}", style="red", soft_wrap=True)
+        for sentence in [*(f"{path}: {reason}" for path, reason in rejected.items()), *passed_over]:
+            err.print(sentence, style="red", **FOR_PATHS)
         _stop(f"no episodes in {', '.join(map(str, places))}")
     reset_calls()
     if fault := mixing_fault(settings, store):
         _stop(fault)
+    for place in places:
+        keep_look(store, Path(os.path.abspath(place)), found.left_in(place))
     with _instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
         warnings.simplefilter("ignore")
         carried = carry_over(instance, store, settings, found.sources)
@@ -675,7 +681,7 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
         outcome = materialize_all(
             build_definitions(settings), instance, settings, [source.key for source in carried.sources], show.outer
         )
-    return report_on(store, outcome, rejected, dict(CALLS), carried.notes)
+    return report_on(store, outcome, rejected, dict(CALLS), carried.notes, passed_over)
 
 
 def _finish(report: Report, settings: Settings, as_json: bool) -> None:

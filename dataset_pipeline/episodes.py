@@ -16,6 +16,7 @@ from typing import Literal
 from dataset_pipeline.images.pictures import PICTURE_ENDINGS, is_picture
 from dataset_pipeline.names import (
     is_ignored,
+    is_unfinished,
     names_no_show,
     parse_release_name,
     posix_path,
@@ -27,6 +28,16 @@ from dataset_pipeline.names import (
     specials_of_folder,
     tells_nothing,
 )
+from dataset_pipeline.passed_over import (
+    BESIDE_VIDEOS,
+    DEAD_LINK,
+    EXPECTED_ENDINGS,
+    LOOSE,
+    UNFINISHED,
+    PassedOver,
+    unreadable,
+    why_left,
+)
 from dataset_pipeline.tags.hand_edited import ENDINGS as TAG_ENDINGS
 from dataset_pipeline.tags.hand_edited import sidecar_key, sidecars
 from dataset_pipeline.video.containers import VIDEO_ENDINGS
@@ -37,31 +48,6 @@ MAX_DEPTH = 100  # folders inside one another
 MAX_EPISODE_LENGTH = 30  # with the dot and the hash of a key claimed twice a key stays within 100
 
 _ENDS_BYTES = 65_536
-# Never opened while looking for videos: what usually lies beside them.
-_BESIDE_VIDEOS = frozenset(
-    f".{name}"
-    for name in (
-        *(
-            "txt",
-            "tags",
-            "caption",
-            "nfo",
-            "srt",
-            "ass",
-            "ssa",
-            "vtt",
-            "sub",
-            "idx",
-            "sup",
-            "md",
-            "json",
-            "toml",
-            "csv",
-            "xml",
-        ),
-        *("html", "log", "sfv", "md5", "torrent", "url", "cue", "ttf", "otf", "zip", "rar", "7z", "pdf"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -94,8 +80,16 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Discovery:
+    """`rejected`: what could be no source. `passed_over`: single files that lie outside of every source."""
+
     sources: list[Source]
     rejected: list[Rejected]
+    passed_over: list[PassedOver] = field(default_factory=list)
+
+    def left_in(self, place: Path) -> list[PassedOver]:
+        """All that lies at `place` or below and is not taken in."""
+        left = [*self.passed_over, *(PassedOver(item.path, item.reason) for item in self.rejected)]
+        return [item for item in left if item.path.is_relative_to(os.path.abspath(place))]
 
 
 @dataclass(frozen=True)
@@ -148,6 +142,15 @@ class Found:
         )
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a look at one place came upon, in no order."""
+
+    found: list[Found]
+    rejected: list[Rejected]
+    passed_over: list[PassedOver]
+
+
 Content = Literal["video", "picture", "other"]
 # What a file is whose ending does not say it; None if that is not known yet. May raise OSError.
 Teller = Callable[[Path, os.stat_result], Content | None]
@@ -157,7 +160,7 @@ OwnerOf = Callable[[str], Path | None]
 
 def content_of(path: Path, status: os.stat_result | None = None) -> Content:
     """What a file is by its first bytes. Raises OSError."""
-    if path.suffix.lower() not in _BESIDE_VIDEOS and has_video(path):
+    if path.suffix.lower() not in EXPECTED_ENDINGS and has_video(path):
         return "video"
     return "picture" if is_picture(path) else "other"
 
@@ -171,18 +174,20 @@ def find_sources(
     named. A folder with pictures and no videos below it is one episode, unless it is itself one of `paths` and these
     are `folders_of_shows`. Keys: see `keys_of`. Raises FileNotFoundError for a missing path.
     """
-    found, rejected = list_sources(paths, folders_of_shows=folders_of_shows)
+    look = look_at(paths, folders_of_shows=folders_of_shows)
+    found, rejected = look.found, list(look.rejected)
     read: list[tuple[Found, str]] = []
     for item in found:
         try:
             read.append((item, item.fingerprint()))
         except OSError as error:
-            rejected.append(Rejected(item.path, _unreadable(error)))
+            rejected.append(Rejected(item.path, unreadable(error)))
     keys = keys_of([item for item, _ in read], owner_of)
     sources = [item.source(key, fingerprint) for (item, fingerprint), key in zip(read, keys, strict=True)]
     return Discovery(
         sorted(sources, key=lambda source: source.key),
         sorted(rejected, key=lambda item: (str(item.path), item.reason)),
+        sorted(look.passed_over),
     )
 
 
@@ -193,8 +198,15 @@ def list_sources(
 
     Opens only files whose ending says nothing, by `tell`. Raises FileNotFoundError for a missing path.
     """
+    look = look_at(paths, tell, folders_of_shows)
+    return look.found, look.rejected
+
+
+def look_at(paths: Sequence[Path], tell: Teller = content_of, folders_of_shows: bool = False) -> Look:
+    """The same, with what lies beside and is passed over."""
     found: dict[str, Found] = {}
     rejected: dict[Rejected, None] = {}
+    passed_over: dict[PassedOver, None] = {}
     for given in paths:
         path = Path(os.path.abspath(given))
         if not _exists(path):
@@ -202,11 +214,13 @@ def list_sources(
         for item in _list_path(path, tell, folders_of_shows):
             if isinstance(item, Rejected):
                 rejected[item] = None
+            elif isinstance(item, PassedOver):
+                passed_over[item] = None
             else:
                 before = found.setdefault(item.real_path, item)
                 if before.root == item.root:
                     found[item.real_path] = min(before, item, key=_detour)
-    return list(found.values()), list(rejected)
+    return Look(list(found.values()), list(rejected), list(passed_over))
 
 
 def _detour(item: Found) -> tuple[bool, int, str]:
@@ -307,11 +321,13 @@ def whereabouts(path: Path, root: Path | None = None) -> Literal["there", "gone"
 @dataclass(frozen=True)
 class _Search:
     """What lies below a folder. `pictures`, and `texts` that may hold tags of them, are gathered where there are no
-    videos; `whole`: all could be listed."""
+    videos, with `odd` ones beside them; `passed_over` lie outside of every source; `whole`: all could be listed."""
 
     items: list[Found | Rejected]
     pictures: list[tuple[Path, os.stat_result]] = field(default_factory=list)
     texts: list[tuple[Path, os.stat_result]] = field(default_factory=list)
+    odd: list[PassedOver] = field(default_factory=list)
+    passed_over: list[PassedOver] = field(default_factory=list)
     holds_files: bool = True
     unfinished: bool = False
     whole: bool = True
@@ -325,7 +341,7 @@ class _Search:
         return [item for item in self.items if isinstance(item, Rejected)]
 
 
-def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found | Rejected]:
+def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found | Rejected | PassedOver]:
     status, real = path.stat(), os.path.realpath(path)
     if reason := _never_a_source(str(path), status):
         return [Rejected(_printable(path), reason)]
@@ -333,11 +349,13 @@ def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found
         items: list[Found | Rejected] = []
         if _content(path, status, tell, items) == "video":
             return [_video(path, path.parent, real, status, unfinished=False)]
-        return items or [Rejected(path, "is no video; single pictures go in by their folder")]
+        return [*items] or [Rejected(path, "is no video; single pictures go in by their folder")]
     search = _search(path, path, real, frozenset(), tell)
     if search.pictures and not is_folder_of_shows:
-        return [_folder(path, path, real, search)] if search.whole else search.rejected
-    return search.items or [Rejected(path, "holds neither videos nor pictures")]
+        return [_folder(path, path, real, search)] if search.whole else [*search.rejected]
+    loose = [PassedOver(picture, LOOSE) for picture, _ in search.pictures if picture.parent == path]
+    items = search.items or [Rejected(path, "holds neither videos nor pictures")]
+    return [*items, *search.passed_over, *loose]
 
 
 def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Teller) -> _Search:
@@ -347,22 +365,22 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
     if len(above) > MAX_DEPTH:
         return _Search([Rejected(folder, f"lies more than {MAX_DEPTH} folders deep")], whole=False)
     try:
-        entries, half_loaded = _entries(folder)
+        entries, half_loaded, odd = _entries(folder)
     except OSError as error:
-        return _Search([Rejected(folder, _unreadable(error))], whole=False)
+        return _Search([Rejected(folder, unreadable(error))], whole=False)
     items: list[Found | Rejected] = []
     below: list[_Search] = []
     files: list[tuple[Path, os.stat_result, Content | None]] = []
     for entry, status in entries:
         path = folder / entry.name
         if isinstance(status, OSError):
-            items.append(Rejected(path, _unreadable(status)))
+            items.append(Rejected(path, unreadable(status)))
         elif reason := _never_a_source(entry.name, status):
             items.append(Rejected(_printable(path), reason))
         elif stat.S_ISDIR(status.st_mode):
             below.append(_search(path, root, _real_path(entry, real), above | {real}, tell))
         else:
-            content = None if path.suffix.lower() in _BESIDE_VIDEOS else _content(path, status, tell, items)
+            content = None if path.suffix.lower() in EXPECTED_ENDINGS else _content(path, status, tell, items)
             files.append((path, status, content))
             if content == "video":
                 items.append(_video(path, root, _real_path(entry, real), status, entry.name in half_loaded))
@@ -370,9 +388,10 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         items + [item for search in below for item in search.items],
         holds_files=bool(files or items) or any(search.holds_files for search in below),
         whole=all(search.whole for search in below),
+        passed_over=[item for search in below for item in search.passed_over],
     )
     if search.holds_videos:
-        return search
+        return replace(search, passed_over=[*search.passed_over, *odd, *_beside_videos(files)])
     told = [(path, status, content or _content(path, status, tell, items)) for path, status, content in files]
     search = replace(
         search,
@@ -380,21 +399,37 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         + [(path, status) for path, status, content in told if content == "picture"],
         texts=[text for search in below for text in search.texts]
         + [(path, status) for path, status, _ in files if path.suffix.lower() in TAG_ENDINGS],
+        odd=[item for search in below for item in search.odd],
         unfinished=bool(half_loaded)
         or any(content is None for _, _, content in told)
         or any(search.unfinished for search in below),
     )
+    unread = {item.path for item in items if isinstance(item, Rejected)}
+    others = [path for path, _, content in told if content == "other" and path not in unread]
+    left = [(path, why_left(path, bool(search.pictures))) for path in others]
+    odd += [PassedOver(path, reason) for path, reason in left if reason]
+    search = replace(search, odd=search.odd + odd, passed_over=search.passed_over + odd)
     if folder == root:
         return search
     if not search.whole:
         return replace(search, items=search.rejected)
     if search.pictures:
-        return replace(search, items=[_folder(folder, root, real, search)])
+        return replace(search, items=[_folder(folder, root, real, search)], passed_over=[])
     if not search.holds_files:
         return replace(search, items=[Rejected(folder, "is empty")])
     if folder.parent == root:
         return replace(search, items=[*search.items, Rejected(folder, "holds neither videos nor pictures")])
     return search
+
+
+def _beside_videos(files: Iterable[tuple[Path, os.stat_result, Content | None]]) -> list[PassedOver]:
+    """What lies in one folder with videos and is none."""
+    reasons = [
+        (path, BESIDE_VIDEOS if content == "picture" else why_left(path, among_pictures=False))
+        for path, _, content in files
+        if content in ("picture", "other")
+    ]
+    return [PassedOver(path, reason) for path, reason in reasons if reason]
 
 
 def _never_a_source(name: str, status: os.stat_result) -> str | None:
@@ -413,8 +448,14 @@ def _printable(path: Path) -> Path:
     return Path(str(path).encode(errors="replace").decode())
 
 
-def _entries(folder: Path) -> tuple[list[tuple[os.DirEntry[str], os.stat_result | OSError]], set[str]]:
-    """What a folder holds, sorted by name, and the names that downloads in it will have. Raises OSError."""
+def _entries(
+    folder: Path,
+) -> tuple[list[tuple[os.DirEntry[str], os.stat_result | OSError]], set[str], list[PassedOver]]:
+    """What a folder holds, sorted by name, the names that downloads in it will have, and what is no file, or not yet.
+
+    Raises OSError.
+    """
+    odd: list[PassedOver] = []
     entries: list[tuple[os.DirEntry[str], os.stat_result | OSError]] = []
     half_loaded: set[str] = set()
     with os.scandir(folder) as listing:
@@ -423,14 +464,18 @@ def _entries(folder: Path) -> tuple[list[tuple[os.DirEntry[str], os.stat_result 
                 stem, ending = os.path.splitext(entry.name)
                 if is_ignored(f"download{ending}"):
                     half_loaded.add(stem)
+                if is_unfinished(entry.name):
+                    odd.append(PassedOver(folder / entry.name, UNFINISHED))
                 continue
             try:
                 entries.append((entry, entry.stat()))
             except FileNotFoundError:
-                continue  # a link to nothing, or gone since it was listed
+                if entry.is_symlink():  # else it is gone since it was listed
+                    odd.append(PassedOver(folder / entry.name, DEAD_LINK))
+                continue
             except OSError as error:
                 entries.append((entry, error))
-    return sorted(entries, key=lambda pair: pair[0].name), half_loaded
+    return sorted(entries, key=lambda pair: pair[0].name), half_loaded, sorted(odd)
 
 
 def _real_path(entry: os.DirEntry[str], folder: str) -> str:
@@ -450,12 +495,8 @@ def _content(path: Path, status: os.stat_result, tell: Teller, items: list[Found
     try:
         return tell(path, status)
     except OSError as error:
-        items.append(Rejected(path, _unreadable(error)))
+        items.append(Rejected(path, unreadable(error)))
         return "other"
-
-
-def _unreadable(error: OSError) -> str:
-    return f"cannot be read: {error.strerror or error}"
 
 
 def _video(path: Path, root: Path, real: str, status: os.stat_result, unfinished: bool) -> Found:
@@ -469,6 +510,8 @@ def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
     of_pictures = set(claimed) if search.texts else set()
     texts = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.texts)
     counted = listed + [(relative, status) for relative, status in texts if sidecar_key(relative) in of_pictures]
+    # What is passed over in it is said by its probe, which is made anew when there is more or less of it.
+    left = sorted(f"{posix_path(item.path.relative_to(folder))}\0passed over\n" for item in search.odd)
     return Found(
         folder,
         root,
@@ -476,7 +519,9 @@ def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
         "folder",
         size_bytes=sum(status.st_size for _, status in listed),
         mtime_ns=max(status.st_mtime_ns for _, status in counted),
-        stamp=_digest(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n" for relative, status in counted),
+        stamp=_digest(
+            [*(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n" for relative, status in counted), *left]
+        ),
         unfinished=search.unfinished,
     )
 

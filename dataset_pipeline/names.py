@@ -55,8 +55,12 @@ def posix_path(relative: PurePath) -> str:
 
 def is_ignored(name: str) -> bool:
     """Hidden files, leftovers of systems and shares, and downloads that are not finished."""
-    lowered = name.lower()
-    return name.startswith(".") or lowered in _IGNORED_NAMES or lowered.endswith(_PARTIAL_ENDINGS)
+    return name.startswith(".") or name.lower() in _IGNORED_NAMES or is_unfinished(name)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is a download that is not finished, and not a hidden one."""
+    return name.lower().endswith(_PARTIAL_ENDINGS) and not name.startswith(".")
 
 
 @dataclass(frozen=True)

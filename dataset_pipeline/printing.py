@@ -74,8 +74,13 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
         out.print(f"{episode}: nothing in {', '.join(assets)}", highlight=False)
     for episode, reasons in report.damaged.items():
         err.print(f"{episode}: {'; '.join(reasons)}", style="yellow", highlight=False, soft_wrap=True)
+    for episode, faults in report.faults.items():
+        for fault in faults:
+            err.print(f"{episode or 'all episodes'}: {fault}", style="yellow", **FOR_PATHS)
     for path, reason in report.rejected.items():
         err.print(f"{path}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+    for sentence in report.passed_over:
+        err.print(sentence, style="yellow", **FOR_PATHS)
     for failure in report.failures:
         where = failure["episode"] or "all episodes"
         err.print(

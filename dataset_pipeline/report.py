@@ -12,7 +12,7 @@ from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
 from dataset_pipeline.paths import write_whole
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Store
+from dataset_pipeline.store.store import Pointer, Store, TableOutdated
 from dataset_pipeline.training.manifest import funnel, images_over_quota
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ SHEET_COLUMNS = 8
 @dataclass
 class Report:
     """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row.
-    `export_folder`: empty if this run exported no set. `renamed`: in words, episodes that go by another key now."""
+    `faults`: what else speaks against checks, by episode or under "" of all together. `rejected`: why a path is no
+    source. `passed_over`: sentences. `export_folder`: empty if this run exported no set. `renamed`: in words,
+    episodes that go by another key now."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]
@@ -38,11 +40,13 @@ class Report:
     seconds: float
     model_calls: dict[str, int] = field(default_factory=dict)
     renamed: list[str] = field(default_factory=list)
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        """Nothing was damaged, rejected or failed."""
-        return not (self.damaged or self.rejected or self.failures)
+        """Nothing was damaged, rejected, passed over, at fault or failed."""
+        return not (self.damaged or self.faults or self.rejected or self.passed_over or self.failures)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"whole": self.whole}
@@ -57,10 +61,12 @@ def report_on(
     rejected: dict[str, str],
     model_calls: dict[str, int],
     renamed: Sequence[str] = (),
+    passed_over: Sequence[str] = (),
 ) -> Report:
     """Read the current tables of the run's episodes, and the whole set, into a report."""
     episodes = outcome.episodes
     damaged = {episode: damage for episode in episodes if (damage := damage_of(store, episode))}
+    faults = {episode: faults_of(store, episode, damaged.get(episode, [])) for episode in ("", *episodes)}
     empty = {
         episode: [asset for asset in WATCHED if (pointer := store.pointer(asset, episode)) and pointer.rows == 0]
         for episode in episodes
@@ -82,15 +88,45 @@ def report_on(
         seconds=round(outcome.seconds, 1),
         model_calls=model_calls,
         renamed=list(renamed),
+        faults={episode: found for episode, found in faults.items() if found},
+        passed_over=list(passed_over),
     )
 
 
 def damage_of(store: Store, episode: str) -> list[str]:
     """What probing and decoding an episode's source met, each reason once."""
     checks = (("video_probe", "source_is_undamaged"), ("keyframes", "every_frame_was_decoded"))
-    pointers = [(store.pointer(asset, episode), check) for asset, check in checks]
+    pointers = [(_pointer(store, asset, episode), check) for asset, check in checks]
     faults = [pointer.provenance.get("faults", {}).get(check, "") for pointer, check in pointers if pointer]
     return list(dict.fromkeys(reason for fault in faults for reason in fault.split("; ") if reason))
+
+
+def _pointer(store: Store, asset: str, episode: str) -> Pointer | None:
+    try:
+        return store.pointer(asset, episode)
+    except TableOutdated:
+        return None  # named among the faults
+
+
+def faults_of(store: Store, episode: str, said: Sequence[str] = ()) -> list[str]:
+    """`<asset>: <fault>` for every failed check of an episode's assets, or of the joined ones if it is empty.
+
+    Each fault once, in the order of the work. said: reasons that need not be told again.
+    """
+    from dataset_pipeline.runs import phases
+
+    found: dict[str, str] = {}
+    known = set(said)
+    for asset in (asset for phase in phases() for asset in phase.assets if phase.joined == (not episode)):
+        try:
+            pointer = store.pointer(asset, episode or None)
+        except TableOutdated as error:
+            found[str(error)] = asset
+            continue
+        for fault in pointer.provenance.get("faults", {}).values() if pointer else ():
+            if not known.issuperset(fault.split("; ")):
+                found.setdefault(fault, asset)
+    return [f"{asset}: {fault}" for fault, asset in found.items()]
 
 
 def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]:

@@ -19,6 +19,7 @@ import dagster as dg
 from dataset_pipeline.assets.framework import location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, is_joined, joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
+from dataset_pipeline.passed_over import last_looks
 from dataset_pipeline.places import demo_hint
 from dataset_pipeline.runs import phases, plain_error
 from dataset_pipeline.settings import Settings
@@ -70,7 +71,7 @@ class Reason:
 class Status:
     """`cells`: by asset in the order of the work, then by episode, or under JOINED. By episode: `gone` has the path at
     which the source is not any more, `faults` what speaks against its checks, damage above all. `notes`: what else to
-    know."""
+    know. `passed_over`: what the last looks for episodes did not take in, in sentences."""
 
     store: str
     episodes: tuple[str, ...]
@@ -78,6 +79,7 @@ class Status:
     gone: Mapping[str, str]
     faults: Mapping[str, Sequence[str]]
     notes: Sequence[str]
+    passed_over: Sequence[str] = ()
 
     def counts(self, *assets: str) -> dict[State, int]:
         """How many cells are in each state: of the named assets, or of all."""
@@ -92,8 +94,8 @@ class Status:
 
     @property
     def whole(self) -> bool:
-        """Everything is fresh, and nothing speaks against any check."""
-        return self.worst == "fresh" and not self.faults
+        """Everything is fresh, nothing speaks against any check, and nothing was passed over."""
+        return self.worst == "fresh" and not self.faults and not self.passed_over
 
     def reasons(self) -> list[Reason]:
         """Everything that is not fresh, alike cells together; what needs a person first, then in the order of the work.
@@ -135,15 +137,16 @@ class Status:
         return [*self.notes, *failed, *gone, *self.found_wrong()]
 
     def found_wrong(self) -> list[str]:
-        """What speaks against the checks, a line for each episode."""
-        return [f"{episode or 'all episodes'}: {'; '.join(faults)}" for episode, faults in self.faults.items()]
+        """What speaks against the checks, a line for each episode, and what was passed over."""
+        faults = [f"{episode or 'all episodes'}: {'; '.join(faults)}" for episode, faults in self.faults.items()]
+        return [*faults, *self.passed_over]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them.
 
-        `store`, `episodes`, `notes`, `gone` and `faults` as above; `whole`: whether all is fresh and nothing at fault;
-        `counts`: cells by state; `assets`: the same for each asset; `open`: the cells that are not fresh, each with
-        `asset`, `episode` (null if joined), `state`, `why`.
+        `store`, `episodes`, `notes`, `gone`, `faults`, `passed_over` and `whole` as above; `counts`: cells by state;
+        `assets`: the same for each asset; `open`: the cells that are not fresh, each with `asset`, `episode` (null if
+        joined), `state`, `why`.
         """
         return {
             "store": self.store,
@@ -160,6 +163,7 @@ class Status:
             "whole": self.whole,
             "faults": {episode: list(faults) for episode, faults in self.faults.items()},
             "notes": list(self.notes),
+            "passed_over": list(self.passed_over),
         }
 
 
@@ -180,7 +184,9 @@ def status_of(
         asset: {key: judge(asset, key) for key in ((JOINED,) if is_joined(asset) else episodes)} for asset in assets
     }
     faults = {key: found for key in (JOINED, *episodes) if (found := _faults(tables, assets, key))}
-    return Status(store.root, episodes, cells, gone, faults, _notes(settings, store, episodes, weights))
+    return Status(
+        store.root, episodes, cells, gone, faults, _notes(settings, store, episodes, weights), last_looks(store)
+    )
 
 
 def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ import dagster as dg
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.video.sources import probe_source
+from dataset_pipeline.video.sources import passed_over_in, probe_source
 
 video = dg.AssetSpec(
     "video",
@@ -25,6 +25,7 @@ video = dg.AssetSpec(
     checks={
         "source_can_be_read": Check("There is a picture to be had from the source."),
         "source_is_undamaged": Check("Nothing of the source is cut off or broken."),
+        "nothing_was_passed_over": Check("All that a folder holds is read, or known to lie beside pictures."),
     },
 )
 def video_probe(step: Step) -> Result:
@@ -48,5 +49,6 @@ def video_probe(step: Step) -> Result:
         {
             "source_can_be_read": "" if row["readable"] else "; ".join(row["damage"]),
             "source_is_undamaged": "; ".join(row["damage"]),
+            "nothing_was_passed_over": "; ".join(passed_over_in(step.source)),
         },
     )

@@ -12,6 +12,8 @@ from dataset_pipeline.store.store import Store
 
 LOOK_EVERY_S = 120
 PROBLEM_ROWS, REASON_ROWS = 20, 60
+PASSED_OVER_CHECK = "nothing_was_passed_over"
+FAILING = "!"  # ends the cursor while that check fails
 
 
 def status_asset(prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
@@ -26,10 +28,17 @@ def status_asset(prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
         kinds={"markdown"},
         required_resource_keys={"settings", "store"},
         description="Which episodes are fresh, stale and why, missing, running or failed, in every asset.",
+        check_specs=[
+            dg.AssetCheckSpec(
+                PASSED_OVER_CHECK,
+                asset=dg.AssetKey([*prefix, "status"]),
+                description="The last look for episodes took in all there was but what usually lies beside them.",
+            )
+        ],
     )
     def status(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         found = status_of(context.resources.settings, context.resources.store, context.instance)
-        return dg.MaterializeResult(metadata=_metadata(found, markdown(found)))
+        return dg.MaterializeResult(metadata=_metadata(found, markdown(found)), check_results=[_check(found)])
 
     return status
 
@@ -51,13 +60,34 @@ def status_sensor(
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         found = status_of(settings, store, context.instance, weights)
         page = markdown(found)
-        seen = hashlib.sha256(page.encode()).hexdigest()[:16]
+        seen = hashlib.sha256(page.encode()).hexdigest()[:16] + FAILING * bool(found.passed_over)
         if seen == context.cursor:
             return dg.SkipReason("nothing has changed")
         event = dg.AssetMaterialization(asset_key=key, metadata=_metadata(found, page))
-        return dg.SensorResult(asset_events=[event], cursor=seen)
+        check = _check(found)
+        was_failing = (context.cursor or "").endswith(FAILING)
+        if check.passed and not was_failing:
+            return dg.SensorResult(asset_events=[event], cursor=seen)
+        checked = dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=PASSED_OVER_CHECK,
+            passed=check.passed,
+            severity=check.severity,
+            description=check.description,
+            metadata={},
+        )
+        return dg.SensorResult(asset_events=[event, checked], cursor=seen)
 
     return look
+
+
+def _check(status: Status) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=PASSED_OVER_CHECK,
+        passed=not status.passed_over,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(status.passed_over),
+    )
 
 
 def markdown(status: Status) -> str:

@@ -16,6 +16,7 @@ import logging
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -295,6 +296,24 @@ class Store:
         except FileNotFoundError:
             asset = path.partition("/")[0]
             raise StoreError(f"picture {self.uri(path)} is gone: materialize {asset} of its episode again") from None
+
+    def notes(self, about: str) -> dict[str, Any]:
+        """What was noted about something beside the tables, by name; a note that cannot be read is as good as none."""
+        found: dict[str, Any] = {}
+        for file in self._files.names(f"_{about}"):
+            name, _, ending = file.partition(".")
+            if ending == "json":
+                with suppress(FileNotFoundError, ValueError):
+                    found[name] = json.loads(self._files.read(f"_{about}/{file}"))
+        return found
+
+    def write_note(self, about: str, name: str, note: Any) -> None:
+        """Replace a note, plain JSON; None takes it away. `name`: a-z and 0-9."""
+        path = f"_{about}/{name}.json"
+        if note is None:
+            self._files.remove(path)
+        elif self.notes(about).get(name) != note:
+            self._files.write(path, json.dumps(note, indent=1).encode())
 
     def local_path(self, path: str) -> Path | None:
         """Where a picture lies on this machine's disk; None if the store is elsewhere."""

@@ -16,6 +16,7 @@ from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.images.repeated_frames import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.names import posix_path
+from dataset_pipeline.passed_over import left_in, told
 from dataset_pipeline.paths import leads_out
 from dataset_pipeline.settings import KeyframesSettings
 from dataset_pipeline.video.color import Conversion
@@ -35,6 +36,12 @@ def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
     path = _present(source)
     row = _probed_pictures(path) if source["kind"] == FOLDER else _probed_video(path)
     return {"episode": source["episode"], **row}
+
+
+def passed_over_in(source: Mapping[str, Any]) -> list[str]:
+    """What a folder of pictures holds and is not read, a sentence for each reason; nothing of a video."""
+    path = _present(source)
+    return told(left_in(path), path) if source["kind"] == FOLDER else []
 
 
 def _present(source: Mapping[str, Any]) -> Path:
