@@ -31,9 +31,22 @@ _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "b
 PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
              10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"}  # fmt: skip
 _TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}
+_NO_TRANSFER = frozenset({0, 2, 3})  # code points that say nothing
 _LIMITED, _FULL = 1, 2  # AVColorRange
 _BAR_BLACK_BELOW = 24  # of 255
 _BAR_BLACK_SHARE = 0.65  # subtitles may take the rest
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size as coded and pixel format of the picture that a row of `video_probe` was read from."""
+
+    width_px: int
+    height_px: int
+    pixel_format: str
+
+    def is_of(self, image: av.VideoFrame) -> bool:
+        return (self.width_px, self.height_px, self.pixel_format) == (image.width, image.height, image.format.name)
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,8 @@ class Conversion:
     `bars_px`: what to cut off the left, top, right and bottom of the upright picture with square pixels, if that is
     `bars_size_px` wide and high. `chroma_upsampling`: `nearest` repeats each chroma sample over the pixels that share
     it, `smooth` interpolates between samples.
+    `measured_on`: the shape of the file's first picture, where all this was read from it. A file may change inside:
+    then a picture's own labels go before, and one of another shape has only its own.
     """
 
     matrix: str | None = None
@@ -60,6 +75,7 @@ class Conversion:
     bars_size_px: tuple[int, int] = (0, 0)
     chroma_upsampling: ChromaUpsampling = "smooth"
     mirrored: bool | None = None
+    measured_on: Shape | None = None
 
     @classmethod
     def of(cls, probe_row: Mapping[str, Any], chroma_upsampling: ChromaUpsampling = "smooth") -> "Conversion":
@@ -71,7 +87,7 @@ class Conversion:
         cadence = get("cadence") or "progressive"
         if cadence not in get_args(Cadence):
             raise ValueError(f"video_probe: cadence {cadence!r} is none of {', '.join(get_args(Cadence))}")
-        sar = get("sample_aspect")
+        sar, width_px, height_px = get("sample_aspect"), get("width_px"), get("height_px")
         return cls(
             matrix=get("used_matrix"),
             range=get("used_range"),
@@ -89,22 +105,37 @@ class Conversion:
             ),
             bars_size_px=(get("display_width_px") or 0, get("display_height_px") or 0),
             chroma_upsampling=chroma_upsampling,
+            measured_on=Shape(width_px, height_px, get("pixel_format") or "") if width_px and height_px else None,
         )
 
     def resolved(self, image: av.VideoFrame, sar: Fraction | int = 1) -> "Conversion":
-        """The same with nothing left open, for this picture. `sar`: of its stream, if none is set."""
-        transfer = self.transfer or _TRANSFERS.get(image.color_trc, "sdr")
-        matrix = self.matrix or _MATRICES.get(image.colorspace) or _guessed_matrix(image, transfer)
+        """The same with nothing left open, for this picture. `sar`: its own, if none is set or the file may change."""
+        how = self if self.measured_on is None else self._followed(image, Fraction(sar))
+        transfer = how.transfer or _TRANSFERS.get(image.color_trc, "sdr")
+        matrix = how.matrix or _MATRICES.get(image.colorspace) or _guessed_matrix(image, transfer)
         labelled = PRIMARIES.get(image.color_primaries)
         return replace(
-            self,
+            how,
             matrix=matrix,
-            range=self.range or range_of(image),
-            primaries=self.primaries or labelled or _guessed_primaries(image, matrix),
+            range=how.range or range_of(image),
+            primaries=how.primaries or labelled or _guessed_primaries(image, matrix),
             transfer=transfer,
-            sar=self.sar or Fraction(sar),
-            rotation_deg=image.rotation if self.rotation_deg is None else self.rotation_deg,
-            mirrored=is_mirrored(image) if self.mirrored is None else self.mirrored,
+            sar=how.sar or Fraction(sar),
+            rotation_deg=image.rotation if how.rotation_deg is None else how.rotation_deg,
+            mirrored=is_mirrored(image) if how.mirrored is None else how.mirrored,
+            measured_on=None,
+        )
+
+    def _followed(self, image: av.VideoFrame, sar: Fraction) -> "Conversion":
+        """The same without what the picture says of itself, or what was read from one of another shape."""
+        alike = self.measured_on is not None and self.measured_on.is_of(image)
+        return replace(
+            self,
+            matrix=self.matrix if alike and image.colorspace not in _MATRICES else None,
+            range=self.range if alike and image.color_range not in (_LIMITED, _FULL) else None,
+            primaries=self.primaries if alike and image.color_primaries not in PRIMARIES else None,
+            transfer=self.transfer if alike and image.color_trc in _NO_TRANSFER else None,
+            sar=sar,
         )
 
 
@@ -131,6 +162,12 @@ def upright(pixels: np.ndarray, rotation_deg: int, mirrored: bool) -> np.ndarray
     turns = round(rotation_deg / 90) % 4
     flipped = pixels[::-1] if mirrored else pixels
     return np.rot90(flipped, turns) if turns else flipped
+
+
+def aspect_of(image: av.VideoFrame) -> float:
+    """The sample aspect ratio that the decoder gave the picture, to a thousandth; 1 where it gave none."""
+    scaled = _scaled(image, r"w=max(1\,round(1000*sar)):h=2:eval=frame:flags=fast_bilinear", image.format.name)
+    return scaled.width / 1000
 
 
 def is_mirrored(image: av.VideoFrame) -> bool:
@@ -181,6 +218,8 @@ def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray
     """Full-range R'G'B' with square pixels, HxWx3."""
     width, height = square_size(image.width, image.height, how.sar or Fraction(1))
     scaler = "bicubic" if (width, height) == (image.width, image.height) else "lanczos"
+    if how.range == "tv" and image.format.name.startswith("yuvj"):
+        image = _without_range(image)
     if how.chroma_upsampling == "nearest":
         image = _repeated_chroma(image, how)
     # The filter, not the frame's own reformat: only the filter knows where chroma samples lie between luma samples.
@@ -190,6 +229,17 @@ def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray
         f":flags={scaler}+{_HIGH_QUALITY}",
         pixel_format,
     ).to_ndarray()
+
+
+def _without_range(image: av.VideoFrame) -> av.VideoFrame:
+    """The picture in a pixel format that says nothing of its range: a decoder keeps full range's when that changes."""
+    frame = av.VideoFrame(image.width, image.height, image.format.name.replace("yuvj", "yuv"))
+    for into, plane in zip(frame.planes, image.planes, strict=True):
+        samples = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width]
+        lines = np.zeros((into.height, into.line_size), np.uint8)
+        lines[:, : into.width] = samples
+        into.update(lines.tobytes())
+    return frame
 
 
 def _scaled(image: av.VideoFrame, options: str, pixel_format: str) -> av.VideoFrame:

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.video.choice import first_pictures, needs_peek, pick_stream
-from dataset_pipeline.video.color import AS_LABELLED, Conversion, is_mirrored, to_rgb
+from dataset_pipeline.video.color import AS_LABELLED, Conversion, aspect_of, is_mirrored, to_rgb
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING
 from dataset_pipeline.video.restore import restored
 
@@ -197,7 +197,10 @@ def _first_pictures(path: Path) -> dict[int, int]:
 
 def sample_aspect(stream: VideoStream) -> Fraction:
     """The stream's sample aspect ratio; 1 where it is absent or absurd."""
-    sar = stream.sample_aspect_ratio
+    return _sane(stream.sample_aspect_ratio)
+
+
+def _sane(sar: Fraction | None) -> Fraction:
     return Fraction(sar) if sar and Fraction(1, 4) <= sar <= 4 else Fraction(1)
 
 
@@ -207,6 +210,9 @@ class Clock:
     def __init__(self, stream: VideoStream, first: int | None = None) -> None:
         self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
         self._sar = sample_aspect(stream)
+        self._context = stream.codec_context
+        # What the decoder has said so far, the first of it before it began.
+        self._aspects = [self._context.sample_aspect_ratio or Fraction(1)]
         self._asked: Conversion | None = None
         self._conversion = AS_LABELLED
         self._may_give_fields = stream.codec_context.codec.canonical_name == "hevc"
@@ -258,8 +264,21 @@ class Clock:
 
     def aspect(self, image: av.VideoFrame) -> Fraction:
         """The picture's sample aspect ratio. HEVC of single fields comes as pictures of half the height."""
+        own, first = self._own_aspect(image), self._aspects[0]
+        # A container that says something else than its stream goes before it, all along.
+        sar = self._sar if own == first or self._sar != _sane(first) else _sane(own)
         is_field = self._may_give_fields and image.interlaced_frame
-        return self._sar / 2 if is_field and self._sar > _FIELD_ASPECT else self._sar
+        return sar / 2 if is_field and sar > _FIELD_ASPECT else sar
+
+    def _own_aspect(self, image: av.VideoFrame) -> Fraction:
+        """By the decoder, which may be a few pictures ahead with what it says."""
+        now = self._context.sample_aspect_ratio or Fraction(1)
+        if now not in self._aspects:
+            self._aspects.append(now)
+        if len(self._aspects) == 1:
+            return now
+        seen = aspect_of(image)
+        return min(self._aspects, key=lambda aspect: abs(float(aspect) - seen))
 
     def conversion(self, image: av.VideoFrame, how: Conversion) -> Conversion:
         """The same with whether the file's first picture is mirrored, if that is left open."""
