@@ -6,7 +6,7 @@ difference is small and the tags are often wrong. Wide ones (BT.2020, P3) are co
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
+from dataset_pipeline.video.alpha import is_transparent, laid_over
 from dataset_pipeline.video.tonemap import DEEP_FORMAT, HLG_PEAK_NITS, WIDE_PRIMARIES, Transfer, to_srgb
 
 Cadence = Literal["progressive", "tff", "bff", "telecined", "telecined_bff"]
@@ -61,6 +62,7 @@ class Conversion:
     it, `smooth` interpolates between samples.
     `measured_on`: the shape of the file's first picture, where all this was read from it. A file may change inside:
     then a picture's own labels go before, and one of another shape has only its own.
+    `background`: red, green and blue, 0..255, that transparent pictures are laid over; None leaves them opaque.
     """
 
     matrix: str | None = None
@@ -76,9 +78,15 @@ class Conversion:
     chroma_upsampling: ChromaUpsampling = "smooth"
     mirrored: bool | None = None
     measured_on: Shape | None = None
+    background: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, probe_row: Mapping[str, Any], chroma_upsampling: ChromaUpsampling = "smooth") -> "Conversion":
+    def of(
+        cls,
+        probe_row: Mapping[str, Any],
+        chroma_upsampling: ChromaUpsampling = "smooth",
+        background: Sequence[int] | None = None,
+    ) -> "Conversion":
         """The conversion a row of `video_probe` asks for; columns that are absent or null leave it to the pictures.
 
         Raises ValueError on a cadence there is not.
@@ -106,6 +114,7 @@ class Conversion:
             bars_size_px=(get("display_width_px") or 0, get("display_height_px") or 0),
             chroma_upsampling=chroma_upsampling,
             measured_on=Shape(width_px, height_px, get("pixel_format") or "") if width_px and height_px else None,
+            background=tuple(background) if background is not None else None,
         )
 
     def resolved(self, image: av.VideoFrame, sar: Fraction | int = 1) -> "Conversion":
@@ -142,8 +151,15 @@ class Conversion:
 AS_LABELLED = Conversion()
 
 
-def to_rgb(image: av.VideoFrame, conversion: Conversion = AS_LABELLED, sar: Fraction | int = 1) -> np.ndarray:
+def to_rgb(
+    image: av.VideoFrame,
+    conversion: Conversion = AS_LABELLED,
+    sar: Fraction | int = 1,
+    opacity: np.ndarray | None = None,
+) -> np.ndarray:
     """The picture as RGB uint8 HxWx3 sRGB. Its fields are taken as they are: see `restore.restored`.
+
+    `opacity`: uint8 [height, width] as coded, of pictures that have it beside them.
 
     Pixels are made square by growing the shorter-sampled side, so that no detail is lost. Bars are cut off where this
     picture has them: a scene that fills the frame is left whole.
@@ -154,6 +170,11 @@ def to_rgb(image: av.VideoFrame, conversion: Conversion = AS_LABELLED, sar: Frac
     rgb = _rgb(image, how, DEEP_FORMAT if converted_light else "rgb24")
     if converted_light:
         rgb = to_srgb(rgb, how.transfer or "sdr", how.primaries or "", how.peak_nits)
+    if how.background is not None and (opacity is not None or is_transparent(image)):
+        if opacity is None:
+            opacity = _scaled(image, _square(image, how), "rgba").to_ndarray()[..., 3]
+        opacity = cv2.resize(opacity, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        rgb = laid_over(rgb, opacity, how.background)
     return np.ascontiguousarray(_without_bars(upright(rgb, how.rotation_deg or 0, bool(how.mirrored)), how))
 
 
@@ -216,19 +237,22 @@ def _guessed_primaries(image: av.VideoFrame, matrix: str) -> str:
 
 def _rgb(image: av.VideoFrame, how: Conversion, pixel_format: str) -> np.ndarray:
     """Full-range R'G'B' with square pixels, HxWx3."""
-    width, height = square_size(image.width, image.height, how.sar or Fraction(1))
-    scaler = "bicubic" if (width, height) == (image.width, image.height) else "lanczos"
     if how.range == "tv" and image.format.name.startswith("yuvj"):
         image = _without_range(image)
     if how.chroma_upsampling == "nearest":
         image = _repeated_chroma(image, how)
     # The filter, not the frame's own reformat: only the filter knows where chroma samples lie between luma samples.
-    return _scaled(
-        image,
+    return _scaled(image, _square(image, how), pixel_format).to_ndarray()
+
+
+def _square(image: av.VideoFrame, how: Conversion) -> str:
+    """Options of ffmpeg's filter `scale` that make square pixels of full-range R'G'B'."""
+    width, height = square_size(image.width, image.height, how.sar or Fraction(1))
+    scaler = "bicubic" if (width, height) == (image.width, image.height) else "lanczos"
+    return (
         f"w={width}:h={height}:in_color_matrix={how.matrix}:in_range={how.range}:out_range=pc"
-        f":flags={scaler}+{_HIGH_QUALITY}",
-        pixel_format,
-    ).to_ndarray()
+        f":flags={scaler}+{_HIGH_QUALITY}"
+    )
 
 
 def _without_range(image: av.VideoFrame) -> av.VideoFrame:

@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from dataset_pipeline.video.alpha import SideAlpha, has_side_alpha
 from dataset_pipeline.video.bitstream import intra_test, second_field_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
 from dataset_pipeline.video.durations import early_end
@@ -205,8 +206,9 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
     # Threads that have frames in hand keep the cores busy while those before them are looked at.
     with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
         clock = Clock(stream)
-        leaning, marks = Leaning(clock.time_base), set[int | None]()
-        for before, image, after in _windows(_images(path, container, stream, threads, report, leaning, marks), how):
+        leaning, marks, alpha = Leaning(clock.time_base), set[int | None](), SideAlpha(stream)
+        images = _images(path, container, stream, threads, report, leaning, marks, alpha)
+        for before, image, after in _windows(images, how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
             leans = leaning.leans(image)
@@ -217,7 +219,7 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
             else:
                 marked = (stamp := stamp_of(image)) in marks
                 marks -= {stamp}
-                yield clock.frame(pts, image, leans, how, before, after, marked)
+                yield clock.frame(pts, image, leans, how, before, after, marked, alpha.of(image))
         if threads != "NONE" and report.frames < report.packets - report.leading_packets:
             raise _CannotThread  # some decoders on several threads say nothing of a packet that they lost
         report.seconds = clock.seconds_shown
@@ -232,12 +234,14 @@ def _images(
     report: DecodeReport,
     leaning: Leaning,
     marks: set[int | None],
+    alpha: SideAlpha,
 ) -> Iterator[av.VideoFrame]:
     """Pictures as the decoder gives them; the stamps of packets that the container marks are added to `marks`."""
     first, last = None, 0
     for packet, damage in _to_the_last(_packets(container, stream, report)):
         if packet is not None:
             leaning.feed(packet, damage)
+            alpha.feed(packet)
             if (stamp := stamp_of(packet)) is not None:
                 first, last = stamp if first is None else min(first, stamp), max(last, stamp)
                 if packet.is_keyframe:
@@ -294,6 +298,8 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
     with open_video(path, "SLICE", hardware) as (container, stream):
         context = stream.codec_context
         codec = context.codec.canonical_name
+        if has_side_alpha(stream):
+            raise _CannotSkip  # whose intra pictures may be others
         is_intra = intra_test(codec, context.extradata)
         if codec == "av1":
             context.skip_frame = "NONINTRA"  # its decoder does not reorder
@@ -376,6 +382,8 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
             raise _CannotSeek
         if stream.codec_context.pix_fmt == "pal8":
             raise _CannotSeek  # the palette may come with the first packet alone
+        if has_side_alpha(stream):
+            raise _CannotSeek  # whose key frames may be others
         clock = Clock(stream)
         windows: Iterator[_Window] | None = None
         at: int | None = None

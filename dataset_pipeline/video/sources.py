@@ -130,7 +130,7 @@ def candidates(
         yield from _picture_candidates(path, source["episode"], settings)
         return
     try:
-        conversion = Conversion.of(probe_row, settings.chroma_upsampling)
+        conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
         for found in detector(settings, conversion, cuts, hardware).candidates(path, report):
             identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
             yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
@@ -207,7 +207,7 @@ def full_size(
         yield from _full_size_pictures(path, frames, settings)
         return
     by_pts = {row["pts"]: image_id for image_id, row in frames.items()}
-    conversion = Conversion.of(probe_row, settings.chroma_upsampling)
+    conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
     try:
         for pts, pixels in frames_at(
             path, list(by_pts), report=DecodeReport(), conversion=conversion, hardware=hardware

@@ -86,6 +86,7 @@ class Frame:
 
     `image` is as decoded, fields and all; `before` and `after` are its neighbours where the conversion needs them.
     `marked`: the container calls its packet a key frame, as far as all packets were read.
+    `opacity`, uint8 [height, width], is of pictures that have it beside them.
     """
 
     pts: int
@@ -98,6 +99,7 @@ class Frame:
     after: av.VideoFrame | None = None
     conversion: Conversion = AS_LABELLED
     marked: bool = False
+    opacity: np.ndarray | None = None
 
     @property
     def is_intra(self) -> bool:
@@ -107,7 +109,7 @@ class Frame:
 
     def rgb(self) -> np.ndarray:
         """The still of this frame: RGB uint8 HxWx3, sRGB, converted as `conversion` says."""
-        return still(self.before, self.image, self.after, self.conversion, self.sar)
+        return still(self.before, self.image, self.after, self.conversion, self.sar, self.opacity)
 
 
 def still(
@@ -116,10 +118,11 @@ def still(
     after: av.VideoFrame | None,
     conversion: Conversion,
     sar: Fraction,
+    opacity: np.ndarray | None = None,
 ) -> np.ndarray:
     """RGB uint8 HxWx3 of a decoded picture and, where its fields must be put together again, its neighbours."""
     whole = restored(before, image, after, conversion.cadence)
-    return to_rgb(whole, conversion.resolved(image, sar))
+    return to_rgb(whole, conversion.resolved(image, sar), opacity=opacity)
 
 
 @contextmanager
@@ -297,11 +300,12 @@ class Clock:
         before: av.VideoFrame | None = None,
         after: av.VideoFrame | None = None,
         marked: bool = False,
+        opacity: np.ndarray | None = None,
     ) -> Frame:
         seconds = (pts - (self.first or 0)) * self._ticks / self._per_s
         how = self.conversion(image, conversion)
         sar, stamp_ms = self.aspect(image), self.milliseconds(pts)
-        return Frame(pts, stamp_ms, seconds, image, sar, corrupt, before, after, how, marked)
+        return Frame(pts, stamp_ms, seconds, image, sar, corrupt, before, after, how, marked, opacity)
 
 
 def plain_reason(error: BaseException) -> str:
