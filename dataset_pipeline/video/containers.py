@@ -3,6 +3,7 @@
 import codecs
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,8 @@ _OTHERS = (
 _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 _PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jpeg", b"crx "})
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+_TRACKS, _TRACK, _VIDEO = 0x1654AE6B, 0xAE, 0xE0
+_CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
 
 
 def sniff_container(head: bytes) -> str | None:
@@ -155,3 +158,58 @@ def _riff_ends(file: BinaryIO, size: int) -> Iterator[int]:
         length = int.from_bytes(header[4:8], "little")
         position += 8 + length + length % 2
         yield position - length % 2
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What a container crops off its coded pictures, in pixels."""
+
+    left_px: int = 0
+    top_px: int = 0
+    right_px: int = 0
+    bottom_px: int = 0
+
+
+def crops_of(path: Path) -> list[Crop]:
+    """Of each video track of a Matroska or WebM file, in order; nothing for other files."""
+    with path.open("rb") as file:
+        if sniff_container(file.read(SNIFF_BYTES)) != "matroska":
+            return []
+        tracks = next(_children(file, 0, path.stat().st_size, (_SEGMENT, _TRACKS)), (0, 0))
+        return [
+            Crop(*(_number(file, video, side) for side in _CROPS))
+            for track in _elements(file, *tracks, _TRACK)
+            for video in _elements(file, *track, _VIDEO)
+        ]
+
+
+def _children(file: BinaryIO, start: int, end: int, path: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where the contents of the elements lie that this path of identities leads to."""
+    for inside in _elements(file, start, end, path[0]):
+        if len(path) > 1:
+            yield from _children(file, *inside, path[1:])
+        else:
+            yield inside
+
+
+def _elements(file: BinaryIO, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
+    """Start and end of the content of each element of that identity between these bytes."""
+    while start < end:
+        file.seek(start)
+        header = file.read(12)
+        element, id_bytes = _vint(header, keep_marker=True)
+        length, length_bytes = _vint(header[id_bytes:], keep_marker=False)
+        if not id_bytes or not length_bytes:
+            return
+        start += id_bytes + length_bytes
+        stop = end if length == (1 << 7 * length_bytes) - 1 else start + length  # all ones: to the end
+        if element == wanted:
+            yield start, min(stop, end)
+        start = stop
+
+
+def _number(file: BinaryIO, inside: tuple[int, int], wanted: int) -> int:
+    for start, end in _elements(file, *inside, wanted):
+        file.seek(start)
+        return int.from_bytes(file.read(min(8, end - start)), "big")
+    return 0

@@ -24,6 +24,7 @@ from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, 
 from dataset_pipeline.video.stream import (
     MAX_THREADS,
     Clock,
+    Cropper,
     DecodeReport,
     Frame,
     VideoError,
@@ -160,7 +161,7 @@ def _packets(
     what the container and the packets beside it say of its damage."""
     gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)))
     is_second_field = second_field_test(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
-    begun = False
+    begun, may_be_joined = False, container.format.name == "mpegts"
     ahead: deque[tuple[av.Packet, bool]] = deque()
     for packet in _read(container, stream, report):
         begun = begun or packet.is_keyframe
@@ -171,10 +172,10 @@ def _packets(
             report.leading_packets += not begun
         ahead.append((packet, gaps.before(packet)))
         if len(ahead) > PACKETS_AHEAD:
-            yield ahead[0][0], damage_of(ahead)
+            yield ahead[0][0], damage_of(ahead, may_be_joined)
             ahead.popleft()
     while ahead:
-        yield ahead[0][0], damage_of(ahead)
+        yield ahead[0][0], damage_of(ahead, may_be_joined)
         ahead.popleft()
     report.reasons += gaps.found
 
@@ -237,7 +238,7 @@ def _images(
     alpha: SideAlpha,
 ) -> Iterator[av.VideoFrame]:
     """Pictures as the decoder gives them; the stamps of packets that the container marks are added to `marks`."""
-    first, last = None, 0
+    first, last, cropped = None, 0, Cropper(path, container, stream)
     for packet, damage in _to_the_last(_packets(container, stream, report)):
         if packet is not None:
             leaning.feed(packet, damage)
@@ -254,7 +255,7 @@ def _images(
             # Of a file cut short the last packet may be half there, which threads find out after giving its frame.
             raise _CannotThread
         try:
-            for image in stream.decode(packet):
+            for image in cropped(stream.decode(packet)):
                 if image.time_base is None:
                     image.time_base = stream.time_base  # of what comes after the last packet
                 yield image
@@ -306,7 +307,7 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
         elif is_intra is None:
             raise _CannotSkip
         context.flags |= _OUTPUT_CORRUPT  # without the pictures before it, what is no key frame counts as corrupt
-        clock = Clock(stream, first)
+        clock, cropped = Clock(stream, first), Cropper(path, container, stream)
         waiting: list[tuple[int, int, Frame]] = []
         last_dts, end = None, first
         for packet, damage in _to_the_last(_packets(container, stream, report)):
@@ -317,7 +318,7 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
                 last_dts, end = dts, max(end, pts + (packet.duration or 0))
                 while waiting and waiting[0][0] < dts:
                     yield from _placed(clock, heapq.heappop(waiting)[2], report)
-            for image in _decode_alone(stream, packet, is_intra, report):
+            for image in cropped(_decode_alone(stream, packet, is_intra, report)):
                 if image.pts is None or image.interlaced_frame:
                     raise _CannotSkip  # the second field of an interlaced intra picture may be predicted
                 corrupt = damage != "none" or (image.is_corrupt and bool(image.key_frame))
@@ -384,7 +385,7 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
             raise _CannotSeek  # the palette may come with the first packet alone
         if has_side_alpha(stream):
             raise _CannotSeek  # whose key frames may be others
-        clock = Clock(stream)
+        clock, cropped = Clock(stream), Cropper(path, container, stream)
         windows: Iterator[_Window] | None = None
         at: int | None = None
         for target in wanted:
@@ -394,7 +395,7 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
             else:
                 for back_s in (0, 5, 30):
                     start = target - needs_before - round(back_s / stream.time_base)
-                    windows = _decode_from(container, stream, start, target, how)
+                    windows = _decode_from(container, stream, start, target, how, cropped)
                     found, at = _decode_until(windows, target) if windows else (None, None)
                     if found and needs_before and found[0] is None and target != _opening_pts(path):
                         found = None
@@ -421,7 +422,7 @@ def _key_frame_between(stream: VideoStream, at: int, target: int) -> bool:
 
 
 def _decode_from(
-    container: InputContainer, stream: VideoStream, seek_pts: int, target: int, how: Conversion
+    container: InputContainer, stream: VideoStream, seek_pts: int, target: int, how: Conversion, cropped: Cropper
 ) -> Iterator[_Window] | None:
     """Frames from the key frame before `seek_pts` on; None where that key frame comes after `target`."""
     try:
@@ -435,9 +436,9 @@ def _decode_from(
 
     def frames() -> Iterator[av.VideoFrame]:
         try:
-            yield from first.decode()
+            yield from cropped(stream.decode(first))
             for packet in packets:
-                yield from packet.decode()
+                yield from cropped(stream.decode(packet))
         except (FFmpegError, OSError) as error:
             raise _CannotSeek from error
 

@@ -19,6 +19,7 @@ GAP_S = 0.5  # shorter holes are dropped frames
 GAP_STEPS = 3  # times the longest of the steps before it
 GAPS_NAMED = 5
 PACKETS_AHEAD = 3
+JUMP_S = 10.0  # a clock that is so far ahead, at a key frame, is that of another recording
 _STEPS_KEPT, _FEWEST_STEPS = 64, 8
 _JUMP_BACK_S = 5.0  # further back than any decoder holds frames: the recording starts over
 
@@ -70,15 +71,26 @@ class Gaps:
         return self._found[:GAPS_NAMED] + ([f"{others} more stretches without frames"] if others > 0 else [])
 
 
-def damage_of(ahead: Sequence[tuple[av.Packet, bool]]) -> Damage:
-    """What is known of the first of these successive packets; with each goes whether there is a gap before it."""
+def damage_of(ahead: Sequence[tuple[av.Packet, bool]], may_be_joined: bool = False) -> Damage:
+    """What is known of the first of these successive packets; with each goes whether there is a gap before it.
+
+    `may_be_joined`: recordings of that container are joined by putting one file behind the other.
+    """
     (packet, after_gap), *rest = ahead
     # Transport streams mark a packet or two before a loss, and also where recordings were joined and nothing is lost.
     dts = [later.dts for later, _ in rest if later.dts is not None]
     is_joined = packet.dts is not None and min(dts, default=packet.dts) < packet.dts
+    is_joined = is_joined or (may_be_joined and any(_begins_anew(packet, *later) for later in rest))
     if (after_gap and not packet.is_keyframe) or (packet.is_corrupt and not is_joined):
         return "spreads"
-    return "own" if rest and rest[0][1] else "none"
+    return "own" if rest and rest[0][1] and not is_joined else "none"
+
+
+def _begins_anew(packet: av.Packet, later: av.Packet, after_gap: bool) -> bool:
+    """Whether the later packet is the first of another recording: reception that comes back rarely does with one."""
+    if not after_gap or not later.is_keyframe or later.dts is None or packet.dts is None:
+        return False
+    return (later.dts - packet.dts) * Fraction(packet.time_base or 0) > JUMP_S
 
 
 class Leaning:

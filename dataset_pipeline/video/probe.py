@@ -22,7 +22,7 @@ from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.durations import duration_of, measured, promised_duration_s, steady
 from dataset_pipeline.video.letterbox import Bars, find_bars
 from dataset_pipeline.video.sampling import sample_runs
-from dataset_pipeline.video.stream import Frame, VideoError, open_video, plain_reason
+from dataset_pipeline.video.stream import JUMP_BACK_S, Frame, VideoError, open_video, plain_reason
 from dataset_pipeline.video.tonemap import HLG_PEAK_NITS
 
 SAMPLED_PACKETS = 240  # at each of two places, for the guess whether the frame rate varies
@@ -234,7 +234,7 @@ def _look(path: Path, first: av.VideoFrame, duration_s: float | None, full_range
                 stills.append(pictures[0].copy())
         packet_gaps += [b - a for a, b in pairwise(sample.times_s[:-MARGIN_PACKETS])]
         stamps = [frame.pts * frame.time_base for frame in frames if frame.pts is not None and frame.time_base]
-        frame_gaps += [float(b - a) for a, b in pairwise(stamps)]
+        frame_gaps += [float(b - a) for a, b in pairwise(stamps) if b > a]  # not where time starts over
     pixel_format = first.format
     chroma_px = 2 if "420" in pixel_format.name or pixel_format.name.startswith(("nv12", "p0")) else 1
     bars = find_bars(stills, 0 if full_range else 16, chroma_px)
@@ -319,7 +319,17 @@ def _gaps_s(container: InputContainer, stream: VideoStream) -> list[float]:
     stamps = [packet.pts for packet in packets]
     if None in stamps:
         stamps = [packet.dts for packet in packets]
-    ordered = sorted(stamp for stamp in stamps if stamp is not None)
+    ordered = sorted(_first_recording([stamp for stamp in stamps if stamp is not None], stream.time_base))
     if len(ordered) > 4 * MARGIN_PACKETS:
         ordered = ordered[MARGIN_PACKETS:-MARGIN_PACKETS]
     return [float((b - a) * (stream.time_base or 1)) for a, b in pairwise(ordered)]
+
+
+def _first_recording(stamps: list[int], time_base: Fraction | None) -> list[int]:
+    """The timestamps up to where they start over."""
+    jump_back, latest = JUMP_BACK_S / (time_base or Fraction(1)), None
+    for number, stamp in enumerate(stamps):
+        if latest is not None and latest - stamp > jump_back:
+            return stamps[:number]
+        latest = stamp if latest is None else max(latest, stamp)
+    return stamps

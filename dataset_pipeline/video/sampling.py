@@ -11,7 +11,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.decode import iter_frames
-from dataset_pipeline.video.stream import VideoError, open_video
+from dataset_pipeline.video.stream import Cropper, VideoError, open_video
 
 PLACES = 24
 RUN_FRAMES = 7  # a whole cycle of telecine, five frames, each between its neighbours
@@ -48,7 +48,7 @@ def _sought(path: Path, duration_s: float) -> Iterator[Sample]:
         if time_base is None:
             return
         start = stream.start_time or 0
-        reached = None
+        reached, cropped = None, Cropper(path, container, stream)
         for place in range(PLACES):
             target = start + round(duration_s * (place + 0.5) / PLACES / time_base)
             try:
@@ -58,7 +58,7 @@ def _sought(path: Path, duration_s: float) -> Iterator[Sample]:
                 return
             if not packets or packets[0].pts is None or (reached is not None and packets[0].pts <= reached):
                 continue
-            frames = _decoded(stream, packets)
+            frames = _decoded(stream, packets, cropped)
             if len(frames) > 2:
                 reached = frames[-1].pts
                 times = sorted(packet.pts for packet in packets if packet.pts is not None)
@@ -71,12 +71,12 @@ def _from_key_frame(container: InputContainer, stream: VideoStream) -> list[av.P
     return [] if first is None else [first, *islice(packets, RUN_PACKETS - 1)]
 
 
-def _decoded(stream: VideoStream, packets: list[av.Packet]) -> list[av.VideoFrame]:
+def _decoded(stream: VideoStream, packets: list[av.Packet], cropped: Cropper) -> list[av.VideoFrame]:
     """The first frames of these packets that lean on nothing before them."""
     frames: list[av.VideoFrame] = []
     for packet in packets:
         try:
-            images = stream.decode(packet)
+            images = cropped(stream.decode(packet))
         except FFmpegError:
             break
         frames += [image for image in images if image.pts is not None and image.pts >= (packets[0].pts or 0)]

@@ -1,7 +1,7 @@
 """A video file opened: its stream, its time line, and what was wrong with it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -13,13 +13,14 @@ from av.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.filter import Graph
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.video.choice import first_pictures, needs_peek, pick_stream
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, aspect_of, is_mirrored, to_rgb
-from dataset_pipeline.video.containers import FORMATS_BY_ENDING
+from dataset_pipeline.video.containers import FORMATS_BY_ENDING, Crop, crops_of
 from dataset_pipeline.video.restore import restored
 
 MAX_THREADS = 8
@@ -205,6 +206,32 @@ def sample_aspect(stream: VideoStream) -> Fraction:
 
 def _sane(sar: Fraction | None) -> Fraction:
     return Fraction(sar) if sar and Fraction(1, 4) <= sar <= 4 else Fraction(1)
+
+
+class Cropper:
+    """Crops decoded pictures as their container says; what leaves nothing, and most files, it lets be."""
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        crops = crops_of(path) if container.format.name.startswith("matroska") else []
+        place = list(container.streams.video).index(stream)
+        self._crop = crops[place] if place < len(crops) else Crop()
+
+    def __call__(self, images: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        return map(self._cropped, images) if self._crop != Crop() else iter(images)
+
+    def _cropped(self, image: av.VideoFrame) -> av.VideoFrame:
+        crop = self._crop
+        width, height = image.width - crop.left_px - crop.right_px, image.height - crop.top_px - crop.bottom_px
+        if width <= 0 or height <= 0:
+            return image
+        time_base = image.time_base or Fraction(1, 1000)
+        graph = Graph()
+        graph.threads = 1
+        source = graph.add_buffer(width=image.width, height=image.height, format=image.format, time_base=time_base)
+        inside = graph.add("crop", f"w={width}:h={height}:x={crop.left_px}:y={crop.top_px}:exact=1")
+        graph.link_nodes(source, inside, graph.add("buffersink")).configure()
+        graph.vpush(image)
+        return graph.vpull()
 
 
 class Clock:
