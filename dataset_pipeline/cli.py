@@ -135,6 +135,15 @@ def run(
     _finish(_run(settings, paths, as_json), settings, as_json)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dev(context: typer.Context) -> None:
+    """Open the web UI on the project's history, which outlives it. Takes the options of `dagster dev`, e.g. --port."""
+    home = os.environ.get("DAGSTER_HOME") or str(project_folder())
+    os.chdir(project_folder())
+    # Without a home Dagster announces a temporary one, though dagster.yaml says where everything is kept.
+    become([sys.executable, "-m", "dagster", "dev", *context.args], os.environ | {"DAGSTER_HOME": home})
+
+
 @app.command()
 def status(
     stale: Annotated[bool, typer.Option("--stale", help="Only what is not fresh, a line each.")] = False,
@@ -589,6 +598,20 @@ def _print_rewritten(make: Callable[[], Rewritten], as_json: bool) -> None:
         print_rewritten(made)
     if made.left:
         raise typer.Exit(PARTLY)
+
+
+def become(command: list[str], environment: dict[str, str]) -> None:
+    """Go on as another program, to which signals and Ctrl-C go; on Windows, which cannot do that, wait for its end."""
+    if os.name != "nt":
+        os.execve(command[0], command, environment)
+    import subprocess
+
+    with subprocess.Popen(command, env=environment) as process:
+        while True:
+            try:
+                raise typer.Exit(process.wait())
+            except KeyboardInterrupt:  # the program was told as well and ends by itself
+                continue
 
 
 def _stop(message: str) -> NoReturn:
