@@ -15,7 +15,7 @@ from dataset_pipeline.episodes import list_sources, root_of, whereabouts
 from dataset_pipeline.registration import recorded
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.unfinished import unfinished_backfills, unfinished_runs, work_on
+from dataset_pipeline.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 
 
 @dataclass
@@ -37,13 +37,14 @@ def prune(
     partitions = partitions_name(settings)
     registered = instance.get_dynamic_partitions(partitions)
     named = gone_episodes(settings, store, instance) if episodes is None else episodes
-    chosen = list(dict.fromkeys(key if key in registered else current_id(store, key) for key in named))
-    runs, backfills = unfinished_runs(instance, settings), unfinished_backfills(instance, settings)
+    known = frozenset(registered)
+    chosen = list(dict.fromkeys(key if key in known else current_id(store, key) for key in named))
+    under_way = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
     pruned = Pruned()
     for episode in chosen:
-        if episode not in registered:
+        if episode not in known:
             pruned.refused[episode] = f"{episode} is no episode of this project"
-        elif work := work_on(episode, registered, runs, backfills):
+        elif work := under_way.on(episode):
             pruned.refused[episode] = f"{work} is not finished: wait for it or cancel it"
         else:
             store.forget(episode)

@@ -22,7 +22,7 @@ from dataset_pipeline.ids import show_of
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
-from dataset_pipeline.unfinished import unfinished_backfills, unfinished_runs, work_on
+from dataset_pipeline.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 
 FINGERPRINT_TAG = "dagster/data_version"
 EVENTS_A_QUERY = 500
@@ -64,7 +64,7 @@ def carry_over(
     held = _held_by_fingerprint(store)
     partitions = partitions_name(settings)
     registered = instance.get_dynamic_partitions(partitions)
-    runs, backfills = unfinished_runs(instance, settings), unfinished_backfills(instance, settings)
+    under_way = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
     carried = CarriedOver()
     for source in sources:
         others = {key: path for key, path in held.get(source.fingerprint, {}).items() if key not in given}
@@ -74,7 +74,7 @@ def carry_over(
             carried.sources.append(source)
         elif not begun and may_go_by(source.path, source.kind, old):
             carried.sources.append(_under(source, old))
-        elif work := work_on(old, registered, runs, backfills):
+        elif work := under_way.on(old):
             carried.sources.append(_under(source, old))
             carried.waiting.add(old)
             carried.notes.append(f"{old} becomes {source.key} once {work} has ended")
@@ -87,7 +87,7 @@ def carry_over(
             carried.sources.append(source)
             carried.notes.append(f"{old} is now {source.key} (nothing measured again)")
     for former in keys_of_today(store).keys() & set(registered) - carried.waiting:
-        if _pointer(store, former) is None and not work_on(former, registered, runs, backfills):
+        if _pointer(store, former) is None and not under_way.on(former):
             instance.delete_dynamic_partition(partitions, former)
     return carried
 

@@ -79,37 +79,53 @@ def _lives(mark: str) -> bool:
         return False
 
 
-def run_covers(run: dg.DagsterRun, episode: str, registered: Sequence[str]) -> bool:
-    """Whether the run is of this episode, or of a range of `registered` ones with it."""
-    if run.tags.get(PARTITION_TAG) == episode:
-        return True
-    first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
-    if first is None or last is None or episode not in registered:
-        return False
-    if first not in registered or last not in registered:
-        return True  # a range whose ends are gone may be any
-    return registered.index(first) <= registered.index(episode) <= registered.index(last)
+class UnderWay:
+    """Which unfinished run or backfill covers an episode, of those that are given; looked up, not searched for, so that
+    thousands of episodes can be asked about.
+
+    registered: the episodes in the order in which Dagster reads a range of them.
+    """
+
+    def __init__(self, registered: Sequence[str], runs: Sequence[dg.DagsterRun], backfills: Sequence[Backfill]) -> None:
+        self._places = {episode: place for place, episode in enumerate(registered)}
+        self._single: dict[str, int] = {}
+        self._ranges: list[tuple[int, range]] = []
+        self._runs = runs
+        for number, run in enumerate(runs):
+            if (episode := run.tags.get(PARTITION_TAG)) is not None:
+                self._single.setdefault(episode, number)
+            if (places := self._range(run)) is not None:
+                self._ranges.append((number, places))
+        self._backfills = [(it, None if it.partition_names is None else {*it.partition_names}) for it in backfills]
+
+    def on(self, episode: str) -> str:
+        """The work in words; empty if there is none."""
+        place = self._places.get(episode)
+        covering = [number for number, places in self._ranges if place is not None and place in places]
+        if episode in self._single:
+            covering.append(self._single[episode])
+        if covering:
+            return f"run {self._runs[min(covering)].run_id} of {episode}"
+        backfill = next((it for it, names in self._backfills if _includes(it, names, episode)), None)
+        return f"backfill {backfill.backfill_id} that includes {episode}" if backfill is not None else ""
+
+    def _range(self, run: dg.DagsterRun) -> range | None:
+        first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
+        if first is None or last is None:
+            return None
+        if first not in self._places or last not in self._places:
+            return range(len(self._places))  # a range whose ends are gone may be any
+        return range(self._places[first], self._places[last] + 1)
 
 
-def backfill_covers(backfill: Backfill, episode: str) -> bool:
-    """Whether the backfill includes this episode; one that does not tell does."""
-    if backfill.partition_names is not None:
-        return episode in backfill.partition_names
+def _includes(backfill: Backfill, names: Collection[str] | None, episode: str) -> bool:
+    """A backfill that does not tell what it includes includes all."""
+    if names is not None:
+        return episode in names
     if backfill.asset_backfill_data is None:
         return True
     target = backfill.asset_backfill_data.target_subset
     return any(AssetKeyPartitionKey(key, episode) in target for key in target.partitions_subsets_by_asset_key)
-
-
-def work_on(
-    episode: str, registered: Sequence[str], runs: Sequence[dg.DagsterRun], backfills: Sequence[Backfill]
-) -> str:
-    """Which of these runs and backfills covers the episode, in words; empty if none does."""
-    run = next((run for run in runs if run_covers(run, episode, registered)), None)
-    if run is not None:
-        return f"run {run.run_id} of {episode}"
-    backfill = next((backfill for backfill in backfills if backfill_covers(backfill, episode)), None)
-    return f"backfill {backfill.backfill_id} that includes {episode}" if backfill is not None else ""
 
 
 def _belongs(settings: Settings, project: str | None, assets: Collection[dg.AssetKey]) -> bool:

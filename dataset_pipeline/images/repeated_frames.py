@@ -611,8 +611,14 @@ def decide_repeated(
 
 def segment_of(found: Iterable[Segment], episodes: Sequence[str], times_s: np.ndarray) -> list[str]:
     """The kind of segment that each frame lies in, the shortest one if several; empty outside all."""
-    names, kinds = np.asarray(episodes), np.full(len(episodes), "", dtype=object)
+    kinds = np.full(len(episodes), "", dtype=object)
+    frames: dict[str, list[int]] = defaultdict(list)
+    for number in np.argsort(times_s, kind="stable").tolist():
+        frames[episodes[int(number)]].append(number)
+    in_order = {episode: (np.array(numbers), times_s[numbers]) for episode, numbers in frames.items()}
     for segment in sorted(found, key=lambda segment: segment.start_s - segment.end_s):
-        inside = (names == segment.episode) & (times_s >= segment.start_s) & (times_s < segment.end_s)
-        kinds[inside] = segment.kind
+        if segment.episode in in_order:
+            numbers, mine_s = in_order[segment.episode]
+            first, end = np.searchsorted(mine_s, (segment.start_s, segment.end_s))
+            kinds[numbers[first:end]] = segment.kind
     return kinds.tolist()

@@ -74,10 +74,12 @@ def repeats_of_show(
 def tracks_of(probes: pa.Table, shots: pa.Table) -> list[Track]:
     """What can be compared of each episode that has shots, in the order of their keys."""
     about = {row["episode"]: row for row in probes.select(["episode", "duration_s", "chapters"]).to_pylist()}
-    names = np.array(shots["episode"].to_pylist(), dtype=object)
+    episodes, places = np.unique(np.array(shots["episode"].to_pylist(), dtype=str), return_inverse=True)
+    by_episode = shots.take(pa.array(np.argsort(places, kind="stable")))
+    ends = np.cumsum(np.bincount(places, minlength=len(episodes)))
     tracks = []
-    for episode in sorted(set(names)):
-        mine = shots.filter(pa.array(names == episode))
+    for episode, start, end in zip(episodes.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=False):
+        mine = by_episode.slice(start, end - start)
         times_s = mine["fingerprint_pts_s"].combine_chunks().flatten()
         thumbs = mine["fingerprints"].combine_chunks().flatten()
         offsets = pa.array(np.arange(len(times_s) + 1, dtype=np.int32) * FINGERPRINT_BYTES)
