@@ -28,6 +28,12 @@ _DEVICES = frozenset(
 )
 _FORBIDDEN = frozenset('<>:"\\|?*')
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+# Finds whatever may be wrong with a path, in one pass; nearly all paths have nothing of it.
+_DOUBTFUL = re.compile(
+    r"""[\x00-\x1f\x7f\ud800-\udfff<>:"\\|?*] | ^/ | // | [./\ ](?:/|$)
+    | (?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\ *(?:[./]|$)""",
+    re.IGNORECASE | re.VERBOSE,
+)
 # Windows refuses to replace or open a file while another process has it open; readers hold ours for milliseconds.
 RETRIES = 12
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.005, 0.15
@@ -51,6 +57,8 @@ def fault_of_path(path: object) -> str:
     """Why a path is none that may lie below a folder on every system; empty if it may. With forward slashes."""
     if not isinstance(path, str) or not path:
         return "is no path"
+    if not _DOUBTFUL.search(path):
+        return ""
     if _UNWRITABLE.search(path):
         return "has characters that no name has"
     if path.startswith("/"):
@@ -96,18 +104,25 @@ def inside(folder: Path, path: object, where: str) -> Path:
 def links_out(folder: Path, paths: Iterable[str]) -> Iterator[str]:
     """Of relative paths below `folder` those that a link, on the way or at the end, leads out of it."""
     root = _real(folder)
+    below = os.path.join(root, "")
     within: dict[str, bool] = {}
+
+    def is_within(path: str) -> bool:
+        real = _real(folder / path)
+        return real == root or real.startswith(below)
+
     for path in paths:
         parent = path.rpartition("/")[0]
         if parent not in within:
-            within[parent] = _real(folder / parent).is_relative_to(root)
-        target = long_path(folder / path)
-        if not within[parent] or (target.is_symlink() and not _real(target).is_relative_to(root)):
+            within[parent] = is_within(parent)
+        # On Windows not only what is_symlink tells of leads elsewhere.
+        may_lead = IS_WINDOWS or os.path.islink(os.path.join(folder, path))
+        if not within[parent] or (may_lead and not is_within(path)):
             yield path
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(long_path(path, 0)))
+def _real(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(long_path(path, 0)))
 
 
 def long_path(path: Path, limit: int = WINDOWS_LONG_PATH) -> Path:

@@ -243,3 +243,34 @@ def test_every_module_puts_files_in_place_by_the_one_way_that_windows_takes():
         if WRITES.search(path.read_text(encoding="utf-8"))
     }
     assert found - WRITERS == set()
+
+
+def test_the_one_pass_over_a_path_misses_nothing_that_is_wrong_with_it(monkeypatch: pytest.MonkeyPatch):
+    import random
+
+    draw = random.Random(3)
+    pieces = [
+        "a",
+        "B.",
+        " ",
+        "/",
+        "/",
+        ".",
+        "..",
+        "con",
+        "NUL",
+        "com1",
+        "lpt³",
+        "x",
+        "\\",
+        ":",
+        "\0",
+        "conin$",
+        "é",
+        ".",
+    ]
+    made = ["".join(draw.choices(pieces, k=draw.randint(1, 6))) for _ in range(20_000)]
+    quick = [fault_of_path(path) for path in made]
+    monkeypatch.setattr(paths, "_DOUBTFUL", re.compile(""))
+    assert [fault_of_path(path) for path in made] == quick
+    assert 1000 < quick.count("") < 15_000
