@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.errors import PermanentError, full_disk
 from dataset_pipeline.printing import (
     FOR_PATHS,
     err,
@@ -88,6 +88,11 @@ def main() -> None:
         app()
     except PermanentError as error:
         err.print(str(error), style="red", soft_wrap=True)
+        sys.exit(FAILED)
+    except Exception as error:
+        if not (reason := full_disk(error, "standard output")):
+            raise
+        err.print(reason, style="red", soft_wrap=True)
         sys.exit(FAILED)
 
 
@@ -646,16 +651,26 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
         os.chdir(project_folder())  # dagster.yaml names its folders relative to the project
     # Dagster makes its tables when it is opened first, which two commands must not do at once.
     folder = home or Path(chosen or ".")
+    history = folder.absolute() / ".dagster"
     try:
         with FileLock(folder / ".dagster" / "opening.lock"):
             opened = dg.DagsterInstance.from_config(str(folder))
     except OSError as error:
-        _stop(f"Dagster's history in {folder.absolute() / '.dagster'} cannot be written: {error.strerror or error}")
+        _stop(f"Dagster's history in {history} cannot be written: {error.strerror or error}")
+    except Exception as error:
+        if not (reason := full_disk(error, history)):
+            raise
+        _stop(f"Dagster's history cannot be written: {reason}")
     from dataset_pipeline.unfinished import bury_dead_runs
 
     with opened as instance:
-        bury_dead_runs(instance)
-        yield instance
+        try:
+            bury_dead_runs(instance)
+            yield instance
+        except Exception as error:
+            if not (reason := full_disk(error, history)):
+                raise
+            _stop(reason)
 
 
 def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path | None = None) -> Report:
@@ -712,12 +727,16 @@ def _finish(report: Report, settings: Settings, as_json: bool) -> None:
     from dataset_pipeline.report import write_character_sheet
 
     sheet = export_root(settings) / "characters.jpg"
-    names = write_character_sheet(store_of(settings), sheet)
+    names: list[str] = []
+    try:
+        names = write_character_sheet(store_of(settings), sheet)
+    except (OSError, ValueError, PermanentError) as error:
+        report.unwritten.append(f"{sheet} could not be written: {full_disk(error) or error}")
     if as_json:
         print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, indent=1))
     else:
         print_report(report, sheet, len(names))
-    if not report.export_folder:
+    if not report.export_folder or report.unwritten:
         raise typer.Exit(FAILED)
     if not report.whole:
         raise typer.Exit(PARTLY)

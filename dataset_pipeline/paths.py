@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.errors import PermanentError, writing
 
 # Of the ports Windows also takes the raised digits of Latin-1.
 _DEVICES = frozenset(
@@ -171,7 +171,7 @@ def write_whole(path: Path, content: bytes, temporary: Path | None = None) -> No
     try:
         if temporary is not None:
             beside.unlink(missing_ok=True)
-        with open(beside, "xb") as file:
+        with writing(path), open(beside, "xb") as file:
             file.write(content)
         replace(beside, path)
     except BaseException:

@@ -86,6 +86,8 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
         err.print(
             f"{failure['asset']} failed for {where}: {failure['error']}", style="red", highlight=False, soft_wrap=True
         )
+    for reason in report.unwritten:
+        err.print(reason, style="red", **FOR_PATHS)
     calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
     out.print(
         f"{len(report.episodes)} episodes in {report.seconds:.0f} s, {calls} pictures through models, "
@@ -110,7 +112,8 @@ def _why_nothing(report: Report, sheet: Path) -> str:
         return "images were selected, but a step after that failed, see above"
     reasons = [(count, outcome) for (stage, outcome), count in outcomes.items() if stage == "images"]
     if not reasons:
-        return "no frame was found to make an image of"
+        failed = "a step failed before there was an image, see above"
+        return failed if report.failures else "no frame was found to make an image of"
     count, reason = max(reasons)
     if reason == "character_not_wanted":
         return f"[selection] characters names nobody who was recognised; {sheet} shows who was"

@@ -26,7 +26,7 @@ class Report:
     """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row.
     `faults`: what else speaks against checks, by episode or under "" of all together. `rejected`: why a path is no
     source. `passed_over`: sentences. `export_folder`: empty if this run exported no set. `renamed`: in words,
-    episodes that go by another key now."""
+    episodes that go by another key now. `unwritten`: files beside the set that could not be written."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]
@@ -42,11 +42,13 @@ class Report:
     renamed: list[str] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
+    unwritten: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        """Nothing was damaged, rejected, passed over, at fault or failed."""
-        return not (self.damaged or self.faults or self.rejected or self.passed_over or self.failures)
+        """Nothing was damaged, rejected, passed over, at fault or failed, and all was written."""
+        told = self.damaged, self.faults, self.rejected, self.passed_over, self.failures, self.unwritten
+        return not any(told)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"whole": self.whole}

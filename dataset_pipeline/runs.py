@@ -18,7 +18,7 @@ import dagster as dg
 
 from dataset_pipeline.assets.framework import is_current, location_prefix, partitions_name
 from dataset_pipeline.assets.step import DECLARATIONS, Step, is_joined
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.errors import PermanentError, full_disk
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.places import store_of
 from dataset_pipeline.settings import Settings
@@ -103,7 +103,30 @@ def materialize_all(
     and in later runs. Raises KeyboardInterrupt if a run is interrupted.
     """
     start_s = time.monotonic()
-    outcome = Outcome(episodes=list(episodes))
+    outcome = Outcome(
+        episodes=list(episodes), registered=list(instance.get_dynamic_partitions(partitions_name(settings)))
+    )
+    try:
+        _work(defs, instance, settings, outcome, say, leave_out)
+    except Exception as error:
+        # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
+        reason = full_disk(error, instance.storage_directory())
+        if not reason:
+            raise
+        outcome.failures.append(Failure("Dagster's history", "", reason))
+    outcome.seconds = time.monotonic() - start_s
+    return outcome
+
+
+def _work(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    outcome: Outcome,
+    say: Callable[[str, int, int], None],
+    leave_out: Sequence[str],
+) -> None:
+    episodes, registered = outcome.episodes, outcome.registered
 
     def execute(assets: Sequence[str], **partition: Any) -> bool:
         failures = materialize_assets(defs, instance, settings, assets, **partition)
@@ -111,7 +134,6 @@ def materialize_all(
         outcome.failures += failures
         return not failures
 
-    registered = outcome.registered = list(instance.get_dynamic_partitions(partitions_name(settings)))
     store = store_of(settings)
     failed: set[str] = set()
     work = phases(leave_out)
@@ -139,8 +161,6 @@ def materialize_all(
                 if episode in wanted and not execute(phase.assets, partition_key=episode):
                     failed.add(episode)
                 done += 1
-    outcome.seconds = time.monotonic() - start_s
-    return outcome
 
 
 def ready_for(

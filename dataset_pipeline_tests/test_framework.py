@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from dataset_pipeline.assets import framework
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step
 from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.store import files
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store, TableMissing
 from dataset_pipeline.tags.rules import RulesError
@@ -168,6 +171,45 @@ def test_what_may_pass_is_tried_once_more_and_what_is_wrong_for_good_is_not(tmp_
     assert str(error) in failure.error
 
 
+def test_a_full_disk_is_named_with_what_was_to_be_written_and_not_tried_again(tmp_path, monkeypatch):
+    store = Store(str(tmp_path))
+    fill_the_disk(monkeypatch)
+
+    def body(step: Step):
+        asked.append(step)
+        store.put_picture("crops", "show.e01", "show.e01/00000000", b"pixels", "png")
+
+    asked: list[Step] = []
+    [failure] = failures_of(tmp_path, None, [], body)
+    assert failure.error.startswith(f"No space left on device: {tmp_path / 'crops' / 'show.e01'}")
+    assert len(asked) == 1
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def fill_the_disk(monkeypatch) -> None:
+    """From now on the store's files take no byte more."""
+
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "open", Full, raising=False)
+
+
+def test_a_full_disk_under_one_of_many_episodes_is_named(monkeypatch):
+    def full(made, step):
+        raise OSError(errno.ENOSPC, "No space left on device", "/store/table.parquet")
+
+    monkeypatch.setattr(framework, "materialize", full)
+    made = SimpleNamespace(name="tags", declaration=DECLARATIONS["tags"])
+    context = SimpleNamespace(resources=SimpleNamespace(store=None, settings=None), log=None)
+    with pytest.raises(dg.Failure) as caught:
+        framework._together(made, context, ["a.e01"])
+    assert caught.value.description == (
+        "tags failed for 1 of 1 episodes (a.e01); a.e01: No space left on device: /store/table.parquet"
+    )
+
+
 def test_what_a_person_interrupts_is_not_tried_again_and_ends_the_run(tmp_path):
     asked = []
     with pytest.raises(KeyboardInterrupt):
@@ -197,11 +239,13 @@ def test_materializing_reports_what_it_wrote_though_another_run_replaces_it_at_o
     assert pointer != store.pointer("multiplies", "show.e01")
 
 
-def failures_of(folder, error: BaseException, asked: list) -> list:
-    def body(step: Step):
+def failures_of(folder, error: BaseException | None, asked: list, body=None) -> list:
+    def raises(step: Step):
         asked.append(step)
+        assert error is not None
         raise error
 
+    body = body or raises
     declaration = Declaration("core_tags", (), (), (), 1, True, False, False)
     made = framework.PipelineAsset(declaration, body, "tags", frozenset(), {}, None)
     asset = framework.asset_definition(made, [], dg.DynamicPartitionsDefinition(name="episodes"), "1", None)

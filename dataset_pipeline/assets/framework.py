@@ -25,7 +25,7 @@ from dataset_pipeline.assets.step import (
     version_for,
     work_of,
 )
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.errors import PermanentError, full_disk
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.staleness import Present, Verdict, verdict_on
@@ -194,6 +194,8 @@ def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:
     except PermanentError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except Exception as error:
+        if reason := full_disk(error):
+            raise dg.Failure(reason, allow_retries=False) from error
         if is_out_of_memory(error):
             unload_all()
             raise RuntimeError(
@@ -235,7 +237,7 @@ def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: 
         first = next(iter(failed))
         raise dg.Failure(
             f"{made.name} failed for {len(failed)} of {len(episodes)} episodes ({', '.join(failed)}); "
-            f"{first}: {failed[first]}",
+            f"{first}: {full_disk(failed[first]) or failed[first]}",
             allow_retries=False,
         ) from failed[first]
     listing = json.dumps([(episode, pointer.data_version) for episode, pointer in sorted(done.items())])

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.errors import PermanentError, writing
 from dataset_pipeline.paths import long_path, patiently
 from dataset_pipeline.paths import waits as _waits
 
@@ -117,12 +117,13 @@ class LocalFiles:
         self._make(target.parent)
         temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            _patiently(lambda: os.replace(temporary, target))
+            with writing(target):
+                with open(temporary, "xb") as file:
+                    file.write(data)
+                    if durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+                _patiently(lambda: os.replace(temporary, target))
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.errors import PermanentError, writing
 from dataset_pipeline.paths import OutsideError, check_relative, inside, links_out, long_path, patiently, replace
 
 CHECKSUMS = "checksums.sha256"
@@ -173,7 +173,7 @@ def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[s
 def _put(folder: Path, file: File) -> str:
     target = long_path(folder / file.path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "xb") as out:
+    with writing(target), open(target, "xb") as out:
         if isinstance(file.content, bytes):
             out.write(file.content)
         else:
