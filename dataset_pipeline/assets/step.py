@@ -22,7 +22,7 @@ from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
-from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, TableOutdated
+from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, StoreError, TableOutdated
 from dataset_pipeline.timing import span, timed_iteration
 
 Made = TypeVar("Made")
@@ -347,8 +347,11 @@ class Step:
 
     def redrawn(
         self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
-    ) -> list[dict]:
-        """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels."""
+    ) -> tuple[list[dict], list[str]]:
+        """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels.
+
+        Also why there is none, for each image whose picture is gone or broken; raises that if it is so of all.
+        """
         from dataset_pipeline.images.resize import encode
 
         assert self.episode is not None
@@ -362,12 +365,15 @@ class Step:
                 (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
             }
 
-        def redraw(image: dict) -> dict:
+        def redraw(image: dict) -> dict | ValueError | StoreError:
             known = before.get((image["image_id"], image["pixel_sha256"]))
             if known:
                 return known
-            picture = change(self.picture(image["path"]))
-            encoded = encode(picture, format, quality)
+            try:
+                picture = change(self.picture(image["path"]))
+                encoded = encode(picture, format, quality)
+            except (ValueError, StoreError) as error:
+                return error
             path = store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
             return {
                 "image_id": image["image_id"],
@@ -379,8 +385,16 @@ class Step:
                 "file_sha256": hashlib.sha256(encoded).hexdigest(),
             }
 
-        rows = timed_iteration("decode and encode", _ahead(redraw, images))
-        return list(track(rows, self.declaration.name, len(images)))
+        made = timed_iteration("decode and encode", _ahead(redraw, images))
+        rows, faults = [], []
+        for image, found in zip(images, track(made, self.declaration.name, len(images)), strict=True):
+            if isinstance(found, Exception):
+                faults.append((image["image_id"], found))
+            else:
+                rows.append(found)
+        if faults and not rows:
+            raise faults[0][1]
+        return rows, [f"{image_id}: {error}" for image_id, error in faults]
 
     @property
     def export_root(self) -> Path:

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
-from dataset_pipeline.assets.step import DECLARATIONS, Result, Step, is_joined, joined_version, version_of
-from dataset_pipeline.images.resize import fit
+from dataset_pipeline.assets.step import DECLARATIONS, Number, Result, Step, is_joined, joined_version, version_of
+from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
+from dataset_pipeline.staleness import UNREADABLE
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.character_names import names_by_id
 from dataset_pipeline.tags.core import emb_init, wildcard
@@ -73,18 +76,33 @@ def selection(step: Step) -> Result:
     return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
 
 
-@pipeline_asset(reads=["selection"], settings=["training_images"], group="g_set", projection=True, kinds=["pillow"])
+@pipeline_asset(
+    reads=["selection"],
+    settings=["training_images"],
+    group="g_set",
+    projection=True,
+    kinds=["pillow"],
+    checks={"every_selected_picture_could_be_read": Check("No stored picture is gone or broken.")},
+)
 def training_images(step: Step) -> Result:
-    """The selected images as a trainer reads them. `[training_images]` says how large at most, and in which format."""
+    """The selected images as a trainer reads them. `[training_images]` says how large at most, and in which format; a
+    strip longer than the format holds is scaled down further."""
     settings = step.settings.training_images
     selected = [row for row in step.rows("selection") if row["selected"]]
-    rows = step.redrawn(
-        selected,
-        lambda picture: fit(picture, settings.resize_by, settings.max_side_px, settings.filter),
-        settings.format,
-        settings.quality,
+
+    def change(picture: np.ndarray) -> np.ndarray:
+        fitted = fit(picture, settings.resize_by, settings.max_side_px, settings.filter)
+        return fit_format(fitted, settings.format, settings.filter)
+
+    rows, faults = step.redrawn(selected, change, settings.format, settings.quality)
+    numbers: dict[str, Number] = {"size_mb": sum(row["size_bytes"] for row in rows) / 1e6}
+    if faults:
+        numbers[UNREADABLE] = len(faults)
+    return Result(
+        SCHEMAS["training_images"].table(rows),
+        numbers,
+        {"every_selected_picture_could_be_read": "; ".join(faults)},
     )
-    return Result(SCHEMAS["training_images"].table(rows), {"size_mb": sum(row["size_bytes"] for row in rows) / 1e6})
 
 
 @pipeline_asset(

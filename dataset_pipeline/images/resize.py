@@ -14,6 +14,7 @@ from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.settings import ResizeBy, ResizeFilter
 
 WEBP_MAX_SIDE_PX = 16_383
+MAX_SIDES_PX = {"webp": WEBP_MAX_SIDE_PX, "jpg": 65_500}  # of a picture's sides, by format; libjpeg's is its own
 
 
 def fit(picture: np.ndarray, resize_by: ResizeBy, max_side_px: int, filter: ResizeFilter = "lanczos") -> np.ndarray:
@@ -43,6 +44,11 @@ def fitted_size(width_px: int, height_px: int, resize_by: ResizeBy, max_side_px:
             return width_px, height_px
         width, height = width_px * max_side_px // side, height_px * max_side_px // side
     return max(1, width), max(1, height)
+
+
+def fit_format(picture: np.ndarray, format: str, filter: ResizeFilter = "lanczos") -> np.ndarray:
+    """Scaled down so far that its long side is one that the format holds; any other is returned as it is."""
+    return fit(picture, "long_side", MAX_SIDES_PX[format], filter) if format in MAX_SIDES_PX else picture
 
 
 def encode(picture: np.ndarray, format: str, quality: int = 95) -> bytes:

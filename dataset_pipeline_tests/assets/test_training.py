@@ -126,6 +126,48 @@ def test_images_are_left_out_by_the_faces_and_characters_that_are_wanted(project
     assert [row["reason"] for row in project.made("selection")[0]] == ["selected"] * 3 + ["character_not_wanted"]
 
 
+@pytest.mark.parametrize(("format", "longest"), [("webp", 16_383), ("jpg", 20_000)])
+def test_a_strip_longer_than_the_format_holds_is_scaled_down_and_costs_no_other_picture(project, format, longest):
+    strip = np.full((20_000, 50, 3), 90, np.uint8)
+    path = project.store.put_picture("distinct_frames", EPISODE, SECOND, encode(strip, "png"), "png")
+    frames = project.store.read("distinct_frames", EPISODE).to_pylist()
+    size = {"path": path, "width_px": 50, "height_px": 20_000, "pixel_sha256": pixel_sha256(strip)}
+    project.write("distinct_frames", [row | (size if row["image_id"] == SECOND else {}) for row in frames])
+    project.settings = settings(selection__min_short_side_px=50, training_images__format=format)
+    project.made("selection")
+    rows, pointer, _ = project.made("training_images")
+    assert {row["image_id"]: row["height_px"] for row in rows} == {FIRST: 100, HEAD: 100, SECOND: longest, THIRD: 100}
+    assert not pointer.provenance["faults"]
+    assert project.made("training_images")[2]
+
+
+@pytest.mark.parametrize("fault", ["cut off", "gone"])
+def test_a_stored_picture_that_is_broken_is_left_out_with_its_reason_until_it_is_there_again(project, fault):
+    project.made("selection")
+    selected = {row["image_id"]: row["path"] for row in project.store.read("selection", EPISODE).to_pylist()}
+    stored = project.root / "store" / selected[SECOND]
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:20])
+    if fault == "gone":
+        stored.unlink()
+    rows, pointer, _ = project.made("training_images")
+    assert {row["image_id"] for row in rows} == {FIRST, HEAD, THIRD}
+    reason = pointer.provenance["faults"]["every_selected_picture_could_be_read"]
+    assert reason.startswith(f"{SECOND}: ")
+    assert pointer.provenance["numbers"]["unreadable"] == 1
+    stored.write_bytes(whole)
+    rows, pointer, kept = project.made("training_images")
+    assert (len(rows), kept, pointer.provenance["faults"]) == (4, False, {})
+
+
+def test_where_no_stored_picture_can_be_read_the_asset_fails(project):
+    project.made("selection")
+    for row in project.store.read("selection", EPISODE).to_pylist():
+        (project.root / "store" / row["path"]).write_bytes(b"")
+    with pytest.raises(ValueError, match="no readable picture"):
+        project.made("training_images")
+
+
 def test_training_pictures_are_redrawn_where_a_setting_or_the_pixels_changed(project: Project):
     project.made("selection")
     sizes = [(row["width_px"], row["height_px"]) for row in project.made("training_images")[0]]
