@@ -239,12 +239,15 @@ def _images(
 ) -> Iterator[av.VideoFrame]:
     """Pictures as the decoder gives them; the stamps of packets that the container marks are added to `marks`."""
     first, last, cropped = None, 0, Cropper(path, container, stream)
+    untold: list[int] | None = [] if _tells_no_times(container, stream) else None
     for packet, damage in _to_the_last(_packets(container, stream, report)):
         if packet is not None:
             leaning.feed(packet, damage)
             alpha.feed(packet)
             if (stamp := stamp_of(packet)) is not None:
                 first, last = stamp if first is None else min(first, stamp), max(last, stamp)
+                if untold is not None:
+                    heapq.heappush(untold, stamp)
                 if packet.is_keyframe:
                     marks.add(stamp)
         elif (
@@ -258,6 +261,8 @@ def _images(
             for image in cropped(stream.decode(packet)):
                 if image.time_base is None:
                     image.time_base = stream.time_base  # of what comes after the last packet
+                if untold:
+                    image.pts = heapq.heappop(untold)
                 yield image
         except FFmpegError as error:
             if threads != "NONE":
@@ -265,6 +270,15 @@ def _images(
             report.bad_packets += 1
             if packet is not None:
                 leaning.feed(packet, "spreads")
+                if untold and (stamp := stamp_of(packet)) in untold:
+                    untold.remove(stamp)
+                    heapq.heapify(untold)
+
+
+def _tells_no_times(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a picture's time is its place in the order of showing: AVI knows none, and libavformat guesses those
+    of H.264 by their place in the file."""
+    return container.format.name == "avi" and stream.codec_context.codec.canonical_name == "h264"
 
 
 def _span_s(stream: VideoStream, first: int, last: int) -> tuple[float, float]:
@@ -299,8 +313,8 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
     with open_video(path, "SLICE", hardware) as (container, stream):
         context = stream.codec_context
         codec = context.codec.canonical_name
-        if has_side_alpha(stream):
-            raise _CannotSkip  # whose intra pictures may be others
+        if has_side_alpha(stream) or _tells_no_times(container, stream):
+            raise _CannotSkip  # whose intra pictures, or their times, may be others
         is_intra = intra_test(codec, context.extradata)
         if codec == "av1":
             context.skip_frame = "NONINTRA"  # its decoder does not reorder

@@ -208,3 +208,23 @@ def test_frames_leave_the_memory_without_waiting_for_the_collector(clip):
     finally:
         gc.enable()
     assert left < count / 4  # reading a frame's side data makes a cycle of the two
+
+
+def test_reordered_frames_in_avi_are_all_there_at_even_times(tmp_path, ffmpeg):
+    path, plain = tmp_path / "old.avi", tmp_path / "plain.mkv"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=24:d=2"]
+    ffmpeg(*source, "-c:v", "libx264", "-preset", "fast", "-bf", "3", "-g", "24", path)
+    ffmpeg("-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-c:v", "ffv1", plain)
+    report = DecodeReport()
+    frames = list(iter_frames(path, report=report))
+    assert report.reasons == []
+    assert np.diff([frame.pts for frame in frames]).tolist() == [1] * 47
+    for frame, other in zip(frames, iter_frames(plain), strict=True):
+        np.testing.assert_array_equal(frame.image.to_ndarray(), other.image.to_ndarray())
+    intra = [frame.pts for frame in iter_frames(path, intra_only=True)]
+    assert intra == [frame.pts for frame in frames if frame.is_intra]
+    for (pts, rgb), frame in zip(
+        frames_at(path, [frames[5].pts, frames[31].pts]), (frames[5], frames[31]), strict=True
+    ):
+        assert pts == frame.pts
+        np.testing.assert_array_equal(rgb, frame.rgb())
