@@ -149,7 +149,8 @@ def test_a_folder_that_somebody_changed_is_named_by_the_next_export(project):
     row |= {"concept": "1_character/fern", "multiply": 1.0, "caption": "fern", "quality": 0.5, "path": path}
     row |= {"width_px": 1, "height_px": 1, "file_sha256": hashlib.sha256(PIXEL).hexdigest()}
     project.store.write("training_set", SCHEMAS["training_set"].table([SAID | row]), None, {"demo": True})
-    project.store.write("core_tags", SCHEMAS["core_tags"].empty(), None, {"demo": True})
+    for asset in ("core_tags", "character_gallery"):
+        project.store.write(asset, SCHEMAS[asset].empty(), None, {"demo": True})
     code, output, errors = project.command("export", "plain")
     assert (code, errors) == (0, "")
     folder = Path(output.splitlines()[-1])
@@ -187,7 +188,7 @@ def test_only_what_is_not_fresh_is_listed_a_line_each(project):
     assert code == PARTLY
     lines = output.splitlines()
     assert lines[0] == "video_probe one.one missing never made"
-    assert "concept_balance - missing never made" in lines
+    assert "character_gallery - missing never made" in lines
     assert "training_set - missing its inputs are missing: video_probe" in lines
 
 
