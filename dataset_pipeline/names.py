@@ -12,7 +12,7 @@ from dataset_pipeline.paths import is_device
 _APOSTROPHES = str.maketrans("", "", "'’‘`´")
 _IGNORED_NAMES = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found"}
-    | {"thumbs.db", "desktop.ini"}
+    | {"thumbs.db", "desktop.ini", "icon\r"}  # the last: macOS' icon of a folder
 )
 _PARTIAL_ENDINGS = (".part", ".partial", ".crdownload", ".download", ".!qb", ".!ut", ".aria2", ".tmp")
 

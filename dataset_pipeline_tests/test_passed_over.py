@@ -89,7 +89,7 @@ def test_a_folder_of_pictures_tells_what_else_it_holds(tmp_path):
     folder = tmp_path / "Art"
     for name in ("a.png", "a.jxl", "sub/b.png", "no ending"):
         picture(folder / name)
-    for name in ("a.txt", "a.TXT", "readme.md", ".hidden", "desktop.ini", "sub/a.caption"):
+    for name in ("a.txt", "a.TXT", "readme.md", ".hidden", "desktop.ini", "Icon\r", "sub/a.caption"):
         touch(folder / name)
     for name in ("a.psd", "sub/photo.nef", "pages.cbz", "notes.docx", "b.png.crdownload", "line\nbreak.bin"):
         touch(folder / name)
