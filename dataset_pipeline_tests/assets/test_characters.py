@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.aliases import rekey
 from dataset_pipeline.assets.framework import ASSETS, materialize
 from dataset_pipeline.assets.step import Step
 from dataset_pipeline.ids import episode_of
@@ -219,6 +220,41 @@ def test_a_gallery_of_a_version_without_a_log_is_taken_over_with_its_ids(project
     project.add("one.e1", [1] * 9, seed=5)
     project.add("one.e0", [0] * 9, seed=6)
     assert who(project).items() <= ids.items()
+
+
+def renamed(project: Project, old: str, new: str) -> None:
+    rekey(project.store, old, new)
+    project.store.forget(old)
+    project.episodes = project.episodes - {old} | {new}
+
+
+def test_characters_keep_their_ids_when_episodes_go_by_other_keys(project: Project):
+    ids, others = who(project), who(project, "other")
+    renamed(project, "one.e1", "one.s01e01")
+    assert who(project) == ids
+    renamed(project, "one.s01e01", "right.s01e01")
+    renamed(project, "one.e2", "right.s01e02")
+    assert who(project, "right") == ids
+    assert who(project) == {}
+    assert who(project, "other") == others
+
+
+def test_shows_that_a_name_had_split_become_one_with_the_ids_of_the_first(project: Project):
+    ids = who(project)
+    project.add("one-20.e20", [0] * 5 + [4] * 5, seed=7)
+    split = who(project, "one-20")
+    renamed(project, "one-20.e20", "one.e20")
+    assert who(project) == {**ids, 4: split[4]}
+
+
+def test_an_episode_that_leaves_its_show_takes_nobody_along_who_stays(project: Project):
+    project.add("one.e3", [0] * 5 + [3] * 6, seed=3)
+    ids = who(project)
+    renamed(project, "one.e3", "apart.e3")
+    apart = who(project, "apart")
+    assert who(project).items() <= ids.items()
+    assert apart[3] == ids[3]  # all of whose crops are there
+    assert apart[0] not in set(ids.values())
 
 
 def test_a_log_that_was_lost_is_made_again_from_the_gallery(project: Project):
