@@ -126,7 +126,8 @@ _SEASON_EPISODE = [
     re.compile(r"(?<=[-\ue000]\s)(?P<season>\d{1,2})x(?P<number>\d)(?=\s[-\ue001])"),
 ]
 _SPECIAL = re.compile(
-    r"(?<![A-Za-z])(?P<kind>(?i:nc[ -]?op|nc[ -]?ed|(?:creditless|clean|textless)[ -](?:op(?:ening)?|ed(?:ing)?|ending)"
+    r"(?<![A-Za-z])(?P<kind>(?i:nc[ -]?op|nc[ -]?ed|(?:creditless|clean|textless|nc)[ -](?:op(?:ening)?|ending|ed)"
+    r"|(?:opening|ending|extra|bonus)(?=[ _.-]?\d)"
     r"|ova|oad|ona|specials?|movie|film|menu|trailer|teaser|preview|番外[編篇]?)|SP|OP|ED|PV|CM|EX(?=[ _.-]?\d))"
     r"[-_ .#]*(?P<number>\d{1,3})?(?:\.(?P<part>\d)(?!\d)|(?P<letter>[a-z](?![a-z])))?(?:\s?[vV]\d+)?"
     r"(?=\s*(?:$|[-–—~\[(\ue000-\ue002]|(?:19|20)\d\d(?!\d)))",
@@ -445,7 +446,8 @@ def _find_episode(bare: str) -> _Episode | None:
 
 def _special(special: re.Match[str], plain: _Episode | None) -> _Episode:
     kind = re.sub(r"[ -]", "", special["kind"].lower())
-    kind = re.sub(r"^(?:creditless|clean|textless)(op|ed|en).*", r"nc\1", kind).replace("ncen", "nced")
+    kind = re.sub(r"^(?:creditless|clean|textless|nc)(op|ed|en).*", r"nc\1", kind).replace("ncen", "nced")
+    kind = {"opening": "op", "ending": "ed"}.get(kind, kind)
     kind = {"special": "sp", "specials": "sp", "film": "movie"}.get(kind, "sp" if kind.startswith("番外") else kind)
     number, part = special["number"], special["part"]
     if not number and plain and plain.start > special.start():

@@ -149,6 +149,9 @@ Paper Comet - OVA_01 (BD 1280x720 AVC AAC) -> Paper Comet; -; ova1
 Paper Comet OAD 2 [BD] -> Paper Comet; -; oad2
 Paper.Comet.OVA.1080p.BluRay -> Paper Comet; -; ova
 Paper Comet Menu 3 [BD] -> Paper Comet; -; menu3
+Paper Comet Extra 02 [BD] -> Paper Comet; -; extra2
+Paper Comet - Ending 2v2 [1080p] -> Paper Comet; -; ed2
+Paper Comet - NC Opening 1 -> Paper Comet; -; ncop1
 Paper Comet - PV2 [1080p] -> Paper Comet; -; pv2
 [Grp]_Paper_Comet_Movie_9_vostfr_HD -> Paper Comet; -; movie9
 Paper Comet 番外編 -> Paper Comet; -; sp
