@@ -230,12 +230,19 @@ def _hand_edited_tags(decision: Decision, told: Explanation) -> str:
     return f"{len(decision.row.get('tags') or ())} tags in {decision.row.get('file')}"
 
 
+def _picture(decision: Decision, told: Explanation) -> str:
+    row = decision.row
+    return f"{row.get('kind')} of {row.get('width_px')} x {row.get('height_px')} px, written by {row.get('source')}"
+
+
 SAYS: dict[str, Callable[[Decision, Explanation], str]] = {
     "keyframes": _keyframes,
     "distinct_frames": _distinct_frames,
     "repeated_frames": _repeated_frames,
+    "stills": _picture,
     "detections": _detections,
     "crops": _crops,
+    "images": _picture,
     "clusters": _clusters,
     "quality_scores": _quality_scores,
     "tag_scores": _tag_scores,

@@ -32,8 +32,7 @@ def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[M
         characters = _column(store.find("clusters", episode), "characters")
         quality = _column(store.find("quality_scores", episode), "score")
         written = _column(store.find("hand_edited_tags", episode), "tags")
-        paths = _column(store.find("distinct_frames", episode), "path")
-        paths |= _column(store.find("crops", episode), "path")
+        paths = _column(store.find("images", episode), "path")
         for row in sorted(tag_rows(store.read("tag_scores", episode)), key=lambda row: row["image_id"]):
             image_id, scored = row["image_id"], row["tags"]
             used, rating, _ = reached(scored, limits)

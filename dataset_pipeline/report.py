@@ -54,7 +54,7 @@ class Report:
         return asdict(self) | {"whole": self.whole}
 
 
-WATCHED = ("keyframes", "distinct_frames", "detections", "crops", "selection", "training_images")
+WATCHED = ("keyframes", "stills", "detections", "crops", "selection", "training_images")
 
 
 def report_on(
@@ -155,7 +155,8 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
 def write_character_sheet(store: Store, path: Path, kind: str = "person") -> list[str]:
     """A JPEG with one row of crops for each recognised character, spread over the episodes. Returns the names shown."""
     episodes = store.episodes("clusters")
-    paths = {row["image_id"]: row["path"] for row in store.read_many("crops", episodes).to_pylist() if row["kept"]}
+    images = store.read_many("images", episodes)
+    paths = dict(zip(images["image_id"].to_pylist(), images["path"].to_pylist(), strict=True))
     members: dict[str, list[str]] = {}
     for row in store.read_many("clusters", episodes).to_pylist():
         if row["kind"] == kind and row["characters"] and row["image_id"] in paths:

@@ -20,7 +20,6 @@ from dataset_pipeline.training.contents import face_sizes
 from dataset_pipeline.training.leakage import Embedded, Leak, leaks
 from dataset_pipeline.training.readiness import clip_token_counter, readiness
 from dataset_pipeline.training.readiness_page import page
-from dataset_pipeline.training.selection import images_of
 from dataset_pipeline.training.split import VALIDATION
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
@@ -85,11 +84,10 @@ def _faces(store: Store, table: pa.Table, episodes: Iterable[str], min_score: fl
     widths_px = dict(zip(table["image_id"].to_pylist(), table["width_px"].to_pylist(), strict=True))
     found = []
     for episode in episodes:
-        tables = [store.find(asset, episode) for asset in ("distinct_frames", "crops", "detections")]
-        if any(known is None for known in tables):
+        there, detections = store.find("images", episode), store.find("detections", episode)
+        if there is None or detections is None:
             continue
-        frames, crops, detections = tables
-        images = [row for row in images_of(frames, crops) if row["image_id"] in widths_px]
+        images = [row for row in there.to_pylist() if row["image_id"] in widths_px]
         sizes = face_sizes(detections, images, min_score)
         for row in images:
             scale = widths_px[row["image_id"]] / row["width_px"]

@@ -127,8 +127,8 @@ def test_everything_but_exports_keeps_current_by_itself():
 
 def test_joined_assets_wait_for_everything_upstream():
     assert ancestors(DECLARATIONS["character_gallery"]) == {
-        "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "detections", "crops",
-        "crop_embeddings",
+        "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "stills", "detections",
+        "crops", "crop_embeddings",
     }  # fmt: skip
     assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - {"training_set", "exported_set"}
 

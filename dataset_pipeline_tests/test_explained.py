@@ -154,6 +154,8 @@ def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
          "left out, kind_not_wanted: a face is not in crops person, head"),
         ("selection", {"selected": False, "reason": "nobody_known"}, "left out, nobody_known"),
         ("descriptions", {"text": "", "status": "no answer"}, "none: no answer"),
+        ("images", {"kind": "panorama", "width_px": 900, "height_px": 300, "source": "panoramas"},
+         "panorama of 900 x 300 px, written by panoramas"),
         ("of_tomorrow", {"kept": True, "score": 0.25, "boxes": [1, 2]}, "kept True, score 0.25"),
     ],
 )  # fmt: skip

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Store:
     write("clusters", [{"image_id": "a.e1/00000001", "characters": ["fern"]}], "a.e1")
     write("quality_scores", [{"image_id": i, **MEASURED, "score": 0.7} for i in TAGS if i.startswith("a")], "a.e1")
     path = store.put_picture("distinct_frames", "a.e1", "a.e1/00000001", b"picture", "png")
-    write("distinct_frames", [{"image_id": "a.e1/00000001", "path": path}], "a.e1")
+    write("images", [{"image_id": "a.e1/00000001", "path": path}], "a.e1")
     write("hand_edited_tags", [{"image_id": "b.e1/00000001", "file": "x.txt", "tags": ["my tag"]}], "b.e1")
     return store
 

@@ -12,9 +12,10 @@ from dataset_pipeline.store.store import Store
 
 MEASURED = (
     "video",
-    "distinct_frames",
+    "stills",
     "detections",
     "crops",
+    "images",
     "crop_embeddings",
     "quality_scores",
     "tag_scores",

@@ -36,6 +36,8 @@ def made(tmp_path: Path, captions: dict[str, str]) -> Store:
     face = {"kind": "face", "x0_px": 0.0, "y0_px": 0.0, "x1_px": 96.0, "y1_px": 120.0, "score": 0.9}
     write("distinct_frames", [{"image_id": image_id} | STILL for image_id in captions])
     write("crops", [])
+    size = {name: STILL[name] for name in ("width_px", "height_px")}
+    write("images", [{"image_id": it, "still_id": it, "x_px": 0, "y_px": 0, **size} for it in captions])
     write("detections", [{"image_id": image_id} | face for image_id in captions])
     write("selection", [{"image_id": image_id, "selected": True, "reason": "selected"} for image_id in captions])
     rows = [
@@ -96,8 +98,9 @@ def test_faces_are_measured_in_the_picture_that_shows_them(tmp_path: Path):
     [whole] = store.read("training_set").to_pylist()
     place = {"x_px": 0, "y_px": 0, "width_px": 192, "height_px": 240, "still_share": 0.05}
     head = {"image_id": "show.e1/00000001#head-0-0-1-1", "kind": "head"}
-    crop = {"still_id": "show.e1/00000001", "kept": True, "reason": "kept", **head, **place}
-    store.write("crops", SCHEMAS["crops"].table([crop]), EPISODE)
+    crop = {"still_id": "show.e1/00000001", **head, **place}
+    still = store.read("images", EPISODE).to_pylist()
+    store.write("images", SCHEMAS["images"].table([*still, crop]), EPISODE)
     half = whole | {"width_px": 672, "height_px": 384}
     unknown = whole | {"image_id": "show.e1/00000009"}
     rows = [half, whole | head | {"width_px": 384, "height_px": 480}, unknown]

@@ -93,7 +93,7 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 
 
 @pipeline_asset(
-    reads=["distinct_frames", "crops", "crop_embeddings", "character_gallery"],
+    reads=["stills", "crops", "crop_embeddings", "character_gallery"],
     settings=["clusters"],
     models=["identity"],
     group="e_characters",
@@ -111,7 +111,7 @@ def clusters(step: Step) -> Result:
     identity = step.model("identity")
     threshold = step.shared("threshold", lambda: step.settings.clusters.max_difference or identity.threshold)
     rows = decide_clusters(
-        [row["image_id"] for row in step.rows("distinct_frames") if row["kept"]],
+        step.read("stills")["image_id"].to_pylist(),
         step.rows("crops"),
         vectors_by_id(step.read("crop_embeddings"), identity.fingerprint().sha256),
         galleries.get(show_of(step.episode), ()),

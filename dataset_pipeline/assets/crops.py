@@ -11,22 +11,20 @@ from dataset_pipeline.assets.framework import pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.crops import cut, plan_all_crops
 from dataset_pipeline.images.detections import as_found_boxes
+from dataset_pipeline.images.stills import images_of
 from dataset_pipeline.store.schemas import SCHEMAS
 
 
-@pipeline_asset(
-    reads=["distinct_frames"], settings=["detections"], models=["detector"], group="c_crops", kinds=["onnx"]
-)
+@pipeline_asset(reads=["stills"], settings=["detections"], models=["detector"], group="c_crops", kinds=["onnx"])
 def detections(step: Step) -> Result:
     """Every box a detector saw on the stills, down to a low score. Decides nothing.
 
     `[detections] kinds` says what is looked for: person, half body, head, face, hand.
     """
     settings = step.settings.detections
-    stills = [row for row in step.rows("distinct_frames") if row["kept"]]
     table, counts = step.measure(
         "detector",
-        stills,
+        step.rows("stills"),
         lambda model, pictures: as_found_boxes(model.detect(pictures, settings.kinds)),
         keyed_by="detections",
     )
@@ -35,7 +33,7 @@ def detections(step: Step) -> Result:
 
 
 @pipeline_asset(
-    reads=["distinct_frames", "detections"],
+    reads=["stills", "detections"],
     settings=["crops"],
     group="c_crops",
     kinds=["python"],
@@ -43,7 +41,7 @@ def detections(step: Step) -> Result:
 )
 def crops(step: Step) -> Result:
     """Persons and heads cut out of the stills. `[crops]` says which kinds, from which score and size on."""
-    stills = {row["image_id"]: row for row in step.rows("distinct_frames") if row["kept"]}
+    stills = {row["image_id"]: row for row in step.rows("stills")}
     rows = plan_all_crops(stills, step.rows("detections"), step.settings.crops)
 
     def draw(absent: list[dict]):
@@ -81,3 +79,11 @@ def crop_embeddings(step: Step) -> Result:
         "identity", wanted, lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures))
     )
     return Result(table, counts)
+
+
+@pipeline_asset(reads=["stills", "crops"], group="c_crops", kinds=["python"])
+def images(step: Step) -> Result:
+    """Every still and every kept crop: what is scored, tagged, selected and described."""
+    rows = images_of(step.read("stills"), step.read("crops"))
+    kinds = Counter(row["kind"] for row in rows)
+    return Result(SCHEMAS["images"].table(rows), {**kinds})

@@ -9,6 +9,7 @@ import numpy as np
 from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.near_duplicates import DEFECTS, decide_distinct
+from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.progress import track
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.timing import span, timed_iteration
@@ -138,3 +139,14 @@ def distinct_frames(step: Step) -> Result:
             else ""
         },
     )
+
+
+@pipeline_asset(reads=["distinct_frames"], group="b_frames", kinds=["python"])
+def stills(step: Step) -> Result:
+    """Every full picture of the episode, whatever made it: a frame of the video or a picture of the folder.
+
+    A further kind of still joins in here: its rows are added, and every later stage takes them up.
+    """
+    rows = stills_of(step.read("distinct_frames"))
+    kinds = Counter(row["kind"] for row in rows)
+    return Result(SCHEMAS["stills"].table(rows), {**kinds})

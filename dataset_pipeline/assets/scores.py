@@ -12,13 +12,8 @@ from dataset_pipeline.models import Tagger
 from dataset_pipeline.tags.scores import scored_tags
 
 
-def images(step: Step) -> list[dict]:
-    """Stills and crops that have a picture: image_id, pixel_sha256, path."""
-    return [row for asset in ("distinct_frames", "crops") for row in step.rows(asset) if row["kept"]]
-
-
 @pipeline_asset(
-    reads=["distinct_frames", "crops"],
+    reads=["images"],
     settings=["quality_scores"],
     models=["quality"],
     group="d_scores",
@@ -29,7 +24,7 @@ def quality_scores(step: Step) -> Result:
     """How good every still and crop looks, higher is better: hyperIQA unless `[models] quality` names another."""
     table, counts = step.measure(
         "quality",
-        images(step),
+        step.rows("images"),
         lambda model, pictures: ({"score": float(score)} for score in model.score(pictures)),
         keyed_by="quality_scores",
     )
@@ -43,9 +38,7 @@ def quality_scores(step: Step) -> Result:
     )
 
 
-@pipeline_asset(
-    reads=["distinct_frames", "crops"], settings=["tag_scores"], models=["tagger"], group="d_scores", kinds=["onnx"]
-)
+@pipeline_asset(reads=["images"], settings=["tag_scores"], models=["tagger"], group="d_scores", kinds=["onnx"])
 def tag_scores(step: Step) -> Result:
     """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
     floor = step.settings.tag_scores.score_floor
@@ -56,7 +49,7 @@ def tag_scores(step: Step) -> Result:
 
     table, counts = step.measure(
         "tagger",
-        images(step),
+        step.rows("images"),
         tag,
         keyed_by="tag_scores",
     )

@@ -123,7 +123,7 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
 @pipeline_asset(
     reads=[
         "video",
-        "distinct_frames",
+        "stills",
         "detections",
         "tags",
         "character_gallery",
@@ -149,7 +149,7 @@ def captions(step: Step) -> Result:
     said = Said(
         {row["image_id"]: row for row in tagged},
         {row["image_id"]: named(row["characters"], names) for row in clusters},
-        face_positions(step.read("detections"), step.read("distinct_frames"), settings.face_min_score),
+        face_positions(step.read("detections"), step.read("stills"), settings.face_min_score),
         dict(zip(texts["image_id"].to_pylist(), texts["text"].to_pylist(), strict=True)),
     )
     rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))

@@ -35,7 +35,7 @@ from dataset_pipeline.training.manifest import (
     manifest,
     multiply_rows,
 )
-from dataset_pipeline.training.selection import images_of, select
+from dataset_pipeline.training.selection import select
 
 LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same content
 CHANGES_NAMED = 20  # of such folders; more are counted
@@ -43,9 +43,8 @@ CHANGES_NAMED = 20  # of such folders; more are counted
 
 @pipeline_asset(
     reads=[
-        "distinct_frames",
+        "images",
         "repeated_frames",
-        "crops",
         "detections",
         "quality_scores",
         "tag_scores",
@@ -61,7 +60,7 @@ CHANGES_NAMED = 20  # of such folders; more are counted
 def selection(step: Step) -> Result:
     """Which images go into the set, and for each one left out, why. `[selection]` decides."""
     settings = step.settings.selection
-    images = images_of(step.read("distinct_frames"), step.read("crops"))
+    images = step.rows("images")
     quality, clusters = step.read("quality_scores"), step.read("clusters")
     rows = select(
         images,

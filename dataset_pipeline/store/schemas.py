@@ -208,6 +208,23 @@ SCHEMAS = {
             silent=frozenset({"made_from"}),
             part="episode",
         ),
+        TableSchema(
+            "stills",  # every full picture of the episode
+            {
+                "image_id": STRING,
+                "episode": STRING,
+                "kind": STRING,  # frame of a video, picture of a folder, ...
+                "width_px": INT,
+                "height_px": INT,
+                "start_s": FLOAT,  # the span of the video that it shows; null for a picture of a folder
+                "end_s": FLOAT,
+                "source": STRING,  # the asset that wrote the picture
+                "path": STRING,
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
         TableSchema("detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
         TableSchema(
             "detections",
@@ -234,6 +251,26 @@ SCHEMAS = {
             },
             key=("image_id",),
             silent=frozenset({"path", "reason"}),
+        ),
+        TableSchema(
+            "images",  # every still and every kept crop
+            {
+                "image_id": STRING,
+                "still_id": STRING,  # itself for a still
+                "kind": STRING,  # the still's or the crop's
+                "x_px": INT,  # where a crop lies in its still
+                "y_px": INT,
+                "width_px": INT,
+                "height_px": INT,
+                "still_share": FLOAT,  # a crop's area by that of its still; null for stills
+                "start_s": FLOAT,  # as in stills
+                "end_s": FLOAT,
+                "source": STRING,
+                "path": STRING,
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
         ),
         TableSchema("crop_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
         TableSchema(

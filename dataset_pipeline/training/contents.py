@@ -27,7 +27,7 @@ def face_sizes(
 ) -> dict[str, list[tuple[float, float]]]:
     """Width and height of the faces of each image that shows any, in pixels of its still, by image id.
 
-    images: rows of `images_of`. An image shows the faces of `min_score` and more whose box has its centre within it.
+    images: rows of `images`. An image shows the faces of `min_score` and more whose box has its centre within it.
     """
     found = detections.filter(
         pc.and_(pc.equal(detections["kind"], "face"), pc.greater_equal(detections["score"], min_score))

@@ -6,25 +6,13 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from dataset_pipeline.images.stills import is_still
 from dataset_pipeline.settings import SelectionSettings
 from dataset_pipeline.tags.character_names import parse_character
 from dataset_pipeline.training.contents import Faces
 
 STILL = "still"
-PICTURE = ("width_px", "height_px", "path", "pixel_sha256")
-WHOLE = {"kind": STILL, "x_px": 0, "y_px": 0, "still_share": None}
 NO_FACES = Faces()
-
-
-def images_of(distinct_frames: pa.Table, crops: pa.Table) -> list[dict]:
-    """The images that exist: kept stills and kept crops with image_id, still_id, kind, x_px and y_px (where they lie in
-    the still), width_px, height_px, still_share (None for stills), path and pixel_sha256, sorted by id."""
-    stills = distinct_frames.filter(distinct_frames["kept"]).select(["image_id", *PICTURE]).to_pylist()
-    stills = [{**row, "still_id": row["image_id"], **WHOLE} for row in stills]
-    pieces = crops.filter(crops["kept"]).select(["image_id", "still_id", *WHOLE, *PICTURE]).to_pylist()
-    return sorted(stills + pieces, key=lambda row: row["image_id"])
 
 
 def select(
@@ -36,7 +24,7 @@ def select(
     faces: Mapping[str, Faces] | None = None,
     people: Mapping[str, int] | None = None,
 ) -> list[dict]:
-    """Rows of `selection`, one for every image of `images_of`.
+    """Rows of `selection`, one for every row of `images`; all stills are of one kind, `still`.
 
     quality, characters, faces, people: by image id; who is not there shows nobody. Reasons: selected; kind_not_wanted;
     small; not_scored; low_quality; too_few_faces; too_many_faces; nobody_known (a crop nobody was recognised on, or
@@ -60,7 +48,7 @@ def select(
     }
     for row in rows:
         if (
-            row["kind"] != STILL
+            not is_still(row)
             and reasons[row["image_id"]] == "selected"
             and reasons.get(row["still_id"]) == "selected"
             and row["still_share"] > settings.max_crop_share
@@ -70,7 +58,7 @@ def select(
         {
             "image_id": row["image_id"],
             "still_id": row["still_id"],
-            "kind": row["kind"],
+            "kind": STILL if is_still(row) else row["kind"],
             "selected": reasons[row["image_id"]] == "selected",
             "reason": reasons[row["image_id"]],
             "quality": quality.get(row["image_id"]),
@@ -88,7 +76,7 @@ def select(
 def _reason(
     row: Mapping[str, Any], score: float | None, characters: Sequence[str], n_faces: int, settings: SelectionSettings
 ) -> str:
-    still = row["kind"] == STILL
+    still = is_still(row)
     if not (settings.stills if still else row["kind"] in settings.crops):
         return "kind_not_wanted"
     if min(row["width_px"], row["height_px"]) < settings.min_short_side_px:

@@ -156,12 +156,12 @@ def test_a_video_has_no_files_of_tags(project: Project):
 
 def test_captions_say_names_where_the_tables_hold_ids(project: Project):
     still = "one.e1/00000000"
-    frame = {"image_id": still, "width_px": 640, "height_px": 360, "kept": True}
+    frame = {"image_id": still, "width_px": 640, "height_px": 360}
     tagged = {"image_id": still, "tags": ["1girl", "smile"], "series": [], "artists": [], "activation_tags": []}
     selected = {"image_id": still, "kind": "still", "characters": ["c-1", "c-2", "c-3"], "selected": True}
     shown = {"image_id": still, "still_id": still, "kind": "still", "characters": ["c-1", "c-2", "c-3"]}
     project.write("video", [{"episode": "one.e1", "show_title": "One"}], "one.e1", path="")
-    project.write("distinct_frames", [frame], "one.e1")
+    project.write("stills", [frame], "one.e1")
     project.write("tags", [tagged], "one.e1")
     project.write("selection", [selected], "one.e1")
     project.write("clusters", [shown], "one.e1")

@@ -66,6 +66,8 @@ class Project:
         self.write("repeated_frames", [], None)
         self.write("character_gallery", [], None)
         self.write("crops", [{"image_id": HEAD, **piece}])
+        for asset in ("stills", "images"):
+            self.made(asset)
         self.write("detections", [face])
         scores = (0.9, 0.6, 0.8, 0.7)
         self.write(
@@ -134,7 +136,8 @@ def test_a_strip_longer_than_the_format_holds_is_scaled_down_and_costs_no_other_
     size = {"path": path, "width_px": 50, "height_px": 20_000, "pixel_sha256": pixel_sha256(strip)}
     project.write("distinct_frames", [row | (size if row["image_id"] == SECOND else {}) for row in frames])
     project.settings = settings(selection__min_short_side_px=50, training_images__format=format)
-    project.made("selection")
+    for asset in ("stills", "images", "selection"):
+        project.made(asset)
     rows, pointer, _ = project.made("training_images")
     assert {row["image_id"]: row["height_px"] for row in rows} == {FIRST: 100, HEAD: 100, SECOND: longest, THIRD: 100}
     assert not pointer.provenance["faults"]

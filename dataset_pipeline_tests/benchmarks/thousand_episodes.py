@@ -41,6 +41,7 @@ from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.episodes import Source
 from dataset_pipeline.ids import crop_id, file_name, frame_id, show_of
 from dataset_pipeline.images.resize import encode
+from dataset_pipeline.images.stills import images_of, stills_of
 from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import Failure, materialize_all, materialize_assets
@@ -313,18 +314,18 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     unit = as_lists(looks / np.linalg.norm(looks, axis=1, keepdims=True))
     yield measured("frame_embeddings", frames, "embedder", "embedding", unit)
     full = put(project.store, "distinct_frames", episode, stills)
-    yield (
-        "distinct_frames",
-        SCHEMAS["distinct_frames"].table(
-            [
-                {"image_id": image, "episode": episode, "pts_s": 1.5 * number, "kept": image in full}
-                | {"group": image if image in full else stills[-1], "similarity": 0.97}
-                | {"reason": "kept" if image in full else "duplicate", "width_px": 1920, "height_px": 1080}
-                | {"path": full.get(image, ""), "pixel_sha256": pixels[image] if image in full else ""}
-                for number, image in enumerate(frames)
-            ]
-        ),
+    decided = SCHEMAS["distinct_frames"].table(
+        [
+            {"image_id": image, "episode": episode, "pts_s": 1.5 * number, "kept": image in full}
+            | {"group": image if image in full else stills[-1], "similarity": 0.97}
+            | {"reason": "kept" if image in full else "duplicate", "width_px": 1920, "height_px": 1080}
+            | {"path": full.get(image, ""), "pixel_sha256": pixels[image] if image in full else ""}
+            for number, image in enumerate(frames)
+        ]
     )
+    yield "distinct_frames", decided
+    whole = SCHEMAS["stills"].table(stills_of(decided))
+    yield "stills", whole
     corners = ("x0_px", "y0_px", "x1_px", "y1_px")
     faces = boxes[:, [0, 1, 0, 1]] + (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]] * (0.4, 0.05, 0.6, 0.2)
     yield (
@@ -339,18 +340,17 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
         ),
     )
     pieces = put(project.store, "crops", episode, crops)
-    yield (
-        "crops",
-        SCHEMAS["crops"].table(
-            [
-                {"image_id": crop, "still_id": still, "still_sha256": pixels[still], "kind": "person", "score": 0.9}
-                | {"x_px": int(x0), "y_px": int(y0), "width_px": int(x1 - x0), "height_px": int(y1 - y0)}
-                | {"still_share": (x1 - x0) * (y1 - y0) / 1920 / 1080, "kept": True, "reason": "kept"}
-                | {"path": pieces[crop], "pixel_sha256": pixels[crop]}
-                for crop, still, (x0, y0, x1, y1) in zip(crops, stills, boxes.tolist(), strict=True)
-            ]
-        ),
+    cut = SCHEMAS["crops"].table(
+        [
+            {"image_id": crop, "still_id": still, "still_sha256": pixels[still], "kind": "person", "score": 0.9}
+            | {"x_px": int(x0), "y_px": int(y0), "width_px": int(x1 - x0), "height_px": int(y1 - y0)}
+            | {"still_share": (x1 - x0) * (y1 - y0) / 1920 / 1080, "kept": True, "reason": "kept"}
+            | {"path": pieces[crop], "pixel_sha256": pixels[crop]}
+            for crop, still, (x0, y0, x1, y1) in zip(crops, stills, boxes.tolist(), strict=True)
+        ]
     )
+    yield "crops", cut
+    yield "images", SCHEMAS["images"].table(images_of(whole, cut))
     yield measured("crop_embeddings", crops, "identity", "embedding", people(rng, episode, characters))
     images = sorted([*stills, *crops])
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))

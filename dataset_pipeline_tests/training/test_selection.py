@@ -5,7 +5,7 @@ import pytest
 from dataset_pipeline.settings import SelectionSettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.contents import Faces
-from dataset_pipeline.training.selection import images_of, select
+from dataset_pipeline.training.selection import select
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").selection
 STILL = "show.e1/00000001"
@@ -145,21 +145,3 @@ def test_an_image_of_which_nothing_is_known_shows_nobody():
 def test_a_repeated_still_and_its_crops_stay_out():
     rows = select([image(), image("head")], {}, {}, DEFAULTS, repeated={STILL})
     assert [row["reason"] for row in rows] == ["repeated", "repeated"]
-
-
-def test_images_are_the_kept_stills_and_the_kept_crops():
-    size = {"width_px": 1280, "height_px": 720, "path": "p", "pixel_sha256": "h"}
-    piece = {"still_id": STILL, "kind": "head", "still_share": 0.1, "x_px": 30, "y_px": 40, **size}
-    frames = [
-        {"image_id": STILL, "kept": True, **size},
-        {"image_id": "show.e1/00000002", "kept": False, **size},
-    ]
-    crops = [
-        {"image_id": f"{STILL}#head-1-0-9-9", "kept": True, **piece},
-        {"image_id": f"{STILL}#head-2-0-9-9", "kept": False, **piece},
-    ]
-    found = images_of(SCHEMAS["distinct_frames"].table(frames), SCHEMAS["crops"].table(crops))
-    assert found == [
-        {"image_id": STILL, "still_id": STILL, "kind": "still", "x_px": 0, "y_px": 0, "still_share": None, **size},
-        {"image_id": f"{STILL}#head-1-0-9-9", **piece},
-    ]

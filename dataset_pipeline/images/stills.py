@@ -1,0 +1,56 @@
+"""What every later stage means by a still and by an image, whatever it came out of.
+
+A still is a full picture: a frame of a video, a picture of a folder, and whatever else is made one by being written
+among them. An image is a still or a crop of one. Both are listed only where there is a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+FRAME, PICTURE = "frame", "picture"
+_SHARED = ("path", "pixel_sha256", "width_px", "height_px")
+
+
+def stills_of(distinct_frames: pa.Table) -> list[dict]:
+    """Rows of `stills` for the kept frames of a video, which last no time, and the pictures of a folder, which have
+    none. distinct_frames: a table of that name."""
+    kept = (
+        distinct_frames.filter(distinct_frames["kept"]).select(["image_id", "episode", "pts_s", *_SHARED]).to_pylist()
+    )
+    return [
+        {
+            **{name: row[name] for name in ("image_id", "episode", *_SHARED)},
+            "kind": PICTURE if row["pts_s"] is None else FRAME,
+            "start_s": row["pts_s"],
+            "end_s": row["pts_s"],
+            "source": "distinct_frames",
+        }
+        for row in kept
+    ]
+
+
+def images_of(stills: pa.Table, crops: pa.Table) -> list[dict]:
+    """Rows of `images`: the stills, and of their crops those that are kept. Tables of these names."""
+    whole = {row["image_id"]: row for row in stills.to_pylist()}
+    place = ("still_id", "kind", "x_px", "y_px", "still_share")
+    pieces = crops.filter(crops["kept"]).select(["image_id", *place, *_SHARED]).to_pylist()
+    rows = [
+        {name: value for name, value in still.items() if name != "episode"}
+        | {"still_id": image_id, "x_px": 0, "y_px": 0, "still_share": None}
+        for image_id, still in whole.items()
+    ]
+    rows += [
+        {**piece, "source": "crops", "start_s": still["start_s"], "end_s": still["end_s"]}
+        for piece in pieces
+        if (still := whole.get(piece["still_id"]))
+    ]
+    return sorted(rows, key=lambda row: row["image_id"])
+
+
+def is_still(image: Mapping[str, Any]) -> bool:
+    """Whether a row of `images` is a full picture."""
+    return image["image_id"] == image["still_id"]

@@ -1,0 +1,187 @@
+"""What is written among the stills goes the whole way to the set, whoever wrote it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dataset_pipeline
+import dataset_pipeline.definitions
+from dataset_pipeline.assets.framework import ASSETS, materialize
+from dataset_pipeline.assets.step import DECLARATIONS, Step
+from dataset_pipeline.images.resize import encode, pixel_sha256
+from dataset_pipeline.runs import phases
+from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+EPISODE = "show.e1"
+FRAME, OTHER, PAN = (f"{EPISODE}/{name}" for name in ("00001500", "00002500", "pan-00003000-00009000"))
+SETTINGS = load_settings(
+    resources_folder() / "settings.toml",
+    models__pack="demo",
+    character_gallery__min_crops=2,
+    crops__person_min_side_px=20,
+    selection__min_short_side_px=20,
+    selection__min_quality=0.0,
+    selection__max_crop_share=1.0,
+)
+# Whoever names distinct_frames asks about frames: which were dropped and why, or which resemble one another.
+OF_FRAMES = {"repeated_frames", "stills", "training_set"}
+
+
+@dataclass
+class Models:
+    """Each role in one: a person in the middle of every picture, who is the same one. Counts the pictures it sees."""
+
+    seen: dict[str, int] = field(default_factory=dict)
+    threshold: float = 0.5
+
+    def fingerprint(self) -> Any:
+        known = {"role": "it", "model": "drawn", "sha256": "m", "demo": True}
+        return SimpleNamespace(**known, as_dict=lambda: known)
+
+    def watched(self, role: str, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for picture in pictures:
+            self.seen[role] = self.seen.get(role, 0) + 1
+            yield picture
+
+    def detect(self, pictures: Iterable[np.ndarray], kinds: Any) -> Iterator[list[Any]]:
+        for picture in self.watched("detector", pictures):
+            height, width = picture.shape[:2]
+            corners = {"x0": width / 4, "y0": height / 4, "x1": width / 2, "y1": height / 2}
+            yield [SimpleNamespace(kind="person", score=0.9, **corners)]
+
+    def embed(self, pictures: Iterable[np.ndarray]) -> Iterator[list[float]]:
+        return ([1.0, 0.0] for _ in self.watched("identity", pictures))
+
+    def differences(self, features: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+        return np.zeros((len(features), len(features if others is None else others)))
+
+    def score(self, pictures: Iterable[np.ndarray]) -> Iterator[float]:
+        return (0.9 for _ in self.watched("quality", pictures))
+
+    def tag(self, pictures: Iterable[np.ndarray]) -> Any:
+        count = len(list(self.watched("tagger", pictures)))
+        return SimpleNamespace(tags=["1girl", "smile"], categories=["general"] * 2, scores=np.full((count, 2), 0.9))
+
+
+@dataclass
+class Project:
+    root: Path
+    models: Models = field(default_factory=Models)
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.root / "store"))
+
+    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
+        provenance = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}}
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
+
+    def picture(self, asset: str, image_id: str, width: int) -> dict:
+        pixels = np.random.default_rng(width).integers(0, 255, (120, width, 3), np.uint8)
+        path = self.store.put_picture(asset, EPISODE, image_id, encode(pixels, "png"), "png")
+        size = {"width_px": width, "height_px": 120}
+        return {"image_id": image_id, "episode": EPISODE, "path": path, "pixel_sha256": pixel_sha256(pixels), **size}
+
+    def made(self, asset: str) -> dict[str, dict]:
+        """The asset's rows by image id."""
+        episode = None if DECLARATIONS[asset].joined else EPISODE
+        roles = dict.fromkeys(("detector", "identity", "quality", "tagger"), self.models)
+        resources = SimpleNamespace(store=self.store, settings=SETTINGS, export_root=self.root / "exports", **roles)
+        log = SimpleNamespace(warning=lambda message: None)
+        materialize(ASSETS[asset], Step(DECLARATIONS[asset], resources, episode, log, [EPISODE]))
+        rows = self.store.read(asset, episode).to_pylist()
+        return {row["image_id"]: row for row in rows if "image_id" in row}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An episode of two frames, up to its stills."""
+    project = Project(tmp_path)
+    source = {"episode": EPISODE, "show": "show", "show_title": "Show", "episode_title": "1", "kind": "video"}
+    project.write("video", [source | {"size_bytes": 1}])
+    frames = [project.picture("distinct_frames", frame, width) for frame, width in ((FRAME, 200), (OTHER, 220))]
+    kept = {"pts_s": 1.5, "kept": True, "reason": "kept"}
+    project.write("distinct_frames", [frame | kept | {"group": frame["image_id"]} for frame in frames])
+    project.write("repeated_frames", [], None)
+    project.write("hand_edited_tags", [])
+    assert list(project.made("stills")) == [FRAME, OTHER]
+    return project
+
+
+AFTER_STILLS = [
+    asset
+    for phase in phases()
+    for asset in phase.assets
+    if asset not in ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames", "stills")
+    and asset not in ("repeated_frames", "hand_edited_tags")
+]
+
+
+def write_panorama(project: Project) -> None:
+    panorama = project.picture("panoramas", PAN, 400) | {"kind": "panorama", "source": "panoramas"}
+    panorama |= {"start_s": 3.0, "end_s": 9.0}
+    project.write("stills", [*project.store.read("stills", EPISODE).to_pylist(), panorama])
+
+
+def test_a_panorama_written_among_the_stills_is_found_cut_scored_tagged_selected_and_captioned(project: Project):
+    write_panorama(project)
+    person = f"{PAN}#person-250-250-250-250"
+    found = {asset: project.made(asset) for asset in AFTER_STILLS}
+    assert PAN in found["detections"]
+    assert person in found["crops"]
+    assert person in found["crop_embeddings"]
+    everywhere = ("images", "quality_scores", "tag_scores", "clusters", "tags", "selection", "captions")
+    for asset in (*everywhere, "training_images", "multiplies", "training_set"):
+        assert {PAN, FRAME, person} <= found[asset].keys(), asset
+    assert found["images"][person]["end_s"] == found["images"][PAN]["end_s"] == 9.0
+    [name] = found["clusters"][PAN]["characters"]
+    assert found["selection"][PAN]["selected"]
+    assert found["training_set"][PAN]["characters"] == [name]
+    assert found["training_set"][PAN]["kind"] == "still"
+    assert "1girl" in found["captions"][PAN]["caption"]
+    assert len(list((project.root / "exports").rglob("*pan-00003000-00009000*.webp"))) == 2
+
+
+def test_a_further_still_costs_each_model_its_own_pictures_alone(project: Project):
+    for asset in AFTER_STILLS:
+        project.made(asset)
+    assert project.models.seen == {"detector": 2, "identity": 2, "quality": 4, "tagger": 4}
+    write_panorama(project)
+    for asset in AFTER_STILLS:
+        project.made(asset)
+    assert project.models.seen == {"detector": 3, "identity": 3, "quality": 6, "tagger": 6}
+
+
+def test_only_what_asks_about_frames_names_distinct_frames():
+    assert {name for name, it in DECLARATIONS.items() if "distinct_frames" in it.reads} == OF_FRAMES
+
+
+def test_no_other_module_asks_the_table_of_frames_for_pictures():
+    package = Path(dataset_pipeline.__file__).parent
+    naming = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value == "distinct_frames"
+    }
+    assert naming == {
+        "store/schemas.py",
+        "assets/frames.py",  # makes it, and makes stills of it
+        "images/stills.py",
+        "assets/repeats.py",
+        "assets/training.py",  # the funnel counts dropped frames
+        "report.py",  # so does the account of a run
+        "set_report.py",  # which stills resemble one another
+        "explain.py",  # why a frame was dropped
+        "explained.py",  # says it
+    }
