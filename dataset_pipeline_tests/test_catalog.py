@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from dataset_pipeline.assets.framework import ASSETS
+from dataset_pipeline.assets.framework import ASSETS, GROUPS
 from dataset_pipeline.assets.step import DECLARATIONS, ancestors
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.runs import phases
@@ -154,3 +154,14 @@ def test_the_jobs_a_person_looks_for_are_there_and_nothing_runs_at_night_unasked
 
 def test_projections_declare_no_checks_as_one_run_answers_for_many_episodes():
     assert [made.name for made in ASSETS.values() if made.declaration.projection and made.checks] == []
+
+
+def test_groups_follow_the_flow_and_no_arrow_leads_back():
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    place = {node.key: GROUPS.index(node.group_name or "") for node in graph.asset_nodes}
+    arrows = [(parent, node.key) for node in graph.asset_nodes for parent in node.parent_keys]
+    back = [f"{one.path[-1]} -> {other.path[-1]}" for one, other in arrows if place[one] > place[other]]
+    assert back == []
+    assert {GROUPS[number] for number in place.values()} == set(GROUPS)
+    entered = {place[other] for one, other in arrows if place[one] < place[other]}
+    assert entered == set(range(1, GROUPS.index("status")))  # each is reached from one before it

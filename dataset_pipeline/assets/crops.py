@@ -15,7 +15,7 @@ from dataset_pipeline.images.stills import images_of
 from dataset_pipeline.store.schemas import SCHEMAS
 
 
-@pipeline_asset(reads=["stills"], settings=["detections"], models=["detector"], group="c_crops", kinds=["onnx"])
+@pipeline_asset(reads=["stills"], settings=["detections"], models=["detector"], group="crops", kinds=["onnx"])
 def detections(step: Step) -> Result:
     """Every box a detector saw on the stills, down to a low score. Decides nothing.
 
@@ -35,7 +35,7 @@ def detections(step: Step) -> Result:
 @pipeline_asset(
     reads=["stills", "detections"],
     settings=["crops"],
-    group="c_crops",
+    group="crops",
     kinds=["python"],
     shows=pictures_of_table,
 )
@@ -70,7 +70,7 @@ def crops(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="c_crops", kinds=["onnx"])
+@pipeline_asset(reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="crops", kinds=["onnx"])
 def crop_embeddings(step: Step) -> Result:
     """The CCIP vector of every crop that may say who somebody is (`[crop_embeddings] kinds`)."""
     kinds = step.settings.crop_embeddings.kinds
@@ -81,7 +81,7 @@ def crop_embeddings(step: Step) -> Result:
     return Result(table, counts)
 
 
-@pipeline_asset(reads=["stills", "crops"], group="c_crops", kinds=["python"])
+@pipeline_asset(reads=["stills", "crops"], group="crops", kinds=["python"])
 def images(step: Step) -> Result:
     """Every still and every kept crop: what is scored, tagged, selected and described."""
     rows = images_of(step.read("stills"), step.read("crops"))

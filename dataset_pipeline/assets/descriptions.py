@@ -21,7 +21,7 @@ SAVED_TOGETHER = 64  # what a killed run may lose
 @pipeline_asset(
     reads=["selection"],
     settings=["descriptions"],
-    group="f_text",
+    group="set",
     projection=True,
     kinds=["python"],
 )

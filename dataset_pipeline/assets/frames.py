@@ -25,7 +25,7 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
 @pipeline_asset(
     reads=["video_probe"],
     settings=["shots", "video"],
-    group="b_frames",
+    group="frames",
     kinds=["opencv"],
     algorithm=3,
     checks={"every_shot_was_decoded": Check("The decoder met nothing broken on its way through every frame.")},
@@ -53,7 +53,7 @@ def shots(step: Step) -> Result:
 @pipeline_asset(
     reads=["video_probe"],
     settings=["keyframes", "shots", "video"],
-    group="b_frames",
+    group="frames",
     kinds=["opencv"],
     algorithm=3,
     checks={
@@ -83,7 +83,7 @@ def keyframes(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["keyframes"], models=["embedder"], group="b_frames", kinds=["torch"])
+@pipeline_asset(reads=["keyframes"], models=["embedder"], group="frames", kinds=["torch"])
 def frame_embeddings(step: Step) -> Result:
     """The CLIP vector of every candidate frame."""
     table, counts = step.measure(
@@ -97,7 +97,7 @@ def frame_embeddings(step: Step) -> Result:
 @pipeline_asset(
     reads=["video_probe", "keyframes", "frame_embeddings"],
     settings=["distinct_frames", "frame_defects", "keyframes", "video"],
-    group="b_frames",
+    group="stills",
     kinds=["python"],
     algorithm=3,
     checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")},
@@ -141,7 +141,7 @@ def distinct_frames(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["distinct_frames"], group="b_frames", kinds=["python"])
+@pipeline_asset(reads=["distinct_frames"], group="stills", kinds=["python"])
 def stills(step: Step) -> Result:
     """Every full picture of the episode, whatever made it: a frame of the video or a picture of the folder.
 

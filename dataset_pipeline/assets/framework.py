@@ -73,6 +73,9 @@ class PipelineAsset:
 
 ASSETS: dict[str, PipelineAsset] = {}
 
+# As they lie from left to right in the web UI, which sorts them by who reads whom: no asset reads one of a later group.
+GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "status")
+
 
 def pipeline_asset(
     *,

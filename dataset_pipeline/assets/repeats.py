@@ -10,7 +10,7 @@ READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frame
 
 
 @pipeline_asset(
-    reads=READ, settings=["repeated_frames", "frame_defects"], group="b_frames", joined=True, kinds=["python"]
+    reads=READ, settings=["repeated_frames", "frame_defects"], group="stills", joined=True, kinds=["python"]
 )
 def repeated_frames(step: Step) -> Result:
     """Openings, endings, eyecatches and recaps, and the one best copy of each frame that several episodes share.

@@ -16,7 +16,7 @@ from dataset_pipeline.tags.scores import scored_tags
     reads=["images"],
     settings=["quality_scores"],
     models=["quality"],
-    group="d_scores",
+    group="scores",
     kinds=["torch"],
     checks={"every_score_is_a_number": Check("The model gave no NaN, which selection would leave out.")},
 )
@@ -38,7 +38,7 @@ def quality_scores(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["images"], settings=["tag_scores"], models=["tagger"], group="d_scores", kinds=["onnx"])
+@pipeline_asset(reads=["images"], settings=["tag_scores"], models=["tagger"], group="scores", kinds=["onnx"])
 def tag_scores(step: Step) -> Result:
     """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
     floor = step.settings.tag_scores.score_floor

@@ -11,7 +11,7 @@ from dataset_pipeline.video.sources import passed_over_in, probe_source
 
 video = dg.AssetSpec(
     "video",
-    group_name="a_source",
+    group_name="source",
     kinds={"video"},
     description="A video file or a folder of pictures, where it lies. Its version is the file's fingerprint.",
 )
@@ -20,7 +20,7 @@ video = dg.AssetSpec(
 @pipeline_asset(
     reads=["video"],
     algorithm=4,
-    group="a_source",
+    group="source",
     kinds=["python"],
     checks={
         "source_can_be_read": Check("There is a picture to be had from the source."),

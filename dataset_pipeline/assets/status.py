@@ -24,7 +24,7 @@ def status_asset(prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=dg.AssetKey([*prefix, "status"]),
-        group_name="h_status",
+        group_name="status",
         kinds={"markdown"},
         required_resource_keys={"settings", "store"},
         description="Which episodes are fresh, stale and why, missing, running or failed, in every asset.",

@@ -22,7 +22,7 @@ COUNTED = ("tag_scores", "clusters")
 
 @pipeline_asset(
     reads=["video", "keyframes"],
-    group="a_source",
+    group="text",
     algorithm=3,
     kinds=["python"],
     checks={"files_of_tags_can_be_read": Check("Every file of tags beside a picture is text in Unicode.")},
@@ -46,7 +46,7 @@ def hand_edited_tags(step: Step) -> Result:
 @pipeline_asset(
     reads=COUNTED,
     settings=["core_tags", "tag_thresholds", "tag_rules"],
-    group="f_text",
+    group="characters",
     joined=True,
     kinds=["python"],
 )
@@ -80,7 +80,7 @@ def core_tags(step: Step) -> Result:
 @pipeline_asset(
     reads=["hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
     settings=["tags", "tag_thresholds", "tag_rules"],
-    group="f_text",
+    group="text",
     algorithm=3,
     projection=True,
     kinds=["python"],
@@ -132,7 +132,7 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
         "descriptions",
     ],
     settings=["captions", "tag_rules"],
-    group="f_text",
+    group="set",
     algorithm=4,
     projection=True,
     kinds=["python"],

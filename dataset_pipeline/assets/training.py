@@ -52,7 +52,7 @@ CHANGES_NAMED = 20  # of such folders; more are counted
         "clusters",
     ],
     settings=["selection", "tag_thresholds"],
-    group="g_set",
+    group="set",
     algorithm=3,
     projection=True,
     kinds=["python"],
@@ -78,7 +78,7 @@ def selection(step: Step) -> Result:
 @pipeline_asset(
     reads=["selection"],
     settings=["training_images"],
-    group="g_set",
+    group="set",
     projection=True,
     kinds=["pillow"],
     checks={"every_selected_picture_could_be_read": Check("No stored picture is gone or broken.")},
@@ -107,7 +107,7 @@ def training_images(step: Step) -> Result:
 @pipeline_asset(
     reads=["selection", "character_gallery"],
     settings=["concept_balance", "training_set"],
-    group="g_set",
+    group="set",
     algorithm=3,
     joined=True,
     kinds=["python"],
@@ -129,7 +129,7 @@ def concept_balance(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["selection", "concept_balance"], group="g_set", projection=True, kinds=["python"])
+@pipeline_asset(reads=["selection", "concept_balance"], group="set", projection=True, kinds=["python"])
 def multiplies(step: Step) -> Result:
     """How often each selected image of the episode is repeated in an epoch. Brings concept_balance back to it."""
     assert step.episode is not None
@@ -143,7 +143,7 @@ def multiplies(step: Step) -> Result:
 @pipeline_asset(
     reads=["distinct_frames", "crops", "selection", "training_images", "captions", "concept_balance", "multiplies"],
     settings=["training_set"],
-    group="g_set",
+    group="set",
     algorithm=2,
     joined=True,
     kinds=["python"],
@@ -175,7 +175,7 @@ def training_set(step: Step) -> Result:
 @pipeline_asset(
     reads=["training_set", "core_tags", "character_gallery"],
     settings=["exported_set", "tag_rules"],
-    group="g_set",
+    group="set",
     algorithm=2,
     joined=True,
     exports=True,
