@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 _H264_SPS, _H264_PPS = 7, 8
 _H264_WITH_CHROMA_FORMAT = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})  # profiles
-_H264_SLICES = frozenset({1, 2, 5})  # NAL unit types: non-IDR, data partition A, IDR
+_H264_IDR = 5
+_H264_SLICES = frozenset({1, 2, _H264_IDR})  # NAL unit types: non-IDR, data partition A, IDR
 _H264_I_SLICES = frozenset({2, 7})
 _HEVC_PPS, _HEVC_FIRST_IRAP, _HEVC_LAST_IRAP, _HEVC_LAST_SLICE = 34, 16, 23, 31
 _HEVC_I_SLICE = 2
@@ -39,17 +40,38 @@ def second_field_test(codec: str, extradata: bytes | None) -> Callable[[bytes], 
     return _SecondFields(slices) if slices and slices.may_be_fields else None
 
 
+def follows_test(codec: str, extradata: bytes | None) -> Callable[[bytes, bytes], bool] | None:
+    """A function saying of two packets whether no picture that others lean on was lost between them, by the number that
+    each carries; None for codecs that do not number their pictures.
+
+    Behind a key frame that starts anew nothing leans on what was before. It raises ValueError where the packets' first
+    bits do not tell.
+    """
+    return _Follows(_H264Slices(extradata or b"")) if codec == "h264" else None
+
+
 class _Slice(NamedTuple):
     is_intra: bool
     frame_num: int = 0
     field: int | None = None  # 0: top, 1: bottom, None: of a whole frame
+    numbers: int = 0  # of frames until frame_num starts over; 0: it could not be read
+    is_reference: bool = False
+    starts_anew: bool = False
+
+
+class _Widths(NamedTuple):
+    """Bits of a slice's header before its frame_num and of that, and whether it may be of a field."""
+
+    before: int
+    frame_num: int
+    may_be_field: bool
 
 
 class _H264Slices:
     """Reads the headers of slices. Parameter sets come from the extradata and from the packets as they pass."""
 
     def __init__(self, extradata: bytes) -> None:
-        self._frame_num_bits: dict[int, tuple[int, int]] = {}  # by sequence set: bits before frame_num, and of it
+        self._widths: dict[int, _Widths] = {}  # by sequence set
         self._sequence_set: dict[int, int] = {}  # by picture set
         self._length_bytes = 0
         nals = _nals(extradata, 0)
@@ -62,7 +84,7 @@ class _H264Slices:
     @property
     def may_be_fields(self) -> bool:
         """Whether pictures may be coded in fields, as far as is known by now."""
-        return bool(self._frame_num_bits)
+        return any(widths.may_be_field for widths in self._widths.values())
 
     def of(self, packet: bytes) -> list[_Slice]:
         """The slices of a packet. Raises ValueError where their first bits do not tell."""
@@ -70,18 +92,21 @@ class _H264Slices:
         for nal in _nals(packet, self._length_bytes):
             self._remember(nal)
             if nal[0] & 31 in _H264_SLICES:
-                slices.append(self._read(_Bits(nal[1:_HEADER_BYTES])))
+                slices.append(self._read(nal))
         return slices
 
-    def _read(self, bits: "_Bits") -> _Slice:
+    def _read(self, nal: bytes) -> _Slice:
+        bits = _Bits(nal[1:_HEADER_BYTES])
         bits.ue()  # first_mb_in_slice
         is_intra = bits.ue() in _H264_I_SLICES
-        widths = self._frame_num_bits.get(self._sequence_set.get(bits.ue(), -1))
+        widths = self._widths.get(self._sequence_set.get(bits.ue(), -1))
         if widths is None:
             return _Slice(is_intra)
-        bits.u(widths[0])
-        frame_num = bits.u(widths[1])
-        return _Slice(is_intra, frame_num, bits.u(1) if bits.u(1) else None)
+        bits.u(widths.before)
+        frame_num = bits.u(widths.frame_num)
+        field = bits.u(1) if widths.may_be_field and bits.u(1) else None
+        is_reference, starts_anew = bool(nal[0] & 0x60), nal[0] & 31 == _H264_IDR
+        return _Slice(is_intra, frame_num, field, 1 << widths.frame_num, is_reference, starts_anew)
 
     def _remember(self, nal: bytes) -> None:
         kind = nal[0] & 31
@@ -94,9 +119,7 @@ class _H264Slices:
                 self._sequence_set[picture_set] = bits.ue()
                 return
             sequence_set, widths = _read_sequence_set(bits)
-            self._frame_num_bits.pop(sequence_set, None)
-            if widths:
-                self._frame_num_bits[sequence_set] = widths
+            self._widths[sequence_set] = widths
 
 
 class _H264:
@@ -130,9 +153,20 @@ class _SecondFields:
         return False
 
 
-def _read_sequence_set(bits: "_Bits") -> tuple[int, tuple[int, int] | None]:
-    """The number of a sequence parameter set (H.264, 7.3.2.1.1), and how many bits a slice has before its frame_num and
-    for it; None if all its pictures are frames."""
+class _Follows:
+    def __init__(self, slices: _H264Slices) -> None:
+        self._slices = slices
+
+    def __call__(self, before: bytes, after: bytes) -> bool:
+        earlier, later = self._slices.of(before), self._slices.of(after)
+        if not earlier or not later or not earlier[-1].numbers:
+            raise ValueError("a packet without a numbered picture")
+        number = (earlier[-1].frame_num + earlier[-1].is_reference) % earlier[-1].numbers
+        return later[0].starts_anew or later[0].frame_num == number
+
+
+def _read_sequence_set(bits: "_Bits") -> tuple[int, _Widths]:
+    """The number of a sequence parameter set (H.264, 7.3.2.1.1), and the widths in the headers of its slices."""
     profile = bits.u(8)
     bits.u(16)
     number = bits.ue()
@@ -158,7 +192,7 @@ def _read_sequence_set(bits: "_Bits") -> tuple[int, tuple[int, int] | None]:
     bits.u(1)  # gaps
     bits.skip_ue(2)  # width, height
     only_frames = bits.u(1)
-    return number, None if only_frames else (2 * separate_planes, frame_num_bits)
+    return number, _Widths(2 * separate_planes, frame_num_bits, not only_frames)
 
 
 def _skip_scaling_list(bits: "_Bits", size: int) -> None:

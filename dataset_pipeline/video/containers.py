@@ -30,6 +30,11 @@ _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"
 _PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jpeg", b"crx "})
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _TRACKS, _TRACK, _VIDEO = 0x1654AE6B, 0xAE, 0xE0
+_CLUSTER, _GROUP = 0x1F43B675, 0xA0
+_BLOCKS = frozenset({0xA3, 0xA1})
+# What a block may be followed by up to the next one: also what belongs to blocks and clusters, the index, and padding.
+_AMONG_BLOCKS = _BLOCKS | {_CLUSTER, _GROUP, 0xE7, 0xA7, 0xAB, 0x9B, 0xFB, 0xFA, 0xA4, 0x75A1, 0x75A2, 0x5854, 0xEC,
+                           0xBF, 0x1C53BB6B, 0x114D9B74, 0x1254C367}  # fmt: skip
 _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
 
 
@@ -158,6 +163,36 @@ def _riff_ends(file: BinaryIO, size: int) -> Iterator[int]:
         length = int.from_bytes(header[4:8], "little")
         position += 8 + length + length % 2
         yield position - length % 2
+
+
+def is_unbroken(path: Path, one: int, other: int) -> bool:
+    """Whether a Matroska file goes on in whole elements from the block whose content begins at byte `one` to that at
+    byte `other`, so that nothing in between is missing or overwritten."""
+    with path.open("rb") as file:
+        position = one + _block_bytes(file, one)
+        while one < position < other:
+            file.seek(position)
+            header = file.read(12)
+            element, id_bytes = _vint(header, keep_marker=True)
+            length, length_bytes = _vint(header[id_bytes:], keep_marker=False)
+            if not length_bytes or element not in _AMONG_BLOCKS:
+                return False
+            position += id_bytes + length_bytes
+            if position == other:
+                return element in _BLOCKS
+            position += 0 if element in (_CLUSTER, _GROUP) else length  # blocks lie in these
+    return False
+
+
+def _block_bytes(file: BinaryIO, content_at: int) -> int:
+    """Length of the block with its content there, as its header says; 0 where there is none."""
+    file.seek(max(0, content_at - 9))
+    header = file.read(content_at - file.tell())
+    for length_bytes in range(1, len(header)):
+        length, read_bytes = _vint(header[-length_bytes:], keep_marker=False)
+        if read_bytes == length_bytes and header[-length_bytes - 1] in _BLOCKS:
+            return length
+    return 0
 
 
 @dataclass(frozen=True)

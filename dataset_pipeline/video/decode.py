@@ -20,7 +20,7 @@ from dataset_pipeline.video.alpha import SideAlpha, has_side_alpha
 from dataset_pipeline.video.bitstream import intra_test, second_field_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
 from dataset_pipeline.video.durations import early_end
-from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Leaning, damage_of, stamp_of
+from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Holds, Leaning, damage_of, stamp_of
 from dataset_pipeline.video.stream import (
     MAX_THREADS,
     Clock,
@@ -155,11 +155,11 @@ class _CannotSeek(Exception):
 
 
 def _packets(
-    container: InputContainer, stream: VideoStream, report: DecodeReport
+    path: Path, container: InputContainer, stream: VideoStream, report: DecodeReport
 ) -> Iterator[tuple[av.Packet, Damage]]:
     """The stream's packets up to its end, or to the first place that cannot be read, which is written down; with each
     what the container and the packets beside it say of its damage."""
-    gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)))
+    gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)), Holds(path, container, stream))
     is_second_field = second_field_test(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
     begun, may_be_joined = False, container.format.name == "mpegts"
     ahead: deque[tuple[av.Packet, bool]] = deque()
@@ -240,7 +240,7 @@ def _images(
     """Pictures as the decoder gives them; the stamps of packets that the container marks are added to `marks`."""
     first, last, cropped = None, 0, Cropper(path, container, stream)
     untold: list[int] | None = [] if _tells_no_times(container, stream) else None
-    for packet, damage in _to_the_last(_packets(container, stream, report)):
+    for packet, damage in _to_the_last(_packets(path, container, stream, report)):
         if packet is not None:
             leaning.feed(packet, damage)
             alpha.feed(packet)
@@ -324,7 +324,7 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
         clock, cropped = Clock(stream, first), Cropper(path, container, stream)
         waiting: list[tuple[int, int, Frame]] = []
         last_dts, end = None, first
-        for packet, damage in _to_the_last(_packets(container, stream, report)):
+        for packet, damage in _to_the_last(_packets(path, container, stream, report)):
             if packet is not None:
                 dts, pts = packet.dts, packet.pts
                 if dts is None or pts is None or pts < dts or (last_dts is not None and dts < last_dts):

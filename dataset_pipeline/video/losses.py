@@ -5,12 +5,18 @@ only the first of them is marked. They are right again from the next key frame o
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 import av
+from av.container import InputContainer
 from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from dataset_pipeline.video.bitstream import follows_test
+from dataset_pipeline.video.containers import is_unbroken
 
 # Of a packet: `own` is not passed on, as nothing that leans on its picture is left.
 Damage = Literal["none", "own", "spreads"]
@@ -19,8 +25,10 @@ GAP_S = 0.5  # shorter holes are dropped frames
 GAP_STEPS = 3  # times the longest of the steps before it
 GAPS_NAMED = 5
 PACKETS_AHEAD = 3
+HOLD_S = 60.0  # no picture stands longer
 JUMP_S = 10.0  # a clock that is so far ahead, at a key frame, is that of another recording
 _STEPS_KEPT, _FEWEST_STEPS = 64, 8
+_BROADCAST = "mpeg2video"  # of a steady rate: what is not there was lost, maybe before it came into this file
 _JUMP_BACK_S = 5.0  # further back than any decoder holds frames: the recording starts over
 
 
@@ -29,10 +37,37 @@ def stamp_of(item: av.Packet | av.VideoFrame) -> int | None:
     return item.pts if item.pts is not None else item.dts
 
 
+class Holds:
+    """Tells of two successive packets, in decoding order, whether the picture of the first stands until the second.
+
+    Frames that show nothing new are often dropped, with no duration on those that stay. It is so where the container
+    is whole between the two, and the stream numbers no picture that is missing; unknown containers never say it.
+    """
+
+    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+        self._path, self._time_base = path, Fraction(stream.time_base or 0)
+        context = stream.codec_context
+        self._is_known = container.format.name.startswith("matroska") and context.codec.canonical_name != _BROADCAST
+        self._follows = follows_test(context.codec.canonical_name, context.extradata)
+
+    def __call__(self, before: av.Packet, after: av.Packet) -> bool:
+        one, other = stamp_of(before), stamp_of(after)
+        if not self._is_known or one is None or other is None or (other - one) * self._time_base > HOLD_S:
+            return False
+        if before.pos is None or after.pos is None or not is_unbroken(self._path, before.pos, after.pos):
+            return False
+        try:
+            return self._follows is None or self._follows(bytes(before), bytes(after))
+        except ValueError:
+            return False
+
+
 class Gaps:
     """Finds holes in the time line of a stream whose packets say how long they last."""
 
-    def __init__(self, time_base: Fraction) -> None:
+    def __init__(self, time_base: Fraction, is_hold: Callable[[av.Packet, av.Packet], bool] | None = None) -> None:
+        self._is_hold = is_hold
+        self._before: av.Packet | None = None
         self._time_base = time_base
         self._gap, self._jump_back = float(GAP_S / time_base), float(_JUMP_BACK_S / time_base)
         self._steps: deque[int] = deque(maxlen=_STEPS_KEPT)
@@ -46,6 +81,7 @@ class Gaps:
         stamp = stamp_of(packet)
         if stamp is None:
             return False
+        before, self._before = self._before, packet
         if self._first is None:
             self._first = stamp
         end, step = self._end, stamp - self._latest
@@ -57,12 +93,14 @@ class Gaps:
         if end is None:
             return False
         is_gap = stamp - end > self._gap and len(self._steps) >= _FEWEST_STEPS and step > GAP_STEPS * max(self._steps)
-        if is_gap:
-            start_s, stop_s = (float((at - self._first) * self._time_base) for at in (end, stamp))
-            self._found.append(f"no frames from {start_s:.1f} s to {stop_s:.1f} s")
-        else:
+        if not is_gap:
             self._steps.append(step)
-        return is_gap
+            return False
+        if before is not None and self._is_hold is not None and self._is_hold(before, packet):
+            return False
+        start_s, stop_s = (float((at - self._first) * self._time_base) for at in (end, stamp))
+        self._found.append(f"no frames from {start_s:.1f} s to {stop_s:.1f} s")
+        return True
 
     @property
     def found(self) -> list[str]:
