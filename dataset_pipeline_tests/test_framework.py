@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 import dataset_pipeline
 from dataset_pipeline.assets import framework
@@ -329,3 +330,28 @@ def test_other_weights_or_settings_join_every_show_again(shows):
     shows.episodes.remove("other.e1")
     assert shows.joined() == []
     assert shows.store.read("core_tags")["show"].to_pylist() == ["one"]
+
+
+@pytest.mark.parametrize("broken", [[], ["show.e02"]], ids=["nothing", "one episode"])
+def test_the_checks_of_many_episodes_in_one_run_speak_of_each(tmp_path, broken):
+    episodes, settings = ["show.e01", "show.e02"], load_settings()
+
+    def body(step: Step) -> Result:
+        row = {"image_id": f"{step.episode}/00000000", "concept": "a", "multiply": 1.0}
+        return Result(SCHEMAS["multiplies"].table([row]), {}, {"is_fine": "broken" if step.episode in broken else ""})
+
+    declaration = Declaration("multiplies", (), (), (), 1, False, True, False)
+    checks = {"is_fine": framework.Check("All is well.")}
+    made = framework.PipelineAsset(declaration, body, "set", frozenset(), checks, None)
+    partitions = dg.DynamicPartitionsDefinition(name=framework.partitions_name(settings))
+    asset = framework.asset_definition(made, [], partitions, "1", None)
+    store = Store(str(tmp_path))
+    defs = dg.Definitions(assets=[asset], resources={"store": store, "settings": settings})
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions(partitions.name, episodes)
+        tags = {ASSET_PARTITION_RANGE_START_TAG: episodes[0], ASSET_PARTITION_RANGE_END_TAG: episodes[-1]}
+        assert materialize_assets(defs, instance, settings, ["multiplies"], tags=tags) == []
+        [said] = instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
+    assert store.episodes("multiplies") == episodes
+    check = said.event_log_entry.asset_check_evaluation
+    assert (check.passed, check.description) == (not broken, "show.e02: broken" if broken else "")
