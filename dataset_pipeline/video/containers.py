@@ -165,6 +165,25 @@ def _riff_ends(file: BinaryIO, size: int) -> Iterator[int]:
         yield position - length % 2
 
 
+def may_be_joined(path: Path) -> bool:
+    """Whether a Matroska file may be several, one behind the other, each with a time line of its own: it has more than
+    one segment, or one of unknown length."""
+    size, segments, position = path.stat().st_size, 0, 0
+    with path.open("rb") as file:
+        while position < size:
+            file.seek(position)
+            header = file.read(12)
+            element, id_bytes = _vint(header, keep_marker=True)
+            length, length_bytes = _vint(header[id_bytes:], keep_marker=False)
+            if element not in (_EBML, _SEGMENT) or not length_bytes:
+                return False
+            segments += element == _SEGMENT
+            if segments > 1 or length == (1 << 7 * length_bytes) - 1:
+                return True
+            position += id_bytes + length_bytes + length
+    return False
+
+
 def is_unbroken(path: Path, one: int, other: int) -> bool:
     """Whether a Matroska file goes on in whole elements from the block whose content begins at byte `one` to that at
     byte `other`, so that nothing in between is missing or overwritten."""

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from dataset_pipeline.video.alpha import SideAlpha, has_side_alpha
 from dataset_pipeline.video.bitstream import intra_test, second_field_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
+from dataset_pipeline.video.containers import may_be_joined
 from dataset_pipeline.video.durations import early_end
 from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Holds, Leaning, damage_of, stamp_of
 from dataset_pipeline.video.stream import (
@@ -399,6 +400,8 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
             raise _CannotSeek  # the palette may come with the first packet alone
         if has_side_alpha(stream):
             raise _CannotSeek  # whose key frames may be others
+        if may_be_joined(path) or not _is_timed(container, stream):
+            raise _CannotSeek  # several frames may have one timestamp
         clock, cropped = Clock(stream), Cropper(path, container, stream)
         windows: Iterator[_Window] | None = None
         at: int | None = None
@@ -418,6 +421,15 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
             if found is None:
                 raise _CannotSeek
             yield target, still(*found, clock.conversion(found[1], how), clock.aspect(found[1]))
+
+
+def _is_timed(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the first packet has a timestamp; Matroska's before zero are lost, and `Clock` counts these frames."""
+    try:
+        first = next((packet for packet in container.demux(stream) if packet.size), None)
+    except (FFmpegError, OSError):
+        return False
+    return first is not None and first.pts is not None
 
 
 def _opening_pts(path: Path) -> int | None:

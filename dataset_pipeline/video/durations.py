@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from dataset_pipeline.video.choice import duration_tag_s, own_duration_s
+from dataset_pipeline.video.containers import may_be_joined
 from dataset_pipeline.video.stream import JUMP_BACK_S, open_file, open_video
 
 LATE_BY_S, LATE_SHARE = 1.0, 0.02  # of what is promised, may be missing from a whole file
@@ -102,7 +103,8 @@ def duration_of(path: Path, promised_s: float | None, start_s: float) -> float |
         kind = container.format.name.split(",")[0]
         if promised_s is None or (kind == _INDEXED and stream.frames):
             return promised_s
-        end_s = _tail_end_s(container, stream) if kind in _SEEKABLE else None
+        is_one = kind in _SEEKABLE and not may_be_joined(path)
+        end_s = _tail_end_s(container, stream) if is_one else None
     found_s = measured(path, 0.0)[1] if end_s is None else end_s - start_s
     return promised_s if found_s <= 0 or abs(found_s - promised_s) <= WRONG_BY_S else found_s
 
