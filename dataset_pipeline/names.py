@@ -144,7 +144,7 @@ _MARKED = [
     re.compile(r"(?<![\w.])(?P<number>\d{1,4})(?:-(?P<to>\d{1,4}))?[ ._]?of[ ._]?\d{1,4}(?!\w)", re.IGNORECASE),
 ]
 _WHOLE_RANGE = re.compile(
-    rf"(?:^|\s)(?:(?P<number>\d{{1,4}})[-~](?:\d{{1,4}}-)*(?P<to>\d{{1,4}})|(?P<first>0\d{{1,3}})\s[-~]\s(?P<last>\d{{2,4}})){_ENDS}"
+    rf"(?:^|\s)(?:(?P<number>\d{{1,4}})[-~](?:\d{{1,4}}-)*(?P<to>\d{{1,4}})|(?P<first>0(?!0+\s)\d{{1,3}})\s[-~]\s(?P<last>\d{{2,4}})){_ENDS}"
     r"(?=\s*(?:$|[\ue000-\ue002]|-\s))"
 )
 _DASHED = re.compile(rf"(?:^|\s)[-–—]\s*{_NUMBER}{_ENDS}(?P<end>(?=\s*(?:$|[-–—]\s|[\ue000-\ue002])))?(?=$|\s)")

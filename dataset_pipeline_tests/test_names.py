@@ -106,6 +106,8 @@ Paper Comet - 07 - 12 Angry Comets -> Paper Comet; -; e07
 91 Days - 05 -> 91 Days; -; e05
 Eighty-Six 86 - 03 -> Eighty-Six 86; -; e03
 86 - 07 [1080p] -> 86; -; e07
+Paper Comet 00 - 25 -> Paper Comet 00; -; e25
+Paper Comet 00 - 01 [1080p] -> Paper Comet 00; -; e01
 22-7 - 05 -> 22-7; -; e05
 22-7 -> 22-7; -; -
 5-toubun no Hanayome - 03 -> 5-toubun no Hanayome; -; e03
