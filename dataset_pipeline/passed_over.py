@@ -22,6 +22,9 @@ BESIDE_VIDEOS = "a picture beside videos: to take it in, put it into a folder of
 LOOSE = "a picture among the folders of shows: to take it in, put it into a folder of its own"
 UNREAD = "a kind of picture that is not read: save it as PNG"
 PACKED = "an archive, which is not looked into: unpack it"
+DISC_IMAGE = "an image of a disc, which is not looked into: copy out the files that it holds"
+PLAYLIST = "a list of a video's pieces, which is not followed: join them into one video"
+RAW_STREAM = "a video stream alone, without its times: put it into a container, such as Matroska by mkvmerge"
 DEAD_LINK = "a link to nothing: mend or remove it"
 UNFINISHED = "a download that is not finished: finish or remove it"
 NO_TEXT = "a name that is not valid UTF-8: rename it"
@@ -39,6 +42,11 @@ EXPECTED_ENDINGS = frozenset(
         *("ifo", "bup", "bdmv", "mpls", "clpi", "bdjo", "jar", "properties", "crt", "safetensors", "npz", "pt"),
     )
 )
+_WITH_A_VIDEO = {
+    **dict.fromkeys((".iso", ".img", ".mdf", ".nrg"), DISC_IMAGE),
+    **dict.fromkeys((".m3u8", ".mpd"), PLAYLIST),
+    **dict.fromkeys((".h264", ".264", ".avc", ".h265", ".265", ".hevc"), RAW_STREAM),
+}
 _ARCHIVES = frozenset({".zip", ".rar", ".7z", ".cbz", ".cbr", ".cb7", ".tar", ".gz", ".tgz", ".pdf"})
 
 NOTES = "passed_over"
@@ -61,7 +69,7 @@ def why_left(path: Path, among_pictures: bool) -> str:
         return UNREAD
     if among_pictures and ending in _ARCHIVES:
         return PACKED
-    return "" if ending in EXPECTED_ENDINGS else UNKNOWN
+    return "" if ending in EXPECTED_ENDINGS else _WITH_A_VIDEO.get(ending, UNKNOWN)
 
 
 def left_in(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[PassedOver]:

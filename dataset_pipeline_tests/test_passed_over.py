@@ -12,12 +12,15 @@ from dataset_pipeline.episodes import find_sources
 from dataset_pipeline.passed_over import (
     BESIDE_VIDEOS,
     DEAD_LINK,
+    DISC_IMAGE,
     KEPT,
     LOOSE,
     NO_FILE,
     NO_TEXT,
     NOTES,
     PACKED,
+    PLAYLIST,
+    RAW_STREAM,
     UNFINISHED,
     UNKNOWN,
     UNREAD,
@@ -164,3 +167,23 @@ def test_a_look_at_very_many_files_keeps_a_bounded_number_and_their_count(tmp_pa
     assert last_looks(store) == [f"{tmp_path}: {there.name} and {KEPT} more: {BESIDE_VIDEOS}"]
     (tmp_path / "store" / f"_{NOTES}" / f"{next(iter(store.notes(NOTES)))}.json").write_text("{")
     assert last_looks(store) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Show - 04.iso", DISC_IMAGE),
+        ("Show - 04.IMG", DISC_IMAGE),
+        ("01.m3u8", PLAYLIST),
+        ("01.mpd", PLAYLIST),
+        ("01.h264", RAW_STREAM),
+        ("01.265", RAW_STREAM),
+        ("01.hevc", RAW_STREAM),
+    ],
+)
+@pytest.mark.parametrize("others", ["01.mkv", "01.png"])
+def test_what_holds_a_video_in_a_way_that_is_not_read_is_told_how_to_get_it_out(tmp_path, name, reason, others):
+    touch(tmp_path / "Show" / name, b"\0\0\0\1\x67")
+    picture(tmp_path / "Show" / others) if others.endswith("png") else touch(tmp_path / "Show" / others)
+    found = passed_over(tmp_path) or {item.path.name: item.reason for item in left_in(tmp_path / "Show")}
+    assert found == {name: reason}

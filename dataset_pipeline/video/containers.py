@@ -27,6 +27,7 @@ _OTHERS = (
     (b"MZ", "a program"), (b"SQLite format 3", "a database"),
 )  # fmt: skip
 _ISO_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+_MOOV_BYTES = 1 << 26  # of a day and more
 _PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"jpeg", b"crx "})
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _TRACKS, _TRACK, _VIDEO = 0x1654AE6B, 0xAE, 0xE0
@@ -163,6 +164,20 @@ def _riff_ends(file: BinaryIO, size: int) -> Iterator[int]:
         length = int.from_bytes(header[4:8], "little")
         position += 8 + length + length % 2
         yield position - length % 2
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether an MP4 file says that a video stream of it is encrypted (ISO/IEC 23001-7)."""
+    start, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        for end in _box_ends(file, size):
+            file.seek(start)
+            box = file.read(8)
+            if box[4:] == b"moov":
+                content = file.read(min(end - start, _MOOV_BYTES))
+                return b"encv" in content and b"sinf" in content
+            start = end
+    return False
 
 
 def may_be_joined(path: Path) -> bool:

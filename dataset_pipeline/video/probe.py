@@ -17,7 +17,14 @@ from av.video.stream import VideoStream
 
 from dataset_pipeline.video.cadence import decide_cadence, luma, vote
 from dataset_pipeline.video.color import AS_LABELLED, PRIMARIES, Cadence, is_mirrored, side_data, square_size
-from dataset_pipeline.video.containers import FORMATS_BY_ENDING, SNIFF_BYTES, missing_end, sniff_container, what_else
+from dataset_pipeline.video.containers import (
+    FORMATS_BY_ENDING,
+    SNIFF_BYTES,
+    is_encrypted,
+    missing_end,
+    sniff_container,
+    what_else,
+)
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.durations import duration_of, measured, promised_duration_s, steady
 from dataset_pipeline.video.letterbox import Bars, find_bars
@@ -25,6 +32,7 @@ from dataset_pipeline.video.sampling import sample_runs
 from dataset_pipeline.video.stream import JUMP_BACK_S, Frame, VideoError, open_video, plain_reason
 from dataset_pipeline.video.tonemap import HLG_PEAK_NITS
 
+ENCRYPTED = "is encrypted (DRM): only a player that has its key shows it"
 SAMPLED_PACKETS = 240  # at each of two places, for the guess whether the frame rate varies
 FIELD_ROWS = 16  # pictures of fewer rows have no fields or bars to be told
 MARGIN_PACKETS = 8  # at both ends of a sample in decoding order, neighbours in time may be missing
@@ -126,6 +134,8 @@ def probe(path: Path) -> VideoProbe:
         else:
             cut = None
         damage = (cut,) if cut else ()
+        if container == "mp4" and is_encrypted(path):
+            return VideoProbe(readable=False, container=container, damage=(ENCRYPTED, *damage))
         try:
             frame = next(iter_frames(path), None)
             if frame is None:

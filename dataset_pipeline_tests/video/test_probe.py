@@ -202,3 +202,11 @@ def test_a_cut_off_file_is_readable_and_names_what_is_missing(ffmpeg, clip, tmp_
 )
 def test_containers_are_known_by_their_first_bytes(head, container):
     assert sniff_container(head) == container
+
+
+def test_an_encrypted_file_says_so_and_no_noise_is_taken_from_it(ffmpeg, tmp_path):
+    path = tmp_path / "a.mp4"
+    key = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "1" * 32, "-encryption_kid", "2" * 32]
+    ffmpeg("-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=96x64:r=24:d=1", "-c:v", "mpeg4", *key, path)
+    found = probe(path)
+    assert (found.readable, found.damage) == (False, ("is encrypted (DRM): only a player that has its key shows it",))
