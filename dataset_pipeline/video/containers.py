@@ -36,6 +36,7 @@ _BLOCKS = frozenset({0xA3, 0xA1})
 # What a block may be followed by up to the next one: also what belongs to blocks and clusters, the index, and padding.
 _AMONG_BLOCKS = _BLOCKS | {_CLUSTER, _GROUP, 0xE7, 0xA7, 0xAB, 0x9B, 0xFB, 0xFA, 0xA4, 0x75A1, 0x75A2, 0x5854, 0xEC,
                            0xBF, 0x1C53BB6B, 0x114D9B74, 0x1254C367}  # fmt: skip
+_FLV_HEADER_BYTES, _FLV_TAGS = 11, (b"\x08", b"\x09", b"\x12")  # sound, video, data
 _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
 
 
@@ -200,22 +201,45 @@ def may_be_joined(path: Path) -> bool:
 
 
 def is_unbroken(path: Path, one: int, other: int) -> bool:
-    """Whether a Matroska file goes on in whole elements from the block whose content begins at byte `one` to that at
-    byte `other`, so that nothing in between is missing or overwritten."""
+    """Whether a Matroska or FLV file goes on in whole parts from the packet at byte `one` to that at byte `other`, so
+    that nothing in between is missing or overwritten. Of other containers it is never known.
+
+    Bytes are those that ffmpeg calls the positions of packets: of blocks where their content begins, of FLV's tags
+    where they begin themselves.
+    """
     with path.open("rb") as file:
-        position = one + _block_bytes(file, one)
-        while one < position < other:
-            file.seek(position)
-            header = file.read(12)
-            element, id_bytes = _vint(header, keep_marker=True)
-            length, length_bytes = _vint(header[id_bytes:], keep_marker=False)
-            if not length_bytes or element not in _AMONG_BLOCKS:
-                return False
-            position += id_bytes + length_bytes
-            if position == other:
-                return element in _BLOCKS
-            position += 0 if element in (_CLUSTER, _GROUP) else length  # blocks lie in these
+        container = sniff_container(file.read(SNIFF_BYTES))
+        reads_on = {"matroska": _blocks_go_on, "flv": _tags_go_on}.get(container or "")
+        return reads_on is not None and one < other and reads_on(file, one, other)
+
+
+def _blocks_go_on(file: BinaryIO, one: int, other: int) -> bool:
+    position = one + _block_bytes(file, one)
+    while one < position < other:
+        file.seek(position)
+        header = file.read(12)
+        element, id_bytes = _vint(header, keep_marker=True)
+        length, length_bytes = _vint(header[id_bytes:], keep_marker=False)
+        if not length_bytes or element not in _AMONG_BLOCKS:
+            return False
+        position += id_bytes + length_bytes
+        if position == other:
+            return element in _BLOCKS
+        position += 0 if element in (_CLUSTER, _GROUP) else length  # blocks lie in these
     return False
+
+
+def _tags_go_on(file: BinaryIO, one: int, other: int) -> bool:
+    position = one
+    while position < other:
+        file.seek(position)
+        header = file.read(_FLV_HEADER_BYTES)
+        whole = _FLV_HEADER_BYTES + int.from_bytes(header[1:4], "big")
+        file.seek(position + whole)
+        if header[:1] not in _FLV_TAGS or int.from_bytes(file.read(4), "big") != whole:
+            return False  # each is followed by its length
+        position += whole + 4
+    return position == other
 
 
 def _block_bytes(file: BinaryIO, content_at: int) -> int:

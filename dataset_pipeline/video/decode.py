@@ -160,7 +160,7 @@ def _packets(
 ) -> Iterator[tuple[av.Packet, Damage]]:
     """The stream's packets up to its end, or to the first place that cannot be read, which is written down; with each
     what the container and the packets beside it say of its damage."""
-    gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)), Holds(path, container, stream))
+    gaps = Gaps(Fraction(stream.time_base or Fraction(1, av.time_base)), Holds(path, stream))
     is_second_field = second_field_test(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
     begun, may_be_joined = False, container.format.name == "mpegts"
     ahead: deque[tuple[av.Packet, bool]] = deque()

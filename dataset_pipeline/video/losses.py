@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import av
-from av.container import InputContainer
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
@@ -44,10 +43,10 @@ class Holds:
     is whole between the two, and the stream numbers no picture that is missing; unknown containers never say it.
     """
 
-    def __init__(self, path: Path, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, path: Path, stream: VideoStream) -> None:
         self._path, self._time_base = path, Fraction(stream.time_base or 0)
         context = stream.codec_context
-        self._is_known = container.format.name.startswith("matroska") and context.codec.canonical_name != _BROADCAST
+        self._is_known = context.codec.canonical_name != _BROADCAST
         self._follows = follows_test(context.codec.canonical_name, context.extradata)
 
     def __call__(self, before: av.Packet, after: av.Packet) -> bool:

@@ -26,7 +26,17 @@ def film(ffmpeg, path: Path, coding: list[str], *how: str) -> Path:
 @pytest.mark.parametrize("coding", CODINGS.values(), ids=CODINGS.keys())
 @pytest.mark.parametrize("sound", [False, True], ids=["alone", "with sound"])
 def test_a_picture_that_stands_while_repeats_of_it_were_dropped_is_no_hole(ffmpeg, tmp_path, coding, sound):
-    path, report = tmp_path / "a.mkv", DecodeReport()
+    all_frames_are_there(ffmpeg, tmp_path / "a.mkv", coding, sound)
+
+
+@pytest.mark.parametrize("sound", [False, True], ids=["alone", "with sound"])
+@pytest.mark.parametrize("coding", [CODINGS["H.264"], ["-c:v", "flv", "-g", "48"]], ids=["H.264", "Sorenson"])
+def test_so_it_is_in_flv(ffmpeg, tmp_path, coding, sound):
+    all_frames_are_there(ffmpeg, tmp_path / "a.flv", coding, sound)
+
+
+def all_frames_are_there(ffmpeg, path: Path, coding: list[str], sound: bool) -> None:
+    report = DecodeReport()
     beep = ["-f", "lavfi", "-i", "sine=d=7", "-c:a", "aac"] if sound else []
     film(ffmpeg, path, coding, *beep, "-vf", HOLDS, "-fps_mode", "vfr")
     frames = list(iter_frames(path, report=report))
