@@ -1,6 +1,7 @@
 """Containers by their first bytes, and whether a file ends before its container does. Reads headers only."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _BLOCKS = frozenset({0xA3, 0xA1})
 # What a block may be followed by up to the next one: also what belongs to blocks and clusters, the index, and padding.
 _AMONG_BLOCKS = _BLOCKS | {_CLUSTER, _GROUP, 0xE7, 0xA7, 0xAB, 0x9B, 0xFB, 0xFA, 0xA4, 0x75A1, 0x75A2, 0x5854, 0xEC,
                            0xBF, 0x1C53BB6B, 0x114D9B74, 0x1254C367}  # fmt: skip
+_CHUNK_HEADER_BYTES, _CHUNK_LISTS = 8, (b"RIFF", b"LIST")
+_AVI_CHUNK = re.compile(rb"\d\d(?:d[bc]|wb|tx|pc)|ix\d\d|idx1|JUNK")
 _FLV_HEADER_BYTES, _FLV_TAGS = 11, (b"\x08", b"\x09", b"\x12")  # sound, video, data
 _CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
 
@@ -201,15 +204,15 @@ def may_be_joined(path: Path) -> bool:
 
 
 def is_unbroken(path: Path, one: int, other: int) -> bool:
-    """Whether a Matroska or FLV file goes on in whole parts from the packet at byte `one` to that at byte `other`, so
-    that nothing in between is missing or overwritten. Of other containers it is never known.
+    """Whether a Matroska, FLV or AVI file goes on in whole parts from the packet at byte `one` to that at byte `other`,
+    so that nothing in between is missing or overwritten. Of other containers it is never known.
 
-    Bytes are those that ffmpeg calls the positions of packets: of blocks where their content begins, of FLV's tags
-    where they begin themselves.
+    Bytes are those that ffmpeg calls the positions of packets: of blocks and AVI's chunks where their content begins,
+    of FLV's tags where they begin themselves.
     """
     with path.open("rb") as file:
         container = sniff_container(file.read(SNIFF_BYTES))
-        reads_on = {"matroska": _blocks_go_on, "flv": _tags_go_on}.get(container or "")
+        reads_on = {"matroska": _blocks_go_on, "flv": _tags_go_on, "avi": _chunks_go_on}.get(container or "")
         return reads_on is not None and one < other and reads_on(file, one, other)
 
 
@@ -240,6 +243,21 @@ def _tags_go_on(file: BinaryIO, one: int, other: int) -> bool:
             return False  # each is followed by its length
         position += whole + 4
     return position == other
+
+
+def _chunks_go_on(file: BinaryIO, one: int, other: int) -> bool:
+    position, last = one - _CHUNK_HEADER_BYTES, other - _CHUNK_HEADER_BYTES
+    while position < last:
+        file.seek(position)
+        header = file.read(_CHUNK_HEADER_BYTES)
+        if header[:4] in _CHUNK_LISTS:
+            position += _CHUNK_HEADER_BYTES + 4  # chunks lie in these
+            continue
+        if not _AVI_CHUNK.fullmatch(header[:4]):
+            return False
+        length = int.from_bytes(header[4:8], "little")
+        position += _CHUNK_HEADER_BYTES + length + length % 2
+    return position == last
 
 
 def _block_bytes(file: BinaryIO, content_at: int) -> int:

@@ -35,6 +35,11 @@ def test_so_it_is_in_flv(ffmpeg, tmp_path, coding, sound):
     all_frames_are_there(ffmpeg, tmp_path / "a.flv", coding, sound)
 
 
+@pytest.mark.parametrize("sound", [False, True], ids=["alone", "with sound"])
+def test_so_it_is_in_avi_where_frames_of_no_bytes_stand_for_those_that_were_dropped(ffmpeg, tmp_path, sound):
+    all_frames_are_there(ffmpeg, tmp_path / "a.avi", CODINGS["MPEG-4"], sound)
+
+
 def all_frames_are_there(ffmpeg, path: Path, coding: list[str], sound: bool) -> None:
     report = DecodeReport()
     beep = ["-f", "lavfi", "-i", "sine=d=7", "-c:a", "aac"] if sound else []
