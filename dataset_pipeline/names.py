@@ -97,7 +97,7 @@ _LOUD = re.compile(
 )
 _RESOLUTIONS = frozenset({"360", "480", "540", "576", "720", "1080", "2160"})
 _KANJI = "〇一二三四五六七八九十百"
-_ENDS = r"(?:\s?[\[(\ue000]?(?:END|FIN(?:AL)?|完|終|终)(?![a-zA-Z])[\])]?)?"
+_ENDS = r"(?:\s?[\[(\ue000]?(?:(?i:END)|RAW|FIN(?:AL)?|完|終|终)(?![a-zA-Z])[\])]?)?"
 _VERSION = r"(?:\s?[vV]\d+)?"
 _RANGE = rf"(?:\s?[-~+&]\s?(?:[Ee][Pp]?\.?)?(?P<to>\d{{1,4}}){_VERSION}(?!\d|\.\d))*"
 _TIGHT = rf"(?:[-~+&](?:[Ee][Pp]?)?(?P<to>\d{{1,4}}){_VERSION}(?!\d|\.\d))*"

@@ -107,6 +107,9 @@ Paper Comet - 07 - 12 Angry Comets -> Paper Comet; -; e07
 Eighty-Six 86 - 03 -> Eighty-Six 86; -; e03
 86 - 07 [1080p] -> 86; -; e07
 Paper Comet 00 - 25 -> Paper Comet 00; -; e25
+Paper Comet - 24end [720p] -> Paper Comet; -; e24
+Paper Comet - 24 end -> Paper Comet; -; e24
+Paper Comet - 01RAW (TX 1280x720) -> Paper Comet; -; e01
 Paper Comet 00 - 01 [1080p] -> Paper Comet 00; -; e01
 22-7 - 05 -> 22-7; -; e05
 22-7 -> 22-7; -; -
