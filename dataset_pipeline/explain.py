@@ -9,6 +9,7 @@ from typing import Any
 
 from dataset_pipeline.aliases import current_id
 from dataset_pipeline.ids import crop_id, episode_of, image_id, still_of
+from dataset_pipeline.left_out import LEFT_OUT
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 
@@ -63,15 +64,15 @@ class Explanation:
 
 
 # What tables say of the still counts for its crops too.
-OF_STILL = frozenset({"keyframes", "distinct_frames", "stills", "detections", "repeated_frames"})
+OF_STILL = frozenset({"keyframes", "frame_embeddings", "distinct_frames", "stills", "detections", "repeated_frames"})
 # Tables of all episodes in which an image has a row.
 OF_ALL = frozenset({"training_set"})
 # Every table with a row an image, in the order of the work.
-PER_IMAGE = tuple(
-    name
-    for name, schema in SCHEMAS.items()
-    if "image_id" in schema.columns and not name.endswith(("_measured", "embeddings"))
+OF_IMAGES = tuple(
+    name for name, schema in SCHEMAS.items() if "image_id" in schema.columns and not name.endswith("_measured")
 )
+EMBEDDINGS = frozenset(name for name in OF_IMAGES if name.endswith("embeddings"))  # their rows tell a person nothing
+PER_IMAGE = tuple(name for name in OF_IMAGES if name not in EMBEDDINGS)
 LONG_COLUMNS = frozenset({"pixel_sha256", "model_sha256", "algorithm"})
 CORNERS = ("x0_px", "y0_px", "x1_px", "y1_px")
 
@@ -92,11 +93,14 @@ def explain(store: Store, image: str) -> Explanation:
     if video is None:
         raise UnknownImage(f"no episode {episode} in {store.root}")
     decisions: list[Decision] = []
-    for asset in tables_of_images():
+    for asset in _in_order(OF_IMAGES):
         subject = still if asset in OF_STILL else image
         pointer = store.pointer(asset, None if asset in OF_ALL or asset == REPEATED else episode)
         if pointer is not None:
-            rows = [row for row in _rows(store, asset, episode) if row["image_id"] == subject]
+            every = () if asset in EMBEDDINGS else _rows(store, asset, episode)
+            rows = [row for row in every if row["image_id"] == subject]
+            if reason := pointer.provenance.get(LEFT_OUT, {}).get(subject):
+                rows = [{**row, LEFT_OUT: reason} for row in rows or [{}]]
             decisions += [_decision(asset, subject, row, pointer) for row in rows]
     if not any(decision.of == image for decision in decisions):
         raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
@@ -105,8 +109,12 @@ def explain(store: Store, image: str) -> Explanation:
 
 def tables_of_images() -> list[str]:
     """In the order of the work."""
-    before = PER_IMAGE.index("distinct_frames") + 1
-    return [*PER_IMAGE[:before], REPEATED, *PER_IMAGE[before:]]
+    return _in_order(PER_IMAGE)
+
+
+def _in_order(tables: tuple[str, ...]) -> list[str]:
+    before = tables.index("distinct_frames") + 1
+    return [*tables[:before], REPEATED, *tables[before:]]
 
 
 def _explanation(store: Store, image: str, source: str, decisions: list[Decision]) -> Explanation:
@@ -115,7 +123,7 @@ def _explanation(store: Store, image: str, source: str, decisions: list[Decision
     frame = told.get("stills") or told.get("distinct_frames", {})
     size = (frame["width_px"], frame["height_px"]) if frame.get("width_px") and frame.get("height_px") else None
     for decision in decisions:
-        if decision.asset == "detections" and size:
+        if decision.asset == "detections" and size and CORNERS[0] in decision.row:
             decision.row["crop_id"] = _crop_of(still, decision.row, size)
     x, y = (crop["x_px"], crop["y_px"]) if crop else (0, 0)
     box_px = (x, y, x + crop["width_px"], y + crop["height_px"]) if crop else None

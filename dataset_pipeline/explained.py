@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from dataset_pipeline.explain import Decision, Explanation
+from dataset_pipeline.left_out import LEFT_OUT
 
 COLUMNS = 100  # what a line may take
 LINES_EACH = 2  # of a decision
@@ -39,7 +40,7 @@ def first_screen(told: Explanation) -> list[str]:
 
 def boxes_of(told: Explanation) -> list[Row]:
     """The detections that belong to the image: the box that a crop was cut from, or all boxes of a still."""
-    found = [decision.row for decision in told.decisions if decision.asset == "detections"]
+    found = [row for decision in told.decisions if decision.asset == "detections" and "kind" in (row := decision.row)]
     return [row for row in found if not told.of_crop or row.get("crop_id") == told.image_id]
 
 
@@ -78,7 +79,10 @@ def _decisions(told: Explanation) -> Iterable[str]:
         if decision.asset not in done:
             done.add(decision.asset)
             says = SAYS.get(decision.asset)
-            text = says(decision, told) if says else _plainly(decision.row)
+            if reason := decision.row.get(LEFT_OUT):
+                text = f"left out: {reason}"
+            else:
+                text = says(decision, told) if says else _plainly(decision.row)
             yield f"{decision.asset:<{NAME_COLUMNS}} {text}"
 
 

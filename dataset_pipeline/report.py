@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dataset_pipeline.ids import episode_of
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
+from dataset_pipeline.left_out import LEFT_OUT, is_of_one
 from dataset_pipeline.paths import write_whole
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, TableOutdated
-from dataset_pipeline.training.manifest import funnel, images_over_quota
+from dataset_pipeline.training.manifest import funnel, images_over_quota, images_unreadable
 
 if TYPE_CHECKING:
     from dataset_pipeline.runs import Outcome
@@ -139,6 +142,8 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
         for asset in ("training_set", "concept_balance")
     )
     selection = store.read_many("selection", episodes)
+    pointers = (_pointer(store, "training_images", episode) for episode in episodes)
+    left_out = {it: why for pointer in pointers if pointer for it, why in pointer.provenance.get(LEFT_OUT, {}).items()}
 
     def reasons(asset: str) -> list[dict]:
         return store.read_many(asset, episodes).select(["reason"]).to_pylist()
@@ -149,11 +154,13 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
         selection.select(["reason"]).to_pylist(),
         training_set.select(["image_id"]).to_pylist(),
         images_over_quota(balance, selection, training_set),
+        len(images_unreadable(left_out, balance, selection, training_set)),
     )
 
 
 def write_character_sheet(store: Store, path: Path, kind: str = "person") -> list[str]:
-    """A JPEG with one row of crops for each recognised character, spread over the episodes. Returns the names shown."""
+    """A JPEG with one row of crops for each recognised character, spread over the episodes. Returns the names shown.
+    Pictures that are gone or damaged are passed over."""
     episodes = store.episodes("clusters")
     images = store.read_many("images", episodes)
     paths = dict(zip(images["image_id"].to_pylist(), images["path"].to_pylist(), strict=True))
@@ -163,9 +170,21 @@ def write_character_sheet(store: Store, path: Path, kind: str = "person") -> lis
             members.setdefault(row["characters"][0], []).append(row["image_id"])
     rows = {
         f"{name} ({len(ids)} crops, {len({episode_of(i) for i in ids})} episodes)": [
-            decode(store.read_picture(paths[image_id])) for image_id in spread(ids, SHEET_COLUMNS)
+            picture
+            for image_id in spread(ids, SHEET_COLUMNS)
+            if (picture := _readable(store, paths[image_id])) is not None
         ]
         for name, ids in sorted(members.items())
     }
     write_whole(path, row_sheet(rows, columns=SHEET_COLUMNS, max_bytes=1_000_000, thumb_px=160))
     return sorted(members)
+
+
+def _readable(store: Store, path: str) -> np.ndarray | None:
+    """A stored picture; None for one that is gone or damaged, which the assets' checks tell of."""
+    try:
+        return decode(store.read_picture(path))
+    except Exception as error:
+        if is_of_one(error):
+            return None
+        raise

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataset_pipeline.assets.step import Declaration
+from dataset_pipeline.left_out import UNMEASURED
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import CONTENT, Section, Settings
 from dataset_pipeline.store.condition import Condition
@@ -118,6 +119,8 @@ def _tried_again(numbers: Mapping[str, Any]) -> Iterable[str]:
         yield "the source could not be read: tried again"
     if count := numbers.get(UNREADABLE):
         yield f"{count} picture{'s' if count > 1 else ''} could not be read: tried again"
+    if count := numbers.get(UNMEASURED):
+        yield f"{count} picture{'s' if count > 1 else ''} could not be measured: tried again"
     if count := numbers.get(UNANSWERED):
         yield f"{count} image{'s' if count > 1 else ''} unanswered: asked again"
 

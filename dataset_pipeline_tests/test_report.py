@@ -153,7 +153,9 @@ def looked_at(root: Path, store: Store, instance: dg.DagsterInstance) -> Said:
     for key in keys:
         for asset in MEASURED:
             pointer, _ = materialize(ASSETS[asset], Step(ASSETS[asset].declaration, resources, key, log, keys))
-            checks += [check.description or "" for check in _check_results(ASSETS[asset], pointer) if not check.passed]
+            checks += [
+                check.description or "" for check in _check_results(ASSETS[asset], {"": pointer}) if not check.passed
+            ]
     rejected = {str(item.path): item.reason for item in found.rejected}
     report = report_on(store, Outcome(keys, keys), rejected, {}, (), sentences(found.passed_over, [root]))
     status = status_of(SETTINGS, store, instance, WEIGHTS)

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from dataset_pipeline.assets.frames import pictures_of_table
-from dataset_pipeline.assets.framework import pipeline_asset
+from dataset_pipeline.assets.framework import MEASURING, Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.images.crops import cut, plan_all_crops
 from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.images.stills import images_of
+from dataset_pipeline.left_out import told
+from dataset_pipeline.staleness import UNREADABLE
 from dataset_pipeline.store.schemas import SCHEMAS
 
 
-@pipeline_asset(reads=["stills"], settings=["detections"], models=["detector"], group="crops", kinds=["onnx"])
+@pipeline_asset(
+    reads=["stills"],
+    settings=["detections"],
+    models=["detector"],
+    group="crops",
+    kinds=["onnx"],
+    checks=MEASURING,
+)
 def detections(step: Step) -> Result:
     """Every box a detector saw on the stills, down to a low score. Decides nothing.
 
     `[detections] kinds` says what is looked for: person, half body, head, face, hand.
     """
     settings = step.settings.detections
-    table, counts = step.measure(
+    result = step.measure(
         "detector",
         step.rows("stills"),
         lambda model, pictures: as_found_boxes(model.detect(pictures, settings.kinds)),
         keyed_by="detections",
     )
-    kinds = Counter(table["kind"].to_pylist())
-    return Result(table, {**counts, **{f"boxes_{kind}": kinds[kind] for kind in settings.kinds}})
+    kinds = Counter(result.table["kind"].to_pylist())
+    result.numbers |= {f"boxes_{kind}": kinds[kind] for kind in settings.kinds}
+    return result
 
 
 @pipeline_asset(
@@ -37,6 +49,7 @@ def detections(step: Step) -> Result:
     settings=["crops"],
     group="crops",
     kinds=["python"],
+    checks={"every_crop_could_be_cut": Check("The still of each crop could be read, and the crop be cut out of it.")},
     shows=pictures_of_table,
 )
 def crops(step: Step) -> Result:
@@ -45,10 +58,10 @@ def crops(step: Step) -> Result:
     rows = plan_all_crops(stills, step.rows("detections"), step.settings.crops)
 
     def draw(absent: list[dict]):
-        pictures = step.pictures(path for path, _ in by_still(absent))
+        pictures = step.readable(path for path, _ in by_still(absent))
         for (_, members), picture in zip(by_still(absent), pictures, strict=True):
             for row in members:
-                yield row["image_id"], cut(picture, row)
+                yield row["image_id"], picture if isinstance(picture, Exception) else cut_or_error(picture, row)
 
     def by_still(absent: list[dict]) -> list[tuple[str, list[dict]]]:
         groups: dict[str, list[dict]] = {}
@@ -56,7 +69,7 @@ def crops(step: Step) -> Result:
             groups.setdefault(stills[row["still_id"]]["path"], []).append(row)
         return list(groups.items())
 
-    rows = step.render(
+    rows, left_out = step.render(
         rows, same=("image_id", "still_sha256", "x_px", "y_px", "width_px", "height_px"), given="", draw=draw
     )
     reasons = Counter(row["reason"] for row in rows)
@@ -65,20 +78,37 @@ def crops(step: Step) -> Result:
         SCHEMAS["crops"].table(rows),
         {
             **{reason: reasons[reason] for reason in ("kept", "small")},
+            **({UNREADABLE: reasons[UNREADABLE]} if reasons[UNREADABLE] else {}),
             "mean_short_side_px": float(np.mean([min(r["width_px"], r["height_px"]) for r in kept])) if kept else 0.0,
         },
+        {"every_crop_could_be_cut": told(left_out)},
+        left_out=left_out,
     )
 
 
-@pipeline_asset(reads=["crops"], settings=["crop_embeddings"], models=["identity"], group="crops", kinds=["onnx"])
+def cut_or_error(picture: np.ndarray, row: Mapping[str, Any]) -> np.ndarray | Exception:
+    """As `cut`, with the error as the answer where the crop does not lie inside its still."""
+    try:
+        return cut(picture, row)
+    except ValueError as error:
+        return error
+
+
+@pipeline_asset(
+    reads=["crops"],
+    settings=["crop_embeddings"],
+    models=["identity"],
+    group="crops",
+    kinds=["onnx"],
+    checks=MEASURING,
+)
 def crop_embeddings(step: Step) -> Result:
     """The CCIP vector of every crop that may say who somebody is (`[crop_embeddings] kinds`)."""
     kinds = step.settings.crop_embeddings.kinds
     wanted = [row for row in step.rows("crops") if row["kept"] and row["kind"] in kinds]
-    table, counts = step.measure(
+    return step.measure(
         "identity", wanted, lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures))
     )
-    return Result(table, counts)
 
 
 @pipeline_asset(reads=["stills", "crops"], group="crops", kinds=["python"])

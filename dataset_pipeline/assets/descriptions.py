@@ -39,7 +39,7 @@ def descriptions(step: Step) -> Result:
         step,
         selected,
         captioner.fingerprint(),
-        lambda wanted: captioner.describe(step.pictures(row["path"] for row in wanted)),
+        lambda wanted: captioner.describe(step.readable(row["path"] for row in wanted)),
     )
     unanswered = [row for row in rows if not row["text"]]
     for row in unanswered[:1]:

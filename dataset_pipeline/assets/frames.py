@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.framework import MEASURING, Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
-from dataset_pipeline.images.near_duplicates import DEFECTS, decide_distinct
+from dataset_pipeline.images.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
 from dataset_pipeline.images.stills import stills_of
+from dataset_pipeline.left_out import told
 from dataset_pipeline.progress import track
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.timing import span, timed_iteration
@@ -59,6 +60,7 @@ def shots(step: Step) -> Result:
     checks={
         "every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source."),
         "candidates_are_there": Check("The mode of [keyframes] finds more than a frame in half a minute."),
+        "every_candidate_was_written": Check("The small working copy of each candidate could be encoded."),
     },
     shows=pictures_of_table,
 )
@@ -72,26 +74,31 @@ def keyframes(step: Step) -> Result:
         step.source, step.row("video_probe"), settings.keyframes, report, settings.shots, settings.video.hardware
     )
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
-    rows = list(step.save_pictures(track(pairs, "keyframes")))
+    left_out: dict[str, str] = {}
+    rows = list(step.save_pictures(track(pairs, "keyframes"), left_out))
     return Result(
         SCHEMAS["keyframes"].table(rows),
         {
             "mean_sharpness": float(np.mean([row["sharpness"] for row in rows])) if rows else 0.0,
             "mean_brightness": float(np.mean([row["brightness"] for row in rows])) if rows else 0.0,
         },
-        {"every_frame_was_decoded": "; ".join(report.reasons), "candidates_are_there": report.sparse},
+        {
+            "every_frame_was_decoded": "; ".join(report.reasons),
+            "candidates_are_there": report.sparse,
+            "every_candidate_was_written": told(left_out),
+        },
+        left_out=left_out,
     )
 
 
-@pipeline_asset(reads=["keyframes"], models=["embedder"], group="frames", kinds=["torch"])
+@pipeline_asset(reads=["keyframes"], models=["embedder"], group="frames", kinds=["torch"], checks=MEASURING)
 def frame_embeddings(step: Step) -> Result:
     """The CLIP vector of every candidate frame."""
-    table, counts = step.measure(
+    return step.measure(
         "embedder",
         step.rows("keyframes"),
         lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures)),
     )
-    return Result(table, counts)
 
 
 @pipeline_asset(
@@ -114,7 +121,7 @@ def distinct_frames(step: Step) -> Result:
     )
     taken_over = ("episode", "pts_s", "width_px", "height_px")
     rows = [{**{name: frames[row["image_id"]][name] for name in taken_over}, **row} for row in decisions]
-    rows = step.render(
+    rows, left_out = step.render(
         rows,
         same=("image_id",),
         given="keyframes",
@@ -131,6 +138,7 @@ def distinct_frames(step: Step) -> Result:
         SCHEMAS["distinct_frames"].table(rows),
         {
             **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", *DEFECTS, "unreadable")},
+            **({NOT_MEASURED: reasons[NOT_MEASURED]} if reasons[NOT_MEASURED] else {}),
             "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
         },
         {
@@ -138,6 +146,7 @@ def distinct_frames(step: Step) -> Result:
             if reasons["unreadable"]
             else ""
         },
+        left_out=left_out,
     )
 
 

@@ -7,6 +7,7 @@ versions cannot drift from the code.
 
 import base64
 import hashlib
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from dataset_pipeline.assets.step import (
     DECLARATIONS,
+    EVERY_PICTURE_WAS_MEASURED,
     Declaration,
     Result,
     Step,
@@ -26,6 +29,7 @@ from dataset_pipeline.assets.step import (
     work_of,
 )
 from dataset_pipeline.errors import PermanentError, full_disk
+from dataset_pipeline.left_out import KEPT, LEFT_OUT
 from dataset_pipeline.models.loading import is_out_of_memory, unload_all
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.staleness import Present, Verdict, verdict_on
@@ -53,6 +57,10 @@ class Check:
 
     description: str
     blocking: bool = False
+
+
+# Of every asset that runs a model over pictures by `Step.measure`.
+MEASURING = {EVERY_PICTURE_WAS_MEASURED: Check("The model gave an answer for each picture that it was to see.")}
 
 
 @dataclass(frozen=True)
@@ -286,6 +294,8 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
         "faults": {name: fault for name, fault in result.faults.items() if fault},
         "notes": result.notes,
     }
+    if result.left_out:
+        provenance[LEFT_OUT] = dict(itertools.islice(result.left_out.items(), KEPT))
     with span("store"):
         # Not what is current now: another run may have put its own in place.
         return store.write(made.name, result.table, step.episode, provenance).pointer, False
@@ -369,16 +379,22 @@ def _folder(store: Store, pointer: Pointer) -> str:
 
 
 def _sheet(step: Step, pictures: Mapping[str, Sequence[str]]) -> str:
-    """Markdown that holds a JPEG: a row for each label, or one grid if there is a single one."""
+    """Markdown that holds a JPEG: a row for each label, or one grid if there is a single one. Pictures that are gone or
+    damaged are passed over."""
     from dataset_pipeline.images.sheets import contact_sheet, row_sheet, spread
+
+    def shown(paths: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+        read = zip(paths, step.readable(paths), strict=True)
+        there = [(path, picture) for path, picture in read if not isinstance(picture, Exception)]
+        return [path for path, _ in there], [picture for _, picture in there]
 
     try:
         if len(pictures) == 1:
-            paths = spread(next(iter(pictures.values())), SHEET_COLUMNS * SHEET_ROWS)
+            paths, thumbs = shown(spread(next(iter(pictures.values())), SHEET_COLUMNS * SHEET_ROWS))
             labels = [path.rpartition("@")[2].rpartition("-")[0] for path in paths]
-            jpeg = contact_sheet(list(step.pictures(paths)), labels, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
+            jpeg = contact_sheet(thumbs, labels, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
         else:
-            rows = {label: list(step.pictures(spread(paths, SHEET_COLUMNS))) for label, paths in pictures.items()}
+            rows = {label: shown(spread(paths, SHEET_COLUMNS))[1] for label, paths in pictures.items()}
             jpeg = row_sheet(rows, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
     except StoreError as error:
         return str(error)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
+from dataset_pipeline.assets.framework import MEASURING, Check, pipeline_asset
 from dataset_pipeline.assets.step import Result, Step
 from dataset_pipeline.models import Tagger
 from dataset_pipeline.tags.scores import scored_tags
@@ -18,27 +18,35 @@ from dataset_pipeline.tags.scores import scored_tags
     models=["quality"],
     group="scores",
     kinds=["torch"],
-    checks={"every_score_is_a_number": Check("The model gave no NaN, which selection would leave out.")},
+    checks={
+        **MEASURING,
+        "every_score_is_a_number": Check("The model gave no NaN, which selection would leave out."),
+    },
 )
 def quality_scores(step: Step) -> Result:
     """How good every still and crop looks, higher is better: hyperIQA unless `[models] quality` names another."""
-    table, counts = step.measure(
+    result = step.measure(
         "quality",
         step.rows("images"),
         lambda model, pictures: ({"score": float(score)} for score in model.score(pictures)),
         keyed_by="quality_scores",
     )
-    scores = table["score"].to_numpy()
+    scores = result.table["score"].to_numpy()
     finite = scores[np.isfinite(scores)]
     lost = len(scores) - len(finite)
-    return Result(
-        table,
-        {**counts, "mean_score": float(np.mean(finite)) if len(finite) else 0.0},
-        {"every_score_is_a_number": f"{lost} of {len(scores)} are none" if lost else ""},
-    )
+    result.numbers["mean_score"] = float(np.mean(finite)) if len(finite) else 0.0
+    result.faults["every_score_is_a_number"] = f"{lost} of {len(scores)} are none" if lost else ""
+    return result
 
 
-@pipeline_asset(reads=["images"], settings=["tag_scores"], models=["tagger"], group="scores", kinds=["onnx"])
+@pipeline_asset(
+    reads=["images"],
+    settings=["tag_scores"],
+    models=["tagger"],
+    group="scores",
+    kinds=["onnx"],
+    checks=MEASURING,
+)
 def tag_scores(step: Step) -> Result:
     """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
     floor = step.settings.tag_scores.score_floor
@@ -47,10 +55,4 @@ def tag_scores(step: Step) -> Result:
         found = model.tag(pictures)
         return ({"tags": tags} for tags in scored_tags(found.tags, found.categories, found.scores, floor))
 
-    table, counts = step.measure(
-        "tagger",
-        step.rows("images"),
-        tag,
-        keyed_by="tag_scores",
-    )
-    return Result(table, counts)
+    return step.measure("tagger", step.rows("images"), tag, keyed_by="tag_scores")

@@ -16,15 +16,17 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.ids import show_of
+from dataset_pipeline.left_out import LEFT_OUT, UNMEASURED, Undeclared, answered, is_of_one, reason_of, told
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.progress import track
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
-from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, StoreError, TableOutdated
+from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, TableOutdated
 from dataset_pipeline.timing import span, timed_iteration
 
+Given = TypeVar("Given")
 Made = TypeVar("Made")
 Number = int | float | str | bool
 
@@ -32,6 +34,7 @@ Number = int | float | str | bool
 CHUNK_PICTURES = 128
 
 NO_ROWS = "no rows"  # the version of an empty part of a table
+EVERY_PICTURE_WAS_MEASURED = "every_picture_was_measured"  # the check of each asset that runs a model over pictures
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ class Result:
     """An asset's answer: its table and the numbers a person would plot.
 
     `faults`: by the name of a declared check, what speaks against its statement; empty or absent where it holds.
-    `notes`: Markdown by title, for the web UI.
+    `notes`: Markdown by title, for the web UI. `left_out`: by image id, why there is no row or no picture of it.
     """
 
     table: pa.Table
     numbers: dict[str, Number] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,12 @@ class Step:
         """
         self._declared(asset)
         return self._pointer(asset, episode)
+
+    def left_out(self, asset: str) -> dict[str, str]:
+        """The images of which a declared asset has no row or no picture, and why; of all episodes in a joined step."""
+        episodes = [self.episode] if self.episode is not None or is_joined(asset) else self.episodes
+        pointers = (self.pointer(asset, episode) for episode in episodes)
+        return {it: why for pointer in pointers if pointer for it, why in pointer.provenance.get(LEFT_OUT, {}).items()}
 
     @property
     def ancestors(self) -> set[str]:
@@ -278,7 +288,7 @@ class Step:
         return hashlib.sha256(json.dumps([self.code_version, versions]).encode()).hexdigest()[:16]
 
     def encoded_picture(self, path: str) -> bytes:
-        """A stored picture that a table this step has read names, as its file's bytes. StoreError if it is gone."""
+        """A stored picture that a table this step has read names, as its file's bytes. PictureGone if it is gone."""
         self._pictures.check(path)
         return self._work.store.read_picture(path)
 
@@ -288,44 +298,65 @@ class Step:
         return self._work.store.local_path(path)
 
     def picture(self, path: str) -> np.ndarray:
-        """Such a picture, uint8 [height, width, 3] RGB."""
+        """Such a picture, uint8 [height, width, 3] RGB. Raises PictureGone, or ValueError if it cannot be read."""
         from dataset_pipeline.images.resize import decode
 
-        return decode(self.encoded_picture(path))
+        encoded = self.encoded_picture(path)
+        try:
+            return decode(encoded)
+        except ValueError as error:
+            place = self._work.store.local_path(path) or self._work.store.uri(path)
+            raise ValueError(f"{place} is damaged: delete it, and the next run makes it anew ({error})") from error
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
         yield from timed_iteration("decode and encode", _ahead(self.picture, paths))
 
+    def readable(self, paths: Iterable[str]) -> Iterator[np.ndarray | Exception]:
+        """As `pictures`, with the error in the place of a picture that is gone or damaged."""
+        yield from timed_iteration("decode and encode", _ahead(lambda path: _or_error(self.picture, path), paths))
+
     def save_pictures(
-        self, pictures: Iterable[tuple[dict, np.ndarray]], format: str = "png", quality: int = 100
+        self,
+        pictures: Iterable[tuple[dict, np.ndarray]],
+        left_out: dict[str, str],
+        format: str = "png",
+        quality: int = 100,
     ) -> Iterator[dict]:
-        """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in."""
+        """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in.
+
+        A picture that cannot be encoded is not yielded, and `left_out` gets the reason by image id.
+        """
         from dataset_pipeline.images.resize import encode, pixel_sha256
 
         assert self.episode is not None
         episode = self.episode
 
-        def save(item: tuple[dict, np.ndarray]) -> dict:
+        def save(item: tuple[dict, np.ndarray]) -> dict | None:
             row, pixels = item
-            encoded = encode(pixels, format, quality)
+            encoded = _or_error(lambda picture: encode(picture, format, quality), pixels)
+            if isinstance(encoded, Exception):
+                left_out[row["image_id"]] = reason_of(encoded)
+                return None
             path = self._work.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
             return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
 
-        yield from timed_iteration("decode and encode", _ahead(save, pictures))
+        saved = timed_iteration("decode and encode", _ahead(save, pictures))
+        yield from (row for row in saved if row is not None)
 
     def render(
         self,
         rows: list[dict],
         same: tuple[str, ...],
         given: str,
-        draw: Callable[[list[dict]], Iterable[tuple[str, np.ndarray]]],
-    ) -> list[dict]:
+        draw: Callable[[list[dict]], Iterable[tuple[str, np.ndarray | Exception]]],
+    ) -> tuple[list[dict], dict[str, str]]:
         """Pictures for the rows with `kept`, drawing only those that are not there yet.
 
         A picture of last time is taken over if its row agrees in the columns `same` and the input table `given` is
-        the same version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels); a
-        kept row that it does not yield becomes `unreadable`.
+        the same version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels), or
+        the error instead; a kept row of which no picture comes becomes `unreadable`. Returns the rows, and by image id
+        what is known of why there is no picture.
         """
         before = self._rendered_before(same, given)
         kept = [row for row in rows if row["kept"]]
@@ -335,22 +366,31 @@ class Step:
             if (old := before.get(tuple(row[name] for name in same)))
         }
         absent = {row["image_id"]: row for row in kept if row["image_id"] not in done}
-        drawn = timed_iteration("decode and encode", draw(list(absent.values()))) if absent else ()
-        pairs = ((absent[image_id], pixels) for image_id, pixels in drawn)
-        for row in self.save_pictures(track(pairs, self.declaration.name, len(absent))):
+        left_out: dict[str, str] = {}
+
+        def pairs() -> Iterator[tuple[dict, np.ndarray]]:
+            drawn = timed_iteration("decode and encode", draw(list(absent.values()))) if absent else ()
+            for image_id, pixels in track(drawn, self.declaration.name, len(absent)):
+                if isinstance(pixels, Exception):
+                    left_out[image_id] = reason_of(pixels)
+                else:
+                    yield absent[image_id], pixels
+
+        for row in self.save_pictures(pairs(), left_out):
             done[row["image_id"]] = row
         lost = {"kept": False, "reason": "unreadable", "path": "", "pixel_sha256": ""}
-        return [
+        rendered = [
             done.get(row["image_id"], {**row, **lost}) if row["kept"] else {**row, "path": "", "pixel_sha256": ""}
             for row in rows
         ]
+        return rendered, left_out
 
     def redrawn(
         self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
-    ) -> tuple[list[dict], list[str]]:
+    ) -> tuple[list[dict], dict[str, str]]:
         """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels.
 
-        Also why there is none, for each image whose picture is gone or broken; raises that if it is so of all.
+        Also why there is none, by image id, where the picture is gone or broken; raises that if it is so of all.
         """
         from dataset_pipeline.images.resize import encode
 
@@ -365,15 +405,18 @@ class Step:
                 (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
             }
 
-        def redraw(image: dict) -> dict | ValueError | StoreError:
+        def changed(path: str) -> tuple[np.ndarray, bytes]:
+            picture = change(self.picture(path))
+            return picture, encode(picture, format, quality)
+
+        def redraw(image: dict) -> dict | Exception:
             known = before.get((image["image_id"], image["pixel_sha256"]))
             if known:
                 return known
-            try:
-                picture = change(self.picture(image["path"]))
-                encoded = encode(picture, format, quality)
-            except (ValueError, StoreError) as error:
-                return error
+            made = _or_error(changed, image["path"])
+            if isinstance(made, Exception):
+                return made
+            picture, encoded = made
             path = store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
             return {
                 "image_id": image["image_id"],
@@ -386,15 +429,15 @@ class Step:
             }
 
         made = timed_iteration("decode and encode", _ahead(redraw, images))
-        rows, faults = [], []
+        rows: list[dict] = []
+        errors: dict[str, Exception] = {}
         for image, found in zip(images, track(made, self.declaration.name, len(images)), strict=True):
             if isinstance(found, Exception):
-                faults.append((image["image_id"], found))
+                errors[image["image_id"]] = found
             else:
                 rows.append(found)
-        if faults and not rows:
-            raise faults[0][1]
-        return rows, [f"{image_id}: {error}" for image_id, error in faults]
+        _raise_if_all(errors, images)
+        return rows, {image_id: reason_of(error) for image_id, error in errors.items()}
 
     @property
     def export_root(self) -> Path:
@@ -418,7 +461,7 @@ class Step:
             return {}
         if given:
             now = self.pointer(given)
-            if now is None or pointer.provenance["inputs"].get(given) != now.data_version:
+            if now is None or pointer.provenance["inputs"].get(given) != version_of(now):
                 return {}
         missing = store.missing_pictures(self.declaration.name, self.episode)
         return {
@@ -433,23 +476,27 @@ class Step:
         wanted: list[dict],
         compute: Callable[[Any, Iterator[np.ndarray]], Iterable[dict]],
         keyed_by: str = "",
-    ) -> tuple[pa.Table, dict[str, Number]]:
+    ) -> Result:
         """Run a model over the pictures of `wanted` (image_id, pixel_sha256, path) that it has not seen yet.
 
         `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section
-        that changes what is measured. Returns the rows of all wanted pictures and how many were measured and reused.
+        that changes what is measured. Returns the rows of the wanted pictures and how many were measured and reused.
+        A picture that is gone or damaged, or that the model fails on alone, has no row: the check
+        EVERY_PICTURE_WAS_MEASURED names it. Raises its error if it is so of all that are wanted.
         """
         model = self.model(role)
         paths = {row["image_id"]: row["path"] for row in wanted}
+        errors: dict[str, Exception] = {}
 
-        def missing(image_ids: list[str]) -> Iterable[dict]:
-            def payloads() -> Iterator[dict]:
+        def missing(image_ids: list[str]) -> Iterable[dict | None]:
+            def payloads() -> Iterator[dict | None]:
                 for start in range(0, len(image_ids), CHUNK_PICTURES):
                     chunk = image_ids[start : start + CHUNK_PICTURES]
-                    pictures = self.pictures(paths[image_id] for image_id in chunk)
-                    with span("model"):
-                        answers = list(compute(model, pictures))
-                    yield from answers
+                    asked = [paths[image_id] for image_id in chunk]
+                    answers = answered(asked, self.picture, self.pictures, lambda some: compute(model, some))
+                    failed = zip(chunk, answers, strict=False)  # too few answers are told of by who takes them
+                    errors.update((image_id, it) for image_id, it in failed if isinstance(it, Exception))
+                    yield from (None if isinstance(answer, Exception) else answer for answer in answers)
 
             yield from track(payloads(), self.declaration.name, len(image_ids))
 
@@ -459,14 +506,19 @@ class Step:
                 raise LookupError(f"{self.declaration.name} does not declare that it reads the settings [{keyed_by}]")
             algorithm += f"-{self._work.settings.section_hash(keyed_by)}"
         table, reuse = self.measure_once(wanted, model.fingerprint().sha256, algorithm, missing)
-        return table, {"measured": reuse.measured, "reused": reuse.reused}
+        _raise_if_all(errors, wanted)
+        left_out = {image_id: reason_of(error) for image_id, error in errors.items()}
+        numbers: dict[str, Number] = {"measured": reuse.measured, "reused": reuse.reused}
+        if left_out:
+            numbers[UNMEASURED] = len(left_out)
+        return Result(table, numbers, {EVERY_PICTURE_WAS_MEASURED: told(left_out)}, left_out=left_out)
 
     def measure_once(
         self,
         wanted: Sequence[Mapping[str, Any]],
         sha256: str,
         algorithm: str,
-        compute: Callable[[list[str]], Iterable[dict[str, Any]]],
+        compute: Callable[[list[str]], Iterable[dict[str, Any] | None]],
     ) -> tuple[pa.Table, Reuse]:
         """This asset's rows for the wanted images (rows with image_id and pixel_sha256), as `measure_missing` of the
         store gives them: what was answered once is kept for good by picture, sha256 and algorithm."""
@@ -489,8 +541,12 @@ def _rows_made_from(before: pa.Table | None, made_from: Mapping[str, str], schem
 
 
 def version_of(pointer: Pointer) -> str:
-    """What a table's readers rely on: its data version, or for a source the fingerprint of the file itself."""
-    return pointer.provenance.get("fingerprint", pointer.data_version)
+    """What a table's readers rely on: its data version, with the images that it left out, or for a source the
+    fingerprint of the file itself."""
+    version = pointer.provenance.get("fingerprint", pointer.data_version)
+    if not (left_out := pointer.provenance.get(LEFT_OUT)):
+        return version
+    return f"{version}-{hashlib.sha256(json.dumps(sorted(left_out)).encode()).hexdigest()[:8]}"
 
 
 def version_for(episode: str | None, asset: str, pointer: Pointer) -> str:
@@ -532,7 +588,7 @@ class _NamedPictures:
             while self._columns:
                 self._paths.update(self._columns.pop().to_pylist())
             if path not in self._paths:
-                raise LookupError(f"{self._asset} has read no table that names the picture {path}")
+                raise Undeclared(f"{self._asset} has read no table that names the picture {path}")
 
 
 class _DeclaredSections:
@@ -545,6 +601,22 @@ class _DeclaredSections:
         if name not in self._declaration.settings:
             raise LookupError(f"{self._declaration.name} does not declare that it reads the settings [{name}]")
         return getattr(self._settings, name)
+
+
+def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Exception:
+    """What the function gives, or the error if it is one picture's alone; raises any other."""
+    try:
+        return function(given)
+    except Exception as error:
+        if is_of_one(error):
+            return error
+        raise
+
+
+def _raise_if_all(errors: Mapping[str, Exception], wanted: Sequence[Mapping[str, Any]]) -> None:
+    """The first of the errors, by image id, if no wanted image is without one."""
+    if errors and len(errors) == len(wanted):
+        raise next(iter(errors.values()))
 
 
 def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:

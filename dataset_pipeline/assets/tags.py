@@ -97,9 +97,11 @@ def tags(step: Step) -> Result:
         dict(zip(quality["image_id"].to_pylist(), quality["score"].to_pylist(), strict=True)),
         {row["image_id"]: row["tags"] for row in step.rows("hand_edited_tags")},
     )
-    rows = decide_tags(
-        tag_rows(step.read("tag_scores")), known, step.settings.tags, step.settings.tag_thresholds, rules
-    )
+    scored = tag_rows(step.read("tag_scores"))
+    # What a person wrote needs no tagger: one that gave no answer takes nothing from it.
+    unscored = known.hand_edited.keys() & known.characters.keys() - {row["image_id"] for row in scored}
+    scored += [{"image_id": image_id, "tags": ()} for image_id in unscored]
+    rows = decide_tags(scored, known, step.settings.tags, step.settings.tag_thresholds, rules)
     counts = Counter(tag for row in rows for tag in row["tags"])
     return Result(
         SCHEMAS["tags"].table(rows),

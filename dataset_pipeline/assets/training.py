@@ -14,6 +14,7 @@ from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
 from dataset_pipeline.assets.step import DECLARATIONS, Number, Result, Step, is_joined, joined_version, version_of
 from dataset_pipeline.images.resize import fit, fit_format
+from dataset_pipeline.left_out import told
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.staleness import UNREADABLE
@@ -32,6 +33,7 @@ from dataset_pipeline.training.manifest import (
     funnel,
     funnel_markdown,
     images_over_quota,
+    images_unreadable,
     manifest,
     multiply_rows,
 )
@@ -70,6 +72,7 @@ def selection(step: Step) -> Result:
         repeated_stills(step),
         faces_on(step.read("detections"), images, settings.face_min_score),
         people_on(step.read("tag_scores"), step.read("hand_edited_tags"), step.settings.tag_thresholds.general),
+        step.left_out("detections"),
     )
     reasons = Counter(row["reason"] for row in rows)
     return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
@@ -93,14 +96,15 @@ def training_images(step: Step) -> Result:
         fitted = fit(picture, settings.resize_by, settings.max_side_px, settings.filter)
         return fit_format(fitted, settings.format, settings.filter)
 
-    rows, faults = step.redrawn(selected, change, settings.format, settings.quality)
+    rows, left_out = step.redrawn(selected, change, settings.format, settings.quality)
     numbers: dict[str, Number] = {"size_mb": sum(row["size_bytes"] for row in rows) / 1e6}
-    if faults:
-        numbers[UNREADABLE] = len(faults)
+    if left_out:
+        numbers[UNREADABLE] = len(left_out)
     return Result(
         SCHEMAS["training_images"].table(rows),
         numbers,
-        {"every_selected_picture_could_be_read": "; ".join(faults)},
+        {"every_selected_picture_could_be_read": told(left_out)},
+        left_out=left_out,
     )
 
 
@@ -162,12 +166,14 @@ def training_set(step: Step) -> Result:
     table = manifest(images, captions, multiplies, selection, step.settings.training_set)
     frames, crops = (step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops"))
     rows = table.select(["image_id", "caption"]).to_pylist()
-    too_many = images_over_quota(step.read("concept_balance"), selection, table)
-    stages = funnel(frames, crops, selection.select(["reason"]).to_pylist(), rows, too_many)
+    balance = step.read("concept_balance")
+    too_many = images_over_quota(balance, selection, table)
+    unreadable = images_unreadable(step.left_out("training_images"), balance, selection, table)
+    stages = funnel(frames, crops, selection.select(["reason"]).to_pylist(), rows, too_many, len(unreadable))
     return Result(
         table,
         {f"{stage}: {outcome}": count for stage, outcome, count in stages},
-        faults_of_set(rows, stages),
+        faults_of_set(rows, stages, unreadable),
         {"funnel": funnel_markdown(stages)},
     )
 

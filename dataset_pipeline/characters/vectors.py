@@ -7,11 +7,14 @@ import pyarrow as pa
 
 
 def vectors_by_id(embeddings: pa.Table, model_sha256: str) -> dict[str, np.ndarray]:
-    """float32 [d] by image id, in the table's order, of the rows that these weights made: others do not compare."""
+    """float32 [d] by image id, in the table's order, of the rows that these weights made: others do not
+    compare. A vector that holds no numbers is as good as none."""
     ours = [weights == model_sha256 for weights in embeddings["model_sha256"].to_pylist()]
     embeddings = embeddings.filter(pa.array(ours, pa.bool_()))
     vectors = embeddings["embedding"].combine_chunks()
     if len(vectors) == 0:
         return {}
     matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
-    return dict(zip(embeddings["image_id"].to_pylist(), matrix, strict=True))
+    finite = np.isfinite(matrix).all(axis=1).tolist()
+    found = zip(embeddings["image_id"].to_pylist(), matrix, finite, strict=True)
+    return {image_id: vector for image_id, vector, is_finite in found if is_finite}

@@ -24,11 +24,11 @@ def plan_crops(
     found: dict[str, dict] = {}
     for box in boxes:
         kind, score = box["kind"], float(box["score"])
-        if kind not in settings.kinds or score < settings.min_score(kind):
+        if kind not in settings.kinds or not score >= settings.min_score(kind):  # nor one that is no number
             continue
         x0, x1 = (min(max(float(box[name]), 0.0), float(width)) for name in ("x0_px", "x1_px"))
         y0, y1 = (min(max(float(box[name]), 0.0), float(height)) for name in ("y0_px", "y1_px"))
-        if x1 - x0 < 1 or y1 - y0 < 1:
+        if not (x1 - x0 >= 1 and y1 - y0 >= 1):
             continue
         image_id = crop_id(still_id, kind, (x0, y0, x1, y1), size_px)
         if image_id in found and found[image_id]["score"] >= score:

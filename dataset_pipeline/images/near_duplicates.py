@@ -25,6 +25,8 @@ PROBES = 16  # cells of an index that a row looks into
 PAIRS_AT_ONCE = 8192  # pairs compared in full per step
 DENSE = 32  # if one pair in so many passes the bound, the block is compared as a whole
 DEFECTS = ("combing", "ghost", "blockiness")  # columns of keyframes that decide who stands for a group, worst first
+NOT_MEASURED = "not_measured"  # the reason of a frame that cannot be compared
+UNIT_TOLERANCE = 1e-2  # by which the length of an embedding may differ from 1
 SHARPNESS_STEP = 1.1  # sharpness within a tenth counts as equal
 
 
@@ -222,28 +224,35 @@ def _check(rows: np.ndarray, walk: np.ndarray) -> None:
         raise ValueError(f"embeddings must be [rows, dimensions], not {rows.shape}")
     if len(walk) != len(rows) or not np.array_equal(np.sort(walk), np.arange(len(rows))):
         raise ValueError(f"order must name each of the {len(rows)} rows once")
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    wrong = np.flatnonzero(~(np.abs(lengths - 1.0) < 1e-2))
+    lengths = _lengths(rows)
+    wrong = np.flatnonzero(~(np.abs(lengths - 1.0) < UNIT_TOLERANCE))
     if len(wrong):
         raise ValueError(f"embedding row {wrong[0]} has length {lengths[wrong[0]]:.4g}, not 1 ({len(wrong)} such rows)")
+
+
+def _lengths(rows: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
 
 
 def decide_distinct(
     keyframes: pa.Table, embeddings: pa.Table, settings: DistinctFramesSettings, defects: FrameDefectsSettings
 ) -> list[dict]:
     """Which keyframes stay: one row each with image_id, episode, pts_s, kept, group, similarity and reason
-    (kept, duplicate, blank, or the defect that dropped it: combing, ghost, blockiness).
+    (kept, duplicate, blank, not_measured without an embedding that compares, or the defect that dropped it: combing,
+    ghost, blockiness).
 
     A frame whose contrast is below `min_contrast` is blank; it groups with nobody, nor does one with a defect that
     `defects.drop` names. A defect counts above `max_combing`, `max_ghost`, `max_blockiness`.
     Of a group the one without combing stays, then the one with neither ghost nor blockiness, then the sharpest;
     sharpness counts in steps of a tenth, so that noise decides nothing, and of equals the first by id stays.
-    Raises ValueError for a frame without an embedding.
+    Raises ValueError if frames need an embedding and none has one.
     """
     columns = ["image_id", "episode", "pts_s", "sharpness", "contrast", *DEFECTS]
     frames = keyframes.select(columns).to_pylist()
     limits = {name: getattr(defects, f"max_{name}") for name in DEFECTS}
-    place = {image_id: i for i, image_id in enumerate(embeddings.column("image_id").to_pylist())}
+    matrix = as_matrix(embeddings)
+    comparable = np.abs(_lengths(matrix) - 1.0) < UNIT_TOLERANCE
+    place = {image_id: i for i, image_id in enumerate(embeddings.column("image_id").to_pylist()) if comparable[i]}
     reasons: dict[str, str] = {}
     visible = []
     for frame in frames:
@@ -252,12 +261,15 @@ def decide_distinct(
             reasons[frame["image_id"]] = "blank"
         elif dropping:
             reasons[frame["image_id"]] = dropping[0]
+        elif frame["image_id"] not in place:
+            reasons[frame["image_id"]] = NOT_MEASURED
         else:
             visible.append(frame)
-    if missing := [frame["image_id"] for frame in visible if frame["image_id"] not in place]:
+    missing = [image_id for image_id, reason in reasons.items() if reason == NOT_MEASURED]
+    if missing and not comparable.any():
         raise ValueError(f"{len(missing)} keyframes have no embedding, the first is {missing[0]}")
     visible.sort(key=lambda frame: (*worth(frame, limits), frame["image_id"]))
-    vectors = as_matrix(embeddings)[np.array([place[frame["image_id"]] for frame in visible], dtype=np.int64)]
+    vectors = matrix[np.array([place[frame["image_id"]] for frame in visible], dtype=np.int64)]
     groups = distinct(vectors, range(len(visible)), settings.similarity)
     decided = {
         frame["image_id"]: {

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dataset_pipeline.left_out import is_of_one, reason_of
 from dataset_pipeline.settings import DescriptionsSettings
 
 if TYPE_CHECKING:
@@ -71,8 +72,11 @@ class Captioner:
         key = [asked.model, asked.prompt, asked.max_side_px, asked.max_tokens, JPEG_QUALITY]
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
-    def describe(self, pictures: Iterable[np.ndarray]) -> Iterator[Description]:
-        """A description of each RGB picture, uint8 [height, width, 3]. Never raises for what the endpoint does."""
+    def describe(self, pictures: Iterable[np.ndarray | Exception]) -> Iterator[Description]:
+        """A description of each RGB picture, uint8 [height, width, 3]; an error in the place of one is its status.
+
+        Never raises for what the endpoint does.
+        """
         waiting: deque[Future[Description]] = deque()
         try:
             client = self._client()
@@ -97,10 +101,17 @@ class Captioner:
             mounts={f"all://{host}": None for host in NEAR},
         )
 
-    def _described(self, picture: np.ndarray, client: httpx.Client) -> Description:
+    def _described(self, picture: np.ndarray | Exception, client: httpx.Client) -> Description:
+        if isinstance(picture, Exception):
+            return Description("", f"not asked: {reason_of(picture)}")
         if self._silent >= GIVE_UP_AFTER:
             return Description("", f"not asked: {self.settings.url} did not answer {GIVE_UP_AFTER} times in a row")
-        request = json.dumps(self._request(picture)).encode()
+        try:
+            request = json.dumps(self._request(picture)).encode()
+        except Exception as error:
+            if is_of_one(error):
+                return Description("", f"not asked: {reason_of(error)}")
+            raise
         fault = ""
         for attempt in range(self.settings.retries + 1):
             try:

@@ -22,6 +22,7 @@ from dataset_pipeline.store.versions import repeats
 # What a killed run may lose: the rows of its last minute, and not more than this many.
 SAVE_EVERY_ROWS = 8192
 SAVE_EVERY_S = 60.0
+_END: Any = object()
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def measure_missing(
     wanted: pa.Table,
     model_sha256: str,
     algorithm: str,
-    measure: Callable[[list[str]], Iterable[dict[str, Any]]],
+    measure: Callable[[list[str]], Iterable[dict[str, Any] | None]],
     *,
     save_every_rows: int = SAVE_EVERY_ROWS,
     save_every_s: float = SAVE_EVERY_S,
@@ -48,8 +49,9 @@ def measure_missing(
 
     `wanted`: columns image_id and pixel_sha256, an image at most once. `measure` takes the image ids that are absent
     (sorted; it is not called for none) and yields a payload for each, in that order; a payload holds the schema's
-    columns but the four measured ones. It is consumed lazily, and what it yielded is saved now and then, and also if
-    it fails. Where a schema `<name>_measured` exists, its one list of structs becomes a row of `SCHEMAS[name]` an item.
+    columns but the four measured ones; None is no answer, and gives no row. It is consumed lazily, and what it yielded
+    is saved now and then, and also if it fails. Where a schema `<name>_measured` exists, its one list of structs
+    becomes a row of `SCHEMAS[name]` an item.
     Raises ValueError for an image wanted twice or a payload too few or too many.
     """
     images = _wanted(wanted, name)
@@ -58,11 +60,15 @@ def measure_missing(
     keys = {image: (image, pixels, model_sha256, algorithm) for image, pixels in images.items()}
     known = cache.rows()
     absent = [image for image in images if keys[image] not in known]
+    unanswered = 0
     if absent:
         pending: list[dict[str, Any]] = []
         saved_at = time.monotonic()
         try:
             for image, payload in _paired(absent, measure(absent), name):
+                if payload is None:
+                    unanswered += 1
+                    continue
                 pending.append({**payload, **dict(zip(MEASURED_KEY, keys[image], strict=True))})
                 if len(pending) >= save_every_rows or time.monotonic() - saved_at >= save_every_s:
                     cache.add(pending)
@@ -71,10 +77,10 @@ def measure_missing(
             if pending:
                 cache.add(pending)
         known = cache.rows()
-    rows = pa.array([known[keys[image]] for image in images], pa.int64())
+    rows = pa.array([known[key] for key in keys.values() if key in known], pa.int64())
     measured = cache.table.take(rows)
     result = _exploded(measured, SCHEMAS[name]) if f"{name}_measured" in SCHEMAS else measured
-    return result, Reuse(measured=len(absent), reused=len(images) - len(absent))
+    return result, Reuse(measured=len(absent) - unanswered, reused=len(images) - len(absent))
 
 
 class _Cache:
@@ -106,7 +112,9 @@ def _wanted(wanted: pa.Table, name: str) -> dict[str, str]:
     return images
 
 
-def _paired(absent: list[str], payloads: Iterable[dict[str, Any]], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _paired(
+    absent: list[str], payloads: Iterable[dict[str, Any] | None], name: str
+) -> Iterator[tuple[str, dict[str, Any] | None]]:
     given = iter(payloads)
     for number, image in enumerate(absent):
         try:
@@ -114,7 +122,7 @@ def _paired(absent: list[str], payloads: Iterable[dict[str, Any]], name: str) ->
         except StopIteration:
             raise ValueError(f"{name}: {number} payloads came for {len(absent)} images, none for {image}") from None
         yield image, payload
-    if next(given, None) is not None:
+    if next(given, _END) is not _END:
         raise ValueError(f"{name}: more payloads came than the {len(absent)} images that were asked for")
 
 

@@ -45,6 +45,10 @@ _TABLE = re.compile(r"[0-9a-f]{12}\.parquet")
 _PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
 
 
+class PictureGone(StoreError):
+    """A stored picture that is not there any more."""
+
+
 class TableMissing(StoreError):
     """A table that was never written, or whose file is gone."""
 
@@ -290,12 +294,12 @@ class Store:
         return path
 
     def read_picture(self, path: str) -> bytes:
-        """The encoded picture at a path of `put_picture`. Raises StoreError if it is gone."""
+        """The encoded picture at a path of `put_picture`. Raises PictureGone."""
         try:
             return self._files.read(_check_path(path))
         except FileNotFoundError:
             asset = path.partition("/")[0]
-            raise StoreError(f"picture {self.uri(path)} is gone: materialize {asset} of its episode again") from None
+            raise PictureGone(f"picture {self.uri(path)} is gone: materialize {asset} of its episode again") from None
 
     def notes(self, about: str) -> dict[str, Any]:
         """What was noted about something beside the tables, by name; a note that cannot be read is as good as none."""

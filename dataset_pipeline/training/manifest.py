@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.left_out import told
 from dataset_pipeline.settings import TrainingSetSettings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.character_names import named
@@ -118,12 +119,14 @@ def funnel(
     selection: Iterable[Mapping[str, Any]],
     training_set: Iterable[Mapping[str, Any]],
     over_quota: int = 0,
+    unreadable: int = 0,
 ) -> list[tuple[str, str, int]]:
-    """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the quotas left out.
+    """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the quotas left out;
+    unreadable: of how many others the picture could not be read or written.
 
     The outcomes of a stage add up to what came into it: frames; then stills and found boxes as crops; then every kept
-    still and crop as selected or not; then the selected as in the set, over a quota or not (a run that failed on the
-    way).
+    still and crop as selected or not; then the selected as in the set, over a quota, unreadable or left out (a run that
+    failed on the way).
     """
     table = []
     counts: Counter[str] = Counter()
@@ -134,7 +137,9 @@ def funnel(
     table.append(("set", "in the set", in_set))
     if over_quota:
         table.append(("set", "over quota", over_quota))
-    if left_out := counts["selected"] - in_set - over_quota:
+    if unreadable:
+        table.append(("set", "unreadable", unreadable))
+    if left_out := counts["selected"] - in_set - over_quota - unreadable:
         table.append(("set", "left out", left_out))
     return table
 
@@ -145,11 +150,32 @@ def funnel_markdown(stages: Iterable[tuple[str, str, int]]) -> str:
     return "\n".join(lines + [f"| {stage} | {outcome} | {count} |" for stage, outcome, count in stages])
 
 
-def faults_of_set(rows: Iterable[Mapping[str, Any]], stages: Iterable[tuple[str, str, int]]) -> dict[str, str]:
-    """What speaks against a set's checks: images without a caption, selected images that are not in it."""
+def faults_of_set(
+    rows: Iterable[Mapping[str, Any]],
+    stages: Iterable[tuple[str, str, int]],
+    unreadable: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """What speaks against a set's checks: images without a caption, selected images that are not in it.
+
+    unreadable: of some of these, why, by image id.
+    """
     silent = [row["image_id"] for row in rows if not row["caption"].strip()]
-    left_out = sum(count for stage, outcome, count in stages if (stage, outcome) == ("set", "left out"))
+    lost = (("set", "left out"), ("set", "unreadable"))
+    left_out = sum(count for stage, outcome, count in stages if (stage, outcome) in lost)
+    why = f": {told(unreadable)}" if unreadable else ""
     return {
         "every_image_has_a_caption": f"{len(silent)} have none, the first is {silent[0]}" if silent else "",
-        "every_selected_image_is_in_the_set": f"{left_out} are not" if left_out else "",
+        "every_selected_image_is_in_the_set": f"{left_out} are not{why}" if left_out else "",
     }
+
+
+def images_unreadable(
+    left_out: Mapping[str, str], concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table
+) -> dict[str, str]:
+    """Of the images that `training_images` left out, with their reasons, those that nothing else keeps from the set."""
+    if not left_out:
+        return {}
+    selected = set(selection.filter(selection["selected"])["image_id"].to_pylist())
+    elsewhere = set(pc.list_flatten(concept_balance["over_quota"]).to_pylist())
+    elsewhere |= set(training_set["image_id"].to_pylist())
+    return {it: reason for it, reason in left_out.items() if it in selected and it not in elsewhere}

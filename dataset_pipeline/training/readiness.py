@@ -141,6 +141,7 @@ MEANINGS = {
     ("frames", "ghost"): "two pictures blended into one",
     ("frames", "blockiness"): "blocks of a strong compression",
     ("frames", "unreadable"): "the video is damaged there",
+    ("frames", "not_measured"): "its embedding could not be measured",
     ("crops", "kept"): "cut out of stills",
     ("crops", "small"): "below the shorter side that [crops] asks for",
     ("crops", "unreadable"): "the still could not be read",
@@ -148,6 +149,8 @@ MEANINGS = {
     ("images", "kind_not_wanted"): "[selection] does not ask for this kind",
     ("images", "small"): "below [selection] min_short_side_px",
     ("images", "not_scored"): "there is no quality score",
+    ("images", "not_tagged"): "there are no tags of it",
+    ("images", "faces_not_counted"): "its still could not be searched for faces, which [selection] asks about",
     ("images", "low_quality"): "below [selection] min_quality",
     ("images", "nobody_known"): "nobody was recognised",
     ("images", "repeated"): "another episode has the better copy",
@@ -157,6 +160,7 @@ MEANINGS = {
     ("images", "character_not_wanted"): "shows none of [selection] characters",
     ("set", "in the set"): "captioned, balanced and rendered",
     ("set", "over quota"): "[concept_balance] takes no more of its concept, of its character or in all",
+    ("set", "unreadable"): "the stored picture is gone or damaged",
     ("set", "left out"): "selected, but a step failed on the way",
 }
 

@@ -23,16 +23,20 @@ def select(
     repeated: Collection[str] = (),
     faces: Mapping[str, Faces] | None = None,
     people: Mapping[str, int] | None = None,
+    unseen: Collection[str] = (),
 ) -> list[dict]:
     """Rows of `selection`, one for every row of `images`; all stills are of one kind, `still`.
 
-    quality, characters, faces, people: by image id; who is not there shows nobody. Reasons: selected; kind_not_wanted;
-    small; not_scored; low_quality; too_few_faces; too_many_faces; nobody_known (a crop nobody was recognised on, or
+    quality, characters, faces, people: by image id; who is not there shows nobody. unseen: stills on which no detector
+    looked for faces. Reasons: selected; kind_not_wanted; small; not_scored; not_tagged (missing in people, if that is
+    given); low_quality; faces_not_counted (of unseen, where faces decide); too_few_faces; too_many_faces; nobody_known
+    (a crop nobody was recognised on, or
     such a still where stills without characters are not wanted); character_not_wanted (none of `[selection] characters`
     is on it); repeated (of a still among `repeated`, of which another episode has the better copy); crop_fills_still
     (the still goes in and shows the same).
     """
-    faces, people = faces or {}, people or {}
+    faces, tagged = faces or {}, people
+    people = people or {}
     rows = sorted(images, key=lambda row: row["image_id"])
     reasons = {
         row["image_id"]: "repeated"
@@ -40,8 +44,9 @@ def select(
         else _reason(
             row,
             quality.get(row["image_id"]),
+            tagged is None or row["image_id"] in tagged,
             characters.get(row["image_id"], ()),
-            faces.get(row["image_id"], NO_FACES).count,
+            None if row["still_id"] in unseen else faces.get(row["image_id"], NO_FACES).count,
             settings,
         )
         for row in rows
@@ -74,7 +79,12 @@ def select(
 
 
 def _reason(
-    row: Mapping[str, Any], score: float | None, characters: Sequence[str], n_faces: int, settings: SelectionSettings
+    row: Mapping[str, Any],
+    score: float | None,
+    is_tagged: bool,
+    characters: Sequence[str],
+    n_faces: int | None,
+    settings: SelectionSettings,
 ) -> str:
     still = is_still(row)
     if not (settings.stills if still else row["kind"] in settings.crops):
@@ -83,11 +93,15 @@ def _reason(
         return "small"
     if score is None or math.isnan(score):
         return "not_scored"
+    if not is_tagged:
+        return "not_tagged"
     if score < settings.min_quality:
         return "low_quality"
-    if n_faces < settings.min_faces:
+    if n_faces is None and (settings.min_faces > 0 or settings.max_faces >= 0):
+        return "faces_not_counted"
+    if n_faces is not None and n_faces < settings.min_faces:
         return "too_few_faces"
-    if 0 <= settings.max_faces < n_faces:
+    if n_faces is not None and 0 <= settings.max_faces < n_faces:
         return "too_many_faces"
     if not characters and not (still and settings.without_characters):
         return "nobody_known"

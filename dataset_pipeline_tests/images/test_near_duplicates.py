@@ -255,3 +255,12 @@ def test_a_frame_without_an_embedding_is_named_unless_it_is_blank():
 def test_an_episode_without_keyframes_gives_no_rows():
     empty = SCHEMAS["keyframes"].empty(), SCHEMAS["frame_embeddings"].empty()
     assert decide_distinct(*empty, SETTINGS, LIMITS) == []
+
+
+def test_a_frame_whose_embedding_does_not_compare_is_dropped_and_the_others_are_decided():
+    frames = [("00000001", 1.0, 0.2), ("00000002", 9.0, 0.2), ("00000003", 2.0, 0.2)]
+    keyframes, embeddings = tables(frames, np.array([[1, 0], [np.nan, 0], [1, 0]], np.float32))
+    reasons = [row["reason"] for row in decide_distinct(keyframes, embeddings, SETTINGS, LIMITS)]
+    assert reasons == ["duplicate", "not_measured", "kept"]
+    without = pa.concat_tables([embeddings.slice(0, 1), embeddings.slice(2)])
+    assert [row["reason"] for row in decide_distinct(keyframes, without, SETTINGS, LIMITS)] == reasons

@@ -16,10 +16,15 @@ from typer.testing import CliRunner
 
 from dataset_pipeline.cli import FAILED, PARTLY, app
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
+from dataset_pipeline.images.stills import stills_of
+from dataset_pipeline.models import QualityMetric
 
 
-def command(project, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and error of the command line, on a project's store and a history of its own."""
+def command(project, *arguments: str, settings: str = "") -> tuple[int, str, str]:
+    """Exit code, standard output and error of the command line, on a project's store and a history of its own.
+
+    settings: more of them, as TOML.
+    """
     overlay = project.root / "overlay.toml"
     overlay.write_text(
         f"""
@@ -31,6 +36,7 @@ def command(project, *arguments: str) -> tuple[int, str, str]:
         [exported_set]
         root = {json.dumps(str(project.root / "exports"))}
         """
+        + settings
     )
     home = project.root / "dagster"
     home.mkdir(exist_ok=True)
@@ -151,3 +157,59 @@ def test_loading_the_definitions_imports_no_model_library():
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.thorough
+def test_a_broken_still_a_failing_model_and_a_strip_cost_the_set_nothing_else(fresh, tmp_path, monkeypatch):
+    """A stored still is cut off on the disk, the quality model fails on another picture, a third is a long strip."""
+    pictures = tmp_path / "pictures" / "Scans"
+    pictures.mkdir(parents=True)
+    sizes = {"whole": (320, 200), "cut": (322, 200), "failing": (324, 200), "strip": (64, 17_000)}
+    rng = np.random.default_rng(5)
+    for name, size in sizes.items():
+        noise = rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(pictures / f"{name}.png")
+
+    def cut_off(frames):
+        for row in frames.to_pylist():
+            if row["width_px"] == 322:
+                stored = fresh.root / "store-demo" / row["path"]
+                stored = stored if stored.exists() else next(fresh.root.rglob(stored.name))
+                stored.write_bytes(stored.read_bytes()[:200])
+        return stills_of(frames)
+
+    def failing(self, images):
+        some = list(images)
+        if any(image.shape[1] == 324 for image in some):
+            raise RuntimeError("negative dimension")
+        return score(self, some)
+
+    score = QualityMetric.score
+    monkeypatch.setattr("dataset_pipeline.assets.frames.stills_of", cut_off)
+    monkeypatch.setattr(QualityMetric, "score", failing)
+    small = "[selection]\nmin_short_side_px = 64\nmin_quality = -100.0\n[detections]\nkinds = ['head']\n"
+    arguments = ("run", str(pictures), "--models", "demo", "--json")
+    code, output, errors = command(fresh, *arguments, settings=small)
+    assert code == PARTLY, errors
+    report = json.loads(output)
+    assert report["failures"] == []
+    [(episode, faults)] = report["faults"].items()
+    told = "; ".join(faults)
+    for asset in ("detections", "quality_scores"):  # tag_scores says the same as detections, which is told once
+        assert f"{asset}: {episode}/cut-" in told
+    assert "is damaged: delete it, and the next run makes it anew" in told
+    assert f"{episode}/failing-" in told
+    assert "negative dimension" in told
+    stages = {(stage, outcome): count for stage, outcome, count in report["funnel"]}
+    assert stages["images", "not_scored"] == 2
+    set_of = list((fresh.root / "exports").rglob("*.webp"))
+    assert {path.name.partition("@")[2].partition("-")[0] for path in set_of} == {"whole", "strip"}
+
+    # Mended: the picture that was deleted is made anew, and only what was lost is measured.
+    monkeypatch.undo()
+    [stored] = [path for path in fresh.root.rglob("*@cut-*.png") if path.stat().st_size == 200]
+    stored.unlink()
+    code, output, errors = command(fresh, *arguments, settings=small)
+    assert (code, json.loads(output)["faults"]) == (0, {}), errors
+    set_of = list((fresh.root / "exports").rglob("*.webp"))
+    assert {path.name.partition("@")[2].partition("-")[0] for path in set_of} == set(sizes)

@@ -420,3 +420,16 @@ def test_rows_forgotten_while_they_are_measured_again_are_answered_all_the_same(
 
     table, _ = measure_missing(store, "quality_scores", EPISODE, wanted(A, B), "m", "1", forgotten)
     assert table["score"].to_pylist() == [0.5, 100.0]
+
+
+def test_an_image_without_an_answer_has_no_row_and_is_asked_about_again(store):
+    def some(images: list[str]):
+        return [None if image == B else {"score": 0.5} for image in images]
+
+    table, reuse = measure_missing(store, "quality_scores", EPISODE, wanted(A, B, C), "m", "1", some)
+    assert table["image_id"].to_pylist() == [A, C]
+    assert (reuse.measured, reuse.reused) == (2, 0)
+    scorer = Scorer()
+    table, reuse = measure_missing(store, "quality_scores", EPISODE, wanted(A, B, C), "m", "1", scorer)
+    assert table["image_id"].to_pylist() == [A, B, C]
+    assert (reuse.measured, reuse.reused) == (1, 2)

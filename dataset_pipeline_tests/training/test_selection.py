@@ -145,3 +145,12 @@ def test_an_image_of_which_nothing_is_known_shows_nobody():
 def test_a_repeated_still_and_its_crops_stay_out():
     rows = select([image(), image("head")], {}, {}, DEFAULTS, repeated={STILL})
     assert [row["reason"] for row in rows] == ["repeated", "repeated"]
+
+
+def test_an_image_that_no_model_answered_for_stays_out_with_that_reason():
+    [still] = select([image()], {STILL: 0.9}, {}, DEFAULTS, people={})
+    assert (still["selected"], still["reason"]) == (False, "not_tagged")
+    for wanted, reason in (({"min_faces": 1}, "faces_not_counted"), ({"max_faces": 0}, "faces_not_counted"), ({}, "")):
+        rows = select([image()], {STILL: 0.9}, {STILL: ["fern"]}, settings(**wanted), people={STILL: 1}, unseen={STILL})
+        [still] = rows
+        assert still["reason"] == (reason or "selected")
