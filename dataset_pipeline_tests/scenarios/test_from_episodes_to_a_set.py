@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from dataset_pipeline.assets.step import Step
 from dataset_pipeline.explain import explain, image_of
 from dataset_pipeline.ids import file_name
 from dataset_pipeline.images.resize import decode
@@ -147,16 +148,14 @@ def test_the_first_run_shows_every_picture_to_the_models_once(finished):
 
 
 def test_one_episode_that_fails_leaves_the_others_and_the_joins_alone(copy_of_finished, drawn_show, monkeypatch):
-    from dataset_pipeline.assets import scores
+    measure = Step.measure
 
-    images = scores.images
-
-    def failing(step):
-        if step.episode.endswith("e02"):
+    def failing(step, role, *arguments, **more):
+        if role == "tagger" and step.episode.endswith("e02"):
             raise RuntimeError("the disk is on fire")
-        return images(step)
+        return measure(step, role, *arguments, **more)
 
-    monkeypatch.setattr(scores, "images", failing)
+    monkeypatch.setattr(Step, "measure", failing)
     outcome, _ = copy_of_finished.run(drawn_show.folder, tag_scores__score_floor=0.06)
     assert {(failure.asset, failure.episode[-3:]) for failure in outcome.failures} == {("tag_scores", "e02")}
     assert outcome.failures[0].error.endswith("the disk is on fire")
