@@ -14,7 +14,6 @@ from dataset_pipeline.assets.framework import Check, pipeline_asset
 from dataset_pipeline.assets.repeats import repeated_stills
 from dataset_pipeline.assets.step import DECLARATIONS, Number, Result, Step, is_joined, joined_version, version_of
 from dataset_pipeline.images.resize import fit, fit_format
-from dataset_pipeline.left_out import told
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.staleness import UNREADABLE
@@ -84,7 +83,6 @@ def selection(step: Step) -> Result:
     group="set",
     projection=True,
     kinds=["pillow"],
-    checks={"every_selected_picture_could_be_read": Check("No stored picture is gone or broken.")},
 )
 def training_images(step: Step) -> Result:
     """The selected images as a trainer reads them. `[training_images]` says how large at most, and in which format; a
@@ -103,7 +101,6 @@ def training_images(step: Step) -> Result:
     return Result(
         SCHEMAS["training_images"].table(rows),
         numbers,
-        {"every_selected_picture_could_be_read": told(left_out)},
         left_out=left_out,
     )
 
