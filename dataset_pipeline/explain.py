@@ -72,7 +72,6 @@ OF_IMAGES = tuple(
     name for name, schema in SCHEMAS.items() if "image_id" in schema.columns and not name.endswith("_measured")
 )
 EMBEDDINGS = frozenset(name for name in OF_IMAGES if name.endswith("embeddings"))  # their rows tell a person nothing
-PER_IMAGE = tuple(name for name in OF_IMAGES if name not in EMBEDDINGS)
 LONG_COLUMNS = frozenset({"pixel_sha256", "model_sha256", "algorithm"})
 CORNERS = ("x0_px", "y0_px", "x1_px", "y1_px")
 
@@ -105,11 +104,6 @@ def explain(store: Store, image: str) -> Explanation:
     if not any(decision.of == image for decision in decisions):
         raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
     return _explanation(store, image, video.provenance["path"], decisions)
-
-
-def tables_of_images() -> list[str]:
-    """In the order of the work."""
-    return _in_order(PER_IMAGE)
 
 
 def _in_order(tables: tuple[str, ...]) -> list[str]:

@@ -37,7 +37,6 @@ from dataset_pipeline.video.stream import (
 __all__ = ["Conversion", "DecodeReport", "Frame", "VideoError", "frames_at", "iter_frames"]
 
 SPARSE_S = 30.0  # encoders set intra frames 10 s apart at most, unless they are told otherwise
-OTHER_MODES = '"interval", "shot" or "mpdecimate"'
 _MARKED_SHARE = 0.5  # of packets: a container that marks more says nothing by it
 SEEK_AHEAD_S = 10.0  # where the container has no index: nearer frames are reached by decoding on
 
@@ -351,7 +350,8 @@ def _sparse(found: int, report: DecodeReport) -> str:
     if found and report.seconds < SPARSE_S * found:
         return ""
     what = f"of {report.seconds:.0f} s only {found} frame{'s are' if found > 1 else ' is'} intra" if found else ""
-    return f"{what or 'no frame is marked as a key frame'}: [keyframes] mode = {OTHER_MODES} finds more"
+    more = '[keyframes] mode = "interval" finds more, as do "shot" and "mpdecimate"'
+    return f"{what or 'no frame is marked as a key frame'}: {more}"
 
 
 def _placed(clock: Clock, frame: Frame, report: DecodeReport) -> Iterator[Frame]:

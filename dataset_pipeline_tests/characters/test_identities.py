@@ -310,7 +310,6 @@ def test_writers_of_one_process_that_mint_at_once_agree(tmp_path: Path):
     agreed(tmp_path)
 
 
-@pytest.mark.thorough
 def test_writers_of_two_processes_that_mint_at_once_agree(tmp_path: Path):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)

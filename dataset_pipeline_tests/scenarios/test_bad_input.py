@@ -159,7 +159,6 @@ def test_loading_the_definitions_imports_no_model_library():
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.thorough
 def test_a_broken_still_a_failing_model_and_a_strip_cost_the_set_nothing_else(fresh, tmp_path, monkeypatch):
     """A stored still is cut off on the disk, the quality model fails on another picture, a third is a long strip."""
     pictures = tmp_path / "pictures" / "Scans"

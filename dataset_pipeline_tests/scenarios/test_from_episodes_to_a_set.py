@@ -197,7 +197,6 @@ def test_for_kohya_the_tags_of_every_image_stand_apart_from_its_caption(finished
         assert not tags & caption
 
 
-@pytest.mark.thorough
 def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_character(drawn_show, fresh):
     fresh.run(*drawn_show.episodes[1:])
     characters = {row["image_id"]: row["characters"] for row in fresh.rows("clusters") if row["characters"]}
