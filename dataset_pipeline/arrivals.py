@@ -90,10 +90,7 @@ def arrivals_sensor(
             write_source(store, source)
         for note in done.notes:
             context.log.info(note)
-        for listing in listings:
-            if not listing.fault:
-                left = Discovery([], list(listing.rejected), list(listing.passed_over)).left_in(listing.root)
-                keep_look(store, listing.root, left)
+        _keep_looks(store, listings)
         partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
         return dg.SensorResult(
             run_requests=[
@@ -125,9 +122,13 @@ def arrivals_sensor(
 
 
 def look_for_new(settings: Settings, store: Store, instance: dg.DagsterInstance) -> list[Source]:
-    """What lies in the roots, has settled by its age, and is new or differs from what is on record of it."""
+    """What lies in the roots, has settled by its age, and is new or differs from what is on record of it.
+
+    What else lies there is kept in the store, for `status` to tell of.
+    """
     now_s = time.time()
     listings = survey(roots_of(settings), content_of)
+    _keep_looks(store, listings)
     for listing in listings:
         if listing.fault:
             log.warning(listing.fault)
@@ -234,6 +235,14 @@ class DagsterFacts:
     @cached_property
     def _unfinished(self) -> list[dg.DagsterRun]:
         return unfinished_runs(self.instance, self.settings)
+
+
+def _keep_looks(store: Store, listings: Sequence[Listing]) -> None:
+    """Remember what lies in each root and is not taken in; a root that is away says nothing about what lay there."""
+    for listing in listings:
+        if not listing.fault:
+            left = Discovery([], list(listing.rejected), list(listing.passed_over)).left_in(listing.root)
+            keep_look(store, listing.root, left)
 
 
 def _carry_over(done: Plan, instance: dg.DagsterInstance, store: Store, settings: Settings) -> None:

@@ -23,6 +23,7 @@ from dataset_pipeline.arrival_plan import CALM_S, EVENTS_AT_ONCE, READS_AT_ONCE,
 from dataset_pipeline.arrivals import SettledTeller, arrivals_sensor, look_for_new, survey
 from dataset_pipeline.episodes import Found, find_sources, keys_of, list_sources, whereabouts
 from dataset_pipeline.names import ReleaseName
+from dataset_pipeline.passed_over import BESIDE_VIDEOS, NOTES, last_looks
 from dataset_pipeline.prune import prune
 from dataset_pipeline.registration import Recorded, carry_over, register, video_key
 from dataset_pipeline.settings import ArrivalsSettings, Settings, load_settings
@@ -902,6 +903,27 @@ def test_the_nightly_job_finds_what_is_new_or_replaced_and_old_enough(daemon, tm
     assert "away" in caplog.text
     register(daemon.instance, daemon.store, daemon.settings, found)
     assert look_for_new(daemon.settings, daemon.store, daemon.instance) == []
+
+
+@pytest.mark.parametrize("by_sensor", [True, False])
+def test_sensor_and_nightly_job_keep_what_they_pass_over_for_status(daemon, tmp_path, by_sensor):
+    def look() -> None:
+        daemon.tick() if by_sensor else look_for_new(daemon.settings, daemon.store, daemon.instance)
+
+    root = tmp_path / "episodes"
+    put(root / "Show" / "01.mkv")
+    cover = put_picture(root / "Show" / "cover.jpg")
+    (root / "Empty").mkdir()
+    look()
+    assert last_looks(daemon.store) == [f"{root}: Empty: is empty", f"{root}: Show/cover.jpg: {BESIDE_VIDEOS}"]
+    root.rename(tmp_path / "away")
+    look()
+    (tmp_path / "away").rename(root)
+    assert len(last_looks(daemon.store)) == 2
+    (root / "Empty").rmdir()
+    cover.unlink()
+    look()
+    assert daemon.store.notes(NOTES) == {}
 
 
 def test_the_order_of_partitions_follows_the_order_of_keys(daemon, tmp_path):
