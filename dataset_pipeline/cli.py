@@ -703,15 +703,15 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     for entry in found.rejected:
         rejected[str(entry.path)] = "; ".join(filter(None, [rejected.get(str(entry.path)), entry.reason]))
     passed_over = sentences(found.passed_over, places)
+    if fault := mixing_fault(settings, store):
+        _stop(fault)
+    for place in places:
+        keep_look(store, Path(os.path.abspath(place)), found.left_in(place))
     if not found.sources:
         for sentence in [*(f"{path}: {reason}" for path, reason in rejected.items()), *passed_over]:
             err.print(sentence, style="red", **FOR_PATHS)
         _stop(f"no episodes in {', '.join(map(str, places))}")
     reset_calls()
-    if fault := mixing_fault(settings, store):
-        _stop(fault)
-    for place in places:
-        keep_look(store, Path(os.path.abspath(place)), found.left_in(place))
     with _instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
         warnings.simplefilter("ignore")
         carried = carry_over(instance, store, settings, found.sources)

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from dataset_pipeline.cli import FAILED, PARTLY, _instance, app
 from dataset_pipeline.episodes import find_sources
 from dataset_pipeline.models import RegistryError
+from dataset_pipeline.passed_over import DEAD_LINK, UNREAD
 from dataset_pipeline.registration import register
 from dataset_pipeline.runs import QUIET
 from dataset_pipeline.settings import load_settings
@@ -105,6 +106,23 @@ def test_where_nothing_was_ever_run_it_is_said_what_to_do(project):
     code, output, _ = project.command("status")
     assert code == PARTLY
     assert "no episode is known yet: `dataset-pipeline run <folder>`" in output
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_run_that_takes_nothing_in_is_remembered_by_status(project):
+    folder = project.root / "other"
+    folder.mkdir()
+    (folder / "page.psd").write_bytes(b"x")
+    (folder / "gone.png").symlink_to(folder / "nothing")
+    code, _, told = project.command("run", str(folder))
+    assert code == FAILED
+    assert f"no episodes in {folder}" in told
+    code, output, _ = project.command("status")
+    assert code == PARTLY
+    for reason in (f"gone.png: {DEAD_LINK}", f"page.psd: {UNREAD}", "holds neither videos nor pictures"):
+        assert reason in told
+        assert f"{folder}: " in output
+        assert reason in output
 
 
 def test_commands_that_start_at_once_in_a_new_project_open_one_instance(tmp_path):
