@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -54,21 +54,21 @@ def carry_over(
     """Before registering: what is on record of a source under another key goes along to its new one.
 
     That is so where names are read in another way than before, and where a file was renamed or moved. It is the same
-    file by its fingerprint, and lies where the other did, or the other is gone. A key that the source could claim in
-    another tree, as when one video of a show is given by itself, is no wrong one: the source keeps it.
+    episode if it lies where the other did, whatever its fingerprint is now, or if it has the fingerprint of one that is
+    gone. A key that the source could claim in another tree, as when one video of a show is given by itself, is no wrong
+    one: the source keeps it.
 
     A call that broke off can be repeated. Partitions of former keys that another Dagster instance had renamed go too.
     """
     sources = list(sources)
     given, copies = {source.key for source in sources}, Counter(source.fingerprint for source in sources)
-    held = _held_by_fingerprint(store)
+    held = _Held.of(store)
     partitions = partitions_name(settings)
     registered = instance.get_dynamic_partitions(partitions)
     under_way = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
     carried = CarriedOver()
     for source in sources:
-        others = {key: path for key, path in held.get(source.fingerprint, {}).items() if key not in given}
-        old = _former_key(source, others, copies[source.fingerprint] > 1)
+        old = held.former_key(source, given, copies[source.fingerprint] > 1)
         begun = _pointer(store, source.key) is not None
         if old is None or (begun and old not in former_keys(store, source.key)):
             carried.sources.append(source)
@@ -85,33 +85,52 @@ def carry_over(
             instance.delete_dynamic_partition(partitions, old)
             store.forget(old)
             carried.sources.append(source)
-            carried.notes.append(f"{old} is now {source.key} (nothing measured again)")
+            carried.notes.append(f"{old} is now {source.key} ({_measured_again(source, held.fingerprints[old])})")
     for former in keys_of_today(store).keys() & set(registered) - carried.waiting:
         if _pointer(store, former) is None and not under_way.on(former):
             instance.delete_dynamic_partition(partitions, former)
     return carried
 
 
-def _held_by_fingerprint(store: Store) -> dict[str, dict[str, str]]:
-    """Of the store's episodes the path of the source, by fingerprint and key."""
-    episodes = store.episodes("video")
-    held: dict[str, dict[str, str]] = {}
-    with ThreadPoolExecutor(READERS) as readers:
-        pointers = list(readers.map(lambda episode: _pointer(store, episode), episodes))
-    for episode, pointer in zip(episodes, pointers, strict=True):
-        if pointer is not None and pointer.provenance.get("fingerprint"):
-            held.setdefault(pointer.provenance["fingerprint"], {})[episode] = pointer.provenance.get("path", "")
-    return held
+def _measured_again(source: Source, fingerprint_before: str) -> str:
+    if source.fingerprint == fingerprint_before:
+        return "nothing measured again"
+    return "its files have changed too: what that asks for is measured again"
 
 
-def _former_key(source: Source, others: Mapping[str, str], has_copies: bool) -> str | None:
-    """The key that a source went by. `others`: paths by key of what has its fingerprint; `has_copies`: more than one
-    source has it now."""
-    for key, path in others.items():
-        if place(path) == place(source.path):
-            return key
-    gone = [key for key, path in others.items() if _is_gone(Path(path), source.path)]
-    return gone[0] if len(gone) == 1 and not has_copies else None
+@dataclass
+class _Held:
+    """The store's episodes: paths and fingerprints of their sources by key, and keys by each of the two."""
+
+    paths: dict[str, str] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    at: dict[str, list[str]] = field(default_factory=dict)
+    alike: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, store: Store) -> _Held:
+        held, episodes = cls(), store.episodes("video")
+        with ThreadPoolExecutor(READERS) as readers:
+            pointers = list(readers.map(lambda episode: _pointer(store, episode), episodes))
+        for episode, pointer in zip(episodes, pointers, strict=True):
+            if pointer is not None and pointer.provenance.get("fingerprint"):
+                held._add(episode, pointer.provenance.get("path", ""), pointer.provenance["fingerprint"])
+        return held
+
+    def _add(self, episode: str, path: str, fingerprint: str) -> None:
+        self.paths[episode], self.fingerprints[episode] = path, fingerprint
+        self.at.setdefault(place(path), []).append(episode)
+        self.alike.setdefault(fingerprint, []).append(episode)
+
+    def former_key(self, source: Source, given: Set[str], has_copies: bool) -> str | None:
+        """The key that a source went by, none of the `given` ones, which sources have today. `has_copies`: another
+        source has its fingerprint too."""
+        here = [key for key in self.at.get(place(source.path), ()) if key not in given]
+        if here:
+            return min(here, key=lambda key: self.fingerprints[key] != source.fingerprint)
+        others = [key for key in self.alike.get(source.fingerprint, ()) if key not in given]
+        gone = [key for key in others if _is_gone(Path(self.paths[key]), source.path)]
+        return gone[0] if len(gone) == 1 and not has_copies else None
 
 
 def _is_gone(path: Path, there: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,60 @@ def test_ids_are_replaced_in_lists_and_structs_and_nowhere_else(store):
     assert [row["dropped"] for row in found] == [[{"tag": "b.e02", "reason": None}], [], None]
 
 
+def test_a_folder_whose_key_and_stamp_both_changed_is_one_episode_still(instance, store, settings, tmp_path):
+    folder = tmp_path / "t" / "Nice Show (Season 7) - 05"
+    folder.mkdir(parents=True)
+    for name in ("a.png", "a.caption", "sketch.psd"):
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+    [source] = find_sources([tmp_path / "t"], folders_of_shows=True).sources
+    before = replace(source, key="nice-show.e05", episode="e05", fingerprint="of the pictures alone")
+    register(instance, store, settings, [before])
+    carried = carry_over(instance, store, settings, [source])
+    assert register(instance, store, settings, carried.sources) == ["nice-show.s07e05"]
+    assert store.episodes("video") == instance.get_dynamic_partitions("episodes") == ["nice-show.s07e05"]
+    assert carried.notes == [
+        "nice-show.e05 is now nice-show.s07e05 (its files have changed too: what that asks for is measured again)"
+    ]
+
+
+def test_a_touched_video_whose_key_changes_takes_its_tables_along_and_is_looked_at_again(
+    instance, store, settings, tmp_path
+):
+    path = lay(tmp_path / "t")
+    earlier_version(instance, store, settings, tmp_path / "t")
+    of_before = store.pointer("video", OLD).provenance["fingerprint"]
+    probe = SCHEMAS["video_probe"].table([{"episode": OLD}])
+    store.write("video_probe", probe, OLD, {"inputs": {"video": of_before}})
+    os.utime(path, ns=(1, 1))
+    carried = carry_over(instance, store, settings, found_at(tmp_path / "t", store))
+    assert register(instance, store, settings, carried.sources) == [NEW]
+    assert store.episodes("video") == instance.get_dynamic_partitions("episodes") == [NEW]
+    assert len(store.read("frame_embeddings__measured", NEW)) == 1
+    assert store.pointer("video", NEW).provenance["fingerprint"] != of_before
+    assert store.pointer("video_probe", NEW).provenance["inputs"] == {"video": of_before}  # so it is made again
+
+
+def test_a_touched_video_given_by_itself_keeps_the_key_that_its_tree_gave_it(instance, store, settings, tmp_path):
+    tree = tmp_path / "t"
+    tree.mkdir()
+    path = lay(tree / "My Show", "Other - 02.mkv")
+    register(instance, store, settings, found_at(tree, store))
+    os.utime(path, ns=(1, 1))
+    carried = carry_over(instance, store, settings, find_sources([path], owner_in(store)).sources)
+    assert register(instance, store, settings, carried.sources) == ["my-show.e02"]
+    assert store.episodes("video") == ["my-show.e02"]
+
+
+def test_the_place_of_a_source_says_more_than_content_that_it_shares_with_another(instance, store, settings, tmp_path):
+    lay(tmp_path / "t")
+    [source] = found_at(tmp_path / "t", store)
+    write_source(store, replace(source, key="another.e01", path=tmp_path / "t" / "gone.mkv"))
+    write_source(store, replace(source, key=OLD, fingerprint="of before"))
+    carried = carry_over(instance, store, settings, [source])
+    assert [note.partition(" is now ")[0] for note in carried.notes] == [OLD]
+    assert store.episodes("video") == ["another.e01", NEW]
+
+
 def test_former_ids_lead_to_those_of_today_over_any_number_of_names(instance, store, settings, tmp_path):
     lay(tmp_path / "t")
     earlier_version(instance, store, settings, tmp_path / "t")
@@ -197,8 +252,6 @@ def test_a_copy_is_an_episode_of_its_own(instance, store, settings, tmp_path):
     first = lay(tmp_path / "t", "Paper Comet S01E01.mkv")
     register(instance, store, settings, found_at(tmp_path / "t", store))
     copy = lay(tmp_path / "t", "Paper Comet S01E02.mkv")
-    import os
-
     os.utime(copy, ns=(first.stat().st_atime_ns, first.stat().st_mtime_ns))
     one, other = found_at(tmp_path / "t", store)
     assert one.fingerprint == other.fingerprint

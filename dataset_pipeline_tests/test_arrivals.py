@@ -887,6 +887,22 @@ def test_the_nightly_job_renames_too(daemon, named_before):
     assert look_for_new(daemon.settings, daemon.store, daemon.instance) == []
 
 
+def test_an_episode_whose_key_and_content_both_changed_is_renamed_by_the_sensor(daemon, named_before):
+    daemon.finish_runs()
+    put(named_before, "touched")
+    assert daemon.ticks(4) == [NEW]
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == daemon.store.episodes("video") == [NEW]
+
+
+def test_an_episode_whose_key_and_content_both_changed_is_renamed_by_the_nightly_job(daemon, named_before):
+    daemon.finish_runs()
+    put(named_before, "touched")
+    found = look_for_new(daemon.settings, daemon.store, daemon.instance)
+    carried = carry_over(daemon.instance, daemon.store, daemon.settings, found)
+    assert register(daemon.instance, daemon.store, daemon.settings, carried.sources) == [NEW]
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == daemon.store.episodes("video") == [NEW]
+
+
 def test_the_nightly_job_finds_what_is_new_or_replaced_and_old_enough(daemon, tmp_path, caplog):
     daemon.settings = settings_in(
         tmp_path, arrivals__settle_s=30.0, episodes__roots=[str(tmp_path / "episodes"), str(tmp_path / "away")]
