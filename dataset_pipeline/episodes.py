@@ -35,6 +35,8 @@ from dataset_pipeline.passed_over import (
     LOOSE,
     UNFINISHED,
     PassedOver,
+    is_archive,
+    printable,
     unreadable,
     why_left,
 )
@@ -344,7 +346,7 @@ class _Search:
 def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found | Rejected | PassedOver]:
     status, real = path.stat(), os.path.realpath(path)
     if reason := _never_a_source(str(path), status):
-        return [Rejected(_printable(path), reason)]
+        return [Rejected(Path(printable(str(path))), reason)]
     if not stat.S_ISDIR(status.st_mode):
         items: list[Found | Rejected] = []
         if _content(path, status, tell, items) == "video":
@@ -376,7 +378,7 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         if isinstance(status, OSError):
             items.append(Rejected(path, unreadable(status)))
         elif reason := _never_a_source(entry.name, status):
-            items.append(Rejected(_printable(path), reason))
+            items.append(Rejected(Path(printable(str(path))), reason))
         elif stat.S_ISDIR(status.st_mode):
             below.append(_search(path, root, _real_path(entry, real), above | {real}, tell))
         else:
@@ -423,11 +425,13 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
 
 
 def _beside_videos(files: Iterable[tuple[Path, os.stat_result, Content | None]]) -> list[PassedOver]:
-    """What lies in one folder with videos and is none."""
+    """What lies in one folder with videos, or above folders of videos, and is none."""
+    files = list(files)
+    beside = any(content == "video" for _, _, content in files)
     reasons = [
-        (path, BESIDE_VIDEOS if content == "picture" else why_left(path, among_pictures=False))
+        (path, BESIDE_VIDEOS if content == "picture" else why_left(path, among_pictures=False, beside_videos=beside))
         for path, _, content in files
-        if content in ("picture", "other")
+        if content in ("picture", "other") or (content is None and is_archive(path))
     ]
     return [PassedOver(path, reason) for path, reason in reasons if reason]
 
@@ -441,11 +445,6 @@ def _never_a_source(name: str, status: os.stat_result) -> str | None:
     except UnicodeEncodeError:
         return "has a name that is not valid UTF-8: rename it"
     return None
-
-
-def _printable(path: Path) -> Path:
-    """The path with a question mark for every byte that is no text."""
-    return Path(str(path).encode(errors="replace").decode())
 
 
 def _entries(

@@ -6,17 +6,21 @@ What the last look at a place passed over is kept beside the store's tables, so 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataset_pipeline.images.pictures import UNREAD_ENDINGS, is_picture
-from dataset_pipeline.names import is_ignored, is_text, is_unfinished
+from dataset_pipeline.names import is_ignored, is_text, is_unfinished, parse_release_name
 
 if TYPE_CHECKING:
     from dataset_pipeline.store.store import Store
+
+log = logging.getLogger(__name__)
 
 BESIDE_VIDEOS = "a picture beside videos: to take it in, put it into a folder of its own"
 LOOSE = "a picture among the folders of shows: to take it in, put it into a folder of its own"
@@ -48,6 +52,10 @@ _WITH_A_VIDEO = {
     **dict.fromkeys((".h264", ".264", ".avc", ".h265", ".265", ".hevc"), RAW_STREAM),
 }
 _ARCHIVES = frozenset({".zip", ".rar", ".7z", ".cbz", ".cbr", ".cb7", ".tar", ".gz", ".tgz", ".pdf"})
+# What a video needs beside it. A group's name in front (`[Some-Subs]`) and tags of a video (`Multi-Subs`) say none.
+_NEEDED = r"(?:fonts?|subs?|subtitles?|ass|ssa|srt|vtt|sup|字幕|字体|フォント)"
+_SAYS_NEEDED = re.compile(rf"(?<![^\W\d_])(?<!multi[ -])(?<!soft[ -])(?<!hard[ -]){_NEEDED}(?![^\W\d_])", re.IGNORECASE)
+_GROUP = re.compile(r"^\s*\[[^\]]*\]")
 
 NOTES = "passed_over"
 NAMED = 2  # files of one reason; more are counted
@@ -62,14 +70,29 @@ class PassedOver:
     reason: str
 
 
-def why_left(path: Path, among_pictures: bool) -> str:
-    """Why a file that is neither video nor picture is passed over; empty for what usually lies beside these."""
+def why_left(path: Path, among_pictures: bool, beside_videos: bool = False) -> str:
+    """Why a file that is neither video nor picture is passed over; empty for what usually lies beside these.
+
+    `beside_videos`: there are videos in its own folder.
+    """
     ending = path.suffix.lower()
     if ending in UNREAD_ENDINGS:
         return UNREAD
-    if among_pictures and ending in _ARCHIVES:
-        return PACKED
+    if is_archive(path):
+        return PACKED if among_pictures or _may_hold_episodes(path, beside_videos) else ""
     return "" if ending in EXPECTED_ENDINGS else _WITH_A_VIDEO.get(ending, UNKNOWN)
+
+
+def is_archive(path: Path) -> bool:
+    return path.suffix.lower() in _ARCHIVES
+
+
+def _may_hold_episodes(path: Path, beside_videos: bool) -> bool:
+    """Whether an archive may: not if it says fonts or subtitles, and a usual kind beside videos only if numbered."""
+    if _SAYS_NEEDED.search(_GROUP.sub("", path.stem)) or re.fullmatch(_NEEDED, path.parent.name, re.IGNORECASE):
+        return False
+    usual = beside_videos and path.suffix.lower() in EXPECTED_ENDINGS
+    return not usual or parse_release_name(path.stem).episode is not None
 
 
 def left_in(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[PassedOver]:
@@ -129,8 +152,13 @@ def _sentence(paths: Sequence[Path], count: int, reason: str, root: Path) -> str
 
 def shown(path: Path) -> str:
     """The path on one line, with a question mark for every byte that is no text."""
-    text = path.as_posix().encode(errors="replace").decode()
+    text = printable(path.as_posix())
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def printable(name: str) -> str:
+    """The name with a question mark for every byte that is no text."""
+    return name.encode(errors="replace").decode()
 
 
 def keep_look(store: Store, root: Path, items: Iterable[PassedOver]) -> None:
@@ -143,10 +171,33 @@ def keep_look(store: Store, root: Path, items: Iterable[PassedOver]) -> None:
         ],
     }
     own = _name_of(root)
-    for name, note in store.notes(NOTES).items():
+    for name, note in _notes(store).items():
         if name != own and Path(note["root"]).is_relative_to(root):
             store.write_note(NOTES, name, None)
     store.write_note(NOTES, own, kept if kept["groups"] else None)
+
+
+def _notes(store: Store) -> dict[str, Any]:
+    """What `keep_look` wrote, by name. What is none of its notes is left alone and named in a warning."""
+    notes = store.notes(NOTES)
+    odd = [name for name, note in notes.items() if not _is_look(note)]
+    for name in odd:
+        log.warning(f"{store.root}/_{NOTES}/{name}.json says nothing of what was passed over: remove it")
+    return {name: note for name, note in notes.items() if name not in odd}
+
+
+def _is_look(note: Any) -> bool:
+    match note:
+        case {"root": str(), "groups": list(groups)}:
+            return all(map(_is_group, groups))
+    return False
+
+
+def _is_group(group: Any) -> bool:
+    match group:
+        case {"reason": str(), "count": int(), "paths": list(paths)}:
+            return all(isinstance(path, str) for path in paths)
+    return False
 
 
 def sentences(items: Iterable[PassedOver], roots: Iterable[Path]) -> list[str]:
@@ -162,7 +213,7 @@ def sentences(items: Iterable[PassedOver], roots: Iterable[Path]) -> list[str]:
 def last_looks(store: Store) -> list[str]:
     """What the last look at each place passed over and is still there, a sentence for each reason."""
     sentences, said = [], set()
-    for note in sorted(store.notes(NOTES).values(), key=lambda note: note["root"]):
+    for note in sorted(_notes(store).values(), key=lambda note: note["root"]):
         root = Path(note["root"])
         for group in note["groups"]:
             reason, paths = group["reason"], [Path(path) for path in group["paths"]]
@@ -175,7 +226,16 @@ def last_looks(store: Store) -> list[str]:
 
 
 def _is_there(path: Path) -> bool:
-    return os.path.lexists(path) or "?" in path.name  # a name that is no text is kept with question marks
+    """Whether a path that was kept is there; a name that is no text may have been kept with question marks."""
+    if os.path.lexists(path):
+        return True
+    if "?" not in path.name:
+        return False
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return False
+    return any(printable(name) == path.name for name in names if not is_text(name))
 
 
 def _name_of(root: Path) -> str:

@@ -170,6 +170,59 @@ def test_a_look_at_very_many_files_keeps_a_bounded_number_and_their_count(tmp_pa
 
 
 @pytest.mark.parametrize(
+    "note",
+    [
+        {},
+        [],
+        "text",
+        {"root": 1, "groups": []},
+        {"root": "/a", "groups": None},
+        {"root": "/a", "groups": ["text"]},
+        {"root": "/a", "groups": [{"reason": UNKNOWN, "count": 1}]},
+        {"root": "/a", "groups": [{"reason": UNKNOWN, "count": "1", "paths": ["/a/b"]}]},
+        {"root": "/a", "groups": [{"reason": UNKNOWN, "count": 1, "paths": [1]}]},
+    ],
+)
+def test_a_note_that_is_none_costs_no_look_and_is_named(tmp_path, caplog, note):
+    store = Store(str(tmp_path / "store"))
+    store.write_note(NOTES, "0123", note)
+    cover = touch(tmp_path / "cover.jpg")
+    keep_look(store, tmp_path, [PassedOver(cover, BESIDE_VIDEOS)])
+    assert last_looks(store) == [f"{tmp_path}: cover.jpg: {BESIDE_VIDEOS}"]
+    assert f"{store.root}/_{NOTES}/0123.json" in caplog.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of any bytes")
+def test_a_question_mark_in_a_name_is_told_of_as_long_as_the_file_is_there(tmp_path):
+    def look() -> list[str]:
+        return [sentence.removeprefix(f"{tmp_path}/e: ").partition(":")[0] for sentence in last_looks(store)]
+
+    store, folder = Store(str(tmp_path / "store")), tmp_path / "e" / "Show"
+    asked, odd = touch(folder / "Who?.psd"), Path(os.fsdecode(os.fsencode(folder) + b"/\xff.mkv"))
+    touch(folder / "01.mkv")
+    touch(odd)
+    keep_look(store, tmp_path / "e", find_sources([tmp_path / "e"]).left_in(tmp_path / "e"))
+    assert look() == ["Show/?.mkv", "Show/Who?.psd"]
+    asked.unlink()
+    assert look() == ["Show/?.mkv"]
+    odd.rename(folder / "02.mkv")
+    assert look() == []
+
+
+def test_archives_are_named_where_they_may_hold_episodes(tmp_path):
+    named = ("Other - 01-12.zip", "Other.rar", "Show/Show - 02.7z", "Show/[Some-Subs] Show - 03 (Multi-Sub).RAR")
+    named += ("Show/scans.cbz", "Show/Extras/Extras.zip", "Show/Extras/guide.pdf", "More/01-12.tar.gz")
+    expected = ("Show/fonts.zip", "Show/[Group] Show 01-12 Subs.rar", "Show/Show - 01_ASS.7z", "Show/scans.zip")
+    expected += ("Show/booklet.pdf", "Show/Fonts/all.zip", "Show/Extras/Show fonts.tar.gz", "fonts.zip")
+    touch(tmp_path / "Show" / "01.mkv")
+    for name in (*named, *expected):
+        touch(tmp_path / name)
+    found = find_sources([tmp_path]).passed_over
+    assert {item.path.relative_to(tmp_path).as_posix() for item in found} == set(named)
+    assert {item.reason for item in found} == {PACKED}
+
+
+@pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("Show - 04.iso", DISC_IMAGE),
