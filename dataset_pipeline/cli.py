@@ -480,13 +480,9 @@ def prune(
 def doctor(models: ModelsOption = "", settings_file: SettingsOption = None, as_json: JsonOption = False) -> None:
     """Check what a run needs: Python, the device models really run on, weights, disk, writable folders."""
     from dataset_pipeline.doctor import examine
-    from dataset_pipeline.models import RegistryError
 
     settings = _settings(settings_file, models)
-    try:
-        findings = examine(settings)
-    except RegistryError as error:
-        _stop(str(error))
+    findings = examine(settings)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -528,31 +524,25 @@ def models_pull(
     update: Annotated[bool, typer.Option(help="Take the newest files instead of those in the lock.")] = False,
 ) -> None:
     """Fetch the weights once; everything afterwards runs offline."""
-    from dataset_pipeline.models.hub import PullFailed, PullProgress, pull
-    from dataset_pipeline.models.registry import RegistryError
+    from dataset_pipeline.models.hub import PullProgress, pull
 
     def say(progress: PullProgress) -> None:
         size = f", {progress.size_bytes / 1e6:.1f} MB" if progress.size_bytes else " …"
         out.print(f"{progress.number}/{progress.total} {progress.file}{size}", highlight=False)
 
-    try:
-        files = pull(_pack(models, settings_file), update=update, progress=say)
-    except (PullFailed, RegistryError) as error:
-        _stop(str(error))
+    files = pull(_pack(models, settings_file), update=update, progress=say)
     out.print(f"{len(files)} files are here")
 
 
 @models_app.command("verify")
 def models_verify(models: ModelsOption = "", settings_file: SettingsOption = None) -> None:
     """Compare every weight file with the sha256 that was written down when it was fetched."""
-    from dataset_pipeline.models.hub import PullFailed, verify
+    from dataset_pipeline.models.hub import verify
 
     try:
         checks = verify(_pack(models, settings_file))
     except FileNotFoundError as error:
         _stop(f"{error}; `dataset-pipeline models pull` fetches the weights")
-    except PullFailed as error:
-        _stop(str(error))
     wrong = [check for check in checks if check.problem]
     for check in wrong:
         err.print(f"{check.path}: {check.problem}", style="red", soft_wrap=True)
@@ -625,14 +615,11 @@ def _stop(message: str) -> NoReturn:
 
 
 def _pack(models: str, settings_file: Path | None) -> ModelPack:
-    from dataset_pipeline.models import ModelPack, RegistryError
+    from dataset_pipeline.models import ModelPack
 
     chosen = _settings(settings_file, models).models
     named = {role: getattr(chosen, role) for role in ROLES}
-    try:
-        return ModelPack.open(chosen.pack, chosen.cache, {role: name for role, name in named.items() if name})
-    except RegistryError as error:
-        _stop(str(error))
+    return ModelPack.open(chosen.pack, chosen.cache, {role: name for role, name in named.items() if name})
 
 
 @contextmanager
@@ -679,7 +666,6 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     from dataset_pipeline.arrivals import roots_of
     from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.episodes import find_sources
-    from dataset_pipeline.models import DeviceUnavailable, RegistryError
     from dataset_pipeline.models.device import onnx_device, torch_device
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.models.loading import CALLS, reset_calls
@@ -697,7 +683,7 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
         if settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)
-    except (RegistryError, DeviceUnavailable, OSError) as error:
+    except OSError as error:
         _stop(str(error))
     rejected: dict[str, str] = {}
     for entry in found.rejected:

@@ -18,6 +18,7 @@ from dataset_pipeline import cli, paths, report, runs
 from dataset_pipeline.assets import framework
 from dataset_pipeline.errors import full_disk, writing
 from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
+from dataset_pipeline.models.hub import PullFailed
 from dataset_pipeline.report import Report
 from dataset_pipeline.settings import SettingsError, load_settings
 from dataset_pipeline.store.store import TableMissing, TableOutdated
@@ -26,8 +27,8 @@ from dataset_pipeline.training.exporters import ExportError
 from dataset_pipeline.video.stream import HardwareMissing
 
 HOPELESS = [
-    DeviceUnavailable, ExportError, HardwareMissing, RegistryError, RulesError, SettingsError, TableMissing,
-    TableOutdated, WeightsMissing,
+    DeviceUnavailable, ExportError, HardwareMissing, PullFailed, RegistryError, RulesError, SettingsError,
+    TableMissing, TableOutdated, WeightsMissing,
 ]  # fmt: skip
 
 

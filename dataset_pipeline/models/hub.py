@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.models.checksums import compute_sha256, write_json
 from dataset_pipeline.models.registry import (
     ROLES,
@@ -31,7 +32,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 Source = tuple[str, str]  # repository, revision
 
 
-class PullFailed(RuntimeError):
+class PullFailed(PermanentError, RuntimeError):
     """Weights could not be fetched; the message names the repository, the file, the reason and what to do."""
 
 
