@@ -411,7 +411,8 @@ def clean(
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         for reason in cleaned.unreadable:
-            err.print(f"what this table may name was left: {reason}", style="yellow", highlight=False, soft_wrap=True)
+            told = f"all that this damaged table may refer to was kept: {reason}"
+            err.print(told, style="yellow", highlight=False, soft_wrap=True)
     if cleaned.unreadable:
         raise typer.Exit(PARTLY)
 

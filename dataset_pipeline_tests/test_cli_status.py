@@ -288,6 +288,7 @@ def test_clean_names_a_damaged_table_and_says_that_not_all_was_cleaned(project):
     code, output, errors = project.command("clean")
     assert code == PARTLY
     assert "removed 0 tables" in output
+    assert "all that this damaged table may refer to was kept: " in errors
     assert damaged.name in errors
 
 
