@@ -5,6 +5,7 @@ The former keys of an episode are a table of its own, `episode_aliases`, so that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.assets.step import version_of
 from dataset_pipeline.ids import episode_of
+from dataset_pipeline.left_out import LEFT_OUT
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store
 
@@ -61,9 +64,9 @@ def rekey(store: Store, old: str, new: str) -> None:
     pointers = {asset: pointer for asset in tables if (pointer := store.pointer(asset, old)) is not None}
     versions: dict[str, tuple[str, str]] = {}
     for asset in _inputs_first(pointers):
-        provenance = _made_from(asset, pointers[asset], versions)
+        provenance = _told_of(_made_from(asset, pointers[asset], versions), old, new)
         written = store.write(asset, _renamed(tables[asset], old, new), new, provenance)
-        versions[asset] = pointers[asset].data_version, written.data_version
+        versions[asset] = version_of(pointers[asset]), version_of(written.pointer)
 
 
 def _inputs_first(pointers: dict[str, Pointer]) -> Iterable[str]:
@@ -91,6 +94,21 @@ def _made_from(asset: str, pointer: Pointer, versions: dict[str, tuple[str, str]
     if asset != "video_probe":
         inputs.pop("video", None)
     return pointer.provenance | ({"inputs": inputs} if "inputs" in pointer.provenance else {})
+
+
+def _told_of(provenance: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The provenance with today's ids in what is said of single images; paths of stored pictures stay as they are."""
+    former = re.compile(rf"(?<![\w./-]){re.escape(old)}(?=/)")
+
+    def today(text: str) -> str:
+        return former.sub(new, text)
+
+    told = dict(provenance)
+    if LEFT_OUT in told:
+        told[LEFT_OUT] = {today(image): today(reason) for image, reason in told[LEFT_OUT].items()}
+    if "faults" in told:
+        told["faults"] = {check: today(fault) for check, fault in told["faults"].items()}
+    return told
 
 
 def _renamed(table: pa.Table, old: str, new: str) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from dataset_pipeline.aliases import current_id, former_keys, rekey
-from dataset_pipeline.assets.step import DECLARATIONS
+from dataset_pipeline.assets.step import DECLARATIONS, version_of
 from dataset_pipeline.episodes import Source, find_sources, may_go_by
 from dataset_pipeline.explain import UnknownImage, explain
 from dataset_pipeline.prune import prune
@@ -112,6 +112,26 @@ def test_what_was_up_to_date_stays_so_and_what_was_not_does_not(instance, store,
     assert keyframes.provenance["inputs"] == {"video_probe": "of-another-day"}
     assert store.pointer("frame_embeddings", NEW).provenance["inputs"] == {"keyframes": keyframes.data_version}
     assert store.pointer("captions", NEW).provenance["inputs"] == {"tags": "t"}  # they name the show: made again
+
+
+def test_what_was_left_out_keeps_its_reasons_and_makes_no_reader_out_of_date(store):
+    store.write("video", SCHEMAS["video"].table([{"episode": "a.e01"}]), "a.e01")
+    crop = "a.e01/1#head-1-2-3-4"
+    reason = "crops/a.e01/x.png of a.e01/1 is damaged"
+    said = f"{crop}: {reason}; a.e010/2: other; b-a.e01/3: other"
+    crops = SCHEMAS["crops"].table([{"image_id": "a.e01/2#head-1-2-3-4"}])
+    provenance = {"left_out": {crop: reason}, "faults": {"every_crop_could_be_cut": said}}
+    made = store.write("crops", crops, "a.e01", provenance).pointer
+    assert version_of(made) != made.data_version
+    scores = SCHEMAS["quality_scores"].table([{"image_id": "a.e01/2"}])
+    store.write("quality_scores", scores, "a.e01", {"inputs": {"crops": version_of(made)}})
+    rekey(store, "a.e01", "b.e02")
+    written = store.pointer("crops", "b.e02")
+    assert store.pointer("quality_scores", "b.e02").provenance["inputs"] == {"crops": version_of(written)}
+    today = "crops/a.e01/x.png of b.e02/1 is damaged"  # the picture stays where it is
+    assert written.provenance["left_out"] == {"b.e02/1#head-1-2-3-4": today}
+    [fault] = written.provenance["faults"].values()
+    assert fault == f"b.e02/1#head-1-2-3-4: {today}; a.e010/2: other; b-a.e01/3: other"
 
 
 def test_ids_are_replaced_in_lists_and_structs_and_nowhere_else(store):
