@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,16 @@ import pyarrow as pa
 import pytest
 
 from dataset_pipeline import prune as prune_module
+from dataset_pipeline.assets.characters import character_gallery
+from dataset_pipeline.assets.step import Step
+from dataset_pipeline.ids import show_of
 from dataset_pipeline.images.repeated_frames import Segment, segment_of
 from dataset_pipeline.images.repeats import FINGERPRINT_BYTES, tracks_of
+from dataset_pipeline.names import short_hash
 from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.identity_log import Event
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
 
 GROWTH = 12.0  # of the work, for ten times the size
 
@@ -94,6 +102,48 @@ def prunings(episodes: int, monkeypatch: pytest.MonkeyPatch) -> int:
     pruned = prune_module.prune(instance, store, load_settings(DEFAULTS), [Key(key) for key in keys])
     assert (pruned.removed, list(pruned.refused)) == (keys[:-1], keys[-1:])
     return Key.compared
+
+
+def looks(moves: dict[str, str], root: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many files are read to look once at each show of today, where episodes went by another show's name before."""
+    store = Store(str(root))
+    for former, today in moves.items():
+        crop = f"{former}/1#head-1-2-3-4"
+        event = Event("minted", f"c-{short_hash(former)}", show_of(former), "w", (crop,), (crop,), np.ones((1, 2)))
+        store.identity_log.append([event])
+        aliases = SCHEMAS["episode_aliases"].table([{"former": former, "episode": today}])
+        store.write("episode_aliases", aliases, today)
+    counted: list[str] = []
+    read = store._files.read
+
+    def counting(path: str) -> bytes:
+        counted.append(path)
+        return read(path)
+
+    resources = SimpleNamespace(store=store)
+    step = Step(character_gallery.declaration, resources, None, None, sorted(moves.values()))
+    with monkeypatch.context() as patch:
+        patch.setattr(store._files, "read", counting)
+        for former, today in moves.items():
+            [event] = step.identity_log.events(show_of(today))
+            assert event.character == f"c-{short_hash(former)}"
+    return len(counted)
+
+
+def each_show_renamed(shows: int) -> dict[str, str]:
+    return {f"old-{number:03}.e01": f"new-{number:03}.e01" for number in range(shows)}
+
+
+def one_show_that_was_many(shows: int) -> dict[str, str]:
+    return {f"mixed.e{number:03}": f"new-{number:03}.e01" for number in range(shows)}
+
+
+@pytest.mark.parametrize("moved", [each_show_renamed, one_show_that_was_many])
+def test_a_look_at_each_of_ten_times_the_renamed_shows_reads_about_ten_times_the_files(
+    moved: Callable[[int], dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    few, many = (looks(moved(shows), tmp_path / str(shows), monkeypatch) for shows in (4, 40))
+    assert many <= GROWTH * few
 
 
 @pytest.mark.parametrize("work", [frames_in_segments, tracks])

@@ -120,6 +120,7 @@ class Step:
         self._work = Work(declaration, resources, episode, episodes, {} if shared is None else shared)
         self._pictures = _NamedPictures(declaration.name)
         self._pointers: dict[tuple[str, str | None], Pointer | None] = {}
+        self._identity_log: IdentityLog | None = None
 
     @property
     def settings(self) -> Settings:
@@ -248,7 +249,9 @@ class Step:
         """Who was found so far, for an asset that declares that it `remembers`."""
         if not self.declaration.remembers:
             raise LookupError(f"{self.declaration.name} does not declare that it remembers identities")
-        return self._work.store.identity_log
+        if self._identity_log is None:
+            self._identity_log = self._work.store.identity_log
+        return self._identity_log
 
     def by_show(self, join: Callable[[str, list[str]], list[dict]]) -> tuple[pa.Table, int]:
         """This joined asset's table, made show by show, and how many shows were joined.

@@ -11,10 +11,11 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -51,12 +52,33 @@ class Event:
 class IdentityLog:
     """The events of all shows. Safe for many writers at once.
 
-    renamed: gives today's key by former key of the episodes that went by another one.
+    renamed: gives today's key by former key of the episodes that went by another one. It is asked once, and an event
+    is read once: one object serves all shows of one piece of work, and the next takes another.
     """
 
     def __init__(self, files: Files, renamed: Callable[[], Mapping[str, str]] = dict) -> None:
         self._files = files
-        self._renamed = renamed
+        self._ask_renamed = renamed
+        self._read_before: dict[str, Event] = {}  # by path, of shows that episodes moved between
+
+    @cached_property
+    def _renamed(self) -> Mapping[str, str]:
+        return self._ask_renamed()
+
+    @cached_property
+    def _related(self) -> Mapping[str, Set[str]]:
+        """Of each show that episodes moved to or from, the shows that these moves tie together, itself among them.
+
+        All of them say whose a character is, so that no two shows ever hold it for their own.
+        """
+        related: dict[str, set[str]] = {}
+        for move in {(show_of(former), show_of(today)) for former, today in self._renamed.items()}:
+            groups = [related.get(show, {show}) for show in set(move)]
+            if len(groups) == 2 and groups[0] is not groups[1]:
+                small, large = sorted(groups, key=len)
+                large |= small
+                related |= dict.fromkeys(small, large) | dict.fromkeys(move, large)
+        return related
 
     def shows(self) -> list[str]:
         """The shows that have events, sorted."""
@@ -81,14 +103,8 @@ class IdentityLog:
         Crops of an episode that was renamed have its ids of today. Where episodes moved to another show by that, a
         character is of the show that most of its crops are of.
         """
-        renamed = self._renamed()
-        moves = {(show_of(former), show_of(today)) for former, today in renamed.items()}
-        moved = {name for move in moves if len(set(move)) > 1 for name in move}
-        events = [
-            _of_today(event, renamed)
-            for name in sorted({show} | (moved if show in moved else set()))
-            for event in self._written(name)
-        ]
+        related = self._related.get(show, {show})
+        events = [_of_today(event, self._renamed) for name in sorted(related) for event in self._written(name)]
         crops: dict[str, Counter[str]] = {}
         for event in events:
             crops.setdefault(event.character, Counter()).update(map(show_of, event.crops))
@@ -99,7 +115,7 @@ class IdentityLog:
         folder = _folder(show)
         names = [name for name in self._files.names(folder) if _NAME.fullmatch(name)]
         with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(lambda name: self._read(f"{folder}/{name}"), names))
+            return list(readers.map(lambda name: self._event(f"{folder}/{name}", show in self._related), names))
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events, all of one time, each a whole file that is on the disk before this returns."""
@@ -108,6 +124,14 @@ class IdentityLog:
             data = _encoded(event, when)
             name = f"{when}-{event.character}-{_hash(data)}.json"
             self._files.write(f"{_folder(event.show)}/{name}", data, durable=True)
+
+    def _event(self, path: str, is_asked_again: bool) -> Event:
+        """The event in a file; one that other shows ask for too is kept, as files of events never change."""
+        if not is_asked_again:
+            return self._read(path)
+        if path not in self._read_before:
+            self._read_before[path] = self._read(path)
+        return self._read_before[path]
 
     def _read(self, path: str) -> Event:
         data = self._files.read(path)
