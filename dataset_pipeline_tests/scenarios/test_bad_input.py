@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from dataset_pipeline.cli import FAILED, PARTLY, app
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
+from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.models import QualityMetric
 
@@ -43,6 +44,8 @@ def command(project, *arguments: str, settings: str = "") -> tuple[int, str, str
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
     environment = {"DAGSTER_HOME": str(home), "DATASET_PIPELINE_SETTINGS": str(overlay), "COLUMNS": "300"}
     result = CliRunner().invoke(app, list(arguments), env=environment)
+    if isinstance(result.exception, PermanentError):  # `main` prints it, as test_errors.py shows
+        return FAILED, result.stdout, f"{result.stderr}{result.exception}"
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
