@@ -393,7 +393,7 @@ class Step:
     ) -> tuple[list[dict], dict[str, str]]:
         """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels.
 
-        Also why there is none, by image id, where the picture is gone or broken; raises that if it is so of all.
+        Also why there is none, by image id, where the picture is gone or broken.
         """
         from dataset_pipeline.images.resize import encode
 
@@ -433,14 +433,13 @@ class Step:
 
         made = timed_iteration("decode and encode", _ahead(redraw, images))
         rows: list[dict] = []
-        errors: dict[str, Exception] = {}
+        left_out: dict[str, str] = {}
         for image, found in zip(images, track(made, self.declaration.name, len(images)), strict=True):
             if isinstance(found, Exception):
-                errors[image["image_id"]] = found
+                left_out[image["image_id"]] = reason_of(found)
             else:
                 rows.append(found)
-        _raise_if_all(errors, images)
-        return rows, {image_id: reason_of(error) for image_id, error in errors.items()}
+        return rows, left_out
 
     @property
     def export_root(self) -> Path:
@@ -485,11 +484,11 @@ class Step:
         `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section
         that changes what is measured. Returns the rows of the wanted pictures and how many were measured and reused.
         A picture that is gone or damaged, or that the model fails on alone, has no row: the check
-        EVERY_PICTURE_WAS_MEASURED names it. Raises its error if it is so of all that are wanted.
+        EVERY_PICTURE_WAS_MEASURED names it. Raises the error of a model that fails on a plain picture too.
         """
         model = self.model(role)
         paths = {row["image_id"]: row["path"] for row in wanted}
-        errors: dict[str, Exception] = {}
+        left_out: dict[str, str] = {}
 
         def missing(image_ids: list[str]) -> Iterable[dict | None]:
             def payloads() -> Iterator[dict | None]:
@@ -498,7 +497,7 @@ class Step:
                     asked = [paths[image_id] for image_id in chunk]
                     answers = answered(asked, self.picture, self.pictures, lambda some: compute(model, some))
                     failed = zip(chunk, answers, strict=False)  # too few answers are told of by who takes them
-                    errors.update((image_id, it) for image_id, it in failed if isinstance(it, Exception))
+                    left_out.update((image_id, reason_of(it)) for image_id, it in failed if isinstance(it, Exception))
                     yield from (None if isinstance(answer, Exception) else answer for answer in answers)
 
             yield from track(payloads(), self.declaration.name, len(image_ids))
@@ -509,8 +508,6 @@ class Step:
                 raise LookupError(f"{self.declaration.name} does not declare that it reads the settings [{keyed_by}]")
             algorithm += f"-{self._work.settings.section_hash(keyed_by)}"
         table, reuse = self.measure_once(wanted, model.fingerprint().sha256, algorithm, missing)
-        _raise_if_all(errors, wanted)
-        left_out = {image_id: reason_of(error) for image_id, error in errors.items()}
         numbers: dict[str, Number] = {"measured": reuse.measured, "reused": reuse.reused}
         if left_out:
             numbers[UNMEASURED] = len(left_out)
@@ -614,12 +611,6 @@ def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Excepti
         if is_of_one(error):
             return error
         raise
-
-
-def _raise_if_all(errors: Mapping[str, Exception], wanted: Sequence[Mapping[str, Any]]) -> None:
-    """The first of the errors, by image id, if no wanted image is without one."""
-    if errors and len(errors) == len(wanted):
-        raise next(iter(errors.values()))
 
 
 def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:

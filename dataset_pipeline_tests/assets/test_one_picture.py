@@ -119,10 +119,10 @@ class Project:
         size = {"width_px": width, "height_px": 120}
         return {"image_id": image_id, "episode": EPISODE, "path": path, "pixel_sha256": pixel_sha256(pixels), **size}
 
-    def write_frames(self) -> None:
+    def write_frames(self, widths: dict[str, int] | None = None) -> None:
         source = {"episode": EPISODE, "show": "show", "show_title": "Show", "episode_title": "1", "kind": "video"}
         self.write("video", [source | {"size_bytes": 1}])
-        widths = {FIRST: 200, SECOND: 220, THIRD: 240}
+        widths = widths or {FIRST: 200, SECOND: 220, THIRD: 240}
         self.write("keyframes", [self.picture("keyframes", it, width) for it, width in widths.items()])
         kept = {"pts_s": 1.5, "kept": True, "reason": "kept"}
         frames = [self.picture("distinct_frames", it, width) for it, width in widths.items()]
@@ -215,7 +215,7 @@ def test_of_many_pictures_that_fail_some_are_named_and_the_others_counted():
 
 
 @pytest.mark.parametrize("asset", MEASURING)
-def test_where_no_picture_at_all_can_be_measured_the_asset_fails_with_that_error(project: Project, asset: str):
+def test_pictures_that_all_fail_with_a_model_that_works_are_each_left_out(project: Project, asset: str):
     project.make_before(asset)
 
     def fails(role: str, picture: np.ndarray) -> None:
@@ -223,8 +223,79 @@ def test_where_no_picture_at_all_can_be_measured_the_asset_fails_with_that_error
             raise Broken("negative dimension")
 
     project.models.fails = fails
-    with pytest.raises(Broken, match="negative dimension"):
+    rows, pointer = project.made(asset)
+    assert not rows
+    wanted = 6 if asset in ("quality_scores", "tag_scores") else 3
+    assert pointer.provenance["numbers"]["unmeasured"] == wanted
+    assert set(pointer.provenance["left_out"].values()) == {"negative dimension"}
+
+
+@pytest.mark.parametrize("asset", MEASURING)
+def test_a_model_that_fails_on_a_plain_picture_too_fails_the_asset_of_one_picture(project: Project, asset: str):
+    only_one(project, asset)
+    project.make_before(asset)
+
+    def fails(role: str, picture: np.ndarray) -> None:
+        raise Broken("the device is gone")
+
+    project.models.fails = fails
+    with pytest.raises(Broken, match="the device is gone"):
         project.made(asset)
+
+
+def only_one(project: Project, asset: str) -> None:
+    """A single picture is there for the asset to measure: that of MEASURING."""
+    project.write_frames({SECOND: WIDTHS[SECOND]})
+    if asset in ("quality_scores", "tag_scores"):
+        project.models.detect = lambda pictures, kinds: ([] for _ in pictures)
+
+
+@pytest.mark.parametrize("fault", ["cut off", "the model fails"])
+@pytest.mark.parametrize("asset", MEASURING)
+def test_the_only_picture_of_an_asset_is_left_out_and_the_episode_goes_on(project: Project, asset: str, fault: str):
+    lost = MEASURING[asset]
+    only_one(project, asset)
+    project.make_before(asset)
+    if fault == "the model fails":
+        project.models.fails = fail_on(asset, Broken("negative dimension"))
+    else:
+        project.file(SOURCES.get(asset, "images"), lost).write_bytes(b"no picture")
+    rows, pointer = project.made(asset)
+    assert not rows
+    assert pointer.provenance["left_out"].keys() == {lost}
+    assert pointer.provenance["faults"]["every_picture_was_measured"].startswith(f"{lost}: ")
+    for later in CHAIN[CHAIN.index(asset) + 1 :]:
+        project.made(later)
+    assert project.store.pointer("training_set") is not None
+
+
+def test_stills_stay_in_the_set_though_the_only_crop_of_the_episode_cannot_be_measured(project: Project):
+    detect = project.models.detect
+    wide = WIDTHS[SECOND]
+
+    def on_second(pictures: Iterable[np.ndarray], kinds: Any) -> Iterator[list[Any]]:
+        return (next(detect([it], kinds)) if it.shape[1] == wide else [] for it in pictures)
+
+    project.models.detect = on_second
+    project.models.fails = fail_on("crop_embeddings", Broken("negative dimension"))
+    made = {name: project.made(name)[0] for name in CHAIN}
+    assert made["crops"].keys() == {CUT}
+    assert made["training_set"].keys() == {FIRST, SECOND, THIRD}
+    assert made["selection"][CUT]["reason"] == "nobody_known"
+
+
+def test_the_only_selected_picture_is_left_out_of_the_set_and_told(project: Project):
+    only_one(project, "quality_scores")
+    project.make_before("training_images")
+    project.file("stills", SECOND).write_bytes(b"no picture")
+    rows, pointer = project.made("training_images")
+    assert not rows
+    assert pointer.provenance["left_out"].keys() == {SECOND}
+    assert pointer.provenance["numbers"]["unreadable"] == 1
+    for later in CHAIN[CHAIN.index("training_images") + 1 :]:
+        project.made(later)
+    [fault] = faults_of(project.store, "")
+    assert f"1 are not: {SECOND}: " in fault
 
 
 class OutOfMemoryError(RuntimeError):

@@ -162,12 +162,16 @@ def test_a_stored_picture_that_is_broken_is_left_out_with_its_reason_until_it_is
     assert (len(rows), kept, pointer.provenance.get("left_out")) == (4, False, None)
 
 
-def test_where_no_stored_picture_can_be_read_the_asset_fails(project):
+def test_where_no_stored_picture_can_be_read_each_is_left_out_with_its_reason(project):
     project.made("selection")
-    for row in project.store.read("selection", EPISODE).to_pylist():
+    selected = [row for row in project.store.read("selection", EPISODE).to_pylist() if row["selected"]]
+    for row in selected:
         (project.root / "store" / row["path"]).write_bytes(b"")
-    with pytest.raises(ValueError, match="no readable picture"):
-        project.made("training_images")
+    rows, pointer, _ = project.made("training_images")
+    assert rows == []
+    assert pointer.provenance["left_out"].keys() == {row["image_id"] for row in selected}
+    assert all("no readable picture" in reason for reason in pointer.provenance["left_out"].values())
+    assert pointer.provenance["numbers"]["unreadable"] == len(selected)
 
 
 def test_training_pictures_are_redrawn_where_a_setting_or_the_pixels_changed(project: Project):
