@@ -30,10 +30,14 @@ class Undeclared(LookupError):
 
 
 def is_of_one(error: Exception) -> bool:
-    """Whether an error met at one picture may be that picture's alone."""
+    """Whether an error met at one picture may be that picture's alone.
+
+    So are a picture that is gone from a store that is there, bytes that cannot be decoded (a ValueError) and what a
+    model raises. An OSError is one of the store: its drive or connection is away, and may be back later.
+    """
     if isinstance(error, PictureGone):
         return True
-    whole = (PermanentError, MemoryError, Undeclared)
+    whole = (OSError, PermanentError, MemoryError, Undeclared)
     return not (isinstance(error, whole) or is_out_of_memory(error) or full_disk(error))
 
 

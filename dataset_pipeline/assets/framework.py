@@ -396,7 +396,7 @@ def _sheet(step: Step, pictures: Mapping[str, Sequence[str]]) -> str:
         else:
             rows = {label: shown(spread(paths, SHEET_COLUMNS))[1] for label, paths in pictures.items()}
             jpeg = row_sheet(rows, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
-    except StoreError as error:
+    except (StoreError, OSError) as error:  # the table is written, and a sheet is no reason to fail
         return str(error)
     return f"![contact sheet](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"
 

@@ -56,16 +56,19 @@ def encode(picture: np.ndarray, format: str, quality: int = 95) -> bytes:
     jpg keeps full colour resolution, since drawn outlines are coloured. Raises ValueError."""
     if format == "png":
         return encode_png(picture)
+    if format not in ("webp", "jpg"):
+        raise ValueError(f"unknown picture format {format!r}; known: webp, png, jpg")
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(picture))
-    if format == "webp":
-        if max(image.size) > WEBP_MAX_SIDE_PX:
-            raise ValueError(f"webp holds at most {WEBP_MAX_SIDE_PX} px a side, not {image.size}; use png or jpg")
-        image.save(buffer, "WEBP", quality=quality, lossless=quality == 100, method=4)
-    elif format == "jpg":
-        image.save(buffer, "JPEG", quality=quality, subsampling=0)
-    else:
-        raise ValueError(f"unknown picture format {format!r}; known: webp, png, jpg")
+    if format == "webp" and max(image.size) > WEBP_MAX_SIDE_PX:
+        raise ValueError(f"webp holds at most {WEBP_MAX_SIDE_PX} px a side, not {image.size}; use png or jpg")
+    try:
+        if format == "webp":
+            image.save(buffer, "WEBP", quality=quality, lossless=quality == 100, method=4)
+        else:
+            image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    except OSError as error:  # an encoder's, as nothing is written to a disk
+        raise ValueError(f"a picture of {image.size} px cannot be made {format}: {error}") from error
     return buffer.getvalue()
 
 

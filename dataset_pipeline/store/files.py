@@ -42,7 +42,7 @@ class Files(Protocol):
     """Paths are relative to the root, with forward slashes."""
 
     def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """Raises FileNotFoundError, or another OSError if the store cannot be read."""
         ...
 
     def write(self, path: str, data: bytes, durable: bool = False) -> None:
@@ -207,7 +207,12 @@ class RemoteFiles:
         self.system, self.root = system, root.rstrip("/")
 
     def read(self, path: str) -> bytes:
-        return self.system.cat_file(self._at(path))
+        try:
+            return self.system.cat_file(self._at(path))
+        except OSError:
+            raise
+        except Exception as error:  # of the store's own client, such as boto's
+            raise OSError(f"{self.uri(path)} cannot be read: {error}") from error
 
     def write(self, path: str, data: bytes, durable: bool = False) -> None:
         self.system.pipe_file(self._at(path), data)

@@ -10,6 +10,7 @@ loses no row, on object stores as well, which know no locks.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -294,10 +295,13 @@ class Store:
         return path
 
     def read_picture(self, path: str) -> bytes:
-        """The encoded picture at a path of `put_picture`. Raises PictureGone."""
+        """The encoded picture at a path of `put_picture`. Raises PictureGone; OSError if the store cannot be read."""
         try:
             return self._files.read(_check_path(path))
         except FileNotFoundError:
+            if not self._files.folders(""):
+                what = "the store is not there: connect its drive and run again"
+                raise FileNotFoundError(errno.ENOENT, what, self.root) from None
             asset = path.partition("/")[0]
             raise PictureGone(f"picture {self.uri(path)} is gone: materialize {asset} of its episode again") from None
 

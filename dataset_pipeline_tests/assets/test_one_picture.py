@@ -25,6 +25,7 @@ from dataset_pipeline.models.captioner import Captioner
 from dataset_pipeline.report import faults_of
 from dataset_pipeline.runs import phases
 from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 
@@ -296,6 +297,46 @@ def test_the_only_selected_picture_is_left_out_of_the_set_and_told(project: Proj
         project.made(later)
     [fault] = faults_of(project.store, "")
     assert f"1 are not: {SECOND}: " in fault
+
+
+AWAY = {
+    "a connection that is reset": ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+    "a drive that is unplugged": OSError(errno.EIO, "Input/output error"),
+    "an answer that never comes": TimeoutError("timed out"),
+}
+
+
+@pytest.mark.parametrize("what", AWAY)
+@pytest.mark.parametrize("asset", ["frame_embeddings", "crops", "training_images"])
+def test_a_store_that_cannot_be_read_fails_the_asset_and_no_picture_is_taken_for_broken(
+    project: Project, monkeypatch, asset: str, what: str
+):
+    project.make_before(asset)
+    read = LocalFiles.read
+
+    def away(self: LocalFiles, path: str) -> bytes:
+        if path.endswith(".png") and "@00000001" not in path:
+            raise AWAY[what]
+        return read(self, path)
+
+    monkeypatch.setattr(LocalFiles, "read", away)
+    with pytest.raises(type(AWAY[what])):
+        project.made(asset)
+    assert project.store.pointer(asset, EPISODE) is None
+    monkeypatch.undo()
+    assert SECOND in {it.partition("#")[0] for it in project.made(asset)[0]}
+
+
+def test_a_contact_sheet_of_a_store_that_cannot_be_read_says_so_instead_of_failing(project: Project, monkeypatch):
+    project.make_before("images")
+    step = project.step("crops")
+    paths = [row["path"] for row in step.previous()]
+
+    def away(self: LocalFiles, path: str) -> bytes:
+        raise AWAY["a drive that is unplugged"]
+
+    monkeypatch.setattr(LocalFiles, "read", away)
+    assert "Input/output error" in framework._sheet(step, {"": paths})
 
 
 class OutOfMemoryError(RuntimeError):

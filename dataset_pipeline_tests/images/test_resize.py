@@ -105,6 +105,8 @@ def test_what_cannot_be_encoded_or_decoded_is_named():
         encode(picture(8, 8), "bmp")
     with pytest.raises(ValueError, match="webp holds at most 16383 px a side"):
         encode(np.zeros((1, 16384, 3), np.uint8), "webp")
+    with pytest.raises(ValueError, match=r"70000, 1. px cannot be made jpg: broken data stream"):
+        encode(np.zeros((1, 70_000, 3), np.uint8), "jpg")
     with pytest.raises(ValueError, match="these 11 bytes are no readable picture"):
         decode(b"not a thing")
     with pytest.raises(ValueError, match="no readable picture"):

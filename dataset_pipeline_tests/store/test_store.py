@@ -12,10 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_pipeline.left_out import is_of_one
 from dataset_pipeline.store import files
 from dataset_pipeline.store import store as store_module
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
-from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing, TableOutdated, schema_of
+from dataset_pipeline.store.store import (
+    PictureGone,
+    Pointer,
+    Store,
+    StoreError,
+    TableMissing,
+    TableOutdated,
+    schema_of,
+)
 
 EPISODE = "frieren.s01e01"
 
@@ -577,3 +586,30 @@ def test_side_tables_have_the_schema_of_what_was_measured() -> None:
     assert list(schema_of("detections__measured").columns)[-1] == "boxes"
     with pytest.raises(ValueError, match="no table is called 'nothing__measured'"):
         schema_of("nothing__measured")
+
+
+def test_a_picture_is_gone_only_where_the_store_itself_is_there(store, disk):
+    paths = [store.put_picture("keyframes", EPISODE, f"{EPISODE}/0000000{n}", b"b", "png") for n in (1, 2)]
+    disk.remove(paths[0])
+    with pytest.raises(PictureGone):
+        store.read_picture(paths[0])
+    disk.system.rm(disk.path, recursive=True)
+    with pytest.raises(FileNotFoundError, match="the store is not there") as caught:
+        store.read_picture(paths[1])
+    assert not is_of_one(caught.value)
+
+
+def test_what_an_object_stores_client_raises_is_an_error_of_the_store(monkeypatch):
+    class EndpointConnectionError(Exception):
+        """As boto names it: no OSError."""
+
+    store = Store("memory://endpoint")
+    path = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000001", b"b", "png")
+
+    def fails(path: str) -> bytes:
+        raise EndpointConnectionError("Could not connect")
+
+    monkeypatch.setattr(store._files.system, "cat_file", fails)
+    with pytest.raises(OSError, match=r"memory://.*cannot be read: Could not connect") as caught:
+        store.read_picture(path)
+    assert not is_of_one(caught.value)
