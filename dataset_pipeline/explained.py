@@ -141,7 +141,9 @@ def _crops(decision: Decision, told: Explanation) -> str:
     kind, side = row["kind"], min(row["width_px"], row["height_px"])
     limit = _limit(decision, "crops", f"{kind}_min_side_px")
     if not row.get("kept"):
-        return f"dropped, {row.get('reason')}: {side} px < {limit}"
+        return (
+            f"dropped, small: {side} px < {limit}" if row.get("reason") == "small" else f"dropped, {row.get('reason')}"
+        )
     score = _against(row.get("score"), ">=", decision, "crops", f"{kind}_min_score")
     return f"kept: {side} px >= {limit}, score {score}"
 

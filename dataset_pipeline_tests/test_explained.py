@@ -142,6 +142,8 @@ def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
          "dropped: 0.98 > similarity 0.97 alike to a.e2/2"),
         ("crops", {"kind": "head", "width_px": 80, "height_px": 90, "kept": False, "reason": "small"},
          "dropped, small: 80 px < head_min_side_px 96"),
+        ("crops", {"kind": "head", "width_px": 165, "height_px": 190, "kept": False, "reason": "unreadable"},
+         "dropped, unreadable"),
         ("clusters", {"characters": [], "difference": 0.4},
          "nobody known: the nearest differs by 0.4 > the model's own limit"),
         ("selection", {"selected": False, "reason": "small", "quality": 0.3},
