@@ -16,6 +16,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 import dataset_pipeline
 from dataset_pipeline.assets import framework
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step
+from dataset_pipeline.left_out import UNMEASURED
 from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store import files
@@ -330,6 +331,50 @@ def test_other_weights_or_settings_join_every_show_again(shows):
     shows.episodes.remove("other.e1")
     assert shows.joined() == []
     assert shows.store.read("core_tags")["show"].to_pylist() == ["one"]
+
+
+@pytest.mark.parametrize("how", ["alone", "together", "together with one that fails"])
+def test_dagster_sees_news_where_a_table_stays_equal_and_only_what_it_left_out_changes(tmp_path, how):
+    store, reported = Store(str(tmp_path)), []
+    unmeasured = {"show.e01/00000000": "broken"}
+
+    def body(step: Step) -> Result:
+        if step.episode == "show.e02" and how == "together with one that fails":
+            raise ValueError("of this episode")
+        return Result(SCHEMAS["detections"].empty(), {UNMEASURED: len(unmeasured)}, left_out=dict(unmeasured))
+
+    declaration = Declaration("detections", (), (), (), 1, False, True, False)
+    made = framework.PipelineAsset(declaration, body, "stills", frozenset(), {}, None)
+    resources = SimpleNamespace(store=store, settings=load_settings())
+    context: Any = SimpleNamespace(
+        resources=resources,
+        log=None,
+        asset_key=dg.AssetKey("detections"),
+        add_asset_metadata=lambda *_, **__: None,
+        log_event=lambda event: reported.append(event.tags["dagster/data_version"]),
+    )
+    episodes = ["show.e01", "show.e02"]
+
+    def version() -> str:
+        if how == "alone":
+            told = framework._alone(made, Step(declaration, resources, "show.e01", None, episodes))
+        elif how == "together":
+            told = framework._together(made, context, episodes)
+        else:
+            with pytest.raises(dg.Failure):
+                framework._together(made, context, episodes)
+            return reported[-1]
+        assert told.data_version is not None
+        return told.data_version.value
+
+    before = version()
+    unmeasured.clear()
+    after = version()
+    assert before != after
+    plain = store.pointer("detections", "show.e01")
+    assert plain is not None
+    if how != "together":
+        assert after == plain.data_version  # as ever, where nothing was left out
 
 
 @pytest.mark.parametrize("broken", [[], ["show.e02"]], ids=["nothing", "one episode"])

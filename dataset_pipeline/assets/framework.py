@@ -26,6 +26,7 @@ from dataset_pipeline.assets.step import (
     is_joined,
     joined_version,
     version_for,
+    version_of,
     work_of,
 )
 from dataset_pipeline.errors import PermanentError, full_disk
@@ -215,7 +216,7 @@ def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:
         raise
     return dg.MaterializeResult(
         metadata=_metadata(made, step, pointer, kept, with_sheet=True),
-        data_version=dg.DataVersion(pointer.data_version),
+        data_version=dg.DataVersion(version_of(pointer)),
         check_results=_check_results(made, {"": pointer}),
     )
 
@@ -243,7 +244,7 @@ def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: 
             context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=episode)
     if failed:
         for episode, pointer in done.items():
-            tags = {"dagster/data_version": pointer.data_version}
+            tags = {"dagster/data_version": version_of(pointer)}
             context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=episode, tags=tags))
         first = next(iter(failed))
         raise dg.Failure(
@@ -251,7 +252,7 @@ def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: 
             f"{first}: {full_disk(failed[first]) or failed[first]}",
             allow_retries=False,
         ) from failed[first]
-    listing = json.dumps([(episode, pointer.data_version) for episode, pointer in sorted(done.items())])
+    listing = json.dumps([(episode, version_of(pointer)) for episode, pointer in sorted(done.items())])
     return dg.MaterializeResult(
         data_version=dg.DataVersion(hashlib.sha256(listing.encode()).hexdigest()),
         check_results=_check_results(made, done),  # Dagster takes one for the whole run, and fails without it
