@@ -110,8 +110,8 @@ def _other_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str
     changed = [read for read, version in now.items() if version and read in before and before[read] != version]
     added = [read for read, version in now.items() if version and read not in before]
     dropped = [read for read in before if read not in now]
-    words = (("changed", changed), ("read now", added), ("read no more", dropped))
-    return [f"{', '.join(reads)} {word}" for word, reads in words if reads]
+    words = (("{} changed", changed), ("now reads {}", added), ("no longer reads {}", dropped))
+    return [told.format(", ".join(reads)) for told, reads in words if reads]
 
 
 def _tried_again(numbers: Mapping[str, Any]) -> Iterable[str]:

@@ -322,6 +322,20 @@ def test_a_join_by_show_goes_without_episodes_that_lack_a_table(shows):
     assert shows.joined() == [("one", ["one.e1", "one.e2"])]
 
 
+def test_what_a_joined_asset_goes_without_is_told_in_plain_words(tmp_path):
+    store, warned = Store(str(tmp_path)), []
+    store.write("crops", SCHEMAS["crops"].empty(), "show.e01", {"demo": True})
+    declaration = Declaration("clusters", ("crops", "crop_embeddings"), (), (), 1, True, False, False)
+    empty = Result(SCHEMAS["clusters"].empty())
+    made = framework.PipelineAsset(declaration, lambda step: empty, "characters", frozenset(), {}, None)
+    resources = SimpleNamespace(store=store, settings=load_settings())
+    log = SimpleNamespace(warning=warned.append)
+    framework.materialize(made, Step(declaration, resources, None, log, ["show.e01", "show.e02"]))
+    assert warned == [
+        "clusters goes without some episodes' crops, crop_embeddings (show.e01, show.e02): materialize them first"
+    ]
+
+
 def test_other_weights_or_settings_join_every_show_again(shows):
     shows.weights = "other weights"
     assert [show for show, _ in shows.joined()] == ["one", "other"]

@@ -61,8 +61,8 @@ def test_weights_that_are_not_here_are_taken_for_those_that_were_used():
     ("before", "told"),
     [
         ({"detections": "d0", "keyframes": "k1"}, "detections changed"),
-        ({"keyframes": "k1"}, "detections read now"),
-        ({**INPUTS, "frame_embeddings": "f1"}, "frame_embeddings read no more"),
+        ({"keyframes": "k1"}, "now reads detections"),
+        ({**INPUTS, "frame_embeddings": "f1"}, "no longer reads frame_embeddings"),
     ],
 )
 def test_inputs_of_another_version_or_other_inputs_are_named(before, told):

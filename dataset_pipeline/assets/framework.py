@@ -106,8 +106,8 @@ def pipeline_asset(
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
     equal inputs. A projection handles many episodes in one run. An asset whose inputs and code version are those of its
     current table keeps that table; one that `exports` gets the folder for it and runs each time; one that `remembers`
-    gets the identity log. `shows` gives the
-    stored pictures, by the label of their row, of which the web UI shows a sheet.
+    gets the identity log. `shows` gives the stored pictures, by the label of their row, of which the web UI shows a
+    sheet.
     """
 
     def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
@@ -281,7 +281,8 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     with span("rules"):
         result = made.function(step)
     if inputs.missing:
-        step.log.warning(f"{made.name} does without {', '.join(inputs.missing)}: not everything is there of them")
+        tables, episodes = ", ".join(inputs.incomplete), ", ".join(inputs.missing)
+        step.log.warning(f"{made.name} goes without some episodes' {tables} ({episodes}): materialize them first")
     if unknown := result.faults.keys() - made.checks.keys():
         raise LookupError(f"{made.name} does not declare the checks {sorted(unknown)}")
     provenance = {
@@ -310,18 +311,19 @@ def is_current(step: Step) -> bool:
 @dataclass(frozen=True)
 class Inputs:
     """What an asset reads: versions by table, hashed over the episodes for a joined asset; whether demo models had a
-    part in any of it; the episodes that lack a table, which a joined asset goes without."""
+    part in any of it; the episodes that lack a table, which a joined asset goes without, and the tables they lack."""
 
     versions: dict[str, str]
     demo: bool
     missing: list[str]
+    incomplete: list[str]
 
 
 def inputs_of(step: Step) -> Inputs:
     """The state of everything that a step's asset declares it reads."""
     versions: dict[str, str] = {}
     store = work_of(step).store
-    demo, missing = False, set()
+    demo, missing, incomplete = False, set(), []
     for asset in step.declaration.reads:
         over_all = step.episode is None and not is_joined(asset)
         if over_all:
@@ -329,6 +331,7 @@ def inputs_of(step: Step) -> Inputs:
             found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
             versions[asset] = joined_version(found)
             missing |= set(keys) - {key for key, _ in found}
+            incomplete += [asset] if len(found) < len(keys) else []
             demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
             continue
         if is_joined(asset):
@@ -337,7 +340,7 @@ def inputs_of(step: Step) -> Inputs:
             pointer = store.pointer(asset, step.episode)
         versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
         demo = demo or bool(pointer and pointer.provenance.get("demo"))
-    return Inputs(versions, demo, sorted(missing))
+    return Inputs(versions, demo, sorted(missing), incomplete)
 
 
 def _judged(step: Step, inputs: Inputs) -> tuple[Pointer | None, Verdict]:

@@ -30,10 +30,9 @@ def select(
     quality, characters, faces, people: by image id; who is not there shows nobody. unseen: stills on which no detector
     looked for faces. Reasons: selected; kind_not_wanted; small; not_scored; not_tagged (missing in people, if that is
     given); low_quality; faces_not_counted (of unseen, where faces decide); too_few_faces; too_many_faces; nobody_known
-    (a crop nobody was recognised on, or
-    such a still where stills without characters are not wanted); character_not_wanted (none of `[selection] characters`
-    is on it); repeated (of a still among `repeated`, of which another episode has the better copy); crop_fills_still
-    (the still goes in and shows the same).
+    (a crop nobody was recognised on, or such a still where stills without characters are not wanted);
+    character_not_wanted (none of `[selection] characters` is on it); repeated (of a still among `repeated`, of which
+    another episode has the better copy); crop_fills_still (the still goes in and shows the same).
     """
     faces, tagged = faces or {}, people
     people = people or {}
