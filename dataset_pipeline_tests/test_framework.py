@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import errno
 import io
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 import dataset_pipeline
 from dataset_pipeline.assets import framework
-from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step
+from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, _ahead
 from dataset_pipeline.left_out import UNMEASURED
 from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
@@ -320,6 +322,17 @@ def test_a_join_by_show_goes_without_episodes_that_lack_a_table(shows):
     assert shows.joined() == []
     shows.add("one.e2")
     assert shows.joined() == [("one", ["one.e1", "one.e2"])]
+
+
+def test_what_is_read_ahead_and_taken_by_nobody_is_let_go_without_waiting():
+    go_on = threading.Event()
+    taken = _ahead(lambda number: number and go_on.wait(2), range(9))
+    assert next(taken) == 0
+    before = time.monotonic()
+    taken.close()
+    waited_s = time.monotonic() - before
+    go_on.set()
+    assert waited_s < 1
 
 
 def test_what_a_joined_asset_goes_without_is_told_in_plain_words(tmp_path):

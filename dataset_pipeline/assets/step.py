@@ -615,14 +615,18 @@ def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Excepti
 
 def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:
     """Map with a few calls in flight: bounded memory, results in order."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque = deque()
+    pool = ThreadPoolExecutor(max_workers=2)
+    waiting: deque = deque()
+    try:
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > depth:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def usable_pointer(store: Store, declaration: Declaration, episode: str | None) -> Pointer | None:
