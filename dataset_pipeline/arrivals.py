@@ -252,7 +252,8 @@ def _carry_over(done: Plan, instance: dg.DagsterInstance, store: Store, settings
     """
     if not done.arriving:
         return
-    carried = carry_over(instance, store, settings, [arrival.source for arrival in done.arriving])
+    sources = [arrival.source for arrival in done.arriving]
+    carried = carry_over(instance, store, settings, sources, roots_of(settings))
     done.notes += carried.notes
     seen = dict(done.state.sources)
     arriving = []

@@ -701,7 +701,8 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     reset_calls()
     with _instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
         warnings.simplefilter("ignore")
-        carried = carry_over(instance, store, settings, found.sources)
+        trees = [Path(os.path.abspath(place)) for place in [*places, *roots_of(settings)]]
+        carried = carry_over(instance, store, settings, found.sources, trees)
         register(instance, store, settings, carried.sources)
         outcome = materialize_all(
             build_definitions(settings), instance, settings, [source.key for source in carried.sources], show.outer

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dataset_pipeline.arrivals import look_for_new
+from dataset_pipeline.arrivals import look_for_new, roots_of
 from dataset_pipeline.assets.framework import location_prefix
 from dataset_pipeline.places import store_of
 from dataset_pipeline.registration import carry_over, register
@@ -69,7 +69,7 @@ def process_new_episodes(settings: Settings, build: Callable[[Settings], dg.Defi
         store = store_of(settings)
         found = look_for_new(settings, store, context.instance)
         context.log.info(f"{len(found)} new or replaced episodes: {', '.join(source.key for source in found)}")
-        carried = carry_over(context.instance, store, settings, found)
+        carried = carry_over(context.instance, store, settings, found, roots_of(settings))
         for note in carried.notes:
             context.log.info(note)
         register(context.instance, store, settings, carried.sources)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dataset_pipeline.aliases import former_keys, keys_of_today, rekey
 from dataset_pipeline.assets.framework import location_prefix, partitions_name
-from dataset_pipeline.episodes import OwnerOf, Source, may_go_by, place, whereabouts
+from dataset_pipeline.episodes import OwnerOf, Source, may_go_by, place, root_of, whereabouts
 from dataset_pipeline.ids import show_of
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -49,14 +49,19 @@ class CarriedOver:
 
 
 def carry_over(
-    instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]
+    instance: dg.DagsterInstance,
+    store: Store,
+    settings: Settings,
+    sources: Iterable[Source],
+    trees: Sequence[Path] = (),
 ) -> CarriedOver:
     """Before registering: what is on record of a source under another key goes along to its new one.
 
     That is so where names are read in another way than before, and where a file was renamed or moved. It is the same
     episode if it lies where the other did, whatever its fingerprint is now, or if it has the fingerprint of one that is
     gone. A key that the source could claim in another tree, as when one video of a show is given by itself, is no wrong
-    one: the source keeps it.
+    one: the source keeps it. `trees`: folders in which folders may have been renamed too, as shows are; elsewhere a
+    source is gone only if the folder that it lay in is still there.
 
     A call that broke off can be repeated. Partitions of former keys that another Dagster instance had renamed go too.
     """
@@ -68,7 +73,7 @@ def carry_over(
     under_way = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
     carried = CarriedOver()
     for source in sources:
-        old = held.former_key(source, given, copies[source.fingerprint] > 1)
+        old = held.former_key(source, given, copies[source.fingerprint] > 1, trees)
         begun = _pointer(store, source.key) is not None
         if old is None or (begun and old not in former_keys(store, source.key)):
             carried.sources.append(source)
@@ -122,23 +127,44 @@ class _Held:
         self.at.setdefault(place(path), []).append(episode)
         self.alike.setdefault(fingerprint, []).append(episode)
 
-    def former_key(self, source: Source, given: Set[str], has_copies: bool) -> str | None:
+    def former_key(self, source: Source, given: Set[str], has_copies: bool, trees: Sequence[Path]) -> str | None:
         """The key that a source went by, none of the `given` ones, which sources have today. `has_copies`: another
         source has its fingerprint too."""
         here = [key for key in self.at.get(place(source.path), ()) if key not in given]
         if here:
             return min(here, key=lambda key: self.fingerprints[key] != source.fingerprint)
         others = [key for key in self.alike.get(source.fingerprint, ()) if key not in given]
-        gone = [key for key in others if _is_gone(Path(self.paths[key]), source.path)]
+        gone = [key for key in others if _is_gone(Path(self.paths[key]), source.path, trees)]
         return gone[0] if len(gone) == 1 and not has_copies else None
 
 
-def _is_gone(path: Path, there: Path) -> bool:
-    try:
-        around = Path(os.path.commonpath([path, there]))
-    except ValueError:  # on another drive
+def _is_gone(path: Path, there: Path, trees: Sequence[Path]) -> bool:
+    """Whether a source that lay at `path`, and may be the one that is `there` now, is not just away with its disk.
+
+    The folder it lay in tells, if it is still there; in a tree also the one above that, or whichever holds the one
+    folder that has another name now. A folder with disks in it tells nothing: theirs go with them.
+    """
+    if (where := whereabouts(path, path.parent)) != "unseen":
+        return where == "gone"
+    above = [path.parent.parent, *_above_a_renamed_folder(path, there)]
+    tree = root_of(path, trees)
+    tellers = [folder for folder in above if tree is not None and root_of(folder, [tree]) is not None]
+    if not tellers:
         return False
-    return whereabouts(path, around) == "gone"
+    outermost = min(tellers, key=lambda folder: len(folder.parts))
+    return whereabouts(path, outermost) == "gone" and not _holds_disks(next(filter(os.path.isdir, path.parents)))
+
+
+def _above_a_renamed_folder(path: Path, there: Path) -> list[Path]:
+    """The folder in which one part of the path has another name `there`, if all else of both is the same."""
+    if len(path.parts) != len(there.parts):
+        return []
+    other = [at for at, (part, now) in enumerate(zip(path.parts, there.parts, strict=True)) if part != now]
+    return [Path(*path.parts[: other[0]])] if len(other) == 1 and other[0] else []
+
+
+def _holds_disks(folder: Path) -> bool:
+    return any(os.path.ismount(entry) for entry in folder.iterdir())
 
 
 def _under(source: Source, key: str) -> Source:

@@ -308,6 +308,54 @@ def test_a_disk_that_is_away_renames_nothing(instance, store, settings, tmp_path
     assert carry_over(instance, store, settings, [moved]).notes == []
 
 
+def copied_and_away(store: Store, media: Path, inside: str) -> Source:
+    """An episode that is known from a disk whose mount point is gone, and a copy of another title on a second disk."""
+    known, copy = media / "DISK1" / inside, media / "DISK2" / "Another Title" / "a.mkv"
+    copy.parent.mkdir(parents=True)
+    [source] = find_sources([lay(copy.parent, copy.name)]).sources
+    write_source(store, replace(source, key="show.e01", path=known))
+    return replace(source, key="another-title.e01")
+
+
+@pytest.mark.parametrize("inside", ["Show - 01.mkv", "Show/01.mkv", "Show/Season 1/01.mkv"])
+@pytest.mark.parametrize("trees", [(), ("DISK2",), ("DISK1", "DISK2"), ("DISK1", "")])
+def test_a_disk_whose_mount_point_is_gone_renames_nothing(inside, trees, instance, store, settings, tmp_path):
+    copy = copied_and_away(store, tmp_path / "media", inside)
+    trees = [tmp_path / "media" / tree for tree in trees]
+    assert carry_over(instance, store, settings, [copy], trees).notes == []
+    assert store.episodes("video") == ["show.e01"]
+
+
+@pytest.mark.parametrize("inside", ["01.mkv", "Show/01.mkv"])
+def test_a_folder_of_disks_does_not_tell_that_a_source_on_one_of_them_is_gone(
+    inside, instance, store, settings, tmp_path, monkeypatch
+):
+    media = tmp_path / "media"
+    copy = copied_and_away(store, media, inside)
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == media / "DISK2")
+    assert carry_over(instance, store, settings, [copy], [media]).notes == []
+
+
+@pytest.mark.parametrize("inside", ["", "Season 1"])
+def test_a_folder_that_is_renamed_in_its_tree_takes_its_episodes_along(inside, instance, store, settings, tmp_path):
+    tree = tmp_path / "t"
+    (tree / "Nice Show" / inside).mkdir(parents=True)
+    lay(tree / "Nice Show" / inside, "Ep - 01.mkv")
+    register(instance, store, settings, found_at(tree, store))
+    [before] = store.episodes("video")
+    (tree / "Nice Show").rename(tree / "Other Show")
+    carried = carry_over(instance, store, settings, found_at(tree, store), [tree])
+    assert carried.notes == [f"{before} is now {before.replace('nice', 'other')} (nothing measured again)"]
+
+
+def test_a_file_that_is_renamed_beside_others_needs_no_tree(instance, store, settings, tmp_path):
+    path = lay(tmp_path / "t", "Paper Comet S01E01.mkv")
+    register(instance, store, settings, found_at(tmp_path / "t", store))
+    path.rename(path.with_name("Paper Comet S01E02.mkv"))
+    carried = carry_over(instance, store, settings, found_at(tmp_path / "t", store))
+    assert carried.notes == ["paper-comet.s01e01 is now paper-comet.s01e02 (nothing measured again)"]
+
+
 def test_partitions_of_former_keys_leave_every_instance(instance, store, settings, tmp_path):
     lay(tmp_path / "t")
     earlier_version(instance, store, settings, tmp_path / "t")

@@ -903,6 +903,17 @@ def test_an_episode_whose_key_and_content_both_changed_is_renamed_by_the_nightly
     assert daemon.instance.get_dynamic_partitions("episodes_demo") == daemon.store.episodes("video") == [NEW]
 
 
+def test_a_show_whose_folder_is_renamed_in_a_root_is_renamed_by_the_sensor(daemon, tmp_path):
+    root = tmp_path / "episodes"
+    put(root / "Show" / "Season 1" / "01.mkv")
+    assert daemon.ticks() == ["show.s01e01"]
+    daemon.finish_runs()
+    (root / "Show").rename(root / "Other Show")
+    assert daemon.ticks(4) == ["other-show.s01e01"]
+    assert daemon.instance.get_dynamic_partitions("episodes_demo") == ["other-show.s01e01"]
+    assert daemon.store.episodes("video") == ["other-show.s01e01"]
+
+
 def test_the_nightly_job_finds_what_is_new_or_replaced_and_old_enough(daemon, tmp_path, caplog):
     daemon.settings = settings_in(
         tmp_path, arrivals__settle_s=30.0, episodes__roots=[str(tmp_path / "episodes"), str(tmp_path / "away")]
