@@ -7,11 +7,13 @@ import errno
 import io
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
@@ -19,12 +21,14 @@ import dataset_pipeline
 from dataset_pipeline.assets import framework
 from dataset_pipeline.assets.step import DECLARATIONS, Declaration, Result, Step, _ahead
 from dataset_pipeline.left_out import UNMEASURED
+from dataset_pipeline.models.batching import prepared_batches
 from dataset_pipeline.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store import files
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store, TableMissing
 from dataset_pipeline.tags.rules import RulesError
+from dataset_pipeline.video.keyframes import ahead
 
 
 @pytest.fixture
@@ -324,10 +328,22 @@ def test_a_join_by_show_goes_without_episodes_that_lack_a_table(shows):
     assert shows.joined() == [("one", ["one.e1", "one.e2"])]
 
 
-def test_what_is_read_ahead_and_taken_by_nobody_is_let_go_without_waiting():
+READERS_AHEAD = {
+    "stored pictures": lambda prepare: _ahead(prepare, pictures_of_shades()),
+    "frames": lambda prepare: ahead(prepare, pictures_of_shades()),
+    "a model's pictures": lambda prepare: prepared_batches(pictures_of_shades(), prepare, 1),
+}
+
+
+def pictures_of_shades() -> Iterator[np.ndarray]:
+    return (np.full((2, 2, 3), shade, np.uint8) for shade in range(40))
+
+
+@pytest.mark.parametrize("what", READERS_AHEAD)
+def test_what_is_read_ahead_and_taken_by_nobody_is_let_go_without_waiting(what):
     go_on = threading.Event()
-    taken = _ahead(lambda number: number and go_on.wait(2), range(9))
-    assert next(taken) == 0
+    taken = READERS_AHEAD[what](lambda picture: picture.any() and go_on.wait(2))
+    next(taken)
     before = time.monotonic()
     taken.close()
     waited_s = time.monotonic() - before

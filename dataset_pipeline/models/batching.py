@@ -22,8 +22,9 @@ def prepared_batches(
     not [height, width, 3] uint8 RGB.
     """
     numbered = enumerate(images)
-    with ThreadPoolExecutor(PREPARE_THREADS, "prepare") as pool:
-        waiting: list[Future[Prepared]] = []
+    pool = ThreadPoolExecutor(PREPARE_THREADS, "prepare")
+    waiting: list[Future[Prepared]] = []
+    try:
         while batch := list(islice(numbered, batch_size)):
             started = [pool.submit(prepare, _checked(image, position)) for position, image in batch]
             if waiting:
@@ -31,6 +32,9 @@ def prepared_batches(
             waiting = started
         if waiting:
             yield [future.result() for future in waiting]
+    finally:
+        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _checked(image: np.ndarray, position: int) -> np.ndarray:

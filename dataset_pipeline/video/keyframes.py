@@ -126,13 +126,17 @@ def ahead(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator
     """`map(function, items)` with the function on all cores, a few items ahead of what is taken from it."""
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     waiting: deque[Future[Answer]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def candidate(frame: Frame, short_side_px: int) -> Candidate:
