@@ -173,7 +173,7 @@ class LocalFiles:
                 f"{self.uri(path)} cannot be changed: another process has held {file} for {LOCK_WAIT_S:g} s. "
                 "Wait for it to finish, or stop it if it hangs, and run again"
             ) from None
-        except (OSError, NotImplementedError) as error:
+        except (OSError, RuntimeError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
             log.warning("%s cannot be locked (%s): runs at once may measure a picture twice", file, error)
