@@ -28,6 +28,7 @@ from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline_tests.assets.drawn_models import Models
 
 EPISODE = "show.e1"
 FIRST, SECOND, THIRD = (f"{EPISODE}/{number:08d}" for number in (1, 2, 3))
@@ -58,44 +59,6 @@ CHAIN = [
 
 class Broken(Exception):
     """What a model library raises."""
-
-
-@dataclass
-class Models:
-    """Each role in one: a person in the middle of every picture, the same on all. `fails(role, picture)` raises."""
-
-    fails: Callable[[str, np.ndarray], None] = lambda role, picture: None
-    seen: dict[str, int] = field(default_factory=dict)
-    threshold: float = 0.5
-
-    def fingerprint(self) -> Any:
-        known = {"role": "it", "model": "drawn", "sha256": "m", "demo": True}
-        return SimpleNamespace(**known, as_dict=lambda: known)
-
-    def watched(self, role: str, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for picture in pictures:
-            self.seen[role] = self.seen.get(role, 0) + 1
-            self.fails(role, picture)
-            yield picture
-
-    def detect(self, pictures: Iterable[np.ndarray], kinds: Any) -> Iterator[list[Any]]:
-        for picture in self.watched("detector", pictures):
-            height, width = picture.shape[:2]
-            corners = {"x0": width / 4, "y0": height / 4, "x1": width / 2, "y1": height / 2}
-            yield [SimpleNamespace(kind="person", score=0.9, **corners)]
-
-    def embed(self, pictures: Iterable[np.ndarray]) -> Iterator[list[float]]:
-        return ([1.0, 0.0] for _ in self.watched("identity", pictures))
-
-    def differences(self, features: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-        return np.zeros((len(features), len(features if others is None else others)))
-
-    def score(self, pictures: Iterable[np.ndarray]) -> Iterator[float]:
-        return (0.9 for _ in self.watched("quality", pictures))
-
-    def tag(self, pictures: Iterable[np.ndarray]) -> Any:
-        count = len(list(self.watched("tagger", pictures)))
-        return SimpleNamespace(tags=["1girl", "smile"], categories=["general"] * 2, scores=np.full((count, 2), 0.9))
 
 
 @dataclass

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from dataset_pipeline.runs import phases
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
+from dataset_pipeline_tests.assets.drawn_models import Models
 
 EPISODE = "show.e1"
 FRAME, OTHER, PAN = (f"{EPISODE}/{name}" for name in ("00001500", "00002500", "pan-00003000-00009000"))
@@ -35,42 +34,6 @@ SETTINGS = load_settings(
 )
 # Whoever names distinct_frames asks about frames: which were dropped and why, or which resemble one another.
 OF_FRAMES = {"repeated_frames", "stills", "training_set"}
-
-
-@dataclass
-class Models:
-    """Each role in one: a person in the middle of every picture, who is the same one. Counts the pictures it sees."""
-
-    seen: dict[str, int] = field(default_factory=dict)
-    threshold: float = 0.5
-
-    def fingerprint(self) -> Any:
-        known = {"role": "it", "model": "drawn", "sha256": "m", "demo": True}
-        return SimpleNamespace(**known, as_dict=lambda: known)
-
-    def watched(self, role: str, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for picture in pictures:
-            self.seen[role] = self.seen.get(role, 0) + 1
-            yield picture
-
-    def detect(self, pictures: Iterable[np.ndarray], kinds: Any) -> Iterator[list[Any]]:
-        for picture in self.watched("detector", pictures):
-            height, width = picture.shape[:2]
-            corners = {"x0": width / 4, "y0": height / 4, "x1": width / 2, "y1": height / 2}
-            yield [SimpleNamespace(kind="person", score=0.9, **corners)]
-
-    def embed(self, pictures: Iterable[np.ndarray]) -> Iterator[list[float]]:
-        return ([1.0, 0.0] for _ in self.watched("identity", pictures))
-
-    def differences(self, features: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-        return np.zeros((len(features), len(features if others is None else others)))
-
-    def score(self, pictures: Iterable[np.ndarray]) -> Iterator[float]:
-        return (0.9 for _ in self.watched("quality", pictures))
-
-    def tag(self, pictures: Iterable[np.ndarray]) -> Any:
-        count = len(list(self.watched("tagger", pictures)))
-        return SimpleNamespace(tags=["1girl", "smile"], categories=["general"] * 2, scores=np.full((count, 2), 0.9))
 
 
 @dataclass
