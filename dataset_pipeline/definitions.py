@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dataset_pipeline import jobs
-from dataset_pipeline.arrivals import arrivals_sensor
-from dataset_pipeline.assets import source
-from dataset_pipeline.assets.framework import ASSETS, asset_definition, location_prefix, partitions_name
-from dataset_pipeline.assets.status import status_asset, status_sensor
-from dataset_pipeline.assets.step import DECLARATIONS, ancestors, is_joined
-from dataset_pipeline.automation import automation_sensor, keep_current
+from dataset_pipeline.assets import video as source
+from dataset_pipeline.graph.framework import ASSETS, asset_definition, location_prefix, partitions_name
+from dataset_pipeline.graph.project import export_root, store_of
+from dataset_pipeline.graph.step import DECLARATIONS, ancestors, is_joined
 from dataset_pipeline.models.injected import known_weights, model_resources
-from dataset_pipeline.places import export_root, store_of
+from dataset_pipeline.orchestration import jobs
+from dataset_pipeline.orchestration.arrivals import arrivals_sensor
+from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
+from dataset_pipeline.reports.status_asset import status_asset, status_sensor
 from dataset_pipeline.settings import Settings, load_settings
 
 DEMO_EPISODES = "data/demo/episodes"

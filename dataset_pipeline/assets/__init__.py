@@ -1,5 +1,5 @@
 """The assets of the graph. Importing the package declares them all."""
 
-from dataset_pipeline.assets import characters, crops, descriptions, frames, repeats, scores, source, tags, training
+from dataset_pipeline.assets import characters, crops, descriptions, frames, repeated, scores, tags, training, video
 
-__all__ = ["characters", "crops", "descriptions", "frames", "repeats", "scores", "source", "tags", "training"]
+__all__ = ["characters", "crops", "descriptions", "frames", "repeated", "scores", "tags", "training", "video"]

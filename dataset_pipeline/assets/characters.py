@@ -6,11 +6,11 @@ from collections import Counter
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
-from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.graph.framework import Check, pipeline_asset
+from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.store.identity_log import event_of_row
 from dataset_pipeline.store.schemas import SCHEMAS
 

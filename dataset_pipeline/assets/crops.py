@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from dataset_pipeline.assets.frames import pictures_of_table
-from dataset_pipeline.assets.framework import MEASURING, Check, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.staleness import UNREADABLE
+from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.images.crops import cut, plan_all_crops
 from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.images.stills import images_of
-from dataset_pipeline.left_out import told
-from dataset_pipeline.staleness import UNREADABLE
+from dataset_pipeline.store.left_out import told
 from dataset_pipeline.store.schemas import SCHEMAS
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset_pipeline.assets.framework import pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.graph.framework import pipeline_asset
+from dataset_pipeline.graph.staleness import UNANSWERED
+from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.models.captioner import Captioner, Description
-from dataset_pipeline.staleness import UNANSWERED
 from dataset_pipeline.store.schemas import SCHEMAS
 
 ALGORITHM = "1"

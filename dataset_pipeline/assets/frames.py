@@ -6,15 +6,15 @@ from collections import Counter
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import MEASURING, Check, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
-from dataset_pipeline.images.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
+from dataset_pipeline.base.progress import track
+from dataset_pipeline.base.timing import span, timed_iteration
+from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.images.stills import stills_of
-from dataset_pipeline.left_out import told
-from dataset_pipeline.progress import track
+from dataset_pipeline.repeated.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
+from dataset_pipeline.sources.media import candidates, full_size, shots_of
+from dataset_pipeline.store.left_out import told
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.timing import span, timed_iteration
-from dataset_pipeline.video.sources import candidates, full_size, shots_of
 from dataset_pipeline.video.stream import DecodeReport
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import MEASURING, Check, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
+from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.models import Tagger
 from dataset_pipeline.tags.scores import scored_tags
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
-from dataset_pipeline.assets.step import Result, Step
-from dataset_pipeline.ids import show_of
+from dataset_pipeline.base.ids import show_of
+from dataset_pipeline.characters.names import named, names_by_id
+from dataset_pipeline.graph.framework import Check, pipeline_asset
+from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.settings.tag_rules import Rules, load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import Said, decide_captions, face_positions
-from dataset_pipeline.tags.character_names import named, names_by_id
 from dataset_pipeline.tags.core import core_markdown, core_rows, count_tags
 from dataset_pipeline.tags.filter import Known, decide_tags
 from dataset_pipeline.tags.hand_edited import hand_edited_rows
-from dataset_pipeline.tags.rules import Rules, load_rules
 from dataset_pipeline.tags.scores import tag_rows
 
 COUNTED = ("tag_scores", "clusters")

@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.assets.framework import Check, pipeline_asset
-from dataset_pipeline.assets.repeats import repeated_stills
-from dataset_pipeline.assets.step import DECLARATIONS, Number, Result, Step, is_joined, joined_version, version_of
+from dataset_pipeline.assets.repeated import repeated_stills
+from dataset_pipeline.characters.names import names_by_id
+from dataset_pipeline.graph.framework import Check, pipeline_asset
+from dataset_pipeline.graph.staleness import UNREADABLE
+from dataset_pipeline.graph.step import DECLARATIONS, Number, Result, Step, is_joined, joined_version, version_of
 from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
-from dataset_pipeline.staleness import UNREADABLE
+from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.character_names import names_by_id
 from dataset_pipeline.tags.core import emb_init, wildcard
-from dataset_pipeline.tags.rules import load_rules
-from dataset_pipeline.training.anew import recipe_of
 from dataset_pipeline.training.balance import balance_markdown, virtual_size
 from dataset_pipeline.training.contents import faces_on, people_on
 from dataset_pipeline.training.exporters import export
-from dataset_pipeline.training.exporters.papers import EMB_INIT, WILDCARD
+from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
+from dataset_pipeline.training.exporters.recaption import recipe_of
 from dataset_pipeline.training.manifest import (
     balance_rows,
     faults_of_set,

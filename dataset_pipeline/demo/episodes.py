@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Colorspace
 
+from dataset_pipeline.base.paths import replace, write_whole
 from dataset_pipeline.demo.backdrops import DEMO_BACKDROP_SEEDS, KINDS, TEST_BACKDROP_SEEDS
 from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST, Character
 from dataset_pipeline.demo.staging import SHOTS, Cel, Stage, held_cels
@@ -28,7 +29,6 @@ from dataset_pipeline.demo.truth import (
     load_truth,
     save_truth,
 )
-from dataset_pipeline.paths import replace, write_whole
 
 __all__ = [
     "DEMO_SHOW",

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset_pipeline.base.paths import write_whole
 from dataset_pipeline.demo.characters import Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.shapes import Box
-from dataset_pipeline.paths import write_whole
 
 TRUTH_VERSION = 1
 

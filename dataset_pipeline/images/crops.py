@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.ids import crop_id
+from dataset_pipeline.base.ids import crop_id
 from dataset_pipeline.settings import CropsSettings
 
 

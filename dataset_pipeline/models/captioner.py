@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataset_pipeline.left_out import is_of_one, reason_of
 from dataset_pipeline.settings import DescriptionsSettings
+from dataset_pipeline.store.left_out import is_of_one, reason_of
 
 if TYPE_CHECKING:
     import httpx

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dataset_pipeline.paths import write_whole
+from dataset_pipeline.base.paths import write_whole
 
 REMEMBER_FROM_BYTES = 8 * 2**20
 _KNOWN: dict[str, str] = {}

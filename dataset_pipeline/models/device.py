@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.base.errors import PermanentError
 
 # An ONNX graph y = x + x (ir 9, opset 17), to see what a session really runs on.
 PROBE_MODEL = (

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.paths import fault_of_path, write_whole
 from dataset_pipeline.models.checksums import compute_sha256, write_json
 from dataset_pipeline.models.registry import (
     ROLES,
@@ -25,7 +26,6 @@ from dataset_pipeline.models.registry import (
     Role,
     repository_folder,
 )
-from dataset_pipeline.paths import fault_of_path, write_whole
 
 LOCK_VERSION = 1
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from dataset_pipeline.timing import span
+from dataset_pipeline.base.timing import span
 
 Loaded = TypeVar("Loaded")
 Key = tuple[Hashable, ...]

@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.models.checksums import sha256_of
-from dataset_pipeline.paths import fault_of_path
 from dataset_pipeline.settings import resources_folder
 
 Role = Literal["embedder", "detector", "identity", "quality", "tagger"]

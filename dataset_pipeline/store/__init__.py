@@ -1,0 +1,1 @@
+"""Where tables and pictures lie: schemas, atomic writes, pointers with provenance."""

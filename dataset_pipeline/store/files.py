@@ -16,9 +16,9 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from dataset_pipeline.errors import PermanentError, writing
-from dataset_pipeline.paths import long_path, patiently
-from dataset_pipeline.paths import waits as _waits
+from dataset_pipeline.base.errors import PermanentError, writing
+from dataset_pipeline.base.paths import long_path, patiently
+from dataset_pipeline.base.paths import waits as _waits
 
 TEMPORARY_SUFFIX = ".tmp"
 # Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.

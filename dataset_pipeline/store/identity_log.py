@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.store.files import Files, StoreError
 
 FOLDER = "_identities"  # no asset is called so: neither `clean` nor `forget` looks into it

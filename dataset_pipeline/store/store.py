@@ -26,8 +26,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_pipeline.ids import check_episode, check_image, file_name
-from dataset_pipeline.paths import OutsideError, fault_of_path, is_device
+from dataset_pipeline.base.ids import check_episode, check_image, file_name
+from dataset_pipeline.base.paths import OutsideError, fault_of_path, is_device
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from dataset_pipeline.ids import pts_ms_of
+from dataset_pipeline.base.ids import pts_ms_of
+from dataset_pipeline.base.tag_words import is_people_count, people_number
 from dataset_pipeline.settings import CaptionsSettings
-from dataset_pipeline.tags.rules import Rules
+from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.templates import PEOPLE_SEPARATOR, render
-from dataset_pipeline.tags.words import is_people_count, people_number
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 

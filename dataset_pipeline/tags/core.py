@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.base.tag_words import counted_people
 from dataset_pipeline.settings import CoreTagsSettings
+from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.overlaps import overlapping_tags
-from dataset_pipeline.tags.rules import Rules
-from dataset_pipeline.tags.words import counted_people
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataset_pipeline.base.tag_words import is_people_count, other_counts, words
 from dataset_pipeline.settings import TagConcept, TagsSettings, TagThresholdsSettings
+from dataset_pipeline.settings.query import Question, Subject, parse
+from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.overlaps import overlapping_tags
-from dataset_pipeline.tags.query import Question, Subject, parse
-from dataset_pipeline.tags.rules import Rules
-from dataset_pipeline.tags.words import is_people_count, other_counts, words
 
 RATING, GENERAL, CHARACTER, COPYRIGHT, ARTIST = "rating", "general", "character", "copyright", "artist"
 NOT_TAGS = (COPYRIGHT, ARTIST)  # they have columns of their own

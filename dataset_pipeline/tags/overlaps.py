@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dataset_pipeline.tags.words import words
+from dataset_pipeline.base.tag_words import words
 
 
 def overlapping_tags(

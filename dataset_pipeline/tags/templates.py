@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from dataset_pipeline.base.tag_words import MANY, TAGS_REMEMBERED, counted_people, is_emoticon
+from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.settings import CaptionsSettings
-from dataset_pipeline.tags.character_names import parse_character
-from dataset_pipeline.tags.rules import CHARACTER_KINDS, Rules
-from dataset_pipeline.tags.words import MANY, TAGS_REMEMBERED, counted_people, is_emoticon
+from dataset_pipeline.settings.tag_rules import CHARACTER_KINDS, Rules
 
 # Danbooru's words for what a picture shows of somebody; a person crop is what a picture of a person usually is.
 KIND_WORDS = {

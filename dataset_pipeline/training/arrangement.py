@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from dataset_pipeline.ids import episode_of, show_of
-from dataset_pipeline.paths import is_device
+from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.paths import is_device
+from dataset_pipeline.base.tag_words import MANY
+from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.settings import ConceptBalanceSettings
-from dataset_pipeline.tags.character_names import parse_character
-from dataset_pipeline.tags.words import MANY
 
 OTHERS = "character_others"
 NO_APPEARANCE = "no_appearance"

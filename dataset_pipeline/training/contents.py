@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from dataset_pipeline.tags.words import is_people_count, other_counts, people_number
+from dataset_pipeline.base.tag_words import is_people_count, other_counts, people_number
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from dataset_pipeline.ids import episode_of, show_of
-from dataset_pipeline.left_out import told
+from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.characters.names import named
 from dataset_pipeline.settings import TrainingSetSettings
+from dataset_pipeline.store.left_out import told
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.character_names import named
 from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
 from dataset_pipeline.training.quotas import over_quota

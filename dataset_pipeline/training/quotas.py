@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.settings import ConceptBalanceSettings
-from dataset_pipeline.tags.character_names import parse_character
 
 
 def over_quota(

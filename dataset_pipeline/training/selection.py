@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.images.stills import is_still
 from dataset_pipeline.settings import SelectionSettings
-from dataset_pipeline.tags.character_names import parse_character
 from dataset_pipeline.training.contents import Faces
 
 STILL = "still"

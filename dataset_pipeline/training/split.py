@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from dataset_pipeline.ids import episode_of, pts_ms_of, still_of
+from dataset_pipeline.base.ids import episode_of, pts_ms_of, still_of
 
 TRAIN, VALIDATION = "train", "validation"
 STRETCH_MS = 60_000  # frames of one scene lie close together, and a trainer would know one held-out frame by another

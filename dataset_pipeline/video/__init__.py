@@ -1,0 +1,1 @@
+"""From coded video to pictures with timestamps: probing, decoding, keyframes, shots, camera, colour."""

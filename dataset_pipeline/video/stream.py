@@ -17,7 +17,7 @@ from av.filter import Graph
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from dataset_pipeline.errors import PermanentError
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.video.choice import first_pictures, needs_peek, pick_stream
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, aspect_of, is_mirrored, to_rgb
 from dataset_pipeline.video.containers import FORMATS_BY_ENDING, Crop, crops_of

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
-from dataset_pipeline.assets import framework
-from dataset_pipeline.assets.framework import ASSETS, materialize
-from dataset_pipeline.assets.step import DECLARATIONS, Step
-from dataset_pipeline.errors import PermanentError
-from dataset_pipeline.explain import explain
-from dataset_pipeline.explained import first_screen
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.graph import framework
+from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.step import DECLARATIONS, Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
-from dataset_pipeline.left_out import told
 from dataset_pipeline.models.captioner import Captioner
-from dataset_pipeline.report import faults_of
-from dataset_pipeline.runs import phases
+from dataset_pipeline.orchestration.runs import phases
+from dataset_pipeline.reports.explain import explain
+from dataset_pipeline.reports.first_screen import first_screen
+from dataset_pipeline.reports.run_report import faults_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.files import LocalFiles
+from dataset_pipeline.store.left_out import told
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 from dataset_pipeline_tests.assets.drawn_models import Models
@@ -325,7 +325,7 @@ def test_an_error_of_the_whole_is_never_taken_for_a_pictures(project: Project, w
 
 
 def test_a_model_that_stops_working_half_way_fails_its_asset(project: Project, monkeypatch):
-    monkeypatch.setattr("dataset_pipeline.assets.step.CHUNK_PICTURES", 2)
+    monkeypatch.setattr("dataset_pipeline.graph.step.CHUNK_PICTURES", 2)
     project.make_before("quality_scores")
 
     def fails(role: str, picture: np.ndarray) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 import dataset_pipeline
 import dataset_pipeline.definitions
-from dataset_pipeline.assets.framework import ASSETS, materialize
-from dataset_pipeline.assets.step import DECLARATIONS, Step
+from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.step import DECLARATIONS, Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
-from dataset_pipeline.runs import phases
+from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -141,10 +141,10 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
         "store/schemas.py",
         "assets/frames.py",  # makes it, and makes stills of it
         "images/stills.py",
-        "assets/repeats.py",
+        "assets/repeated.py",
         "assets/training.py",  # the funnel counts dropped frames
-        "report.py",  # so does the account of a run
-        "set_report.py",  # which stills resemble one another
-        "explain.py",  # why a frame was dropped
-        "explained.py",  # says it
+        "reports/run_report.py",  # so does the account of a run
+        "reports/set_report.py",  # which stills resemble one another
+        "reports/explain.py",  # why a frame was dropped
+        "reports/first_screen.py",  # says it
     }

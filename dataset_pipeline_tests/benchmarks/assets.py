@@ -19,14 +19,14 @@ import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
-from dataset_pipeline import timing
+from dataset_pipeline.base import timing
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import write_show
-from dataset_pipeline.episodes import find_sources
-from dataset_pipeline.places import store_of
-from dataset_pipeline.registration import register
-from dataset_pipeline.runs import materialize_assets, phases
+from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.orchestration.registration import register
+from dataset_pipeline.orchestration.runs import materialize_assets, phases
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.sources.finding import find_sources
 
 KINDS = ("imports", "model", "decode and encode", "store", "rules")
 

@@ -46,12 +46,12 @@ from rich.table import Table
 
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.color import ChromaUpsampling, Conversion
 from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline.video.keyframes import ahead
 from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
-from dataset_pipeline.video.sources import candidates, full_size, probe_source
 from dataset_pipeline.video.stream import DecodeReport
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -166,10 +166,10 @@ def materialize(asset: str, video: Path, folder: Path) -> int:
     import dagster as dg
 
     from dataset_pipeline.definitions import build_definitions
-    from dataset_pipeline.episodes import find_sources
-    from dataset_pipeline.places import store_of
-    from dataset_pipeline.registration import register
-    from dataset_pipeline.runs import materialize_assets
+    from dataset_pipeline.graph.project import store_of
+    from dataset_pipeline.orchestration.registration import register
+    from dataset_pipeline.orchestration.runs import materialize_assets
+    from dataset_pipeline.sources.finding import find_sources
 
     settings: Settings = load_settings(models__pack="demo", store__root=str(folder / "store"))
     (folder / "dagster").mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
-PROGRAM = "from dataset_pipeline.cli import main; main()"
+PROGRAM = "from dataset_pipeline.cli.app import main; main()"
 
 
 def demo(folder: Path) -> subprocess.Popen:

@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
-from dataset_pipeline.places import store_of
-from dataset_pipeline.runs import phases
+from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]

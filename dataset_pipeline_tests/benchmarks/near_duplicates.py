@@ -67,7 +67,7 @@ def matrix_alone(rows: np.ndarray) -> None:
 
 
 def by_search(rows: np.ndarray, exact: bool = True) -> list[int]:
-    from dataset_pipeline.images.near_duplicates import distinct
+    from dataset_pipeline.repeated.near_duplicates import distinct
 
     return distinct(rows, range(len(rows)), SIMILARITY, exact=exact).kept
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.ids import crop_id, frame_id
+from dataset_pipeline.base.ids import crop_id, frame_id
 from dataset_pipeline.store.reuse import measure_missing
 from dataset_pipeline.store.schemas import MEASURED, SCHEMAS
 from dataset_pipeline.store.store import Store

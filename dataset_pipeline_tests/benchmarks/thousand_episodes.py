@@ -34,19 +34,19 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from dataset_pipeline import timing
-from dataset_pipeline.assets.framework import ASSETS, location_prefix, materialize, partitions_name
-from dataset_pipeline.assets.step import DECLARATIONS, Result, Step
+from dataset_pipeline.base import timing
+from dataset_pipeline.base.ids import crop_id, file_name, frame_id, show_of
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.episodes import Source
-from dataset_pipeline.ids import crop_id, file_name, frame_id, show_of
+from dataset_pipeline.graph.framework import ASSETS, location_prefix, materialize, partitions_name
+from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.graph.step import DECLARATIONS, Result, Step
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.images.stills import images_of, stills_of
-from dataset_pipeline.places import store_of
-from dataset_pipeline.registration import register
-from dataset_pipeline.runs import Failure, materialize_all, materialize_assets
+from dataset_pipeline.orchestration.registration import register
+from dataset_pipeline.orchestration.runs import Failure, materialize_all, materialize_assets
+from dataset_pipeline.reports.status import status_of
 from dataset_pipeline.settings import Settings, load_settings
-from dataset_pipeline.status import status_of
+from dataset_pipeline.sources.finding import Source
 from dataset_pipeline.store.schemas import MEASURED, SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -63,7 +63,7 @@ VOCABULARY += ["1girl", "2girls", "solo", "smile", "outdoors", "indoors", *THING
 INSTANCE = """
 telemetry: {{enabled: false}}
 event_log_storage:
-  module: dataset_pipeline.event_log
+  module: dataset_pipeline.orchestration.event_log
   class: BatchedSqliteEventLog
   config: {{base_dir: "{history}/runs"}}
 """
@@ -158,7 +158,9 @@ def report(title: str, project: Project, all_asked_for: bool = False) -> None:
     due or not, as Dagster's automation asks for them after a join."""
     reset_memory_peak()
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
-    everything = mock.patch("dataset_pipeline.runs.due", lambda assets, *_: [(tuple(assets), set(project.registered))])
+    everything = mock.patch(
+        "dataset_pipeline.orchestration.runs.due", lambda assets, *_: [(tuple(assets), set(project.registered))]
+    )
     with everything if all_asked_for else contextlib.nullcontext():
         seconds = made(project)
     wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - start_cpu_s
@@ -194,7 +196,7 @@ def made(project: Project) -> dict[str, dict[str, float]]:
 
     timing.take()
     ended_s = time.perf_counter()
-    with mock.patch("dataset_pipeline.runs.materialize_assets", run):
+    with mock.patch("dataset_pipeline.orchestration.runs.materialize_assets", run):
         outcome = materialize_all(
             project.definitions, project.instance, project.settings, [], leave_out=["exported_set"]
         )

@@ -16,7 +16,7 @@ from dataset_pipeline.models.device import (
     parse_device,
     torch_device,
 )
-from dataset_pipeline.models.doctor import device_report
+from dataset_pipeline.models.environment import device_report
 
 no_gpu = pytest.mark.skipif(cuda_driver_devices() > 0, reason="says what happens on a machine without a GPU")
 

@@ -14,12 +14,12 @@ import pytest
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
 from dataset_pipeline.demo.truth import EpisodeTruth, load_truth
-from dataset_pipeline.episodes import find_sources
+from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.loading import CALLS, reset_calls
-from dataset_pipeline.places import store_of
-from dataset_pipeline.registration import register
-from dataset_pipeline.runs import Outcome, materialize_all, materialize_assets
+from dataset_pipeline.orchestration.registration import register
+from dataset_pipeline.orchestration.runs import Outcome, materialize_all, materialize_assets
 from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.store.store import Store
 
 

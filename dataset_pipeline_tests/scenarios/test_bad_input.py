@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dataset_pipeline.cli import FAILED, PARTLY, app
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.cli.app import FAILED, PARTLY, app
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
-from dataset_pipeline.errors import PermanentError
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.models import QualityMetric
 

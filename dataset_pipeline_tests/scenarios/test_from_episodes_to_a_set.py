@@ -11,14 +11,14 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dataset_pipeline.assets.step import Step
-from dataset_pipeline.explain import explain, image_of
-from dataset_pipeline.ids import file_name
+from dataset_pipeline.base.ids import file_name
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import decode
-from dataset_pipeline.report import account
-from dataset_pipeline.runs import phases
-from dataset_pipeline.training.anew import rebalance, recaption
+from dataset_pipeline.orchestration.runs import phases
+from dataset_pipeline.reports.explain import explain, image_of
+from dataset_pipeline.reports.run_report import account
 from dataset_pipeline.training.exporters import export
+from dataset_pipeline.training.exporters.recaption import rebalance, recaption
 from dataset_pipeline.video.decode import frames_at
 
 
@@ -164,7 +164,7 @@ def test_one_episode_that_fails_leaves_the_others_and_the_joins_alone(copy_of_fi
 
 
 def test_demo_and_real_results_never_share_a_store(finished):
-    from dataset_pipeline.places import mixing_fault
+    from dataset_pipeline.graph.project import mixing_fault
 
     assert mixing_fault(finished.settings(), finished.store) == ""
     assert "demo" in mixing_fault(finished.settings(models__pack="real"), finished.store)

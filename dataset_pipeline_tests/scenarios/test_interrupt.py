@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_pipeline.cli import INTERRUPTED
+from dataset_pipeline.cli.app import INTERRUPTED
 from dataset_pipeline.settings import PACKAGE
 from dataset_pipeline.store.schemas import SCHEMAS
 
@@ -22,7 +22,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from dataset_pipeline.cli import main
+from dataset_pipeline.cli.app import main
 main()
 """
 

@@ -12,11 +12,11 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dataset_pipeline.assets.framework import location_prefix
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.episodes import find_sources
-from dataset_pipeline.registration import register
-from dataset_pipeline.runs import materialize_assets
+from dataset_pipeline.graph.framework import location_prefix
+from dataset_pipeline.orchestration.registration import register
+from dataset_pipeline.orchestration.runs import materialize_assets
+from dataset_pipeline.sources.finding import find_sources
 
 FRAMES, KEY_EVERY, RATE = 48, 8, 8
 MEASURED = ["video_probe", "shots", "keyframes"]

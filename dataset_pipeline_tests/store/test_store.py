@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_pipeline.left_out import is_of_one
 from dataset_pipeline.store import files
 from dataset_pipeline.store import store as store_module
+from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
 from dataset_pipeline.store.store import (
     PictureGone,

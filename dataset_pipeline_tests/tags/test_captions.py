@@ -5,13 +5,13 @@ import random
 import pyarrow as pa
 import pytest
 
+from dataset_pipeline.base.tag_words import is_emoticon
+from dataset_pipeline.characters.names import CharacterName, character_of_folder, parse_character
 from dataset_pipeline.settings import CaptionsSettings, load_settings, resources_folder
+from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import Said, caption_fields, decide_captions, face_positions, quality_word
-from dataset_pipeline.tags.character_names import CharacterName, character_of_folder, parse_character
-from dataset_pipeline.tags.rules import load_rules
 from dataset_pipeline.tags.templates import chance, render
-from dataset_pipeline.tags.words import is_emoticon
 
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 DEFAULTS, RULES = SETTINGS.captions, load_rules(SETTINGS.tag_rules)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from dataset_pipeline.settings import CoreTagsSettings, load_settings, resources_folder
+from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.core import (
     TagCounts,
@@ -16,7 +17,6 @@ from dataset_pipeline.tags.core import (
     emb_init,
     wildcard,
 )
-from dataset_pipeline.tags.rules import load_rules
 
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 RULES = load_rules(SETTINGS.tag_rules)

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dataset_pipeline.base.tag_words import is_people_count, people_number
 from dataset_pipeline.settings import TagsSettings, TagThresholdsSettings, load_settings, resources_folder
+from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.filter import Known, decide_tags, sort_tags
-from dataset_pipeline.tags.rules import load_rules
-from dataset_pipeline.tags.words import is_people_count, people_number
 
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 DEFAULTS, THRESHOLDS = SETTINGS.tags, SETTINGS.tag_thresholds

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from dataset_pipeline.base.tag_words import people_number
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.words import people_number
 from dataset_pipeline.training.contents import Faces, faces_on, people_on
 
 STILL, OTHER = "show.e1/00000001", "show.e1/00000002"

@@ -4,7 +4,7 @@ import random
 
 import pyarrow as pa
 
-from dataset_pipeline.ids import episode_of, show_of
+from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.versions import canonical

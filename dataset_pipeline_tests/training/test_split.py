@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataset_pipeline.ids import crop_id, frame_id, picture_id
+from dataset_pipeline.base.ids import crop_id, frame_id, picture_id
 from dataset_pipeline.training.split import held_out
 
 FRAMES = [frame_id(f"show.e{episode}", second * 1000) for episode in range(20) for second in range(0, 1440, 3)]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.keyframes import Interval
 from dataset_pipeline.video.probe import probe
 from dataset_pipeline.video.shots import Cuts, find_shots
-from dataset_pipeline.video.sources import candidates, full_size, probe_source
 from dataset_pipeline.video.stream import DecodeReport
 
 RATE, EACH = 8, 8

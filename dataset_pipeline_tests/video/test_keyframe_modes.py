@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import DecodeReport, iter_frames
 from dataset_pipeline.video.keyframes import IFrames, Interval, ahead
 from dataset_pipeline.video.probe import probe
 from dataset_pipeline.video.shots import Shot
-from dataset_pipeline.video.sources import candidates, full_size, probe_source
 
 MODES = ["iframes", "mpdecimate", "interval", "shot"]
 

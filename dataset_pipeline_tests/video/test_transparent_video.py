@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.settings import load_settings
-from dataset_pipeline.video.sources import candidates, full_size, probe_source
+from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.stream import DecodeReport
 
 # Three stripes of blue, opaque, half transparent and transparent, that change places from the 8th frame on.

@@ -14,9 +14,9 @@ from av.stream import Disposition
 from PIL import Image
 
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.decode import frames_at, iter_frames
 from dataset_pipeline.video.probe import has_video, probe
-from dataset_pipeline.video.sources import candidates, full_size, probe_source
 from dataset_pipeline.video.stream import DecodeReport
 
 RATE = 8

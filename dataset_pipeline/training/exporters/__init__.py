@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dataset_pipeline.settings import ExportedSetSettings
+from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, papers_of
 from dataset_pipeline.training.exporters.folder import ExportError, File, within, write_folder
 from dataset_pipeline.training.exporters.image_set import image_set
-from dataset_pipeline.training.exporters.papers import MANIFEST, Profile, papers_of
 
 PROFILES: tuple[str, ...] = get_args(ExportedSetSettings.model_fields["profile"].annotation)
 

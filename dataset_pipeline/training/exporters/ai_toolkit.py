@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from dataset_pipeline.training.exporters.documents import Profile, at, captioned_pictures, masks_beside, quoted
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, VALIDATION, Concept, ImageSet
-from dataset_pipeline.training.exporters.papers import Profile, at, captioned_pictures, masks_beside, quoted
 
 DATASETS = "datasets.yaml"
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from dataset_pipeline.training.exporters.documents import Profile, captioned_pictures
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, ImageSet
-from dataset_pipeline.training.exporters.papers import Profile, captioned_pictures
 
 
 def folder_of(part: str, concept: str) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dataset_pipeline.errors import PermanentError, writing
-from dataset_pipeline.paths import OutsideError, check_relative, inside, links_out, long_path, patiently, replace
+from dataset_pipeline.base.errors import PermanentError, writing
+from dataset_pipeline.base.paths import OutsideError, check_relative, inside, links_out, long_path, patiently, replace
 
 CHECKSUMS = "checksums.sha256"
 # Files in it hold the absolute path of the folder they lie in, so they are not part of a set's content.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dataset_pipeline.ids import file_name
+from dataset_pipeline.base.ids import file_name
 from dataset_pipeline.training.arrangement import safe_name
 from dataset_pipeline.training.exporters.folder import ExportError, File, copy_file
-from dataset_pipeline.training.repeats import whole_repeats
 from dataset_pipeline.training.split import TRAIN, VALIDATION
+from dataset_pipeline.training.whole_repeats import whole_repeats
 
 # Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
 REGULARIZATION = "reg"

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataset_pipeline.training.exporters.columns import facts
+from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
-from dataset_pipeline.training.exporters.papers import Profile
 from dataset_pipeline.training.exporters.plain import places
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dataset_pipeline.training.exporters.documents import Profile, as_json, at, captioned_pictures, quoted
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import (
     KEEP_MARK,
@@ -27,7 +28,6 @@ from dataset_pipeline.training.exporters.image_set import (
     ImageSet,
     Picture,
 )
-from dataset_pipeline.training.exporters.papers import Profile, as_json, at, captioned_pictures, quoted
 
 # Held-out pictures are kept out of both, so that no data directory of the trainer takes them.
 DATASET, MASKED, FINETUNE = "dataset.toml", "dataset-masked.toml", "finetune.toml"

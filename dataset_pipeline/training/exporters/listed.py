@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from dataset_pipeline.ids import check_image
-from dataset_pipeline.paths import fault_of_path
+from dataset_pipeline.base.ids import check_image
+from dataset_pipeline.base.paths import fault_of_path
+from dataset_pipeline.training.exporters.documents import MANIFEST
 from dataset_pipeline.training.exporters.folder import ExportError, within
-from dataset_pipeline.training.exporters.papers import MANIFEST
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]

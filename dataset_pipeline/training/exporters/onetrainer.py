@@ -13,9 +13,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from dataset_pipeline.training.exporters.ai_toolkit import folder_of, places
+from dataset_pipeline.training.exporters.documents import Profile, as_json, at, captioned_pictures, masks_beside
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
-from dataset_pipeline.training.exporters.papers import Profile, as_json, at, captioned_pictures, masks_beside
 
 CONCEPTS = "concepts.json"
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_pipeline.training.exporters.columns import COLUMNS, facts, shards
+from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
-from dataset_pipeline.training.exporters.papers import Profile
 
 SHARD_IMAGES = 1000
 ROW_GROUP_IMAGES = 100  # readers that want one picture read a whole row group

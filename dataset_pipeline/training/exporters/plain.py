@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.image_set import ImageSet
-from dataset_pipeline.training.exporters.papers import Profile
 
 
 def places(images: ImageSet) -> dict[str, str]:

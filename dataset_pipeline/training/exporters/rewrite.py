@@ -19,9 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset_pipeline.ids import episode_of, show_of
-from dataset_pipeline.paths import links_out, long_path, patiently, replace, write_whole
+from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.paths import links_out, long_path, patiently, replace, write_whole
 from dataset_pipeline.training.exporters import PROFILES, load_profile
+from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, papers_of
 from dataset_pipeline.training.exporters.folder import (
     ABSOLUTE,
     CHECKSUMS,
@@ -41,7 +42,6 @@ from dataset_pipeline.training.exporters.image_set import (
     image_set,
 )
 from dataset_pipeline.training.exporters.listed import listed_in
-from dataset_pipeline.training.exporters.papers import MANIFEST, Profile, papers_of
 
 NEXT = "manifest.next.json"
 PARTIAL = ".partial"

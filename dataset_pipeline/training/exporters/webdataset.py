@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dataset_pipeline.training.exporters.columns import facts, shards
+from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.folder import ExportError, File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
-from dataset_pipeline.training.exporters.papers import Profile
 
 SHARD_IMAGES = 1000
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dataset_pipeline.training.exporters import ExportReport, export
-from dataset_pipeline.training.exporters.papers import EMB_INIT, WILDCARD
+from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
 
 ABOUT = {
     "training_set": "0123456789ab",

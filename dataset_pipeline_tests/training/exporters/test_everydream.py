@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_pipeline.ids import image_id
+from dataset_pipeline.base.ids import image_id
 from dataset_pipeline.training.exporters import everydream
 
 

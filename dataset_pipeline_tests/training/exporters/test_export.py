@@ -16,11 +16,11 @@ import pytest
 import dataset_pipeline.training.exporters as exporters
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export, load_profile
+from dataset_pipeline.training.exporters.documents import CARD, EMB_INIT, MANIFEST, WILDCARD
 from dataset_pipeline.training.exporters.folder import CHECKSUMS
 from dataset_pipeline.training.exporters.image_set import SAID
-from dataset_pipeline.training.exporters.papers import CARD, EMB_INIT, MANIFEST, WILDCARD
 
-SHARED = {"columns", "folder", "image_set", "listed", "papers", "rewrite"}
+SHARED = {"columns", "documents", "folder", "image_set", "listed", "recaption", "rewrite"}
 PAPERS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from PIL import Image
 
-from dataset_pipeline.ids import image_id
+from dataset_pipeline.base.ids import image_id
 
 PARTS = ("train", "validation", "reg")
 

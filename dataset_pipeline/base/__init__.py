@@ -1,0 +1,1 @@
+"""What everything else stands on: ids, paths, errors, progress and timing."""

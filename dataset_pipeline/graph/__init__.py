@@ -1,0 +1,1 @@
+"""What every asset has in common: what it declares, how its body is run, and what makes its tables stale."""

@@ -1,0 +1,423 @@
+"""What every asset has in common, so that an asset's body is only: read, call one function, hand back a table.
+
+An asset declares the tables, settings sections and model roles it reads. The declaration makes its Dagster
+dependencies, its code version and its required resources, and a body that reads anything else fails: lineage and
+versions cannot drift from the code.
+"""
+
+import base64
+import hashlib
+import itertools
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.base.timing import span
+from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
+from dataset_pipeline.graph.step import (
+    DECLARATIONS,
+    EVERY_PICTURE_WAS_MEASURED,
+    Declaration,
+    Result,
+    Step,
+    is_joined,
+    joined_version,
+    version_for,
+    version_of,
+    work_of,
+)
+from dataset_pipeline.models.loading import is_out_of_memory, unload_all
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.condition import condition_of
+from dataset_pipeline.store.left_out import KEPT, LEFT_OUT
+from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
+
+# Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
+# calls the one beta and the other a preview.
+warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*backfill_policy.*")
+warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*AssetCheckSpec.*")
+
+# A busy disk, a full GPU or a network drive may be better a moment later.
+RETRIES, RETRY_DELAY_S = 1, 2
+
+SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
+SHEET_BYTES = 110_000  # base64 adds a third
+SHEET_COLUMNS, SHEET_ROWS, SHEET_THUMB_PX = 6, 4, 150
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statement that should hold of an asset, by its description. Where it does not, a blocking one stops what comes
+    after, since going on would spoil data; any other warns."""
+
+    description: str
+    blocking: bool = False
+
+
+# Of every asset that runs a model over pictures by `Step.measure`.
+MEASURING = {EVERY_PICTURE_WAS_MEASURED: Check("The model gave an answer for each picture that it was to see.")}
+
+
+@dataclass(frozen=True)
+class PipelineAsset:
+    """An asset before it belongs to a project: what it declares, and the function that makes it."""
+
+    declaration: Declaration
+    function: Callable[[Step], Result]
+    group: str
+    kinds: frozenset[str]
+    checks: Mapping[str, Check]
+    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name
+
+
+ASSETS: dict[str, PipelineAsset] = {}
+
+# As they lie from left to right in the web UI, which sorts them by who reads whom: no asset reads one of a later group.
+GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "status")
+
+
+def pipeline_asset(
+    *,
+    reads: Iterable[str],
+    group: str,
+    settings: Iterable[str] = (),
+    models: Iterable[str] = (),
+    algorithm: int = 1,
+    joined: bool = False,
+    projection: bool = False,
+    exports: bool = False,
+    remembers: bool = False,
+    kinds: Iterable[str] = (),
+    checks: Mapping[str, Check] | None = None,
+    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
+) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
+    """Make an asset of the graph out of a function from Step to Result.
+
+    The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
+    equal inputs. A projection handles many episodes in one run. An asset whose inputs and code version are those of its
+    current table keeps that table; one that `exports` gets the folder for it and runs each time; one that `remembers`
+    gets the identity log. `shows` gives the stored pictures, by the label of their row, of which the web UI shows a
+    sheet.
+    """
+
+    def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
+        declaration = Declaration(
+            function.__name__,
+            tuple(reads),
+            tuple(settings),
+            tuple(models),
+            algorithm,
+            joined,
+            projection,
+            exports,
+            remembers,
+        )
+        made = PipelineAsset(declaration, function, group, frozenset(kinds), checks or {}, shows)
+        DECLARATIONS[made.name] = declaration
+        ASSETS[made.name] = made
+        return made
+
+    return wrap
+
+
+def asset_definition(
+    made: PipelineAsset,
+    prefix: Sequence[str],
+    partitions: dg.PartitionsDefinition,
+    code_version: str,
+    condition: dg.AutomationCondition | None,
+) -> dg.AssetsDefinition:
+    """The Dagster asset of one project: its keys under `prefix`, its episodes being `partitions`."""
+    declaration = made.declaration
+    key = dg.AssetKey([*prefix, made.name])
+    by_episode = None if declaration.joined else partitions
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey([*prefix, asset]) for asset in declaration.reads],
+        partitions_def=by_episode,
+        group_name=made.group,
+        description=made.function.__doc__,
+        kinds=set(made.kinds) or None,
+        code_version=code_version,
+        automation_condition=condition,
+        required_resource_keys={
+            "store",
+            "settings",
+            *declaration.models,
+            *(["export_root"] if declaration.exports else []),
+        },
+        pool="gpu" if declaration.models else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if declaration.projection else None,
+        check_specs=[
+            dg.AssetCheckSpec(
+                name, asset=key, description=check.description, blocking=check.blocking, partitions_def=by_episode
+            )
+            for name, check in made.checks.items()
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        try:
+            return _made(made, context)
+        except dg.Failure:
+            raise
+        except Exception as error:
+            # Not by a RetryPolicy: that would also try again what a person interrupts, and the run would go on.
+            raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_DELAY_S) from error
+
+    return asset
+
+
+def location_prefix(settings: Settings) -> list[str]:
+    """The key prefix of a project's assets: none for real models, the pack's name otherwise."""
+    return [] if settings.models.pack == "real" else [settings.models.pack]
+
+
+def partitions_name(settings: Settings) -> str:
+    """The name of the project's dynamic partitions."""
+    return "_".join(["episodes", *location_prefix(settings)])
+
+
+def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    resources = context.resources
+    if made.declaration.joined:
+        registered = context.instance.get_dynamic_partitions(partitions_name(resources.settings))
+        return _alone(made, Step(made.declaration, resources, None, context.log, registered))
+    episodes = list(context.partition_keys)
+    if len(episodes) == 1:
+        return _alone(made, Step(made.declaration, resources, episodes[0], context.log, episodes))
+    return _together(made, context, episodes)
+
+
+def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:
+    """One episode, or all of them joined."""
+    try:
+        pointer, kept = materialize(made, step)
+    except PermanentError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:
+        if reason := full_disk(error):
+            raise dg.Failure(reason, allow_retries=False) from error
+        if is_out_of_memory(error):
+            unload_all()
+            raise RuntimeError(
+                f"the GPU's memory is full: lower [models] batch_size or keep_loaded ({error})"
+            ) from error
+        raise
+    return dg.MaterializeResult(
+        metadata=_metadata(made, step, pointer, kept, with_sheet=True),
+        data_version=dg.DataVersion(version_of(pointer)),
+        check_results=_check_results(made, {"": pointer}),
+    )
+
+
+def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: Sequence[str]) -> dg.MaterializeResult:
+    """Many episodes in one run, which Dagster gives one common data version.
+
+    An episode whose inputs were never made is left out. One that fails makes the run fail, after the others have been
+    made and recorded.
+    """
+    shared: dict[str, Any] = {}
+    done: dict[str, Pointer] = {}
+    failed: dict[str, Exception] = {}
+    for episode in episodes:
+        step = Step(made.declaration, context.resources, episode, context.log, episodes, shared)
+        try:
+            done[episode], kept = materialize(made, step)
+        except InputsMissing as error:
+            context.log.warning(str(error))
+            context.add_asset_metadata({"left_out": str(error)}, asset_key=context.asset_key, partition_key=episode)
+        except Exception as error:
+            failed[episode] = error
+        else:
+            metadata = _metadata(made, step, done[episode], kept, with_sheet=len(episodes) <= SHEETS_FOR)
+            context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=episode)
+    if failed:
+        for episode, pointer in done.items():
+            tags = {"dagster/data_version": version_of(pointer)}
+            context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=episode, tags=tags))
+        first = next(iter(failed))
+        raise dg.Failure(
+            f"{made.name} failed for {len(failed)} of {len(episodes)} episodes ({', '.join(failed)}); "
+            f"{first}: {full_disk(failed[first]) or failed[first]}",
+            allow_retries=False,
+        ) from failed[first]
+    listing = json.dumps([(episode, version_of(pointer)) for episode, pointer in sorted(done.items())])
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(hashlib.sha256(listing.encode()).hexdigest()),
+        check_results=_check_results(made, done),  # Dagster takes one for the whole run, and fails without it
+    )
+
+
+class InputsMissing(TableMissing):
+    """An episode lacks a table that an asset reads."""
+
+
+def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
+    """What is current of one asset for one episode (or all), and whether that was so before.
+
+    Its function is run unless its current table already answers. Raises InputsMissing.
+    """
+    work = work_of(step)
+    declaration, store, settings = work.declaration, work.store, work.settings
+    code_version, inputs = step.code_version, inputs_of(step)
+    if step.episode is not None and (absent := [asset for asset, version in inputs.versions.items() if not version]):
+        raise InputsMissing(
+            f"{made.name} of {step.episode} needs {', '.join(absent)}, which was never made: materialize that first"
+        )
+    before, verdict = _judged(step, inputs)
+    if before is not None and verdict.current and not declaration.exports:
+        return before, True
+    with span("rules"):
+        result = made.function(step)
+    if inputs.missing:
+        tables, episodes = ", ".join(inputs.incomplete), ", ".join(inputs.missing)
+        step.log.warning(f"{made.name} goes without some episodes' {tables} ({episodes}): materialize them first")
+    if unknown := result.faults.keys() - made.checks.keys():
+        raise LookupError(f"{made.name} does not declare the checks {sorted(unknown)}")
+    provenance = {
+        "code_version": code_version,
+        "settings_hash": settings.section_hash(*declaration.settings),
+        "settings": {name: getattr(settings, name).counted() for name in declaration.settings},
+        "models": [fingerprint.as_dict() for fingerprint in step.fingerprints.values()],
+        "demo": inputs.demo or any(fingerprint.demo for fingerprint in step.fingerprints.values()),
+        "inputs": inputs.versions,
+        "numbers": result.numbers | ({"episodes_missing": len(inputs.missing)} if step.episode is None else {}),
+        "faults": {name: fault for name, fault in result.faults.items() if fault},
+        "notes": result.notes,
+    }
+    if result.left_out:
+        provenance[LEFT_OUT] = dict(itertools.islice(result.left_out.items(), KEPT))
+    with span("store"):
+        # Not what is current now: another run may have put its own in place.
+        return store.write(made.name, result.table, step.episode, provenance).pointer, False
+
+
+def is_current(step: Step) -> bool:
+    """Whether materializing would keep the current table."""
+    return not step.declaration.exports and _judged(step, inputs_of(step))[1].current
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an asset reads: versions by table, hashed over the episodes for a joined asset; whether demo models had a
+    part in any of it; the episodes that lack a table, which a joined asset goes without, and the tables they lack."""
+
+    versions: dict[str, str]
+    demo: bool
+    missing: list[str]
+    incomplete: list[str]
+
+
+def inputs_of(step: Step) -> Inputs:
+    """The state of everything that a step's asset declares it reads."""
+    versions: dict[str, str] = {}
+    store = work_of(step).store
+    demo, missing, incomplete = False, set(), []
+    for asset in step.declaration.reads:
+        over_all = step.episode is None and not is_joined(asset)
+        if over_all:
+            keys = sorted(step.episodes)
+            found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
+            versions[asset] = joined_version(found)
+            missing |= set(keys) - {key for key, _ in found}
+            incomplete += [asset] if len(found) < len(keys) else []
+            demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
+            continue
+        if is_joined(asset):
+            pointer = step.shared(f"pointer {asset}", lambda asset=asset: store.pointer(asset))
+        else:
+            pointer = store.pointer(asset, step.episode)
+        versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
+        demo = demo or bool(pointer and pointer.provenance.get("demo"))
+    return Inputs(versions, demo, sorted(missing), incomplete)
+
+
+def _judged(step: Step, inputs: Inputs) -> tuple[Pointer | None, Verdict]:
+    """What there is of a step's asset, looked at closely, and the verdict on it."""
+    declaration, work = step.declaration, work_of(step)
+    weights = {role: fingerprint.sha256 for role, fingerprint in step.fingerprints.items()}
+    present = step.shared(f"present of {declaration.name}", lambda: Present(work.settings, weights))
+    found = condition_of(work.store, declaration.name, step.episode)
+    return found.pointer, verdict_on(declaration, found, present, inputs.versions)
+
+
+def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:
+    provenance = pointer.provenance
+    store = work_of(step).store
+    numbers = dict(provenance["numbers"])
+    if kept and "measured" in numbers:
+        numbers |= {"measured": 0, "reused": numbers["measured"] + numbers["reused"]}
+    metadata: dict[str, Any] = {
+        "dagster/row_count": pointer.rows,
+        **numbers,
+        "settings_hash": provenance["settings_hash"],
+        "unchanged": kept,
+        "table": dg.MetadataValue.path(store.uri(pointer.file)),
+        "folder": dg.MetadataValue.path(_folder(store, pointer)),
+    }
+    metadata |= {title: dg.MetadataValue.md(text) for title, text in provenance.get("notes", {}).items()}
+    if made.shows is not None and with_sheet and (pictures := made.shows(step)):
+        metadata["contact_sheet"] = dg.MetadataValue.md(_sheet(step, pictures))
+    if provenance["models"]:
+        metadata["models"] = dg.MetadataValue.json(provenance["models"])
+    if provenance["demo"]:
+        metadata["made_with_demo_models"] = True
+    return metadata
+
+
+def _folder(store: Store, pointer: Pointer) -> str:
+    """The folder of a table and its pictures, as the file manager takes it, or its address in an object store."""
+    local = store.local_path(pointer.file)
+    return str(local.parent) if local else store.uri(pointer.file).rpartition("/")[0]
+
+
+def _sheet(step: Step, pictures: Mapping[str, Sequence[str]]) -> str:
+    """Markdown that holds a JPEG: a row for each label, or one grid if there is a single one. Pictures that are gone or
+    damaged are passed over."""
+    from dataset_pipeline.images.sheets import contact_sheet, row_sheet, spread
+
+    def shown(paths: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+        read = zip(paths, step.readable(paths), strict=True)
+        there = [(path, picture) for path, picture in read if not isinstance(picture, Exception)]
+        return [path for path, _ in there], [picture for _, picture in there]
+
+    try:
+        if len(pictures) == 1:
+            paths, thumbs = shown(spread(next(iter(pictures.values())), SHEET_COLUMNS * SHEET_ROWS))
+            labels = [path.rpartition("@")[2].rpartition("-")[0] for path in paths]
+            jpeg = contact_sheet(thumbs, labels, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
+        else:
+            rows = {label: shown(spread(paths, SHEET_COLUMNS))[1] for label, paths in pictures.items()}
+            jpeg = row_sheet(rows, SHEET_COLUMNS, SHEET_THUMB_PX, SHEET_BYTES)
+    except (StoreError, OSError) as error:  # the table is written, and a sheet is no reason to fail
+        return str(error)
+    return f"![contact sheet](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"
+
+
+def _check_results(made: PipelineAsset, pointers: Mapping[str, Pointer]) -> list[dg.AssetCheckResult]:
+    """What each check says of these episodes together; "" is one that needs no name."""
+    return [
+        dg.AssetCheckResult(
+            check_name=name,
+            passed=not (found := _faults(name, pointers)),
+            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            description="; ".join(found),
+        )
+        for name, check in made.checks.items()
+    ]
+
+
+def _faults(check: str, pointers: Mapping[str, Pointer]) -> list[str]:
+    found = {episode: pointer.provenance.get("faults", {}).get(check) for episode, pointer in pointers.items()}
+    return [f"{episode}: {fault}" if episode else fault for episode, fault in found.items() if fault]

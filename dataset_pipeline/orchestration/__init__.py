@@ -1,0 +1,1 @@
+"""What is run and when: arrivals, registration, runs, jobs, automation, and taking episodes out."""

@@ -1,0 +1,288 @@
+"""Episodes that arrive by themselves: the sensor that looks at the folders of `[episodes] roots` and carries out what
+`arrival_plan` decides.
+
+What was taken up stands in the sensor's cursor, and without one in the events of `video`. An arrival is written to the
+store first, then reported, then run, so that a look that breaks off anywhere is simply repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import dagster as dg
+
+from dataset_pipeline.graph.framework import partitions_name
+from dataset_pipeline.graph.project import mixing_fault
+from dataset_pipeline.models.injected import missing_weights, model_resources
+from dataset_pipeline.orchestration.registration import (
+    FINGERPRINT_TAG,
+    Recorded,
+    carry_over,
+    found_event,
+    recorded,
+    video_key,
+    write_source,
+)
+from dataset_pipeline.orchestration.unfinished import bury_dead_runs, project_tag, unfinished_backfills, unfinished_runs
+from dataset_pipeline.settings import Settings, project_folder
+from dataset_pipeline.sources.arrival_plan import (
+    READS_AT_ONCE,
+    Listing,
+    Mark,
+    Plan,
+    Room,
+    State,
+    Told,
+    Whereabouts,
+    has_settled,
+    plan,
+)
+from dataset_pipeline.sources.finding import (
+    Content,
+    Discovery,
+    Found,
+    Source,
+    Teller,
+    claims_of,
+    content_of,
+    keys_of,
+    look_at,
+    place,
+    whereabouts,
+)
+from dataset_pipeline.sources.passed_over import keep_look
+from dataset_pipeline.store.store import Store
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+INTERVAL_S = 30
+RUN_KEY_TAG = "dagster/run_key"
+
+log = logging.getLogger(__name__)
+
+
+def arrivals_sensor(
+    settings: Settings,
+    store: Store,
+    job: dg.JobDefinition | UnresolvedAssetJobDefinition,
+    default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
+) -> dg.SensorDefinition:
+    """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode."""
+
+    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        bury_dead_runs(context.instance)
+        roots = roots_of(settings)
+        before, now_s = State.of(context.cursor), time.time()
+        tell = SettledTeller(before.files, settings.arrivals.settle_s, now_s)
+        listings = survey(roots, tell)
+        facts = DagsterFacts(settings, store, context.instance, job.name)
+        done = plan(before, listings, tell.told, settings.arrivals, facts, now_s)
+        _carry_over(done, context.instance, store, settings)
+        for source in _registered_by(done):
+            write_source(store, source)
+        for note in done.notes:
+            context.log.info(note)
+        _keep_looks(store, listings)
+        partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(arrival.run_key, partition_key=arrival.source.key, tags=project_tag(settings))
+                for arrival in done.arriving
+            ],
+            skip_reason=None if done.arriving else dg.SkipReason("\n".join(done.notes) or _nothing_new(listings)),
+            dynamic_partitions_requests=[
+                partitions.build_add_request([arrival.source.key for arrival in done.arriving])
+            ]
+            if done.arriving
+            else [],
+            asset_events=[
+                *(found_event(settings, arrival.source, arrival.run_key) for arrival in done.arriving),
+                *(found_event(settings, source) for source in done.moved),
+                *(_marked(settings, mark) for mark in done.marks),
+            ],
+            cursor=done.state.cursor,
+        )
+
+    return dg.SensorDefinition(
+        name="arrivals",
+        evaluation_fn=look,
+        job=job,
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=default_status,
+        description="Takes up the episodes that appear in the folders of [episodes] roots and has each one measured.",
+    )
+
+
+def look_for_new(settings: Settings, store: Store, instance: dg.DagsterInstance) -> list[Source]:
+    """What lies in the roots, has settled by its age, and is new or differs from what is on record of it.
+
+    What else lies there is kept in the store, for `status` to tell of.
+    """
+    now_s = time.time()
+    listings = survey(roots_of(settings), content_of)
+    _keep_looks(store, listings)
+    for listing in listings:
+        if listing.fault:
+            log.warning(listing.fault)
+    found = list({item.real_path: item for listing in reversed(listings) for item in listing.found}.values())
+    on_record = recorded(instance, store, settings, [key for claim in claims_of(found) for key in claim])
+
+    def owner_of(key: str) -> Path | None:
+        path = Path(on_record[key].path) if key in on_record else None
+        return path if path and path.exists() else None
+
+    new = []
+    for item, key in zip(found, keys_of(found, owner_of), strict=True):
+        age_s = abs(now_s - item.mtime_ns / 1e9)
+        if item.unfinished or age_s < settings.arrivals.settle_s:
+            continue
+        try:
+            fingerprint = item.fingerprint()
+        except OSError as error:
+            log.warning(f"{item.path} cannot be read: {error.strerror or error}")
+            continue
+        if key not in on_record or on_record[key].fingerprint != fingerprint:
+            new.append(item.source(key, fingerprint))
+    return sorted(new, key=lambda source: source.key)
+
+
+def roots_of(settings: Settings) -> list[Path]:
+    """The folders of `[episodes] roots`; relative ones lie in the project folder."""
+    return [Path(os.path.abspath(project_folder() / Path(root).expanduser())) for root in settings.episodes.roots]
+
+
+def survey(roots: Sequence[Path], tell: Teller) -> list[Listing]:
+    """List each root by itself: one that is away says nothing about the others."""
+    listings = []
+    for root in dict.fromkeys(roots):
+        try:
+            with os.scandir(root):
+                look = look_at([root], tell, folders_of_shows=True)
+                listings.append(Listing(root, look.found, look.rejected, passed_over=look.passed_over))
+        except FileNotFoundError:
+            remedy = "mount its disk, create it and put episodes in as <show>/<file>, or change [episodes] roots"
+            listings.append(Listing(root, fault=f"there is no folder {root}: {remedy}"))
+        except OSError as error:
+            listings.append(Listing(root, fault=f"{root} cannot be listed: {error.strerror or error}"))
+    return listings
+
+
+class SettledTeller:
+    """Tells what files are whose ending does not, opening each once, when it has settled. `told`: to be remembered."""
+
+    def __init__(self, before: Mapping[str, Told], settle_s: float, now_s: float) -> None:
+        self.before, self.settle_s, self.now_s = before, settle_s, now_s
+        self.told: dict[str, Told] = {}
+        self.opened = 0
+
+    def __call__(self, path: Path, status: os.stat_result) -> Content | None:
+        at, stamp = place(path), f"{status.st_size}-{status.st_mtime_ns}"
+        known = self.before.get(at)
+        if known is None or known.stamp != stamp:
+            known = Told(stamp, int(self.now_s))
+        elif (
+            not known.content
+            and self.opened < READS_AT_ONCE
+            and has_settled(status.st_mtime_ns, known.since_s, self.settle_s, self.now_s)
+        ):
+            self.opened += 1
+            known = replace(known, content=content_of(path))
+        self.told[at] = known
+        return cast(Content, known.content) if known.content else None
+
+
+class DagsterFacts:
+    """What a plan asks, from the disk and the Dagster instance."""
+
+    def __init__(self, settings: Settings, store: Store, instance: dg.DagsterInstance, job_name: str) -> None:
+        self.settings, self.store, self.instance, self.job_name = settings, store, instance, job_name
+
+    def fingerprint(self, source: Found) -> str:
+        return source.fingerprint()
+
+    def whereabouts(self, path: str, root: Path | None) -> Whereabouts:
+        return whereabouts(Path(path), root)
+
+    def recorded(self, keys: Sequence[str]) -> Mapping[str, Recorded]:
+        return recorded(self.instance, self.store, self.settings, keys)
+
+    def registered(self) -> Set[str]:
+        return frozenset(self.instance.get_dynamic_partitions(partitions_name(self.settings)))
+
+    def started(self, run_key: str) -> bool:
+        tags = {RUN_KEY_TAG: run_key, **project_tag(self.settings)}
+        return bool(self.instance.get_runs(dg.RunsFilter(tags=tags), limit=1))
+
+    def room(self) -> Room:
+        if missing := missing_weights(model_resources(self.settings)):
+            return Room(0, "\n".join(missing))
+        if fault := mixing_fault(self.settings, self.store):
+            return Room(0, fault)
+        measuring = sum(run.job_name == self.job_name for run in self._unfinished)
+        return Room(max(0, self.settings.arrivals.at_once - measuring))
+
+    def busy(self) -> bool:
+        return bool(self._unfinished or unfinished_backfills(self.instance, self.settings))
+
+    @cached_property
+    def _unfinished(self) -> list[dg.DagsterRun]:
+        return unfinished_runs(self.instance, self.settings)
+
+
+def _keep_looks(store: Store, listings: Sequence[Listing]) -> None:
+    """Remember what lies in each root and is not taken in; a root that is away says nothing about what lay there."""
+    for listing in listings:
+        if not listing.fault:
+            left = Discovery([], list(listing.rejected), list(listing.passed_over)).left_in(listing.root)
+            keep_look(store, listing.root, left)
+
+
+def _carry_over(done: Plan, instance: dg.DagsterInstance, store: Store, settings: Settings) -> None:
+    """What arrives and is on record under another key brings its tables along. Its run then finds nothing to measure.
+
+    What has to wait for a run of its own is as if it had not been seen yet.
+    """
+    if not done.arriving:
+        return
+    sources = [arrival.source for arrival in done.arriving]
+    carried = carry_over(instance, store, settings, sources, roots_of(settings))
+    done.notes += carried.notes
+    seen = dict(done.state.sources)
+    arriving = []
+    for arrival, source in zip(done.arriving, carried.sources, strict=True):
+        at = place(source.path)
+        if source.key in carried.waiting:
+            seen[at] = replace(seen[at], episode="", taken="")
+        else:
+            seen[at] = replace(seen[at], episode=source.key)
+            arriving.append(replace(arrival, source=source))
+    done.arriving, done.state = arriving, replace(done.state, sources=seen)
+
+
+def _registered_by(done: Plan) -> list[Source]:
+    return [*(arrival.source for arrival in done.arriving), *done.moved]
+
+
+def _marked(settings: Settings, mark: Mark) -> dg.AssetObservation:
+    """The version stays what it was, so that nothing downstream takes the mark for news."""
+    return dg.AssetObservation(
+        asset_key=video_key(settings),
+        partition=mark.episode,
+        metadata={"source": f"{'back' if mark.back else 'removed'}: {mark.path}"},
+        tags={FINGERPRINT_TAG: mark.fingerprint},
+    )
+
+
+def _nothing_new(listings: Sequence[Listing]) -> str:
+    if any(listing.found for listing in listings):
+        return "nothing new"
+    roots = " or ".join(str(listing.root) for listing in listings)
+    return f"no episodes yet: put them into {roots}, as <show>/<file>" if roots else "[episodes] roots names no folder"

@@ -1,0 +1,75 @@
+"""When things run by themselves.
+
+An arriving episode is measured in one run, which the sensor of `orchestration.arrivals` asks for. Everything that
+follows from it, and everything that follows from a changed setting, is asked for by one automation condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+
+import dagster as dg
+
+AC = dg.AutomationCondition
+BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
+TICK_S = 15  # a new episode passes a dozen stages on its way into the set, each a tick or two
+
+
+def keep_current(
+    sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = (), by_way_of: dg.AssetKey | None = None
+) -> dg.AutomationCondition:
+    """Run what is due once nothing it reads is running or due itself.
+
+    sources: external assets, for which the sensor of arrivals alone answers. waits_for: assets further upstream that
+    must be at rest too, in all episodes; joined assets and projections name all of theirs, or they would run once for
+    every batch of episodes that comes through. by_way_of: a joined asset, for a projection, which would otherwise look
+    at its own episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for
+    them.
+    """
+    busy = ~_rested() | _due(sources)
+    waiting = AC.any_deps_match(busy).ignore(sources)
+    above = [AC.asset_matches(key, busy) for key in waits_for]
+    if above:
+        anywhere = reduce(or_, above)
+        waiting |= AC.asset_matches(by_way_of, anywhere) if by_way_of else anywhere
+    due = _due(sources)
+    if not above:
+        # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
+        due &= ~due.newly_true()
+    return (due & _rested() & ~waiting.with_label("waiting")).with_label("keep_current")
+
+
+def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
+    """This asset has something to do, and something to do it with."""
+    news = AC.code_version_changed() | AC.any_deps_match(AC.data_version_changed()).ignore(sources)
+    # News is an edge, seen on one tick only, so it is latched until it has been acted on.
+    handled = (
+        (AC.newly_requested() & ~news)  # what changed while a run was being asked for came too late for that run
+        | (AC.newly_updated() & ~AC.all_new_updates_have_run_tags(tag_keys={BY_AUTOMATION}))  # an arrival or a person
+        | AC.execution_failed().newly_true()
+    )
+    # A gap is a level, not an edge: it is also found by a fresh deployment and after a lost run.
+    gap = AC.missing() & ~AC.execution_failed()
+    # Of an episode every input exists; of what is joined, every input of at least one episode.
+    has_inputs = AC.all_deps_match(~AC.missing()).ignore(sources)
+    return ((news.since(handled) | gap) & has_inputs).with_label("due")
+
+
+def _rested() -> dg.AutomationCondition:
+    """Not running on this tick nor on the one before, nor asked for on that: a run that ends while a tick looks can be
+    seen as neither running nor finished, and between a new partition and its run lies a moment."""
+    idle = ~AC.in_progress()
+    return (idle & ~idle.newly_true() & ~AC.newly_requested()).with_label("rested")
+
+
+def automation_sensor(keys: Iterable[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that evaluates the conditions of a project's assets."""
+    return dg.AutomationConditionSensorDefinition(
+        "keep_current",
+        target=dg.AssetSelection.assets(*keys),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=TICK_S,
+        description="Runs what a new episode, a changed setting or a repaired file makes out of date.",
+    )

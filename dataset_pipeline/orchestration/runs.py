@@ -1,0 +1,269 @@
+"""Materializing the whole graph from the command line, in the instance that the web UI shows.
+
+Each episode gets one run through its measuring assets; joined assets follow, one run each level; projections handle
+many episodes in one run. Episodes of which everything is current are passed over.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+
+from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.graph.framework import is_current, location_prefix, partitions_name
+from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.graph.step import DECLARATIONS, Step, is_joined
+from dataset_pipeline.models.injected import model_resources
+from dataset_pipeline.orchestration.unfinished import (
+    PARTITION_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    process_tag,
+    project_tag,
+)
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import READERS, Store
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+WRAPPERS = ("Dagster", "RetryRequested")  # what Dagster wraps around an error
+INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"})
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Assets that run together: for each episode alone, for all episodes at once, or joined."""
+
+    assets: tuple[str, ...]
+    joined: bool
+    projection: bool
+
+
+@dataclass
+class Failure:
+    """An asset that could not be made: for which episode (empty if joined) and why."""
+
+    asset: str
+    episode: str
+    error: str
+
+
+@dataclass
+class Outcome:
+    """What a run of the graph did: measured `episodes`, and joined all `registered` ones."""
+
+    episodes: list[str] = field(default_factory=list)
+    registered: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    runs: int = 0
+
+
+def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
+    """The graph in the order of the work.
+
+    An asset's level is the number of times its inputs change between per episode and joined.
+    """
+    levels: dict[str, int] = {}
+
+    def level(asset: str) -> int:
+        if asset not in DECLARATIONS:
+            return 0
+        if asset not in levels:
+            mine = is_joined(asset)
+            levels[asset] = max(
+                (level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=0
+            )
+        return levels[asset]
+
+    def depth(asset: str) -> int:
+        return 1 + max((depth(read) for read in DECLARATIONS[asset].reads if read in DECLARATIONS), default=0)
+
+    def group(asset: str) -> tuple[int, bool, bool]:
+        return level(asset), DECLARATIONS[asset].joined, DECLARATIONS[asset].projection
+
+    wanted = sorted((a for a in DECLARATIONS if a not in leave_out), key=lambda a: (level(a), depth(a), a))
+    return [
+        Phase(tuple(members), joined, projection)
+        for (_, joined, projection), members in itertools.groupby(wanted, key=group)
+    ]
+
+
+def materialize_all(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    episodes: Sequence[str],
+    say: Callable[[str, int, int], None] = lambda what, done, total: None,
+    leave_out: Sequence[str] = (),
+) -> Outcome:
+    """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due.
+
+    `say(what, done, total)` hears of each run before it starts. One episode's failure leaves the others alone, now
+    and in later runs. Raises KeyboardInterrupt if a run is interrupted.
+    """
+    start_s = time.monotonic()
+    outcome = Outcome(
+        episodes=list(episodes), registered=list(instance.get_dynamic_partitions(partitions_name(settings)))
+    )
+    try:
+        _work(defs, instance, settings, outcome, say, leave_out)
+    except Exception as error:
+        # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
+        reason = full_disk(error, instance.storage_directory())
+        if not reason:
+            raise
+        outcome.failures.append(Failure("Dagster's history", "", reason))
+    outcome.seconds = time.monotonic() - start_s
+    return outcome
+
+
+def _work(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    outcome: Outcome,
+    say: Callable[[str, int, int], None],
+    leave_out: Sequence[str],
+) -> None:
+    episodes, registered = outcome.episodes, outcome.registered
+
+    def execute(assets: Sequence[str], **partition: Any) -> bool:
+        failures = materialize_assets(defs, instance, settings, assets, **partition)
+        outcome.runs += 1
+        outcome.failures += failures
+        return not failures
+
+    store = store_of(settings)
+    failed: set[str] = set()
+    work = phases(leave_out)
+    total = sum(len(episodes) if not (phase.joined or phase.projection) else 1 for phase in work)
+    done = 0
+    for phase in work:
+        if phase.joined:
+            say(", ".join(phase.assets), done, total)
+            execute(phase.assets)
+            done += 1
+        elif phase.projection:
+            say(", ".join(phase.assets), done, total)
+            for assets, ready in ready_for(phase, store, registered, failed):
+                for together, wanted in due(assets, instance, settings, store, ready):
+                    for first, last in _ranges(registered, wanted):
+                        one = first == last
+                        tags = {PARTITION_TAG: first} if one else {RANGE_START_TAG: first, RANGE_END_TAG: last}
+                        execute(together, tags=tags)
+            done += 1
+        else:
+            found = due(phase.assets, instance, settings, store, episodes)
+            wanted = set().union(*(members for _, members in found))
+            for episode in episodes:
+                say(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
+                if episode in wanted and not execute(phase.assets, partition_key=episode):
+                    failed.add(episode)
+                done += 1
+
+
+def ready_for(
+    phase: Phase, store: Store, registered: Sequence[str], failed: set[str]
+) -> list[tuple[tuple[str, ...], set[str]]]:
+    """Which of a phase's projections can be made for which of the registered episodes: for those with every table that
+    is read of them. Projections of the same episodes are made together.
+
+    Failed ones keep what they had, except where nothing measured is read: old multiplies would contradict new ones.
+    """
+    there: dict[str, set[str]] = {}
+    ready: dict[str, set[str]] = {}
+    for asset in phase.assets:
+        reads = [read for read in DECLARATIONS[asset].reads if not is_joined(read)]
+        ready[asset] = set(registered)
+        for read in reads:
+            if read not in ready and read not in there:
+                there[read] = set(store.episodes(read))
+            ready[asset] &= ready[read] if read in ready else there[read]
+        if any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in reads):
+            ready[asset] -= failed
+    return [(tuple(assets), episodes) for episodes, assets in itertools.groupby(phase.assets, key=ready.__getitem__)]
+
+
+def due(
+    assets: Sequence[str], instance: dg.DagsterInstance, settings: Settings, store: Store, episodes: Collection[str]
+) -> list[tuple[tuple[str, ...], set[str]]]:
+    """For which episodes assets would be made anew, or are not known to Dagster as made; those of the same episodes
+    together, in the order given."""
+    found: dict[str, set[str]] = {}
+    resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))
+    for asset in assets:
+        key = dg.AssetKey([*location_prefix(settings), asset])
+        log = instance.event_log_storage
+        unanswered = log.get_latest_asset_partition_materialization_attempts_without_materializations(key)
+        wanted = (set(episodes) - instance.get_materialized_partitions(key)) | (unanswered.keys() & set(episodes))
+        wanted = wanted.union(*(found[read] for read in DECLARATIONS[asset].reads if read in found))
+        shared: dict[str, Any] = {}
+
+        def outdated(episode: str, asset: str = asset, shared: dict[str, Any] = shared) -> bool:
+            try:
+                return not is_current(Step(DECLARATIONS[asset], resources, episode, None, [episode], shared))
+            except PermanentError:
+                return True  # the run says what is wrong, or mends it
+
+        rest = [episode for episode in episodes if episode not in wanted]
+        with ThreadPoolExecutor(READERS) as readers:
+            wanted |= {episode for episode, is_due in zip(rest, readers.map(outdated, rest), strict=True) if is_due}
+        found[asset] = wanted
+    return [(tuple(group), wanted) for wanted, group in itertools.groupby(assets, key=found.__getitem__) if wanted]
+
+
+def materialize_assets(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    assets: Sequence[str],
+    partition_key: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> list[Failure]:
+    """One run in this process: of the named assets, of one episode, or of a range of them given by tags.
+
+    Raises KeyboardInterrupt if it is interrupted, which Dagster takes for one more failed step.
+    """
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey([*location_prefix(settings), name]) for name in assets],
+        partition_key=partition_key,
+        tags={**(tags or {}), **process_tag(), **project_tag(settings)},
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    events = result.filter_events(lambda event: event.is_failure)
+    errors = [getattr(event.event_specific_data, "error", None) for event in events]
+    if any(error and error.cls_name in INTERRUPTS for error in errors):
+        raise KeyboardInterrupt
+    episode = partition_key or ""
+    steps = [event for event in events if event.step_key]
+    if steps:
+        return [Failure((event.step_key or "").split("__")[-1], episode, plain_error(event)) for event in steps]
+    return [Failure(asset, episode, plain_error(event)) for event in events for asset in assets]
+
+
+def _ranges(registered: Sequence[str], usable: set[str]) -> Iterator[tuple[str, str]]:
+    """Stretches of usable episodes in registration order, which is how Dagster reads a range of dynamic partitions."""
+    for good, members in itertools.groupby(registered, key=usable.__contains__):
+        if good:
+            stretch = list(members)
+            yield stretch[0], stretch[-1]
+
+
+def plain_error(event: dg.DagsterEvent) -> str:
+    """The error of a failed step as its author wrote it, out of Dagster's wrapping."""
+    error = getattr(event.event_specific_data, "error", None)
+    while error is not None and error.cause is not None and error.cls_name.startswith(WRAPPERS):
+        error = error.cause
+    if error is None:
+        return event.message or "failed"
+    return error.message.strip().removeprefix("dagster._core.definitions.events.Failure: ")

@@ -1,0 +1,134 @@
+"""Which runs and backfills of a project are not finished, and which episodes they cover."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+import psutil
+from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
+from dagster._core.execution.backfill import PartitionBackfill as Backfill
+
+from dataset_pipeline.graph.framework import location_prefix, partitions_name
+from dataset_pipeline.settings import Settings
+
+PROJECT_TAG = "dataset_pipeline/project"
+PROCESS_TAG = "dataset_pipeline/process"
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def project_tag(settings: Settings) -> dict[str, str]:
+    """The tag of a run that tells projects apart which share a Dagster instance."""
+    return {PROJECT_TAG: partitions_name(settings)}
+
+
+def process_tag() -> dict[str, str]:
+    """The tag of a run inside this process: machine, process id and when the process began."""
+    return {PROCESS_TAG: f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.0f}"}
+
+
+def unfinished_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
+    """The project's queued and running runs; one that does not tell whose it is counts."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    return [run for run in runs if _belongs(settings, run.tags.get(PROJECT_TAG), run.asset_selection or ())]
+
+
+def unfinished_backfills(instance: dg.DagsterInstance, settings: Settings) -> list[Backfill]:
+    """The project's backfills that may still start runs."""
+    open_statuses = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
+    backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=open_statuses))
+    return [
+        backfill
+        for backfill in backfills
+        if _belongs(settings, backfill.tags.get(PROJECT_TAG), backfill.asset_selection or ())
+    ]
+
+
+def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs whose process on this machine is gone as failed, and give back their pool slots. Returns their ids.
+
+    Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by
+    nobody, and a run that looks unfinished for ever would hold up every join.
+    """
+    dead = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        mark = run.tags.get(PROCESS_TAG)
+        if mark and mark.startswith(f"{platform.node()}/") and not _lives(mark):
+            instance.report_run_failed(run, "the process of this run is gone")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            dead.append(run.run_id)
+    return dead
+
+
+def _lives(mark: str) -> bool:
+    _, process_id, started_s = mark.rsplit("/", 2)
+    try:
+        return abs(psutil.Process(int(process_id)).create_time() - float(started_s)) < 2
+    except psutil.NoSuchProcess:
+        return False
+
+
+class UnderWay:
+    """Which unfinished run or backfill covers an episode, of those that are given; looked up, not searched for, so that
+    thousands of episodes can be asked about.
+
+    registered: the episodes in the order in which Dagster reads a range of them.
+    """
+
+    def __init__(self, registered: Sequence[str], runs: Sequence[dg.DagsterRun], backfills: Sequence[Backfill]) -> None:
+        self._places = {episode: place for place, episode in enumerate(registered)}
+        self._single: dict[str, int] = {}
+        self._ranges: list[tuple[int, range]] = []
+        self._runs = runs
+        for number, run in enumerate(runs):
+            if (episode := run.tags.get(PARTITION_TAG)) is not None:
+                self._single.setdefault(episode, number)
+            if (places := self._range(run)) is not None:
+                self._ranges.append((number, places))
+        self._backfills = [(it, None if it.partition_names is None else {*it.partition_names}) for it in backfills]
+
+    def on(self, episode: str) -> str:
+        """The work in words; empty if there is none."""
+        place = self._places.get(episode)
+        covering = [number for number, places in self._ranges if place is not None and place in places]
+        if episode in self._single:
+            covering.append(self._single[episode])
+        if covering:
+            return f"run {self._runs[min(covering)].run_id} of {episode}"
+        backfill = next((it for it, names in self._backfills if _includes(it, names, episode)), None)
+        return f"backfill {backfill.backfill_id} that includes {episode}" if backfill is not None else ""
+
+    def _range(self, run: dg.DagsterRun) -> range | None:
+        first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
+        if first is None or last is None:
+            return None
+        if first not in self._places or last not in self._places:
+            return range(len(self._places))  # a range whose ends are gone may be any
+        return range(self._places[first], self._places[last] + 1)
+
+
+def _includes(backfill: Backfill, names: Collection[str] | None, episode: str) -> bool:
+    """A backfill that does not tell what it includes includes all."""
+    if names is not None:
+        return episode in names
+    if backfill.asset_backfill_data is None:
+        return True
+    target = backfill.asset_backfill_data.target_subset
+    return any(AssetKeyPartitionKey(key, episode) in target for key in target.partitions_subsets_by_asset_key)
+
+
+def _belongs(settings: Settings, project: str | None, assets: Collection[dg.AssetKey]) -> bool:
+    if project is not None:
+        return project == partitions_name(settings)
+    return not assets or any(list(key.path[:-1]) == location_prefix(settings) for key in assets)

@@ -1,0 +1,1 @@
+"""Pictures that come again: near-duplicates within an episode, openings and recaps across episodes."""

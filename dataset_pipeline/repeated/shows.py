@@ -1,0 +1,120 @@
+"""The repeated frames of one show, from tables to tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dataset_pipeline.repeated.near_duplicates import DEFECTS, as_matrix
+from dataset_pipeline.repeated.segments import (
+    THUMB,
+    Segment,
+    Track,
+    decide_repeated,
+    find_runs,
+    segments,
+    track_of_fingerprints,
+)
+from dataset_pipeline.settings import FrameDefectsSettings, RepeatedFramesSettings
+
+FINGERPRINT_BYTES = THUMB[0] * THUMB[1]
+
+
+def repeats_of_show(
+    show: str,
+    probes: pa.Table,
+    shots: pa.Table,
+    keyframes: pa.Table,
+    embeddings: pa.Table,
+    stills: pa.Table,
+    settings: RepeatedFramesSettings,
+    defects: FrameDefectsSettings,
+    earlier_choice: Collection[str],
+) -> list[dict[str, Any]]:
+    """Rows of `repeated_frames` for the episodes of a show, but for `made_from`.
+
+    probes, shots, keyframes, embeddings, stills: `video_probe`, `shots`, `keyframes`, `frame_embeddings` and
+    `distinct_frames` of its episodes. Pictures of folders repeat nothing. defects: from which value on a defect counts.
+    earlier_choice: the image ids that stayed last time.
+    """
+    tracks = tracks_of(probes, shots)
+    runs = find_runs(tracks)
+    found = segments(tracks, runs)
+    frames, vectors = _kept_frames(keyframes, embeddings, stills)
+    limits = {name: getattr(defects, f"max_{name}") for name in DEFECTS}
+    decided = decide_repeated(
+        frames,
+        vectors,
+        runs,
+        found,
+        similarity=settings.similarity,
+        aligned_similarity=settings.aligned_similarity,
+        limits=limits,
+        earlier_choice=earlier_choice,
+    )
+    of_episode: dict[str, list[dict]] = defaultdict(list)
+    for row in decided:
+        of_episode[row.pop("episode")].append(row)
+    return [
+        {
+            "episode": episode,
+            "show": show,
+            "segments": [_segment_row(segment) for segment in found if segment.episode == episode],
+            "frames": sorted(of_episode[episode], key=lambda row: row["image_id"]),
+        }
+        for episode in sorted(probes["episode"].to_pylist())
+    ]
+
+
+def tracks_of(probes: pa.Table, shots: pa.Table) -> list[Track]:
+    """What can be compared of each episode that has shots, in the order of their keys."""
+    about = {row["episode"]: row for row in probes.select(["episode", "duration_s", "chapters"]).to_pylist()}
+    episodes, places = np.unique(np.array(shots["episode"].to_pylist(), dtype=str), return_inverse=True)
+    by_episode = shots.take(pa.array(np.argsort(places, kind="stable")))
+    ends = np.cumsum(np.bincount(places, minlength=len(episodes)))
+    tracks = []
+    for episode, start, end in zip(episodes.tolist(), [0, *ends[:-1].tolist()], ends.tolist(), strict=False):
+        mine = by_episode.slice(start, end - start)
+        times_s = mine["fingerprint_pts_s"].combine_chunks().flatten()
+        thumbs = mine["fingerprints"].combine_chunks().flatten()
+        offsets = pa.array(np.arange(len(times_s) + 1, dtype=np.int32) * FINGERPRINT_BYTES)
+        table = pa.table({"pts_s": times_s, "thumb": pa.ListArray.from_arrays(offsets, thumbs)})
+        row = about[episode]
+        tracks.append(track_of_fingerprints(episode, table, row["duration_s"], row["chapters"] or ()))
+    return tracks
+
+
+def _kept_frames(keyframes: pa.Table, embeddings: pa.Table, stills: pa.Table) -> tuple[list[dict], np.ndarray]:
+    """Rows of the video frames that stayed in their episode, and their vectors, float32 [n, d]."""
+    kept = {row["image_id"] for row in stills.select(["image_id", "kept"]).to_pylist() if row["kept"]}
+    columns = ["image_id", "episode", "pts_s", "sharpness", *DEFECTS]
+    rows = [row for row in keyframes.select(columns).to_pylist() if row["image_id"] in kept]
+    place = {image_id: i for i, image_id in enumerate(embeddings["image_id"].to_pylist())}
+    frames = [row for row in rows if row["pts_s"] is not None and row["image_id"] in place]
+    if not frames:
+        return [], np.zeros((0, 1), np.float32)
+    return frames, as_matrix(embeddings)[[place[row["image_id"]] for row in frames]]
+
+
+def _segment_row(segment: Segment) -> dict[str, Any]:
+    row = asdict(segment)
+    del row["episode"]
+    return {**row, "matched": list(segment.matched)}
+
+
+def segments_markdown(rows: Iterable[Mapping[str, Any]], most: int = 100) -> str:
+    """What repeats in which episode, as a Markdown table of at most `most` rows."""
+    lines = ["| episode | from | to | kind | found by | also in |", "| --- | ---: | ---: | --- | --- | --- |"]
+    told = [(row["episode"], segment) for row in rows for segment in row["segments"]]
+    for episode, segment in told[:most]:
+        others = ", ".join(segment["matched"][:3]) + (" …" if len(segment["matched"]) > 3 else "")
+        start, end = (f"{seconds:.1f} s" for seconds in (segment["start_s"], segment["end_s"]))
+        lines.append(f"| {episode} | {start} | {end} | {segment['kind']} | {segment['found']} | {others} |")
+    if len(told) > most:
+        lines.append(f"| … {len(told) - most} more | | | | | |")
+    return "\n".join(lines)

@@ -1,0 +1,170 @@
+"""Where an image comes from and why it is, or is not, in the set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dataset_pipeline.base.ids import crop_id, episode_of, image_id, still_of
+from dataset_pipeline.graph.aliases import current_id
+from dataset_pipeline.store.left_out import LEFT_OUT
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Pointer, Store
+
+REPEATED = "repeated_frames"  # a row an episode, with a list of its frames
+
+
+class UnknownImage(LookupError):
+    """No table of the store speaks of the image."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one asset says of the image: its row, and the code, settings and models it was made by."""
+
+    asset: str
+    of: str  # the image the row speaks of: the image itself or its still
+    row: dict[str, Any]
+    code_version: str
+    settings: dict[str, Any]
+    models: list[dict[str, Any]]
+    demo: bool = False
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`second_s`: of the video, None for pictures. `box_px`: (x0, y0, x1, y1) of a crop in its still. `still_px`: width
+    and height of the still, None if unknown. `alike`: how many frames its still stands for, itself among them.
+    `names`: of characters, by their ids."""
+
+    image_id: str
+    still_id: str
+    source: str
+    second_s: float | None
+    box_px: tuple[int, int, int, int] | None
+    made_with_demo_models: bool
+    decisions: list[Decision]
+    still_px: tuple[int, int] | None = None
+    alike: int = 1
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def of_crop(self) -> bool:
+        return self.image_id != self.still_id
+
+    @property
+    def shorter_side_px(self) -> int:
+        """Of the image; 0 if unknown."""
+        if self.box_px:
+            x0, y0, x1, y1 = self.box_px
+            return min(x1 - x0, y1 - y0)
+        return 0 if self.of_crop or self.still_px is None else min(self.still_px)
+
+
+# What tables say of the still counts for its crops too.
+OF_STILL = frozenset({"keyframes", "frame_embeddings", "distinct_frames", "stills", "detections", "repeated_frames"})
+# Tables of all episodes in which an image has a row.
+OF_ALL = frozenset({"training_set"})
+# Every table with a row an image, in the order of the work.
+OF_IMAGES = tuple(
+    name for name, schema in SCHEMAS.items() if "image_id" in schema.columns and not name.endswith("_measured")
+)
+EMBEDDINGS = frozenset(name for name in OF_IMAGES if name.endswith("embeddings"))  # their rows tell a person nothing
+LONG_COLUMNS = frozenset({"pixel_sha256", "model_sha256", "algorithm"})
+CORNERS = ("x0_px", "y0_px", "x1_px", "y1_px")
+
+
+def image_of(image: str) -> str:
+    """The image id meant by an id, a file name or a path of an exported or stored picture."""
+    path = Path(image)
+    if path.suffix and ("/" not in image or path.exists() or "@" in path.name):
+        return image_id(path.name)
+    return image_id(image) if "@" in image else image
+
+
+def explain(store: Store, image: str) -> Explanation:
+    """Gather every row about an image, which may be called by a former id. Raises UnknownImage."""
+    image = current_id(store, image)
+    episode, still = episode_of(image), still_of(image)
+    video = store.pointer("video", episode)
+    if video is None:
+        raise UnknownImage(f"no episode {episode} in {store.root}")
+    decisions: list[Decision] = []
+    for asset in _in_order(OF_IMAGES):
+        subject = still if asset in OF_STILL else image
+        pointer = store.pointer(asset, None if asset in OF_ALL or asset == REPEATED else episode)
+        if pointer is not None:
+            every = () if asset in EMBEDDINGS else _rows(store, asset, episode)
+            rows = [row for row in every if row["image_id"] == subject]
+            if reason := pointer.provenance.get(LEFT_OUT, {}).get(subject):
+                rows = [{**row, LEFT_OUT: reason} for row in rows or [{}]]
+            decisions += [_decision(asset, subject, row, pointer) for row in rows]
+    if not any(decision.of == image for decision in decisions):
+        raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
+    return _explanation(store, image, video.provenance["path"], decisions)
+
+
+def _in_order(tables: tuple[str, ...]) -> list[str]:
+    before = tables.index("distinct_frames") + 1
+    return [*tables[:before], REPEATED, *tables[before:]]
+
+
+def _explanation(store: Store, image: str, source: str, decisions: list[Decision]) -> Explanation:
+    told = {decision.asset: decision.row for decision in reversed(decisions)}
+    still, crop = still_of(image), told.get("crops")
+    frame = told.get("stills") or told.get("distinct_frames", {})
+    size = (frame["width_px"], frame["height_px"]) if frame.get("width_px") and frame.get("height_px") else None
+    for decision in decisions:
+        if decision.asset == "detections" and size and CORNERS[0] in decision.row:
+            decision.row["crop_id"] = _crop_of(still, decision.row, size)
+    x, y = (crop["x_px"], crop["y_px"]) if crop else (0, 0)
+    box_px = (x, y, x + crop["width_px"], y + crop["height_px"]) if crop else None
+    groups = [row["group"] for row in _rows(store, "distinct_frames", episode_of(image))]
+    gallery = store.find("character_gallery")
+    names = (
+        {} if gallery is None else dict(zip(*(gallery[it].to_pylist() for it in ("character", "name")), strict=True))
+    )
+    who = {name for row in told.values() for name in row.get("characters") or ()}
+    return Explanation(
+        image,
+        still,
+        source,
+        told.get("keyframes", {}).get("pts_s"),
+        box_px,
+        any(decision.demo for decision in decisions),
+        decisions,
+        size,
+        max(1, groups.count(still)),
+        {character: name for character, name in names.items() if character in who and name},
+    )
+
+
+def _decision(asset: str, subject: str, row: dict[str, Any], pointer: Pointer) -> Decision:
+    told = {name: value for name, value in row.items() if name not in LONG_COLUMNS and name != "image_id"}
+    made_from = pointer.provenance
+    return Decision(
+        asset,
+        subject,
+        told,
+        made_from.get("code_version", ""),
+        made_from.get("settings", {}),
+        made_from.get("models", []),
+        bool(made_from.get("demo")),
+    )
+
+
+def _crop_of(still: str, box: Mapping[str, Any], size: tuple[int, int]) -> str:
+    """The id of the crop that a box gives; empty for a box outside of the still."""
+    limits = (*size, *size)
+    x0, y0, x1, y1 = (min(max(float(box[name]), 0.0), limit) for name, limit in zip(CORNERS, limits, strict=True))
+    return crop_id(still, box["kind"], (x0, y0, x1, y1), size) if x0 <= x1 and y0 <= y1 else ""
+
+
+def _rows(store: Store, asset: str, episode: str) -> list[dict[str, Any]]:
+    table = store.find(asset, None if asset in OF_ALL or asset == REPEATED else episode)
+    rows = [] if table is None else table.to_pylist()
+    if asset == REPEATED:
+        return [frame for row in rows if row["episode"] == episode for frame in row["frames"]]
+    return rows

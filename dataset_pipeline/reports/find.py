@@ -1,0 +1,52 @@
+"""The images that a question about tags, characters and quality picks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from dataset_pipeline.settings import TagThresholdsSettings
+from dataset_pipeline.settings.query import Question, parse
+from dataset_pipeline.store.store import Store
+from dataset_pipeline.tags.filter import as_written, reached, subject_of
+from dataset_pipeline.tags.scores import tag_rows
+
+
+@dataclass(frozen=True)
+class Match:
+    """path: of the picture on this machine, or its address in an object store; empty if there is none any more."""
+
+    image_id: str
+    path: str
+
+
+def find(store: Store, question: str, thresholds: TagThresholdsSettings) -> Iterator[Match]:
+    """The images that a question holds for (see `tags.query`), sorted by episode and id. Raises QueryError at once."""
+    return _find(store, parse(question), thresholds.model_dump())
+
+
+def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[Match]:
+    for episode in store.episodes("tag_scores"):
+        characters = _column(store.find("clusters", episode), "characters")
+        quality = _column(store.find("quality_scores", episode), "score")
+        written = _column(store.find("hand_edited_tags", episode), "tags")
+        paths = _column(store.find("images", episode), "path")
+        for row in sorted(tag_rows(store.read("tag_scores", episode)), key=lambda row: row["image_id"]):
+            image_id, scored = row["image_id"], row["tags"]
+            used, rating, _ = reached(scored, limits)
+            if image_id in written:
+                scored, used = as_written(written[image_id], limits)
+            if holds(subject_of(scored, used, characters.get(image_id, ()), quality.get(image_id), rating)):
+                yield Match(image_id, _place(store, paths.get(image_id) or ""))
+
+
+def _column(table: pa.Table | None, name: str) -> dict:
+    """A column by image id; empty if there is no table."""
+    return {} if table is None else dict(zip(table["image_id"].to_pylist(), table[name].to_pylist(), strict=True))
+
+
+def _place(store: Store, path: str) -> str:
+    local = store.local_path(path) if path else None
+    return str(local) if local else store.uri(path) if path else ""

@@ -1,0 +1,1 @@
+"""From a folder to episodes: what is a source, what it is called, and what arrives, moves or goes."""

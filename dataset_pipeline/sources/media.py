@@ -1,0 +1,265 @@
+"""One road for both kinds of source, a video file and a folder of pictures: rows and pixels out, damage named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dataset_pipeline.base.ids import exact_picture_id, frame_id, picture_id
+from dataset_pipeline.base.paths import leads_out
+from dataset_pipeline.images.defects import as_row
+from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
+from dataset_pipeline.repeated.segments import PER_SECOND, THUMB, fingerprints
+from dataset_pipeline.settings import KeyframesSettings
+from dataset_pipeline.sources.names import posix_path
+from dataset_pipeline.sources.passed_over import left_in, told
+from dataset_pipeline.video.color import Conversion
+from dataset_pipeline.video.decode import frames_at
+from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
+from dataset_pipeline.video.mpdecimate import MpDecimate
+from dataset_pipeline.video.probe import probe
+from dataset_pipeline.video.shots import Cuts, CutSettings, Shot, find_shots
+from dataset_pipeline.video.stream import DecodeReport, VideoError
+
+FOLDER = "folder"
+ANY_CUTS = Cuts()
+
+
+def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The `video_probe` row of a `video` row. Raises FileNotFoundError if the source is not where it was registered."""
+    path = _present(source)
+    row = _probed_pictures(path) if source["kind"] == FOLDER else _probed_video(path)
+    return {"episode": source["episode"], **row}
+
+
+def passed_over_in(source: Mapping[str, Any]) -> list[str]:
+    """What a folder of pictures holds and is not read, a sentence for each reason; nothing of a video."""
+    path = _present(source)
+    return told(left_in(path), path) if source["kind"] == FOLDER else []
+
+
+def _present(source: Mapping[str, Any]) -> Path:
+    path = Path(source["path"])
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}, the source of {source['episode']}, is not there: bring it back, or `run` it at its new place"
+        )
+    return path
+
+
+def _probed_video(path: Path) -> dict[str, Any]:
+    found = probe(path)
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return {**found.row(), "pictures": None, "source_sha256": content}
+
+
+def _probed_pictures(folder: Path) -> dict[str, Any]:
+    damage, readable, digest = [], 0, hashlib.sha256()
+    for picture in list_pictures(folder):
+        try:
+            content = hashlib.sha256(picture.path.read_bytes()).hexdigest()
+            digest.update(f"{posix_path(PurePath(picture.relative))}\0{content}\n".encode())
+        except OSError as error:
+            damage.append(f"{picture.relative}: cannot be read: {error.strerror or error}")
+            continue
+        frames, reason = _looked_through(picture.path)
+        readable += bool(frames)
+        if reason:
+            damage.append(f"{picture.relative}: {reason}")
+    if not readable:
+        damage.append("no picture in the folder can be read")
+    return {"readable": readable > 0, "container": FOLDER, "pictures": readable, "damage": damage,
+            "source_sha256": digest.hexdigest()}  # fmt: skip
+
+
+def _looked_through(path: Path) -> tuple[int, str]:
+    """How many frames of a picture are good, and what is wrong with it or with the next of them."""
+    frames = 0
+    try:
+        for _ in iter_pictures(path):
+            frames += 1
+    except (PictureError, OSError) as error:
+        reason = error.reason if isinstance(error, PictureError) else f"cannot be read: {error.strerror or error}"
+        return frames, f"after {frames} good frames: {reason}" if frames else reason
+    return frames, ""
+
+
+def detector(
+    settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = ANY_CUTS, hardware: str = "none"
+) -> Detector:
+    """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`."""
+    common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion, "hardware": hardware}
+    match settings.mode:
+        case "iframes":
+            return IFrames(**common)
+        case "mpdecimate":
+            limits = {"hi": settings.hi, "lo": settings.lo, "frac": settings.frac, "max_drop": settings.max_drop}
+            return MpDecimate(**limits, **common)
+        case "interval":
+            return Interval(every_s=settings.every_s, **common)
+        case "shot":
+            return Shot(frames_per_shot=settings.frames_per_shot, cuts=cuts, **common)
+    raise ValueError(f"keyframes.mode = {settings.mode!r}; known: iframes, mpdecimate, interval, shot")
+
+
+def candidates(
+    source: Mapping[str, Any],
+    probe_row: Mapping[str, Any],
+    settings: KeyframesSettings,
+    report: DecodeReport,
+    cuts: CutSettings = ANY_CUTS,
+    hardware: str = "none",
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.
+
+    `[keyframes] mode` says which frames those are, `cuts` how shots are told apart where it is `shot`.
+    An unreadable source gives none; what breaks off in the middle gives its good part. What was met on the way stands
+    in `report`.
+    """
+    if not probe_row["readable"]:
+        return
+    path = _present(source)
+    if source["kind"] == FOLDER:
+        yield from _picture_candidates(path, source["episode"], settings)
+        return
+    try:
+        conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
+        for found in detector(settings, conversion, cuts, hardware).candidates(path, report):
+            identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
+            yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
+    except VideoError as error:
+        report.reasons.append(error.reason)
+
+
+def _picture_candidates(
+    folder: Path, episode: str, settings: KeyframesSettings
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    pictures = list_pictures(folder)
+    id_of = _PictureIds(episode, [picture.relative for picture in pictures])
+    for picture in pictures:
+        try:
+            for number, pixels in iter_pictures(picture.path, tuple(settings.alpha_background)):
+                height, width = pixels.shape[:2]
+                # Of an animation, `pts` says which of its frames this is.
+                identity = {"image_id": id_of(picture.relative, number), "pts": number or None, "pts_s": None}
+                small = working_copy(pixels, settings.working_short_side_px)
+                yield _row(identity, picture.relative, width, height, measure(pixels)), small
+        except (PictureError, OSError):
+            continue  # named in video_probe's damage
+
+
+class _PictureIds:
+    """Ids of the pictures at `paths`, no two alike.
+
+    Paths that claim one id, as where only their Unicode forms differ, each get their exact one. A frame of an animation
+    whose id a file claims (`a.gif#1`) gets its exact one; the file keeps the plain one.
+    """
+
+    def __init__(self, episode: str, paths: Sequence[str]) -> None:
+        self.episode = episode
+        self.claims = Counter(picture_id(episode, path) for path in paths)
+        self.of_frames: set[str] = set()
+
+    def __call__(self, path: str, frame: int = 0) -> str:
+        if not frame:
+            plain = picture_id(self.episode, path)
+            return exact_picture_id(self.episode, path) if self.claims[plain] > 1 else plain
+        plain = picture_id(self.episode, f"{path}#{frame}")
+        taken = self.claims[picture_id(self.episode, path)] > 1 or plain in self.claims or plain in self.of_frames
+        found = exact_picture_id(self.episode, path, frame) if taken else plain
+        self.of_frames.add(found)
+        return found
+
+
+def _row(identity: dict[str, Any], file: str, width_px: int, height_px: int, signals: Signals) -> dict[str, Any]:
+    return {
+        **identity,
+        "source_file": file,
+        "width_px": width_px,
+        "height_px": height_px,
+        "sharpness": signals.sharpness,
+        "brightness": signals.brightness,
+        "contrast": signals.contrast,
+        "blackness": signals.blackness,
+        **as_row(signals.defects),
+    }
+
+
+def full_size(
+    source: Mapping[str, Any],
+    frames: Mapping[str, Mapping[str, Any]],
+    probe_row: Mapping[str, Any],
+    settings: KeyframesSettings,
+    hardware: str = "none",
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(image id, full-size pixels) of rows of `keyframes` by id: the pictures that the rows were measured on, decoded
+    by exact timestamp. What cannot be decoded any more is left out.
+    """
+    path = _present(source)
+    if source["kind"] == FOLDER:
+        yield from _full_size_pictures(path, frames, settings)
+        return
+    by_pts = {row["pts"]: image_id for image_id, row in frames.items()}
+    conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
+    try:
+        for pts, pixels in frames_at(
+            path, list(by_pts), report=DecodeReport(), conversion=conversion, hardware=hardware
+        ):
+            yield by_pts[pts], pixels
+    except VideoError:
+        return  # rows that were not reached become `unreadable`
+
+
+def _full_size_pictures(
+    folder: Path, frames: Mapping[str, Mapping[str, Any]], settings: KeyframesSettings
+) -> Iterator[tuple[str, np.ndarray]]:
+    by_file: dict[str, dict[int, str]] = {}
+    for image_id, row in frames.items():
+        if not leads_out(row["source_file"]):
+            by_file.setdefault(row["source_file"], {})[row["pts"] or 0] = image_id
+    for file, wanted in by_file.items():
+        try:
+            for number, pixels in iter_pictures(folder / file, tuple(settings.alpha_background)):
+                if number in wanted:
+                    yield wanted[number], pixels
+        except (PictureError, OSError):
+            continue  # its rows become `unreadable`
+
+
+def shots_of(
+    source: Mapping[str, Any],
+    probe_row: Mapping[str, Any],
+    cuts: CutSettings,
+    report: DecodeReport,
+    hardware: str = "none",
+) -> list[dict[str, Any]]:
+    """Rows of `shots`, each with the fingerprints of its frames; none for pictures and for what cannot be read."""
+    if source["kind"] == FOLDER or not probe_row["readable"]:
+        return []
+    seen: list[tuple[float, np.ndarray]] = []
+
+    def watch(pts_s: float, small: np.ndarray) -> None:
+        if not seen or int(pts_s * PER_SECOND) > int(seen[-1][0] * PER_SECOND):
+            seen.append(
+                (pts_s, cv2.cvtColor(cv2.resize(small, THUMB, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
+            )
+
+    rows = find_shots(_present(source), Conversion.of(probe_row), cuts, report, watch, hardware)
+    taken = fingerprints(seen)
+    times_s = taken["pts_s"].to_numpy()
+    thumbs = np.stack(taken["thumb"].to_numpy()) if len(times_s) else np.zeros((0, THUMB[0] * THUMB[1]), np.uint8)
+    for row in rows:
+        inside = (times_s >= row["start_s"]) & (times_s < row["end_s"])
+        row |= {
+            "episode": source["episode"],
+            "fingerprint_pts_s": times_s[inside].tolist(),
+            "fingerprints": thumbs[inside].ravel(),
+        }
+    return rows

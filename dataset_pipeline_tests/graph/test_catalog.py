@@ -1,0 +1,174 @@
+"""The graph as a whole: every asset is declared, described and versioned by exactly what it reads."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from dataset_pipeline.definitions import build_definitions
+from dataset_pipeline.graph.framework import ASSETS, GROUPS
+from dataset_pipeline.graph.step import DECLARATIONS, ancestors
+from dataset_pipeline.orchestration.runs import phases
+from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
+
+READS_SETTINGS = {
+    "shots": {"shots", "video"},
+    "keyframes": {"keyframes", "shots", "video"},
+    "distinct_frames": {"distinct_frames", "frame_defects", "keyframes", "video"},
+    "repeated_frames": {"repeated_frames", "frame_defects"},
+    "detections": {"detections"},
+    "crops": {"crops"},
+    "crop_embeddings": {"crop_embeddings"},
+    "character_gallery": {"character_gallery"},
+    "clusters": {"clusters"},
+    "quality_scores": {"quality_scores"},
+    "tag_scores": {"tag_scores"},
+    "core_tags": {"core_tags", "tag_rules", "tag_thresholds"},
+    "tags": {"tags", "tag_rules", "tag_thresholds"},
+    "selection": {"selection", "tag_thresholds"},
+    "descriptions": {"descriptions"},
+    "captions": {"captions", "tag_rules"},
+    "training_images": {"training_images"},
+    "concept_balance": {"concept_balance", "training_set"},
+    "training_set": {"training_set"},
+    "exported_set": {"exported_set", "tag_rules"},
+}
+USES_MODELS = {
+    "frame_embeddings": {"embedder"},
+    "detections": {"detector"},
+    "crop_embeddings": {"identity"},
+    "character_gallery": {"identity"},
+    "clusters": {"identity"},
+    "quality_scores": {"quality"},
+    "tag_scores": {"tagger"},
+}
+
+
+def versions(settings: Settings) -> dict[str, str | None]:
+    graph = build_definitions(settings).resolve_asset_graph()
+    return {node.key.path[-1]: node.code_version for node in graph.asset_nodes}
+
+
+@pytest.fixture(scope="module")
+def defaults() -> dict[str, str | None]:
+    return versions(load_settings(models__pack="demo"))
+
+
+def test_every_asset_has_a_schema_a_sentence_and_a_version(defaults):
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    for node in graph.asset_nodes:
+        name = node.key.path[-1]
+        assert (node.description or "").strip().endswith("."), name
+        assert node.group_name != "default"
+        if name != "status":
+            assert name in SCHEMAS
+            assert name == "video" or node.code_version
+
+
+def test_assets_read_just_the_settings_and_models_they_declare():
+    for name, declaration in DECLARATIONS.items():
+        assert set(declaration.settings) == READS_SETTINGS.get(name, set()), name
+        assert set(declaration.models) == USES_MODELS.get(name, set()), name
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "touched"),
+    [
+        ("distinct_frames__similarity", 0.9, {"distinct_frames"}),
+        ("video__hardware", "cuda", set()),
+        ("crops__person_min_side_px", 300, {"crops"}),
+        ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames"}),
+        ("tags__max_tags", 5, {"tags"}),
+        ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
+        ("concept_balance__max_images", 5, {"concept_balance"}),
+        ("training_images__filter", "area", {"training_images"}),
+        ("training_set__validation_share", 0.1, {"concept_balance", "training_set"}),
+        ("descriptions__url", "http://elsewhere/v1", set()),
+        ("descriptions__prompt", "What is it?", {"descriptions"}),
+        ("models__device", "cpu", set()),
+        ("models__batch_size", 3, set()),
+        ("store__root", "elsewhere", set()),
+        ("exported_set__root", "elsewhere", set()),
+    ],
+)
+def test_a_changed_setting_touches_just_the_assets_that_read_it(defaults, key, value, touched):
+    changed = versions(load_settings(models__pack="demo", **{key: value}))
+    assert {name for name in changed if changed[name] != defaults[name]} == touched
+
+
+def test_other_weights_touch_just_the_assets_that_use_them(defaults):
+    changed = versions(load_settings(models__pack="real"))
+    assert {name for name in changed if changed[name] != defaults[name]} == set(USES_MODELS)
+
+
+def test_the_graph_runs_measuring_first_and_joins_in_order():
+    order = [(phase.joined, phase.projection) for phase in phases()]
+    assert order == [(False, False), (True, False), (False, True), (True, False), (False, True), (True, False)]
+    assert phases()[0].assets[0] == "video_probe"
+    assert phases()[-1].assets == ("training_set", "exported_set")
+
+
+def test_the_demo_shares_an_instance_without_sharing_keys_or_partitions():
+    real = build_definitions(load_settings()).resolve_asset_graph()
+    demo = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    assert not real.get_all_asset_keys() & demo.get_all_asset_keys()
+    key, demo_key = dg.AssetKey("keyframes"), dg.AssetKey(["demo", "keyframes"])
+    assert real.get(key).partitions_def != demo.get(demo_key).partitions_def
+
+
+def test_everything_but_exports_keeps_current_by_itself():
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    for node in graph.asset_nodes:
+        condition, name = node.automation_condition, node.key.path[-1]
+        assert (condition is None) == (name in {"video", "exported_set", "status"}), name
+        assert condition is None or condition.get_label() == "keep_current"
+
+
+def test_joined_assets_wait_for_everything_upstream():
+    assert ancestors(DECLARATIONS["character_gallery"]) == {
+        "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "stills", "detections",
+        "crops", "crop_embeddings",
+    }  # fmt: skip
+    assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - {"training_set", "exported_set"}
+
+
+def test_checks_are_named_as_statements_and_bear_the_episode():
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    checks = {key.name: graph.get(key) for key in graph.asset_check_keys}
+    assert {"source_can_be_read", "every_frame_was_decoded", "every_image_has_a_caption"} <= checks.keys()
+    assert [name for name in checks if checks[name].blocking] == ["every_image_has_a_caption"]
+    for name, check in checks.items():
+        asset = check.key.asset_key.path[-1]
+        joined = asset == "status" or DECLARATIONS[asset].joined
+        assert (check.partitions_def is None) == joined, name
+        assert (check.description or "").endswith("."), name
+
+
+def test_the_jobs_a_person_looks_for_are_there_and_nothing_runs_at_night_unasked():
+    defs = build_definitions(load_settings(models__pack="demo"))
+    names = {job.name for job in defs.resolve_all_job_defs()}
+    assert {"measure_episode", "rebuild_set", "process_new_episodes", "export"} <= names
+    [nightly] = defs.schedules
+    assert nightly.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_projections_declare_no_checks_as_one_run_answers_for_many_episodes():
+    assert [made.name for made in ASSETS.values() if made.declaration.projection and made.checks] == []
+
+
+def test_every_asset_that_runs_a_model_over_pictures_says_which_it_could_not_measure():
+    measuring = {"frame_embeddings", "detections", "crop_embeddings", "quality_scores", "tag_scores"}
+    checked = {made.name for made in ASSETS.values() if "every_picture_was_measured" in made.checks}
+    assert checked == measuring
+
+
+def test_groups_follow_the_flow_and_no_arrow_leads_back():
+    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    place = {node.key: GROUPS.index(node.group_name or "") for node in graph.asset_nodes}
+    arrows = [(parent, node.key) for node in graph.asset_nodes for parent in node.parent_keys]
+    back = [f"{one.path[-1]} -> {other.path[-1]}" for one, other in arrows if place[one] > place[other]]
+    assert back == []
+    assert {GROUPS[number] for number in place.values()} == set(GROUPS)
+    entered = {place[other] for one, other in arrows if place[one] < place[other]}
+    assert entered == set(range(1, GROUPS.index("status")))  # each is reached from one before it

@@ -1,0 +1,316 @@
+"""When things run by themselves: a small graph of the project's shape under the project's condition, tick by tick.
+
+`video` -> `frames` -> `crops` for each episode, `gallery` joined over crops, `clusters` bringing it back to each
+episode, `the_set` joined over clusters. Runs happen between ticks, as the daemon would start them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dataset_pipeline.orchestration.automation import BY_AUTOMATION, keep_current
+
+EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
+VIDEO = dg.AssetSelection.assets("video")
+PER_EPISODE = {"frames": ["video"], "crops": ["frames"], "clusters": ["gallery", "crops"]}
+JOINED = {"gallery": ["crops"], "the_set": ["clusters"]}
+MEASURING = ("frames", "crops")
+PROJECTIONS = ("clusters", "selection")
+
+
+def upstream(asset: str) -> set[str]:
+    reads = {read for read in {**PER_EPISODE, **JOINED}[asset] if read != "video"}
+    return reads.union(*map(upstream, reads))
+
+
+@dataclass
+class World:
+    """A deployment: its instance, what its assets would answer, and the runs it has seen."""
+
+    instance: dg.DagsterInstance
+    content: dict[tuple[str, str], str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cursor: Any = None
+
+    def answer(self, asset: str, episode: str) -> str:
+        """What an asset would give: set by hand, or a digest of what it reads."""
+        if (asset, episode) in self.content:
+            return self.content[asset, episode]
+        return f"{asset} of {episode}" if asset in PER_EPISODE else f"{asset} over all"
+
+    def definitions(self) -> dg.Definitions:
+        assets: list[Any] = [dg.AssetSpec("video", partitions_def=EPISODES)]
+        return dg.Definitions(assets=assets + [self.asset(name) for name in (*PER_EPISODE, *JOINED)])
+
+    def asset(self, name: str) -> dg.AssetsDefinition:
+        joined = name in JOINED
+        waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if joined or name in PROJECTIONS else []
+        by_way_of = dg.AssetKey("gallery") if name in PROJECTIONS else None
+
+        @dg.asset(
+            name=name,
+            deps=[dg.AssetKey(read) for read in {**PER_EPISODE, **JOINED}[name]],
+            partitions_def=None if joined else EPISODES,
+            code_version=self.versions.get(name, "1"),
+            automation_condition=keep_current(VIDEO, waits_for, by_way_of),
+            backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
+            retry_policy=dg.RetryPolicy(max_retries=1),
+        )
+        def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            episodes = ["all"] if joined else list(context.partition_keys)
+            for episode in episodes:
+                self.attempts[name, episode] += 1
+                if (name, episode) in self.broken:
+                    raise OSError(f"{name} of {episode} cannot be read")
+            answers = [self.answer(name, episode) for episode in episodes]
+            if joined:
+                answers += sorted(self.instance.get_materialized_partitions(dg.AssetKey(JOINED[name][0])))
+            return dg.MaterializeResult(data_version=dg.DataVersion("|".join(answers)))
+
+        return made
+
+    def arrive(self, *episodes: str) -> None:
+        """What the sensor of arrivals does, and the measuring runs that it asks for."""
+        self.announce(*episodes)
+        for episode in episodes:
+            self.run(MEASURING, [episode], {})
+
+    def announce(self, *episodes: str) -> None:
+        self.instance.add_dynamic_partitions("episodes", episodes)
+        for episode in episodes:
+            tags = {"dagster/data_version": f"fingerprint of {episode} {self.content.get(('video', episode), '')}"}
+            self.instance.report_runless_asset_event(dg.AssetMaterialization("video", partition=episode, tags=tags))
+
+    def run(self, assets: Iterable[str], episodes: list[str], tags: dict[str, str]) -> None:
+        defs = self.definitions()
+        job = defs.resolve_implicit_global_asset_job_def()
+        partition: dict[str, Any] = {}
+        if episodes and len(episodes) == 1:
+            partition = {"partition_key": episodes[0]}
+        elif episodes:
+            tags = tags | {
+                "dagster/asset_partition_range_start": episodes[0],
+                "dagster/asset_partition_range_end": episodes[-1],
+            }
+        job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags=tags,
+            raise_on_error=False,
+            **partition,
+        )
+
+    def tick(self, lost: bool = False) -> list[str]:
+        """One evaluation, and the runs it asks for, unless they are lost. Returns `asset:episodes` of each."""
+        registered = self.instance.get_dynamic_partitions("episodes")
+        with pytest.MonkeyPatch.context() as patch:
+            # The evaluator asks for them thousands of times; the daemon's own queryer remembers them for a tick.
+            patch.setattr(self.instance, "get_dynamic_partitions", lambda partitions_def_name: registered)
+            result = dg.evaluate_automation_conditions(self.definitions(), self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        started = []
+        for name in (*PER_EPISODE, *JOINED):
+            asked = result.get_requested_partitions(dg.AssetKey(name))
+            if not asked:
+                continue
+            if name in JOINED:
+                started.append((name, []))
+                continue
+            episodes = [episode for episode in registered if episode in asked]
+            started += [(name, episodes)] if name in PROJECTIONS else [(name, [episode]) for episode in episodes]
+        for name, episodes in [] if lost else started:
+            self.run([name], episodes, {BY_AUTOMATION: "true"})
+        return [f"{name}:{','.join(episodes)}" if episodes else name for name, episodes in started]
+
+    def settle(self, most: int = 30) -> list[str]:
+        """Tick until two ticks in a row ask for nothing. Returns the runs in order."""
+        runs: list[str] = []
+        quiet = 0
+        for _ in range(most):
+            asked = self.tick()
+            runs += asked
+            quiet = 0 if asked else quiet + 1
+            if quiet == 2:
+                return runs
+        pytest.fail(f"not quiet after {most} ticks: {runs}")
+
+
+@pytest.fixture
+def world():
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(instance)
+
+
+@pytest.fixture
+def running(world: World) -> World:
+    """Three episodes in a deployment that is at rest."""
+    world.tick()
+    world.arrive("e1", "e2", "e3")
+    world.settle()
+    return world
+
+
+def test_nothing_runs_where_there_is_no_episode(world):
+    assert world.settle() == []
+
+
+def test_arrivals_are_followed_by_one_join_and_one_projection_of_all(world):
+    world.tick()
+    world.arrive("e1", "e2")
+    assert world.settle() == ["gallery", "clusters:e1,e2", "the_set"]
+
+
+def test_a_new_episode_touches_no_old_one_where_the_join_stays_equal(running):
+    running.content["gallery", "all"] = "the same people"
+    running.arrive("e4")
+    before = dict(running.attempts)
+    assert running.settle() == ["gallery", "clusters:e1,e2,e3,e4", "the_set"]
+    assert all(running.attempts[name, "e1"] == before[name, "e1"] for name in MEASURING)
+
+
+def test_quiet_ticks_and_a_restarted_daemon_start_nothing(running):
+    assert [running.tick() for _ in range(8)] == [[]] * 8
+    running.cursor = None
+    assert running.settle() == []
+
+
+def test_a_changed_threshold_with_equal_content_runs_that_asset_and_nothing_else(running):
+    running.versions["crops"] = "2"
+    assert running.settle() == ["crops:e1", "crops:e2", "crops:e3"]
+
+
+def test_a_changed_threshold_is_followed_only_where_content_differs(running):
+    running.versions["frames"] = "2"
+    running.content["frames", "e2"] = "one frame more"
+    assert running.settle() == ["frames:e1", "frames:e2", "frames:e3", "crops:e2"]
+
+
+def test_a_second_edit_right_after_the_first_is_acted_on_too(running):
+    running.versions["crops"] = "2"
+    assert [running.tick(), running.tick()] == [[], ["crops:e1", "crops:e2", "crops:e3"]]
+    running.versions["crops"] = "3"
+    assert running.settle() == ["crops:e1", "crops:e2", "crops:e3"]
+
+
+def test_a_failing_episode_is_tried_twice_and_then_left_alone_while_the_others_go_on(running):
+    running.broken.add(("frames", "e4"))
+    running.arrive("e4", "e5")
+    runs = running.settle()
+    assert running.attempts["frames", "e4"] == 2
+    assert running.attempts["crops", "e4"] == 0
+    assert runs[0] == "gallery"
+    assert runs[-1] == "the_set"
+    assert not any("frames" in run for run in runs)
+    assert [running.tick() for _ in range(5)] == [[]] * 5
+
+
+def test_a_failed_episode_recovers_when_its_file_is_replaced(running):
+    running.broken.add(("frames", "e4"))
+    running.arrive("e4")
+    running.settle()
+    running.broken.clear()
+    running.content["video", "e4"] = "a better release"
+    running.arrive("e4")
+    assert running.settle()[0] == "gallery"
+    assert running.attempts["crops", "e4"] == 1
+    assert "e4" in running.instance.get_materialized_partitions(dg.AssetKey("clusters"))
+
+
+def test_an_arrival_whose_run_was_lost_is_made_up_for(running):
+    running.announce("e4")
+    runs = running.settle()
+    assert runs[:2] == ["frames:e4", "crops:e4"]
+    assert runs[-1] == "the_set"
+
+
+def test_what_was_just_asked_for_and_is_not_seen_yet_is_not_asked_for_again_at_once(world):
+    world.tick()
+    world.arrive("e1")
+    assert [world.tick(lost=True) for _ in range(4)] == [[], ["gallery"], [], ["gallery"]]
+
+
+def test_nothing_that_follows_is_asked_for_on_the_tick_after_a_request_whose_end_may_be_seen_in_part(running):
+    running.content["crops", "e1"] = "another cut"
+    running.run(["crops"], ["e1"], {})
+    assert [running.tick(lost=True) for _ in range(3)] == [["gallery"], [], ["clusters:e1"]]
+
+
+def test_what_an_arrivals_run_is_about_to_do_is_left_to_it(running):
+    running.broken.add(("frames", "e4"))
+    running.arrive("e4")
+    running.settle()
+    running.broken.clear()
+    running.run(["frames"], ["e4"], {})
+    assert running.tick() == []
+    running.run(["crops"], ["e4"], {})
+    assert running.settle() == ["gallery", "clusters:e1,e2,e3,e4", "the_set"]
+
+
+def test_a_replaced_file_measures_that_episode_alone(running):
+    running.content["video", "e2"] = running.content["frames", "e2"] = running.content["crops", "e2"] = "better"
+    before = dict(running.attempts)
+    running.arrive("e2")
+    assert running.settle()[0] == "gallery"
+    assert running.attempts["frames", "e2"] == before["frames", "e2"] + 1
+    assert running.attempts["frames", "e1"] == before["frames", "e1"]
+
+
+def test_what_a_person_made_anew_is_followed_if_it_differs(running):
+    running.run(["crops"], ["e1"], {})
+    assert running.settle() == []
+    running.content["crops", "e1"] = "another cut"
+    running.run(["crops"], ["e1"], {})
+    assert running.settle()[0] == "gallery"
+
+
+def queued(world: World, assets: Iterable[str], episode: str) -> dg.DagsterRun:
+    """A run that waits for its turn."""
+    job = world.definitions().resolve_implicit_global_asset_job_def()
+    return world.instance.create_run_for_job(
+        job,
+        asset_selection=frozenset(dg.AssetKey(asset) for asset in assets),
+        tags={"dagster/partition": episode},
+        status=dg.DagsterRunStatus.NOT_STARTED,
+    )
+
+
+def test_joins_wait_for_every_episode_on_its_way(running):
+    running.announce("e4", "e5")
+    run = queued(running, MEASURING, "e5")
+    running.run(MEASURING, ["e4"], {})
+    assert [running.tick() for _ in range(4)] == [[]] * 4
+    running.instance.report_run_canceled(run)
+    running.run(MEASURING, ["e5"], {})
+    assert running.settle()[0] == "gallery"
+
+
+def test_projections_wait_until_the_last_of_several_changed_episodes_is_through(world, monkeypatch):
+    monkeypatch.setitem(PER_EPISODE, "scores", ["frames"])
+    monkeypatch.setitem(PER_EPISODE, "selection", ["scores", "gallery"])
+    world.tick()
+    world.arrive("e1", "e2", "e3")
+    world.settle()
+    run = queued(world, ["scores"], "e2")
+    world.content["scores", "e1"] = world.content["scores", "e2"] = "other scores"
+    world.run(["scores"], ["e1"], {})
+    assert [world.tick() for _ in range(3)] == [[]] * 3
+    world.instance.report_run_canceled(run)
+    world.run(["scores"], ["e2"], {})
+    assert world.settle() == ["selection:e1,e2"]
+
+
+@pytest.mark.parametrize("wait", [lambda world: None, lambda world: world.tick()])
+def test_nothing_is_asked_for_between_a_partition_and_its_run(running, wait: Callable[[World], Any]):
+    running.instance.add_dynamic_partitions("episodes", ["e4"])
+    run = queued(running, MEASURING, "e4")
+    assert running.tick() == []
+    wait(running)
+    running.announce("e4")
+    assert running.tick() == []
+    assert run.run_id

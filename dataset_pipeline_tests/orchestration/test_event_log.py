@@ -1,0 +1,133 @@
+"""What Dagster reads back from the batched log is what its own log would have kept."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from dataset_pipeline.orchestration.event_log import BatchedSqliteEventLog
+from dataset_pipeline.orchestration.runs import QUIET
+from dataset_pipeline.settings import PACKAGE
+
+EPISODES = [f"a.e{number}" for number in range(7)]
+PARTITIONS = dg.DynamicPartitionsDefinition(name="episodes")
+KEY = dg.AssetKey("clusters")
+BATCHED = """
+event_log_storage:
+  module: dataset_pipeline.orchestration.event_log
+  class: BatchedSqliteEventLog
+  config: {base_dir: %s}
+"""
+
+
+@contextmanager
+def opened(home: Path, settings: str) -> Iterator[dg.DagsterInstance]:
+    home.mkdir()
+    (home / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{settings}")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.add_dynamic_partitions("episodes", EPISODES)
+        yield instance
+
+
+def run(instance: dg.DagsterInstance, first: str, last: str, version: str, fails: bool = False) -> str:
+    """One run over a range of episodes, with a check of all; its id."""
+
+    @dg.asset(
+        key=KEY,
+        partitions_def=PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[dg.AssetCheckSpec("holds", asset=KEY)],
+    )
+    def clusters(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        if fails:
+            raise dg.Failure("no", allow_retries=False)
+        for episode in context.partition_keys:
+            context.add_asset_metadata({"rows": len(episode)}, asset_key=KEY, partition_key=episode)
+        check = dg.AssetCheckResult(check_name="holds", passed=True)
+        return dg.MaterializeResult(data_version=dg.DataVersion(version), check_results=[check])
+
+    job = dg.Definitions(assets=[clusters]).resolve_implicit_global_asset_job_def()
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    result = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET, raise_on_error=False)
+    assert result.success != fails
+    return result.run_id
+
+
+def recorded(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any]:
+    log = instance.event_log_storage
+    fetched = instance.fetch_materializations(KEY, limit=20, ascending=True).records
+    tags = log.get_latest_tags_by_partition(KEY, dg.DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"])
+    (record,) = instance.get_asset_records([KEY])
+    entry = record.asset_entry
+    planned = instance.get_latest_planned_materialization_info(KEY)
+    return {
+        "materialized": instance.get_materialized_partitions(KEY),
+        "unanswered": set(log.get_latest_asset_partition_materialization_attempts_without_materializations(KEY)),
+        "events": [
+            (made.partition, made.metadata["rows"].value)
+            for record in fetched
+            if (made := record.asset_materialization)
+        ],
+        "in_order": [record.storage_id for record in fetched] == sorted({record.storage_id for record in fetched}),
+        "versions": {episode: dict(found) for episode, found in tags.items()},
+        "last": (
+            record.asset_entry.last_materialization_record.partition_key if entry.last_materialization else None,
+            entry.last_run_id == run_id,
+            (entry.last_materialization_storage_id or 0) == fetched[-1].storage_id,
+        ),
+        "planned": planned and planned.run_id == run_id,
+        "steps_of_run": [entry.dagster_event_type for entry in instance.all_logs(run_id) if entry.is_dagster_event],
+        "checks": [
+            record.status.value for record in log.get_asset_check_execution_history(dg.AssetCheckKey(KEY, "holds"), 10)
+        ],
+    }
+
+
+def story(instance: dg.DagsterInstance) -> list[dict[str, Any]]:
+    ranges = [("a.e0", "a.e4", "v1", False), ("a.e3", "a.e6", "v2", False), ("a.e5", "a.e6", "v3", True)]
+    return [recorded(instance, run(instance, *entry)) for entry in ranges]
+
+
+def test_a_run_of_many_episodes_is_recorded_as_dagsters_own_log_records_it(tmp_path):
+    with opened(tmp_path / "own", "") as instance:
+        assert type(instance.event_log_storage) is SqliteEventLogStorage
+        own = story(instance)
+    with opened(tmp_path / "batched", BATCHED % (tmp_path / "events")) as instance:
+        assert isinstance(instance.event_log_storage, BatchedSqliteEventLog)
+        batched = story(instance)
+    assert batched == own
+    assert own[1]["materialized"] == set(EPISODES)
+    assert own[2]["unanswered"] == {"a.e5", "a.e6"}
+    versions = {episode: tags["dagster/data_version"] for episode, tags in own[2]["versions"].items()}
+    assert versions == {episode: "v1" if number < 3 else "v2" for number, episode in enumerate(EPISODES)}
+    assert all(entry["in_order"] and entry["planned"] for entry in own)
+
+
+def test_a_batch_that_the_index_refuses_leaves_nothing_in_the_log_of_its_run(tmp_path, monkeypatch):
+    with opened(tmp_path / "batched", BATCHED % (tmp_path / "events")) as instance:
+        log = instance.event_log_storage
+        run_id = run(instance, "a.e0", "a.e4", "v1")
+        before = instance.all_logs(run_id)
+        made = [entry for entry in before if entry.is_dagster_event and entry.dagster_event.is_step_materialization]
+        assert len(made) == 5
+        monkeypatch.setattr(log, "index_transaction", locked)
+        with pytest.raises(sqlite3.OperationalError):
+            log.store_event_batch(made)
+        assert instance.all_logs(run_id) == before
+
+
+def locked() -> NoReturn:
+    raise sqlite3.OperationalError("database is locked")
+
+
+def test_the_projects_instance_uses_the_batched_log():
+    import yaml
+
+    config = yaml.safe_load((PACKAGE.parent / "dagster.yaml").read_text())
+    assert config["event_log_storage"]["class"] == BatchedSqliteEventLog.__name__
+    assert config["event_log_storage"]["config"]["base_dir"].startswith(config["run_storage"]["config"]["base_dir"])

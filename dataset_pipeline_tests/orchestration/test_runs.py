@@ -1,0 +1,100 @@
+"""Who takes part in a run, and what is said of one that fails."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from dataset_pipeline.orchestration.runs import materialize_assets, phases, ready_for
+from dataset_pipeline.settings import load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+MEASURED = (
+    "video",
+    "stills",
+    "detections",
+    "crops",
+    "images",
+    "crop_embeddings",
+    "quality_scores",
+    "tag_scores",
+    "hand_edited_tags",
+)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    """a.e1 is measured, a.e2 was interrupted after its frames, a.e3 is registered and nothing more."""
+    store = Store(str(tmp_path))
+    for asset in MEASURED:
+        store.write(asset, SCHEMAS[asset].empty(), "a.e1")
+    for asset in MEASURED[:2]:
+        store.write(asset, SCHEMAS[asset].empty(), "a.e2")
+    return store
+
+
+def test_episodes_that_were_never_measured_hold_up_no_projection(store):
+    recognising, saying = [phase for phase in phases() if phase.projection]
+    registered = ["a.e1", "a.e2", "a.e3"]
+    assert "clusters" in recognising.assets
+    assert ready_for(recognising, store, registered, failed=set()) == [(recognising.assets, {"a.e1"})]
+    assert ready_for(recognising, store, registered, failed={"a.e1"}) == [(recognising.assets, set())]
+    for asset in recognising.assets:
+        store.write(asset, SCHEMAS[asset].empty(), "a.e1")
+    assert ready_for(saying, store, registered, failed=set()) == [(saying.assets, {"a.e1"})]
+    assert ready_for(saying, store, registered, failed={"a.e1"}) == [
+        (tuple(asset for asset in saying.assets if asset != "multiplies"), set()),
+        (("multiplies",), {"a.e1"}),
+    ]
+
+
+def failures_of(body) -> list:
+    made = dg.asset(name="keyframes")(body)
+    with dg.DagsterInstance.ephemeral() as instance:
+        return materialize_assets(dg.Definitions(assets=[made]), instance, load_settings(), ["keyframes"])
+
+
+def test_a_failure_tells_what_its_author_wrote():
+    def body() -> None:
+        try:
+            raise OSError("bad sector")
+        except OSError as error:
+            raise ValueError("clip.mkv cannot be read: bring it back") from error
+
+    [failure] = failures_of(body)
+    assert failure.asset == "keyframes"
+    assert failure.error == "ValueError: clip.mkv cannot be read: bring it back"
+
+
+def test_a_run_that_breaks_before_its_first_step_is_a_failure():
+    @dg.asset(name="keyframes", required_resource_keys={"store"})
+    def made() -> None: ...
+
+    def broken(_) -> None:
+        raise RuntimeError("no such bucket")
+
+    defs = dg.Definitions(assets=[made], resources={"store": dg.ResourceDefinition(broken)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        [failure] = materialize_assets(defs, instance, load_settings(), ["keyframes"])
+    assert failure.asset == "keyframes"
+    assert "no such bucket" in failure.error
+
+
+def test_an_interrupted_run_stops_the_command():
+    def body() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failures_of(body)
+
+
+def test_a_failure_behind_a_retry_tells_what_its_author_wrote():
+    made = dg.asset(name="keyframes", retry_policy=dg.RetryPolicy(max_retries=1, delay=0))
+
+    def body() -> None:
+        raise RuntimeError("the disk is on fire")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        [failure] = materialize_assets(dg.Definitions(assets=[made(body)]), instance, load_settings(), ["keyframes"])
+    assert failure.error == "RuntimeError: the disk is on fire"

@@ -1,0 +1,170 @@
+"""The first screen of `explain`, on tables that are made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_pipeline.base.ids import crop_id
+from dataset_pipeline.reports.explain import Decision, Explanation, explain
+from dataset_pipeline.reports.first_screen import COLUMNS, boxes_of, first_screen
+from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+EPISODE, STILL = "a.e1", "a.e1/00001250"
+SIZE = (1280, 720)
+HEADS = [(100.0 + 40 * i, 60.0, 210.0 + 40 * i, 170.0) for i in range(20)]
+HEAD = crop_id(STILL, "head", HEADS[0], SIZE)
+SETTINGS = load_settings(DEFAULTS)
+GENERAL = [{"tag": f"a_rather_long_tag_{i}", "category": "general", "score": 0.9 - i / 100} for i in range(60)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A still with twenty heads, one of them a crop, and another still that is much like it."""
+    made = Store(str(tmp_path_factory.mktemp("store")))
+
+    def write(asset: str, *rows: dict[str, Any], joined: bool = False, **provenance: Any) -> None:
+        sections = {name: getattr(SETTINGS, name).model_dump(mode="json") for name in (asset, "tag_thresholds")
+                    if hasattr(SETTINGS, name)}  # fmt: skip
+        told = {"code_version": "1-abc", "settings": sections, "models": []} | provenance
+        made.write(asset, SCHEMAS[asset].table(list(rows)), None if joined else EPISODE, told)
+
+    frame = {"episode": EPISODE, "pts_s": 1.25, "width_px": 1280, "height_px": 720}
+    both = {"still_id": STILL, "kind": "head"}
+    write("video", path="/videos/show/a.mkv")
+    write("keyframes", {"image_id": STILL, "sharpness": 533.1, "brightness": 0.8, "contrast": 0.2, **frame})
+    write(
+        "distinct_frames",
+        {"image_id": STILL, **frame, "kept": True, "group": STILL, "similarity": 1.0, "reason": "kept"},
+        {
+            "image_id": "a.e1/00009999",
+            **frame,
+            "kept": False,
+            "group": STILL,
+            "similarity": 0.97,
+            "reason": "duplicate",
+        },
+    )
+    corners = ("x0_px", "y0_px", "x1_px", "y1_px")
+    boxes = [dict(zip(corners, box, strict=True)) for box in HEADS]
+    write("detections", *({"image_id": STILL, "kind": "head", "score": 0.87, **box} for box in boxes))
+    crop = {"x_px": 72, "y_px": 33, "width_px": 165, "height_px": 165, "score": 0.87, "still_share": 0.03}
+    write("crops", {"image_id": HEAD, **both, **crop, "kept": True, "reason": "kept"})
+    write("clusters", {"image_id": HEAD, **both, "characters": ["c-1"], "difference": 0.12})
+    write("quality_scores", {"image_id": HEAD, "score": 0.757})
+    write("tag_scores", {"image_id": HEAD, "tags": GENERAL})
+    dropped = [{"tag": f"t{i}", "reason": "low_score"} for i in range(40)] + [{"tag": "u", "reason": "implied by v"}]
+    write("tags", {"image_id": HEAD, "tags": [tag["tag"] for tag in GENERAL[:30]], "dropped": dropped})
+    chosen = {"selected": True, "reason": "selected", "quality": 0.757, "characters": ["c-1"], "n_faces": 1}
+    write("selection", {"image_id": HEAD, **both, **chosen})
+    write("captions", {"image_id": HEAD, "caption": ", ".join(tag["tag"] for tag in GENERAL[:30])})
+    size = {"width_px": 165, "height_px": 165, "size_bytes": 12_345, "path": "training_images/a.e1/x.webp"}
+    write("training_images", {"image_id": HEAD, **size})
+    write("multiplies", {"image_id": HEAD, "concept": "1_character/c-1", "multiply": 1.2})
+    write("training_set", {"image_id": HEAD, "split": "train"}, joined=True)
+    write("character_gallery", {"character": "c-1", "show": "a", "name": "Fern"}, joined=True)
+    return made
+
+
+def screen(store: Store, image: str = HEAD) -> list[str]:
+    return first_screen(explain(store, image))
+
+
+def line(lines: list[str], asset: str) -> str:
+    return next(it for it in lines if it.startswith(f"{asset} ")).removeprefix(asset).strip()
+
+
+def test_the_first_screen_fits_a_screen_however_many_boxes_and_tags_there_are(store: Store):
+    lines = screen(store)
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= COLUMNS
+
+
+def test_it_begins_with_the_second_the_box_who_tags_and_score(store: Store):
+    assert screen(store)[:6] == [
+        HEAD,
+        "from second 1.250 of /videos/show/a.mkv",
+        "cut at x 72..237, y 33..198 of its still's 1280 x 720 px",
+        "who: Fern (c-1)",
+        f"tags: {', '.join(tag['tag'] for tag in GENERAL[:4])},",
+        f"      {', '.join(tag['tag'] for tag in GENERAL[4:7])}, {GENERAL[7]['tag']}, …"[:COLUMNS],
+    ]
+
+
+def test_each_decision_gives_its_value_against_the_limit(store: Store):
+    lines = screen(store)
+    assert line(lines, "distinct_frames") == "kept: the best of 2 frames alike by more than similarity 0.95"
+    assert line(lines, "crops") == "kept: 165 px >= head_min_side_px 96, score 0.87 >= head_min_score 0.4"
+    assert line(lines, "clusters") == "Fern (c-1): differs by 0.12 <= the model's own limit"
+    assert line(lines, "quality_scores") == "0.757 >= [selection] min_quality 0"
+    tags = "kept 30 of 71, >= [tag_thresholds] general 0.35; dropped: 40 low score, 1 implied"
+    assert line(lines, "tags") == tags
+    assert line(lines, "selection") == "selected: 0.757 >= min_quality 0, 165 px >= min_short_side_px 96"
+    assert line(lines, "training_images") == "165 x 165 px, 12 kB webp; short_side <= max_side_px 768"
+    assert line(lines, "multiplies") == "1.2 times an epoch in 1_character/c-1"
+    assert line(lines, "training_set") == "in the set, for train"
+
+
+def test_of_a_crop_only_its_own_box_is_told_and_of_a_still_all_are_counted(store: Store):
+    [box] = boxes_of(explain(store, HEAD))
+    assert (box["x0_px"], box["x1_px"]) == (100.0, 210.0)
+    assert line(screen(store), "detections") == "head with score 0.87 at x 100..210, y 60..170 px of the still"
+    assert line(screen(store, STILL), "detections") == "20 head (best 0.87)"
+
+
+def test_everything_gathered_is_there_for_scripts(store: Store):
+    told = explain(store, HEAD)
+    assert sum(decision.asset == "detections" for decision in told.decisions) == 20
+    assert {"crops", "selection", "training_set"} <= {decision.asset for decision in told.decisions}
+
+
+def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
+    sections = {name: getattr(SETTINGS, name).model_dump(mode="json") for name in type(SETTINGS).model_fields}
+    decisions = [Decision(name, HEAD, it, "1-a", sections, []) for name, it in {**others, asset: row}.items()]
+    told = Explanation(HEAD, STILL, "/v.mkv", 1.0, (0, 0, 90, 100), False, decisions, SIZE)
+    return line(first_screen(told), asset)
+
+
+@pytest.mark.parametrize(
+    ("asset", "row", "told"),
+    [
+        ("distinct_frames", {"kept": False, "reason": "duplicate", "similarity": 0.97, "group": "a.e1/2"},
+         "dropped: 0.97 > similarity 0.95 alike to a.e1/2"),
+        ("distinct_frames", {"kept": False, "reason": "blank"}, "dropped, blank: 0.01 < min_contrast 0.02"),
+        ("distinct_frames", {"kept": False, "reason": "combing"},
+         "dropped, combing: 0.7 > [frame_defects] max_combing 0.5"),
+        ("distinct_frames", {"kept": False, "reason": "unreadable"}, "dropped, unreadable"),
+        ("repeated_frames", {"kept": False, "similarity": 0.98, "group": "a.e2/2", "segment": ""},
+         "dropped: 0.98 > similarity 0.97 alike to a.e2/2"),
+        ("crops", {"kind": "head", "width_px": 80, "height_px": 90, "kept": False, "reason": "small"},
+         "dropped, small: 80 px < head_min_side_px 96"),
+        ("crops", {"kind": "head", "width_px": 165, "height_px": 190, "kept": False, "reason": "unreadable"},
+         "dropped, unreadable"),
+        ("clusters", {"characters": [], "difference": 0.4},
+         "nobody known: the nearest differs by 0.4 > the model's own limit"),
+        ("selection", {"selected": False, "reason": "small", "quality": 0.3},
+         "left out, small: 90 px < min_short_side_px 96"),
+        ("selection", {"selected": False, "reason": "low_quality", "quality": -0.3},
+         "left out, low_quality: quality -0.3 < min_quality 0"),
+        ("selection", {"selected": False, "reason": "too_many_faces", "n_faces": 3},
+         "left out, too_many_faces: 3 faces > max_faces -1"),
+        ("selection", {"selected": False, "reason": "kind_not_wanted", "kind": "face"},
+         "left out, kind_not_wanted: a face is not in crops person, head"),
+        ("selection", {"selected": False, "reason": "nobody_known"}, "left out, nobody_known"),
+        ("descriptions", {"text": "", "status": "no answer"}, "none: no answer"),
+        ("images", {"kind": "panorama", "width_px": 900, "height_px": 300, "source": "panoramas"},
+         "panorama of 900 x 300 px, written by panoramas"),
+        ("of_tomorrow", {"kept": True, "score": 0.25, "boxes": [1, 2]}, "kept True, score 0.25"),
+    ],
+)  # fmt: skip
+def test_what_was_left_out_is_told_with_the_limit_that_did_it(asset, row, told):
+    assert of(asset, row, keyframes={"contrast": 0.01, "combing": 0.7}) == told
+
+
+def test_a_picture_of_a_folder_has_no_second(tmp_path: Path):
+    told = Explanation("a.e1/x-00000000", "a.e1/x-00000000", "/pictures", None, None, True, [])
+    assert first_screen(told)[1:3] == ["from /pictures", "made with the demo models"]

@@ -1,0 +1,128 @@
+"""The report of a store's set, on the command line and as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from dataset_pipeline.cli.app import app
+from dataset_pipeline.reports import set_report
+from dataset_pipeline.reports.set_report import leaks_in, readiness_of
+from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+
+EPISODE = "show.e1"
+STILL = {"episode": EPISODE, "kept": True, "group": "", "reason": "kept", "width_px": 1344, "height_px": 768}
+
+
+@pytest.fixture(autouse=True)
+def words_for_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizer needs torch, which takes longer to import than all tests here."""
+    monkeypatch.setattr(set_report, "clip_token_counter", lambda: lambda caption: len(caption.split()))
+
+
+def made(tmp_path: Path, captions: dict[str, str]) -> Store:
+    """A set of one character on stills with these captions by image id, each with a face of 96 px found on it."""
+    store = Store(str(tmp_path / "store"))
+
+    def write(asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
+        store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": False})
+
+    face = {"kind": "face", "x0_px": 0.0, "y0_px": 0.0, "x1_px": 96.0, "y1_px": 120.0, "score": 0.9}
+    write("distinct_frames", [{"image_id": image_id} | STILL for image_id in captions])
+    write("crops", [])
+    size = {name: STILL[name] for name in ("width_px", "height_px")}
+    write("images", [{"image_id": it, "still_id": it, "x_px": 0, "y_px": 0, **size} for it in captions])
+    write("detections", [{"image_id": image_id} | face for image_id in captions])
+    write("selection", [{"image_id": image_id, "selected": True, "reason": "selected"} for image_id in captions])
+    rows = [
+        {
+            "image_id": image_id, "episode": EPISODE, "show": "show", "kind": "still", "characters": [],
+            "concept": "0_characters/character_others", "multiply": 1.0, "caption": caption, "tags": ["indoors"],
+            "split": "train", "width_px": 1344, "height_px": 768, "file_sha256": image_id,
+            "path": "p.webp", "quality": 0.5,
+        }
+        for image_id, caption in captions.items()
+    ]  # fmt: skip
+    write("training_set", rows, None)
+    return store
+
+
+def said(store: Store, *arguments: str) -> tuple[int, str]:
+    overlay = Path(store.root).parent / "mine.toml"
+    exports = Path(store.root).parent / "exports"
+    overlay.write_text(f'[store]\nroot = "{store.root}"\n[exported_set]\nroot = "{exports}"\n')
+    result = CliRunner().invoke(app, ["report", *arguments, "--settings", str(overlay)])
+    return result.exit_code, result.output
+
+
+def test_a_sound_set_is_said_to_be_sound_beside_the_exports(tmp_path: Path):
+    code, text = said(made(tmp_path, {"show.e1/00000001": "indoors", "show.e1/00000002": "outdoors"}))
+    assert code == 0
+    assert text.splitlines() == [
+        "nothing speaks against training on this set",
+        str(tmp_path / "exports/readiness.html"),
+    ]
+    assert "<h1>Nothing speaks against" in (tmp_path / "exports/readiness.html").read_text()
+    found = json.loads((tmp_path / "exports/readiness.json").read_text())
+    assert (found["set"]["images"], found["worst"]) == (2, "")
+
+
+def test_a_serious_fault_is_a_line_and_an_exit_code(tmp_path: Path):
+    store = made(tmp_path, {"show.e1/00000001": "indoors", "show.e1/00000002": ""})
+    code, text = said(store, "--out", str(tmp_path / "elsewhere"))
+    assert code == 3
+    assert text.splitlines()[0] == "serious: 1 image has no caption."
+    assert "<h1>1 image has no caption.</h1>" in (tmp_path / "elsewhere/readiness.html").read_text()
+    code, text = said(store, "--json", "--resolution", "512")
+    assert code == 3
+    assert json.loads(text)["set"]["resolution"] == 512
+
+
+def test_tags_faces_and_what_became_of_every_frame_are_read_from_the_tables(tmp_path: Path):
+    store = made(tmp_path, {"show.e1/00000001": "indoors", "show.e1/00000002": "outdoors"})
+    found = readiness_of(store, load_settings(resources_folder() / "settings.toml"), 1024)
+    assert found["tags"] == [{"tag": "indoors", "images": 2, "share": 1.0}]
+    assert (found["faces"]["count"], found["faces"]["median"]) == (2, 96.0)
+    stages = [(row["stage"], row["reason"], row["images"]) for row in found["left_out"]]
+    assert stages == [("frames", "kept", 2), ("images", "selected", 2), ("set", "in the set", 2)]
+
+
+def test_faces_are_measured_in_the_picture_that_shows_them(tmp_path: Path):
+    store = made(tmp_path, {"show.e1/00000001": "indoors"})
+    [whole] = store.read("training_set").to_pylist()
+    place = {"x_px": 0, "y_px": 0, "width_px": 192, "height_px": 240, "still_share": 0.05}
+    head = {"image_id": "show.e1/00000001#head-0-0-1-1", "kind": "head"}
+    crop = {"still_id": "show.e1/00000001", **head, **place}
+    still = store.read("images", EPISODE).to_pylist()
+    store.write("images", SCHEMAS["images"].table([*still, crop]), EPISODE)
+    half = whole | {"width_px": 672, "height_px": 384}
+    unknown = whole | {"image_id": "show.e1/00000009"}
+    rows = [half, whole | head | {"width_px": 384, "height_px": 480}, unknown]
+    store.write("training_set", SCHEMAS["training_set"].table(rows), None)
+    faces = readiness_of(store, load_settings(resources_folder() / "settings.toml"), 1024)["faces"]
+    assert (faces["count"], faces["median"], faces["largest"]) == (2, 120.0, 192.0)
+
+
+def test_held_out_images_are_compared_by_the_vectors_of_their_stills(tmp_path: Path):
+    store = made(tmp_path, {f"show.e1/0000000{number}": "indoors" for number in (1, 2, 3)})
+    measured = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
+    vectors = {1: [1.0, 0.0], 2: [0.0, 1.0], 3: [0.995, 0.0999]}
+    rows = [{"image_id": f"show.e1/0000000{i}", **measured, "embedding": vector} for i, vector in vectors.items()]
+    store.write("frame_embeddings", SCHEMAS["frame_embeddings"].table(rows), EPISODE)
+    splits = pa.array(["train", "validation", "validation"])
+    table = store.read("training_set").drop_columns("split").append_column("split", splits)
+    [leak] = leaks_in(store, table, [EPISODE], similarity=0.95)
+    assert (leak.image_id, leak.train_id, leak.why) == ("show.e1/00000003", "show.e1/00000001", "near-duplicate")
+    assert leaks_in(store, store.read("training_set"), [EPISODE], similarity=0.95) == []
+
+
+def test_without_a_set_it_says_what_makes_one(tmp_path: Path):
+    code, text = said(Store(str(tmp_path / "store")))
+    assert code == 1
+    assert "there is no training set in" in text
