@@ -50,3 +50,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         if error.errno in _FULL or (error.errno is not None and error.filename is None):
             error.filename = os.fspath(path)
         raise
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a model library says that the GPU's memory is full: torch by a class of its own, onnxruntime by words."""
+    return type(error).__name__ == "OutOfMemoryError" or "failed to allocate memory" in str(error).lower()

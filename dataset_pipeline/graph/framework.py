@@ -17,8 +17,9 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_memory
 from dataset_pipeline.base.timing import span
+from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
 from dataset_pipeline.graph.step import (
     DECLARATIONS,
@@ -32,8 +33,7 @@ from dataset_pipeline.graph.step import (
     version_of,
     work_of,
 )
-from dataset_pipeline.models.loading import is_out_of_memory, unload_all
-from dataset_pipeline.settings import Settings
+from dataset_pipeline.models.loading import unload_all
 from dataset_pipeline.store.condition import condition_of
 from dataset_pipeline.store.left_out import KEPT, LEFT_OUT
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
@@ -176,16 +176,6 @@ def asset_definition(
             raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_DELAY_S) from error
 
     return asset
-
-
-def location_prefix(settings: Settings) -> list[str]:
-    """The key prefix of a project's assets: none for real models, the pack's name otherwise."""
-    return [] if settings.models.pack == "real" else [settings.models.pack]
-
-
-def partitions_name(settings: Settings) -> str:
-    """The name of the project's dynamic partitions."""
-    return "_".join(["episodes", *location_prefix(settings)])
 
 
 def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.MaterializeResult:

@@ -42,6 +42,16 @@ def demo_hint(settings: Settings, store: Store) -> str:
     return f"the demo's results are in {of_demo.root}: add --models {DEMO}"
 
 
+def location_prefix(settings: Settings) -> list[str]:
+    """The key prefix of a project's assets: none for real models, the pack's name otherwise."""
+    return [] if settings.models.pack == "real" else [settings.models.pack]
+
+
+def partitions_name(settings: Settings) -> str:
+    """The name of the project's dynamic partitions."""
+    return "_".join(["episodes", *location_prefix(settings)])
+
+
 def _rooted(root: str, settings: Settings) -> str:
     root = root.replace("{pack}", settings.models.pack)
     return root if "://" in root else str(project_folder() / Path(root).expanduser())

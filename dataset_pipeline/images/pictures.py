@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from dataset_pipeline.base.file_names import is_ignored, is_text, posix_path
 from dataset_pipeline.images.jxl import jxl_header
 from dataset_pipeline.images.png import without_ballast
-from dataset_pipeline.sources.names import is_ignored, is_text, posix_path
 
 # Formats whose files say little of themselves are read by their ending alone.
 _BY_ENDING = {

@@ -63,11 +63,6 @@ def unload_all() -> None:
         _drop_down_to(0)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a model library says that the GPU's memory is full: torch by a class of its own, onnxruntime by words."""
-    return type(error).__name__ == "OutOfMemoryError" or "failed to allocate memory" in str(error).lower()
-
-
 def _drop_down_to(count_kept: int) -> None:
     if len(_MODELS) <= max(count_kept, 0):
         return

@@ -14,16 +14,15 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import dagster as dg
 
-from dataset_pipeline.graph.framework import partitions_name
-from dataset_pipeline.graph.project import mixing_fault
+from dataset_pipeline.graph.project import mixing_fault, partitions_name
 from dataset_pipeline.models.injected import missing_weights, model_resources
+from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import (
     FINGERPRINT_TAG,
-    Recorded,
     carry_over,
     found_event,
     recorded,
@@ -37,6 +36,7 @@ from dataset_pipeline.sources.arrival_plan import (
     Listing,
     Mark,
     Plan,
+    Recorded,
     Room,
     State,
     Told,
@@ -59,9 +59,6 @@ from dataset_pipeline.sources.finding import (
 )
 from dataset_pipeline.sources.passed_over import keep_look
 from dataset_pipeline.store.store import Store
-
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 INTERVAL_S = 30
 RUN_KEY_TAG = "dagster/run_key"

@@ -13,11 +13,14 @@ from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
-from dagster._core.events import ASSET_EVENTS
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
+
+from dataset_pipeline.orchestration.dagster_internals import (
+    ASSET_EVENTS,
+    ConfigurableClassData,
+    EventLogEntry,
+    SqlEventLogStorageTable,
+    SqliteEventLogStorage,
+)
 
 BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 os.environ.setdefault(BATCH, "500")

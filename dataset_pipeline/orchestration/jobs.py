@@ -1,25 +1,21 @@
 """What a person may start by hand in the web UI, and the schedule for those who want no automation."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dataset_pipeline.graph.framework import location_prefix
-from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.graph.project import location_prefix, store_of
 from dataset_pipeline.orchestration.arrivals import look_for_new, roots_of
+from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import carry_over, register
 from dataset_pipeline.orchestration.runs import materialize_all, phases
 from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.settings import Settings
 
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-
 NIGHTLY = "0 3 * * *"
 
 
-def measure_episode(settings: Settings, partitions: dg.PartitionsDefinition) -> "UnresolvedAssetJobDefinition":
+def measure_episode(settings: Settings, partitions: dg.PartitionsDefinition) -> UnresolvedAssetJobDefinition:
     """One episode through everything that needs only itself: probing, frames, crops, embeddings, scores, tags."""
     return dg.define_asset_job(
         "measure_episode",
@@ -32,7 +28,7 @@ def measure_episode(settings: Settings, partitions: dg.PartitionsDefinition) -> 
     )
 
 
-def export(settings: Settings) -> "UnresolvedAssetJobDefinition":
+def export(settings: Settings) -> UnresolvedAssetJobDefinition:
     """The current set, written for a trainer."""
     return dg.define_asset_job(
         "export",

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from dataset_pipeline.graph.aliases import current_id
-from dataset_pipeline.graph.framework import partitions_name
+from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.orchestration.arrivals import roots_of
 from dataset_pipeline.orchestration.registration import recorded
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs

@@ -17,25 +17,16 @@ from sqlalchemy.exc import IntegrityError
 
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.graph.aliases import former_keys, keys_of_today, rekey
-from dataset_pipeline.graph.framework import location_prefix, partitions_name
+from dataset_pipeline.graph.project import location_prefix, partitions_name
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.finding import OwnerOf, Source, may_go_by, place, root_of, whereabouts
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
 
 FINGERPRINT_TAG = "dagster/data_version"
 EVENTS_A_QUERY = 500
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What is on record of an episode: the fingerprint that Dagster has of it, the path where it lies, and the key of
-    the run that was to measure it, empty if it was registered by hand."""
-
-    fingerprint: str
-    path: str
-    run_key: str
 
 
 @dataclass

@@ -17,10 +17,11 @@ from typing import Any
 import dagster as dg
 
 from dataset_pipeline.base.errors import PermanentError, full_disk
-from dataset_pipeline.graph.framework import is_current, location_prefix, partitions_name
-from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.graph.framework import is_current
+from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
 from dataset_pipeline.graph.step import DECLARATIONS, Step, is_joined
 from dataset_pipeline.models.injected import model_resources
+from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
 from dataset_pipeline.orchestration.unfinished import (
     PARTITION_TAG,
     RANGE_END_TAG,
@@ -266,4 +267,4 @@ def plain_error(event: dg.DagsterEvent) -> str:
         error = error.cause
     if error is None:
         return event.message or "failed"
-    return error.message.strip().removeprefix("dagster._core.definitions.events.Failure: ")
+    return error.message.strip().removeprefix(FAILURE_PREFIX)

@@ -8,11 +8,15 @@ from collections.abc import Collection, Sequence
 
 import dagster as dg
 import psutil
-from dagster._core.definitions.events import AssetKeyPartitionKey
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionsFilter, BulkActionStatus
-from dagster._core.execution.backfill import PartitionBackfill as Backfill
 
-from dataset_pipeline.graph.framework import location_prefix, partitions_name
+from dataset_pipeline.graph.project import location_prefix, partitions_name
+from dataset_pipeline.orchestration.dagster_internals import (
+    BULK_ACTION_TERMINAL_STATUSES,
+    AssetKeyPartitionKey,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+)
 from dataset_pipeline.settings import Settings
 
 PROJECT_TAG = "dataset_pipeline/project"
@@ -44,7 +48,7 @@ def unfinished_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg
     return [run for run in runs if _belongs(settings, run.tags.get(PROJECT_TAG), run.asset_selection or ())]
 
 
-def unfinished_backfills(instance: dg.DagsterInstance, settings: Settings) -> list[Backfill]:
+def unfinished_backfills(instance: dg.DagsterInstance, settings: Settings) -> list[PartitionBackfill]:
     """The project's backfills that may still start runs."""
     open_statuses = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
     backfills = instance.get_backfills(filters=BulkActionsFilter(statuses=open_statuses))
@@ -86,7 +90,9 @@ class UnderWay:
     registered: the episodes in the order in which Dagster reads a range of them.
     """
 
-    def __init__(self, registered: Sequence[str], runs: Sequence[dg.DagsterRun], backfills: Sequence[Backfill]) -> None:
+    def __init__(
+        self, registered: Sequence[str], runs: Sequence[dg.DagsterRun], backfills: Sequence[PartitionBackfill]
+    ) -> None:
         self._places = {episode: place for place, episode in enumerate(registered)}
         self._single: dict[str, int] = {}
         self._ranges: list[tuple[int, range]] = []
@@ -118,7 +124,7 @@ class UnderWay:
         return range(self._places[first], self._places[last] + 1)
 
 
-def _includes(backfill: Backfill, names: Collection[str] | None, episode: str) -> bool:
+def _includes(backfill: PartitionBackfill, names: Collection[str] | None, episode: str) -> bool:
     """A backfill that does not tell what it includes includes all."""
     if names is not None:
         return episode in names

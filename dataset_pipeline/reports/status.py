@@ -16,8 +16,7 @@ from typing import Any, Literal, get_args
 
 import dagster as dg
 
-from dataset_pipeline.graph.framework import location_prefix, partitions_name
-from dataset_pipeline.graph.project import demo_hint
+from dataset_pipeline.graph.project import demo_hint, location_prefix, partitions_name
 from dataset_pipeline.graph.staleness import Present, verdict_on
 from dataset_pipeline.graph.step import DECLARATIONS, Declaration, is_joined, joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources

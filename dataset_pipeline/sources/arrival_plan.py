@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from dataset_pipeline.orchestration.registration import Recorded
 from dataset_pipeline.settings import ArrivalsSettings
 from dataset_pipeline.sources.finding import Found, Rejected, Source, claims_of, keys_of, may_go_by, place, root_of
 from dataset_pipeline.sources.passed_over import PassedOver
@@ -27,6 +26,16 @@ CALM_S = 120
 NAMED = 3  # so many paths are named in a note
 
 Whereabouts = Literal["there", "gone", "unseen"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What is on record of an episode: the fingerprint that Dagster has of it, the path where it lies, and the key of
+    the run that was to measure it, empty if it was registered by hand."""
+
+    fingerprint: str
+    path: str
+    run_key: str
 
 
 @dataclass(frozen=True)

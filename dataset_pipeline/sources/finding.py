@@ -13,18 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
+from dataset_pipeline.base.file_names import is_ignored, is_unfinished, posix_path, safe_first_part, short_hash, slug
 from dataset_pipeline.images.pictures import PICTURE_ENDINGS, is_picture
 from dataset_pipeline.sources.names import (
-    is_ignored,
-    is_unfinished,
     names_no_show,
     parse_release_name,
-    posix_path,
-    safe_first_part,
     season_of_folder,
-    short_hash,
     show_of_folder,
-    slug,
     specials_of_folder,
     tells_nothing,
 )

@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dataset_pipeline.base.file_names import posix_path
 from dataset_pipeline.base.ids import exact_picture_id, frame_id, picture_id
 from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.repeated.segments import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings
-from dataset_pipeline.sources.names import posix_path
 from dataset_pipeline.sources.passed_over import left_in, told
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import frames_at

@@ -1,66 +1,8 @@
-"""Names made of facts: slugs, path hashes, and what a release's file name says (title, season, episode)."""
+"""What a release's file name, or a folder's, says: title, season, episode."""
 
-import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
-from pathlib import PurePath
-
-from dataset_pipeline.base import ids
-from dataset_pipeline.base.paths import is_device
-
-_APOSTROPHES = str.maketrans("", "", "'’‘`´")
-_IGNORED_NAMES = frozenset(
-    {"@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found"}
-    | {"thumbs.db", "desktop.ini", "icon\r"}  # the last: macOS' icon of a folder
-)
-_PARTIAL_ENDINGS = (".part", ".partial", ".crdownload", ".download", ".!qb", ".!ut", ".aria2", ".tmp")
-
-
-def short_hash(text: str) -> str:
-    """8 hex digits of the text's SHA-256, the same for composed and decomposed Unicode (macOS stores the latter)."""
-    return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")).hexdigest()[:8]
-
-
-def slug(text: str, max_length: int | None = None) -> str:
-    """The text in `[a-z0-9_-]`, transliterated; 8 hex digits of its hash when nothing is left.
-
-    Longer than `max_length` it is cut and ends in its hash, so that two long names with one beginning stay apart.
-    """
-    plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
-    slugged = ids.slug(plain, limit=10_000) or short_hash(text)
-    if max_length is not None and len(slugged) > max_length:
-        slugged = f"{slugged[: max_length - 9].rstrip('-_')}-{short_hash(text)}"
-    return slugged
-
-
-def safe_first_part(part: str) -> str:
-    """`part`, or `part_` where Windows keeps the word for a device (`con`, `nul`), whatever follows the dot."""
-    return f"{part}_" if is_device(part) else part
-
-
-def is_text(name: str) -> bool:
-    """Whether a file's name is valid UTF-8, as tables and ids need it."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def posix_path(relative: PurePath) -> str:
-    """The relative path as one text that is the same on every system: for ids and for comparing, never for reading."""
-    return unicodedata.normalize("NFC", relative.as_posix())
-
-
-def is_ignored(name: str) -> bool:
-    """Hidden files, leftovers of systems and shares, and downloads that are not finished."""
-    return name.startswith(".") or name.lower() in _IGNORED_NAMES or is_unfinished(name)
-
-
-def is_unfinished(name: str) -> bool:
-    """Whether a file is a download that is not finished, and not a hidden one."""
-    return name.lower().endswith(_PARTIAL_ENDINGS) and not name.startswith(".")
 
 
 @dataclass(frozen=True)

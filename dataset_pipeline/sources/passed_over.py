@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataset_pipeline.base.file_names import is_ignored, is_text, is_unfinished
 from dataset_pipeline.images.pictures import UNREAD_ENDINGS, is_picture
-from dataset_pipeline.sources.names import is_ignored, is_text, is_unfinished, parse_release_name
+from dataset_pipeline.sources.names import parse_release_name
 
 if TYPE_CHECKING:
     from dataset_pipeline.store.store import Store

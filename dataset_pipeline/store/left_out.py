@@ -10,9 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_memory
 from dataset_pipeline.base.timing import span
-from dataset_pipeline.models.loading import is_out_of_memory
 from dataset_pipeline.store.store import PictureGone
 
 Answer = TypeVar("Answer")

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dataset_pipeline.base.file_names import is_text
 from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.base.tag_words import words
-from dataset_pipeline.sources.names import is_text
 
 ENDINGS = (".tags", ".txt", ".caption")  # the first that is there counts; in capitals too
 SAVE_AS_UTF8 = "save it as UTF-8"

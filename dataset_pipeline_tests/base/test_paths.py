@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset_pipeline.base import paths
+from dataset_pipeline.base.file_names import safe_first_part
 from dataset_pipeline.base.ids import check_episode, file_name
 from dataset_pipeline.base.paths import (
     OutsideError,
@@ -23,7 +24,6 @@ from dataset_pipeline.base.paths import (
     waits,
     write_whole,
 )
-from dataset_pipeline.sources.names import safe_first_part
 from dataset_pipeline.training.arrangement import safe_name
 
 DEVICES = [

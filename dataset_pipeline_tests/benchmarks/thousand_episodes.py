@@ -37,8 +37,8 @@ from rich.table import Table
 from dataset_pipeline.base import timing
 from dataset_pipeline.base.ids import crop_id, file_name, frame_id, show_of
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.graph.framework import ASSETS, location_prefix, materialize, partitions_name
-from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
 from dataset_pipeline.graph.step import DECLARATIONS, Result, Step
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.images.stills import images_of, stills_of

@@ -20,11 +20,20 @@ from PIL import Image
 
 from dataset_pipeline.orchestration.arrivals import SettledTeller, arrivals_sensor, look_for_new, survey
 from dataset_pipeline.orchestration.prune import prune
-from dataset_pipeline.orchestration.registration import Recorded, carry_over, register, video_key
+from dataset_pipeline.orchestration.registration import carry_over, register, video_key
 from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.settings import ArrivalsSettings, Settings, load_settings
 from dataset_pipeline.sources import finding as episodes
-from dataset_pipeline.sources.arrival_plan import CALM_S, EVENTS_AT_ONCE, READS_AT_ONCE, Plan, Room, State, plan
+from dataset_pipeline.sources.arrival_plan import (
+    CALM_S,
+    EVENTS_AT_ONCE,
+    READS_AT_ONCE,
+    Plan,
+    Recorded,
+    Room,
+    State,
+    plan,
+)
 from dataset_pipeline.sources.finding import Found, find_sources, keys_of, list_sources, whereabouts
 from dataset_pipeline.sources.names import ReleaseName
 from dataset_pipeline.sources.passed_over import BESIDE_VIDEOS, NOTES, last_looks

@@ -14,7 +14,7 @@ from dagster._core.execution.asset_backfill import AssetBackfillData
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.test_utils import create_run_for_test
 
-from dataset_pipeline.graph.framework import partitions_name
+from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.orchestration.prune import gone_episodes, prune
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.settings import Settings, load_settings

@@ -10,7 +10,6 @@ import pytest
 
 from dataset_pipeline.orchestration import registration
 from dataset_pipeline.orchestration.registration import (
-    Recorded,
     found_event,
     owner_in,
     recorded,
@@ -19,6 +18,7 @@ from dataset_pipeline.orchestration.registration import (
     write_source,
 )
 from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.finding import Source
 from dataset_pipeline.store.store import Store
 

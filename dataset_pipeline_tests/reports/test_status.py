@@ -16,7 +16,8 @@ import pytest
 
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.graph.framework import inputs_of, is_current, partitions_name
+from dataset_pipeline.graph.framework import inputs_of, is_current
+from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.step import DECLARATIONS, Step
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.orchestration.runs import QUIET, phases

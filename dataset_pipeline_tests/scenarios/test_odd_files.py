@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.graph.framework import location_prefix
+from dataset_pipeline.graph.project import location_prefix
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import materialize_assets
 from dataset_pipeline.sources.finding import find_sources

@@ -17,7 +17,8 @@ def main() -> None:
     arguments = parser.parse_args()
     # Threads that spin while they wait take the processor from whatever else runs; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from dataset_pipeline.demo.training.build import PLANS, build_pack
+    from dataset_pipeline.demo.training.build import build_pack
+    from dataset_pipeline.demo.training.plans import PLANS
 
     build_pack(arguments.out, plan=PLANS[arguments.plan], seed=arguments.seed)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,73 +38,11 @@ from dataset_pipeline.demo.training.layout import (
 )
 from dataset_pipeline.demo.training.measure import measure
 from dataset_pipeline.demo.training.people import numbered, people_outputs, train_people
+from dataset_pipeline.demo.training.plans import Plan
 from dataset_pipeline.demo.training.quality import quality_file, train_quality
 from dataset_pipeline.demo.training.tagger import selected_tags_csv, tagger_onnx
 
 THREADS = 2
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is drawn and for how many batches each net learns; never a clock, so that a rerun gives the same."""
-
-    casts: int
-    scenes_per_cast: int
-    calibration_casts: int
-    calibration_scenes_per_cast: int
-    portraits: int
-    moments: int
-    pictures: int
-    detector_steps: int
-    people_steps: int
-    embedder_steps: int
-    quality_steps: int
-    measured_scenes: int
-
-
-FULL = Plan(
-    casts=480,
-    scenes_per_cast=6,
-    calibration_casts=8,
-    calibration_scenes_per_cast=25,
-    portraits=6000,
-    moments=160,
-    pictures=220,
-    detector_steps=1200,
-    people_steps=2600,
-    embedder_steps=300,
-    quality_steps=250,
-    measured_scenes=120,
-)
-SHORT = Plan(
-    casts=180,
-    scenes_per_cast=9,
-    calibration_casts=6,
-    calibration_scenes_per_cast=14,
-    portraits=1500,
-    moments=90,
-    pictures=150,
-    detector_steps=500,
-    people_steps=700,
-    embedder_steps=200,
-    quality_steps=200,
-    measured_scenes=48,
-)
-TINY = Plan(
-    casts=3,
-    scenes_per_cast=4,
-    calibration_casts=1,
-    calibration_scenes_per_cast=4,
-    portraits=4,
-    moments=2,
-    pictures=3,
-    detector_steps=2,
-    people_steps=2,
-    embedder_steps=2,
-    quality_steps=2,
-    measured_scenes=0,
-)
-PLANS = {"full": FULL, "short": SHORT, "tiny": TINY}
 
 
 def build_pack(out: Path, *, plan: Plan, seed: int) -> None:

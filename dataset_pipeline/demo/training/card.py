@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dataset_pipeline.demo.training.data import CALIBRATION, MEASURED, TRAINING
 from dataset_pipeline.demo.training.layout import (
@@ -15,9 +14,7 @@ from dataset_pipeline.demo.training.layout import (
     TAGGER_REPO,
     sha256_of_files,
 )
-
-if TYPE_CHECKING:
-    from dataset_pipeline.demo.training.build import Plan
+from dataset_pipeline.demo.training.plans import Plan
 
 TEXT = """# Demo model pack
 

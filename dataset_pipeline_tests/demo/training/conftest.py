@@ -16,7 +16,8 @@ def shipped_pack() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dataset_pipeline.demo.training.build import TINY, build_pack
+    from dataset_pipeline.demo.training.build import build_pack
+    from dataset_pipeline.demo.training.plans import TINY
 
     out = tmp_path_factory.mktemp("tiny") / "pack"
     build_pack(out, plan=TINY, seed=3)

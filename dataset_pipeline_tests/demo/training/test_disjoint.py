@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataset_pipeline.demo.backdrops import DEMO_BACKDROP_SEEDS, TEST_BACKDROP_SEEDS
 from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST
 from dataset_pipeline.demo.episodes import DEMO_SHOW, TEST_SHOW, plan_episode
-from dataset_pipeline.demo.training.build import FULL
 from dataset_pipeline.demo.training.data import CALIBRATION, MEASURED, TRAINING, cast_of
+from dataset_pipeline.demo.training.plans import FULL
 
 WORLDS = (TRAINING, CALIBRATION, MEASURED)
 

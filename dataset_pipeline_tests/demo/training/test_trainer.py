@@ -98,7 +98,8 @@ def test_open_clip_and_torch_load_what_was_written(tiny_pack: Path) -> None:
 
 
 def test_the_trainer_leaves_a_folder_that_is_no_pack_alone(tmp_path: Path) -> None:
-    from dataset_pipeline.demo.training.build import TINY, build_pack
+    from dataset_pipeline.demo.training.build import build_pack
+    from dataset_pipeline.demo.training.plans import TINY
 
     (tmp_path / "holiday.txt").write_text("photos")
     with pytest.raises(ValueError, match=r"holds no pack\.json"):

@@ -1,0 +1,183 @@
+"""Reading the settings: the defaults, a user's overlay on them, and what is wrong with either.
+
+Unknown keys, wrong types and impossible values name the file, the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    ValidationError,
+)
+
+from dataset_pipeline.settings.folders import DEFAULTS, project_folder
+from dataset_pipeline.settings.section import Section, SettingsError
+from dataset_pipeline.settings.sections import Settings, TagRulesSettings
+from dataset_pipeline.settings.tag_rules import RulesError, load_rules
+
+OVERLAY_NAME = "settings.local.toml"
+OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
+NOT_ABOVE = (
+    ("keyframes", "lo", "hi"),
+    ("repeated_frames", "aligned_similarity", "similarity"),
+    ("concept_balance", "min_multiply", "max_multiply"),
+)
+MOST_SHOWN = 200  # characters of a value in a message
+
+
+def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
+    """Read the defaults, then the overlay, then `changes` (dotted keys with `__`, e.g. `models__pack="demo"`).
+
+    Without `overlay` the file named by DATASET_PIPELINE_SETTINGS is used, else settings.local.toml of the project
+    folder if there is one; DEFAULTS takes none. Raises SettingsError.
+    """
+    merged = _read(DEFAULTS)
+    overlay = None if overlay == DEFAULTS else overlay or _implied_overlay()
+    if overlay is not None:
+        _merge(merged, _read(overlay), overlay)
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition("__")
+        merged.setdefault(section, {})[key] = value
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, overlay)) from None
+    _check_bounds(settings)
+    _check_rule_files(settings.tag_rules)
+    _check_faces(settings)
+    _ = settings.concept_balance.all_weights  # read before anything is measured
+    if names := [name for name, count in Counter(it.name for it in settings.tags.concepts).items() if count > 1]:
+        raise SettingsError(f"tags.concepts: more than one is named {names[0]!r}; give each a name of its own")
+    if settings.descriptions.enabled and not settings.descriptions.model:
+        raise SettingsError("descriptions.model is empty: name the model that the endpoint shall describe images with")
+    if "://" in settings.exported_set.root:
+        raise SettingsError(
+            f"exported_set.root = {settings.exported_set.root!r}: trainers read local folders, not URLs"
+        )
+    if not settings.models.cache:
+        return settings
+    cache = str(project_folder() / Path(settings.models.cache).expanduser())
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"cache": cache})})
+
+
+def _check_bounds(settings: Settings) -> None:
+    """Settings of which one must not exceed the other. Raises SettingsError."""
+    for section, low, high in NOT_ABOVE:
+        values: Section = getattr(settings, section)
+        if getattr(values, low) > getattr(values, high):
+            raise SettingsError(
+                f"{section}.{low} = {getattr(values, low)} is above {section}.{high} = {getattr(values, high)}"
+            )
+
+
+def _check_faces(settings: Settings) -> None:
+    """Faces can be asked for only where they are looked for, and not more than are allowed. Raises SettingsError."""
+    selection, arrangement = settings.selection, settings.concept_balance.arrangement
+    if 0 <= selection.max_faces < selection.min_faces:
+        raise SettingsError(
+            f"selection.min_faces = {selection.min_faces} is above selection.max_faces = {selection.max_faces}"
+        )
+    asking = {
+        "selection.min_faces": selection.min_faces > 0,
+        "selection.max_faces": selection.max_faces >= 0,
+        "concept_balance.arrangement": bool({"n_faces", "fh_ratio"}.intersection(arrangement)),
+    }
+    if "face" not in settings.detections.kinds and (names := [name for name, asks in asking.items() if asks]):
+        raise SettingsError(f'{names[0]} counts faces, which detections.kinds does not name: add "face" there')
+    if selection.face_min_score < settings.detections.score_floor and any(asking.values()):
+        raise SettingsError(
+            f"selection.face_min_score = {selection.face_min_score} is below detections.score_floor = "
+            f"{settings.detections.score_floor}, under which no face is kept"
+        )
+
+
+def _check_rule_files(rules: TagRulesSettings) -> None:
+    """Parse the user's rule files before anything is measured. Raises SettingsError."""
+    if not rules.folder:
+        return
+    try:
+        load_rules(rules)
+    except RulesError as error:
+        raise SettingsError(f"tag_rules.folder = {rules.folder!r}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"tag_rules.folder = {rules.folder!r} cannot be read: {error}") from None
+
+
+def _implied_overlay() -> Path | None:
+    named = os.environ.get(OVERLAY_VARIABLE)
+    if named:
+        return Path(named)
+    local = project_folder() / OVERLAY_NAME
+    return local if local.is_file() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise SettingsError(f"settings file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"settings file {path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"settings file {path} cannot be read: {error.strerror or error}") from None
+
+
+def _merge(into: dict[str, Any], overlay: dict[str, Any], path: Path) -> None:
+    for section, values in overlay.items():
+        if not isinstance(values, dict):
+            raise SettingsError(f"{path}: `{section}` must be a table, e.g. [{section}], not {values!r}")
+        into.setdefault(section, {}).update(values)
+
+
+def _explain(error: ValidationError, overlay: Path | None) -> str:
+    lines = [f"settings cannot be used ({overlay})" if overlay else "settings cannot be used"]
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = ", ".join(_schema_at(fault["loc"][:-1]).get("properties", ()))
+            lines.append(f"  {key} = {_shown(fault['input'])}: unknown key; known here: {known}")
+        elif fault["type"] == "missing":
+            lines.append(f"  {key}: missing")
+        else:
+            lines.append(f"  {key} = {_shown(fault['input'])}: {_wrong(fault, _schema_at(fault['loc']))}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+
+
+def _wrong(fault: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    if fault["type"] == "string_pattern_mismatch" and "description" in node:
+        return f"must be {node['description']}"
+    return fault["msg"] + _allowed(node)
+
+
+def _schema_at(location: tuple[int | str, ...]) -> dict[str, Any]:
+    """The JSON schema of a key, be it of a free-form table; empty where there is none."""
+    root = Settings.model_json_schema()
+    node = root
+    for part in location:
+        free = node.get("additionalProperties")
+        within = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part, free)
+        if not isinstance(within, dict):
+            return {}
+        node = within
+        if "$ref" in node:
+            node = root["$defs"][node["$ref"].rpartition("/")[2]]
+    return node
+
+
+def _allowed(node: Mapping[str, Any]) -> str:
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    bounds = [f"{word} {node[bound]}" for bound, word in words.items() if bound in node]
+    return f" (allowed: {' '.join(bounds)})" if bounds else ""

@@ -1,0 +1,437 @@
+"""Every section of the settings, typed. Sections bear the name of the asset that reads them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializationInfo,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
+
+from dataset_pipeline.settings.folders import project_folder, resources_folder
+from dataset_pipeline.settings.query import QueryError, parse
+from dataset_pipeline.settings.section import NO_RESULT, Section, SettingsError
+
+CropKind = Literal["person", "halfbody", "head", "face", "hand"]
+DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
+ResizeBy = Literal["short_side", "long_side", "area"]
+ResizeFilter = Literal["lanczos", "area"]
+ArrangementKey = Literal[
+    "n_characters", "n_people", "n_faces", "character", "character_string", "appearance", "fh_ratio", "image_type",
+    "episode", "show",
+]  # fmt: skip
+WEIGHTS_HEADING = ["pattern", "weight"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+Side = Annotated[int, Field(ge=1, le=65_536)]
+TagThreshold = Annotated[float, Field(ge=0.0, le=1.01)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+def _only_pack_in_braces(root: str) -> str:
+    if re.search("[{}]", root.replace("{pack}", "")):
+        raise ValueError("only {pack} may stand in braces")
+    return root
+
+
+Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces), NO_RESULT]
+
+
+class EpisodesSettings(Section):
+    roots: list[str]
+
+
+class ArrivalsSettings(Section):
+    settle_s: Annotated[float, Field(ge=0.0, le=86_400.0)]
+    at_once: Annotated[int, Field(ge=1, le=500), NO_RESULT]
+    join_interval_h: Annotated[float, Field(gt=0.0, le=168.0)]
+
+
+class StoreSettings(Section):
+    root: Root
+
+
+class ModelsSettings(Section):
+    pack: Annotated[str, Field(min_length=1)]
+    cache: str
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")]
+    keep_loaded: Annotated[int, Field(ge=1, le=64)]
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    embedder: str
+    detector: list[str]
+    identity: str
+    quality: str
+    tagger: str
+
+
+class VideoSettings(Section):
+    hardware: Annotated[Literal["none", "cuda"], NO_RESULT]
+
+
+class ShotsSettings(Section):
+    cut_ratio: Annotated[float, Field(ge=1.0, le=100.0)]
+    cut_change: Annotated[float, Field(ge=0.0, le=255.0)]
+    min_shot_s: Annotated[float, Field(ge=0.0, le=60.0)]
+    fade_level: Byte
+
+
+class KeyframesSettings(Section):
+    mode: Literal["iframes", "mpdecimate", "interval", "shot"]
+    hi: Annotated[int, Field(ge=0, le=16_384)]
+    lo: Annotated[int, Field(ge=0, le=16_384)]
+    frac: Share
+    max_drop: Annotated[int, Field(ge=0)]
+    every_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    frames_per_shot: Annotated[int, Field(ge=1, le=100)]
+    working_short_side_px: Annotated[int, Field(ge=32, le=4096)]
+    chroma_upsampling: Literal["smooth", "nearest"]
+    alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
+
+
+class FrameDefectsSettings(Section):
+    max_combing: Share
+    max_ghost: Share
+    max_blockiness: Share
+    drop: list[Literal["combing", "ghost", "blockiness"]]
+
+
+class DistinctFramesSettings(Section):
+    similarity: Cosine
+    min_contrast: Share
+
+
+class RepeatedFramesSettings(Section):
+    similarity: Cosine
+    aligned_similarity: Cosine
+
+
+class DetectionsSettings(Section):
+    kinds: Annotated[list[DetectionKind], Field(min_length=1)]
+    score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class CropsSettings(Section):
+    kinds: list[CropKind]
+    person_min_score: Share
+    halfbody_min_score: Share
+    head_min_score: Share
+    face_min_score: Share
+    hand_min_score: Share
+    person_min_side_px: Side
+    halfbody_min_side_px: Side
+    head_min_side_px: Side
+    face_min_side_px: Side
+    hand_min_side_px: Side
+    head_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+    face_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+    hand_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+
+    def min_score(self, kind: str) -> float:
+        """The score from which a box of this kind counts as found."""
+        return float(getattr(self, f"{kind}_min_score"))
+
+    def min_side_px(self, kind: str) -> int:
+        """The shorter side below which a crop of this kind is dropped."""
+        return int(getattr(self, f"{kind}_min_side_px"))
+
+    def scale(self, kind: str) -> float | None:
+        """The side of a square crop relative to its box, or None for kinds cropped as they are."""
+        return getattr(self, f"{kind}_scale", None)
+
+
+class CropEmbeddingsSettings(Section):
+    kinds: Annotated[list[CropKind], Field(min_length=1)]
+
+
+class CharacterGallerySettings(Section):
+    max_difference: Share
+    min_crops: Annotated[int, Field(ge=2)]
+    exemplars: Annotated[int, Field(ge=1)]
+
+
+class ClustersSettings(Section):
+    max_difference: Share
+
+
+class QualityScoresSettings(Section):
+    short_side_px: Annotated[int, Field(ge=64, le=8192)]
+
+
+class TagScoresSettings(Section):
+    score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class TagThresholdsSettings(Section):
+    """By the tagger's names of categories; above 1 takes nothing."""
+
+    general: TagThreshold
+    character: TagThreshold
+    copyright: TagThreshold
+    artist: TagThreshold
+    meta: TagThreshold
+
+
+class TagRulesSettings(Section):
+    folder: Annotated[str, NO_RESULT]  # what its files say counts, not where they lie
+
+    def file(self, name: str) -> Path:
+        """A rule file: that of the user's folder if there is one, else the project's own. Raises SettingsError if there
+        is no such folder."""
+        if not self.folder:
+            return resources_folder() / "tags" / name
+        folder = project_folder() / Path(self.folder).expanduser()
+        if not folder.is_dir():
+            raise SettingsError(f"tag_rules.folder = {self.folder!r}: there is no folder {folder}")
+        return folder / name if (folder / name).is_file() else resources_folder() / "tags" / name
+
+    def content(self) -> str:
+        names = sorted(path.name for path in (resources_folder() / "tags").iterdir() if path.is_file())
+        return hashlib.sha256(b"\0".join(self.file(name).read_bytes() for name in names)).hexdigest()
+
+
+class CoreTagsSettings(Section):
+    min_share: Share
+    min_images: Annotated[int, Field(ge=1)]
+
+
+class TagConcept(Section):
+    name: Annotated[str, Field(min_length=1)]
+    query: str
+    activation_tag: Annotated[str, Field(min_length=1)]
+
+    @field_validator("query")
+    @classmethod
+    def _can_be_parsed(cls, query: str) -> str:
+        try:
+            parse(query)
+        except QueryError as error:
+            raise ValueError(error.reason) from None
+        return query
+
+
+class TagsSettings(Section):
+    prune: Literal["none", "minimal", "character", "character_core"]
+    overlaps: Literal["words", "substring", "none"]
+    sort: Literal["score", "name", "original", "shuffle"]
+    shuffle_seed: int
+    max_tags: Annotated[int, Field(ge=1)]
+    blacklist: list[str]
+    concepts: list[TagConcept]
+
+
+class SelectionSettings(Section):
+    stills: bool
+    crops: list[CropKind]
+    min_short_side_px: Side
+    min_quality: float
+    max_crop_share: Share
+    without_characters: bool
+    characters: list[Annotated[str, Field(min_length=1)]]
+    min_faces: Annotated[int, Field(ge=0)]
+    max_faces: Annotated[int, Field(ge=-1)]
+    face_min_score: Share
+
+
+class DescriptionsSettings(Section):
+    enabled: bool
+    url: Annotated[
+        str, Field(pattern=r"^https?://", description="an address that begins with http:// or https://"), NO_RESULT
+    ]
+    model: str
+    prompt: Annotated[str, Field(min_length=1)]
+    max_side_px: Annotated[int, Field(ge=32, le=8192)]
+    max_tokens: Annotated[int, Field(ge=1, le=100_000)]
+    at_once: Annotated[int, Field(ge=1, le=64), NO_RESULT]
+    timeout_s: Annotated[float, Field(gt=0.0, le=3600.0), NO_RESULT]
+    retries: Annotated[int, Field(ge=0, le=20), NO_RESULT]
+    key_variable: Annotated[str, Field(min_length=1), NO_RESULT]
+
+
+class CaptionComponent(Section):
+    part: Literal[
+        "people",
+        "character",
+        "show",
+        "image_type",
+        "artist",
+        "rating",
+        "crop",
+        "quality",
+        "face_position",
+        "tags",
+        "text",
+    ]
+    probability: Share
+
+
+class QualityWord(Section):
+    min_quality: float
+    word: Annotated[str, Field(min_length=1)]
+
+
+class CaptionsSettings(Section):
+    template: Literal["booru", "sentence", "components"]
+    order: Annotated[
+        list[
+            Literal[
+                "people", "people_number", "character", "show", "kind", "image_type", "artist", "rating", "quality",
+                "face_position", "tags", "text",
+            ]
+        ],
+        Field(min_length=1),
+    ]  # fmt: skip
+    components: Annotated[list[CaptionComponent], Field(min_length=1)]
+    seed: int
+    separator: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$", description="text without line breaks")]
+    keep_mark: Annotated[str, Field(pattern=r"^[^\s,]*$", description="text without spaces and commas")]
+    spaces: bool
+    drop: list[Literal["hair", "eyes", "body", "outfit"]]
+    image_type: str
+    picture_type: str
+    rating_words: dict[str, str]
+    quality_words: list[QualityWord]
+    face_min_score: Share
+
+
+class TrainingImagesSettings(Section):
+    resize_by: ResizeBy
+    max_side_px: Side
+    filter: ResizeFilter
+    format: Literal["webp", "png", "jpg"]
+    quality: Annotated[int, Field(ge=1, le=100)]
+
+
+class ConceptWeight(Section):
+    pattern: Annotated[str, Field(min_length=1)]
+    weight: Annotated[float, Field(gt=0.0)]
+
+
+def read_weights(path: Path) -> list[ConceptWeight]:
+    """Lines `pattern, weight` in their order, under a heading of these words or none; `#` begins a comment line, and a
+    pattern with a comma stands in quotes. Raises SettingsError, also for a file without any."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            told = ("\n" if line.lstrip().startswith("#") else line for line in file)
+            lines = csv.reader(told, skipinitialspace=True, strict=True)
+            stripped = ((lines.line_num, [cell.strip() for cell in cells]) for cells in lines)
+            kept = [(number, cells) for number, cells in stripped if any(cells) and cells != WEIGHTS_HEADING]
+            if not kept:
+                raise SettingsError(f"{path} holds no line `pattern, weight`, e.g. 1_character, 1.5")
+            return [_weight(cells, f"{path}, line {number}") for number, cells in kept]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{path} is no table of `pattern, weight` in UTF-8: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _weight(cells: list[str], where: str) -> ConceptWeight:
+    try:
+        pattern, weight = cells
+        return ConceptWeight(pattern=pattern, weight=float(weight))
+    except (ValueError, ValidationError):
+        raise SettingsError(
+            f"{where}: {', '.join(cells)!r} is no `pattern, weight` with a weight above 0, e.g. 1_character, 1.5"
+        ) from None
+
+
+class ConceptBalanceSettings(Section):
+    weights: list[ConceptWeight]
+    weights_csv: str
+    min_multiply: Annotated[float, Field(gt=0.0)]
+    max_multiply: Annotated[float, Field(gt=0.0)]
+    arrangement: Annotated[list[ArrangementKey], Field(min_length=1)]
+    many_characters: Annotated[int, Field(ge=1)]
+    min_images_per_combination: Annotated[int, Field(ge=1)]
+    max_images_per_concept: Annotated[int, Field(ge=0)]
+    max_images_per_character: Annotated[int, Field(ge=0)]
+    max_images: Annotated[int, Field(ge=0)]
+
+    @field_validator("arrangement")
+    @classmethod
+    def _each_once(cls, arrangement: list[str]) -> list[str]:
+        if len(set(arrangement)) < len(arrangement):
+            raise ValueError("each may be named once")
+        return arrangement
+
+    @property
+    def csv_file(self) -> Path | None:
+        """The file of weights, if there is one. Raises SettingsError if it is named and not there."""
+        if not self.weights_csv:
+            return None
+        file = project_folder() / Path(self.weights_csv).expanduser()
+        if not file.is_file():
+            raise SettingsError(f"concept_balance.weights_csv = {self.weights_csv!r}: there is no file {file}")
+        return file
+
+    @property
+    def all_weights(self) -> list[ConceptWeight]:
+        """Those of the settings, then those of the file in its order. Raises SettingsError."""
+        return [*self.weights, *(read_weights(self.csv_file) if self.csv_file else ())]
+
+    # Written down, a section holds what counts: the lines of the file, not where it lies.
+    @field_serializer("weights")
+    def _weights_of_both(self, weights: list[ConceptWeight], info: SerializationInfo) -> list[dict[str, Any]]:
+        return [weight.model_dump(context=info.context) for weight in self.all_weights]
+
+    @field_serializer("weights_csv")
+    def _no_file(self, weights_csv: str) -> str:
+        return ""
+
+
+class TrainingSetSettings(Section):
+    validation_share: Share
+    seed: int
+
+
+class ExportedSetSettings(Section):
+    # A profile is the module of that name in training/exporters.
+    profile: Literal["ai_toolkit", "everydream", "imagefolder", "kohya", "onetrainer", "parquet", "plain", "webdataset"]
+    root: Root
+
+
+class Settings(Section):
+    """All settings; sections bear the name of the asset that reads them."""
+
+    episodes: EpisodesSettings
+    arrivals: ArrivalsSettings
+    store: StoreSettings
+    models: ModelsSettings
+    video: VideoSettings
+    shots: ShotsSettings
+    keyframes: KeyframesSettings
+    frame_defects: FrameDefectsSettings
+    distinct_frames: DistinctFramesSettings
+    repeated_frames: RepeatedFramesSettings
+    detections: DetectionsSettings
+    crops: CropsSettings
+    crop_embeddings: CropEmbeddingsSettings
+    character_gallery: CharacterGallerySettings
+    clusters: ClustersSettings
+    quality_scores: QualityScoresSettings
+    tag_scores: TagScoresSettings
+    tag_thresholds: TagThresholdsSettings
+    tag_rules: TagRulesSettings
+    core_tags: CoreTagsSettings
+    tags: TagsSettings
+    selection: SelectionSettings
+    descriptions: DescriptionsSettings
+    captions: CaptionsSettings
+    training_images: TrainingImagesSettings
+    concept_balance: ConceptBalanceSettings
+    training_set: TrainingSetSettings
+    exported_set: ExportedSetSettings
+
+    def section_hash(self, *names: str) -> str:
+        """12 hex digits over what counts of the named sections; the same everywhere."""
+        payload = {name: getattr(self, name).counted() for name in sorted(names)}
+        return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]
