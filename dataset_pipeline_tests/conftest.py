@@ -10,7 +10,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes on two cores gain nothing from more
-# Containers often forbid it; each of the processes that tests start would compile the libraries anew, for 20 s.
+# Containers often forbid it; each of the processes that tests start would compile the libraries again, for 20 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 

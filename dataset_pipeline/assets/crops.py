@@ -15,7 +15,7 @@ from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.images.crops import cut, plan_all_crops
 from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.images.stills import images_of
-from dataset_pipeline.store.left_out import told
+from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 
 
@@ -81,7 +81,7 @@ def crops(step: Step) -> Result:
             **({UNREADABLE: reasons[UNREADABLE]} if reasons[UNREADABLE] else {}),
             "mean_short_side_px": float(np.mean([min(r["width_px"], r["height_px"]) for r in kept])) if kept else 0.0,
         },
-        {"every_crop_could_be_cut": told(left_out)},
+        {"every_crop_could_be_cut": first_reasons(left_out)},
         left_out=left_out,
     )
 

@@ -13,7 +13,7 @@ from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
 from dataset_pipeline.sources.media import candidates, full_size, shots_of
-from dataset_pipeline.store.left_out import told
+from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video.stream import DecodeReport
 
@@ -85,7 +85,7 @@ def keyframes(step: Step) -> Result:
         {
             "every_frame_was_decoded": "; ".join(report.reasons),
             "candidates_are_there": report.sparse,
-            "every_candidate_was_written": told(left_out),
+            "every_candidate_was_written": first_reasons(left_out),
         },
         left_out=left_out,
     )

@@ -11,7 +11,7 @@ from dataset_pipeline.graph.framework import Check, pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.settings.tag_rules import Rules, load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.captions import Said, decide_captions, face_positions
+from dataset_pipeline.tags.captions import CaptionSources, decide_captions, face_positions
 from dataset_pipeline.tags.core import core_markdown, core_rows, count_tags
 from dataset_pipeline.tags.filter import Known, decide_tags
 from dataset_pipeline.tags.hand_edited import hand_edited_rows
@@ -148,7 +148,7 @@ def captions(step: Step) -> Result:
     )
     names = step.shared("names", lambda: names_by_id(step.read("character_gallery")))
     clusters = step.read("clusters").select(["image_id", "characters"]).to_pylist()
-    said = Said(
+    said = CaptionSources(
         {row["image_id"]: row for row in tagged},
         {row["image_id"]: named(row["characters"], names) for row in clusters},
         face_positions(step.read("detections"), step.read("stills"), settings.face_min_score),

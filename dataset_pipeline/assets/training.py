@@ -251,7 +251,7 @@ def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[s
 
 
 def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
-    """The models that measured these episodes, with the licences of their weights, for a set's papers."""
+    """The models that measured these episodes, with the licences of their weights, for a set's documents."""
     registry, found = load_registry(), set()
     measured = [name for name in step.ancestors if name in DECLARATIONS and DECLARATIONS[name].models]
     for asset, episode in itertools.product(measured, sorted(set(step.episodes).intersection(episodes))):

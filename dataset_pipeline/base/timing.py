@@ -44,7 +44,7 @@ def timed_iteration(kind: str, items: Iterable[T]) -> Iterator[T]:
 
 
 def take() -> dict[str, float]:
-    """Seconds by kind since the last call, and start anew."""
+    """Seconds by kind since the last call, and start again."""
     taken = dict(_SECONDS)
     _SECONDS.clear()
     return taken

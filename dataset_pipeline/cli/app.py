@@ -307,17 +307,17 @@ def recaption(
     drop_missing: DropMissingOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the captions of an exported set anew, from that folder alone. Captions edited by hand are kept.
+    """Write the captions of an exported set again, from that folder alone. Captions edited by hand are kept.
 
     The settings are those it was made with, but for what is given. Exit code 3 if files were left as somebody changed
     them.
     """
-    from dataset_pipeline.training.exporters import recaption as anew
+    from dataset_pipeline.training.exporters import recaption as again
 
     values = dict(map(_key_and_value, changes or ()))
     if template:
         values["template"] = template
-    _print_rewritten(lambda: anew.recaption(folder, values, drop_missing), as_json)
+    _print_rewritten(lambda: again.recaption(folder, values, drop_missing), as_json)
 
 
 @app.command()
@@ -333,13 +333,13 @@ def rebalance(
     drop_missing: DropMissingOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Balance an exported set anew, from that folder alone; where folder names hold repeats, folders are renamed.
+    """Balance an exported set again, from that folder alone; where folder names hold repeats, folders are renamed.
 
     The settings are those it was made with, but for what is given. Exit code 3 if files were left as somebody changed
     them.
     """
     from dataset_pipeline.settings import read_weights
-    from dataset_pipeline.training.exporters import recaption as anew
+    from dataset_pipeline.training.exporters import recaption as again
 
     def balanced() -> Rewritten:
         given = {
@@ -348,7 +348,7 @@ def rebalance(
             "max_multiply": max_multiply,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        return anew.rebalance(folder, changes, drop_missing)
+        return again.rebalance(folder, changes, drop_missing)
 
     _print_rewritten(balanced, as_json)
 
@@ -427,7 +427,7 @@ def prune(
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take episodes out for good, and make the set anew without them. Sources stay where they are."""
+    """Take episodes out for good, and make the set again without them. Sources stay where they are."""
     import warnings
 
     from dataset_pipeline.definitions import build_definitions
@@ -649,11 +649,11 @@ def _instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
         if not (reason := full_disk(error, history)):
             raise
         _stop(f"Dagster's history cannot be written: {reason}")
-    from dataset_pipeline.orchestration.unfinished import bury_dead_runs
+    from dataset_pipeline.orchestration.unfinished import fail_dead_runs
 
     with opened as instance:
         try:
-            bury_dead_runs(instance)
+            fail_dead_runs(instance)
             yield instance
         except Exception as error:
             if not (reason := full_disk(error, history)):

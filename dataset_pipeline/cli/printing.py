@@ -121,7 +121,7 @@ def _why_nothing(report: Report, sheet: Path) -> str:
 
 
 def print_rewritten(made: Rewritten) -> None:
-    """What was made anew of an exported set, and what was left as a person had changed it."""
+    """What was made again of an exported set, and what was left as a person had changed it."""
     if made.finished:
         out.print("finished what was stopped half way before")
     changed = f"{len(made.captions)} captions and {len(made.multiplies)} multiplies"

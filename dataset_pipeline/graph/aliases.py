@@ -50,7 +50,7 @@ def rekey(store: Store, old: str, new: str) -> None:
     """Write every table of the episode `old` under `new`, its ids replaced. Pictures stay where they are.
 
     The former key is noted first, and nothing of `old` is removed, so a call that broke off can be repeated. What
-    cannot be read is left out, and made anew. The table `video` is left to the caller.
+    cannot be read is left out, and made again. The table `video` is left to the caller.
     """
     formers = sorted({old, *former_keys(store, old), *former_keys(store, new)} - {new})
     aliases = SCHEMAS[ALIASES].table([{"former": former, "episode": new} for former in formers])

@@ -26,7 +26,7 @@ class Verdict:
 
     `missing`: why there is none that can be used. `stale`: what differs from what it was made from. `again`: what could
     not be had when it was made, and is tried once more by each run. `follows`: what the tables that it reads put right
-    when they are made anew.
+    when they are made again.
     """
 
     missing: str = ""

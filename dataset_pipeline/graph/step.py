@@ -21,7 +21,15 @@ from dataset_pipeline.base.timing import span, timed_iteration
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
-from dataset_pipeline.store.left_out import LEFT_OUT, UNMEASURED, Undeclared, answered, is_of_one, reason_of, told
+from dataset_pipeline.store.left_out import (
+    LEFT_OUT,
+    UNMEASURED,
+    Undeclared,
+    answered,
+    first_reasons,
+    is_of_one,
+    reason_of,
+)
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, TableOutdated
@@ -309,7 +317,7 @@ class Step:
             return decode(encoded)
         except ValueError as error:
             place = self._work.store.local_path(path) or self._work.store.uri(path)
-            raise ValueError(f"{place} is damaged: delete it, and the next run makes it anew ({error})") from error
+            raise ValueError(f"{place} is damaged: delete it, and the next run makes it again ({error})") from error
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
@@ -511,7 +519,7 @@ class Step:
         numbers: dict[str, Number] = {"measured": reuse.measured, "reused": reuse.reused}
         if left_out:
             numbers[UNMEASURED] = len(left_out)
-        return Result(table, numbers, {EVERY_PICTURE_WAS_MEASURED: told(left_out)}, left_out=left_out)
+        return Result(table, numbers, {EVERY_PICTURE_WAS_MEASURED: first_reasons(left_out)}, left_out=left_out)
 
     def measure_once(
         self,
@@ -630,7 +638,7 @@ def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:
 
 
 def usable_pointer(store: Store, declaration: Declaration, episode: str | None) -> Pointer | None:
-    """What the asset wrote last time; None if nothing, or if its pointer is damaged, which writing anew repairs."""
+    """What the asset wrote last time; None if nothing, or if its pointer is damaged, which writing again repairs."""
     try:
         return store.pointer(declaration.name, episode)
     except TableOutdated:

@@ -259,7 +259,7 @@ def _load_formats() -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned by its EXIF orientation. Pillow's own function writes the EXIF anew, which fails where it is broken."""
+    """Turned by its EXIF orientation. Pillow's own function writes the EXIF again, which fails where it is broken."""
     image.load()  # some formats are turned while they are loaded
     if image.format == "JPEG2000" and image.mode in _DEEP_JPEG2000:
         image = _without_wrapped_whites(image)

@@ -29,27 +29,27 @@ from dataset_pipeline.orchestration.registration import (
     video_key,
     write_source,
 )
-from dataset_pipeline.orchestration.unfinished import bury_dead_runs, project_tag, unfinished_backfills, unfinished_runs
+from dataset_pipeline.orchestration.unfinished import fail_dead_runs, project_tag, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings, project_folder
 from dataset_pipeline.sources.arrival_plan import (
     READS_AT_ONCE,
+    KnownFile,
     Listing,
     Mark,
     Plan,
     Recorded,
     Room,
     State,
-    Told,
     Whereabouts,
     has_settled,
     plan,
 )
 from dataset_pipeline.sources.finding import (
     Content,
+    ContentOf,
     Discovery,
     Found,
     Source,
-    Teller,
     claims_of,
     content_of,
     keys_of,
@@ -75,13 +75,13 @@ def arrivals_sensor(
     """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode."""
 
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        bury_dead_runs(context.instance)
+        fail_dead_runs(context.instance)
         roots = roots_of(settings)
         before, now_s = State.of(context.cursor), time.time()
-        tell = SettledTeller(before.files, settings.arrivals.settle_s, now_s)
-        listings = survey(roots, tell)
+        content_at = SettledContent(before.files, settings.arrivals.settle_s, now_s)
+        listings = survey(roots, content_at)
         facts = DagsterFacts(settings, store, context.instance, job.name)
-        done = plan(before, listings, tell.told, settings.arrivals, facts, now_s)
+        done = plan(before, listings, content_at.known, settings.arrivals, facts, now_s)
         _carry_over(done, context.instance, store, settings)
         for source in _registered_by(done):
             write_source(store, source)
@@ -156,13 +156,13 @@ def roots_of(settings: Settings) -> list[Path]:
     return [Path(os.path.abspath(project_folder() / Path(root).expanduser())) for root in settings.episodes.roots]
 
 
-def survey(roots: Sequence[Path], tell: Teller) -> list[Listing]:
+def survey(roots: Sequence[Path], content_at: ContentOf) -> list[Listing]:
     """List each root by itself: one that is away says nothing about the others."""
     listings = []
     for root in dict.fromkeys(roots):
         try:
             with os.scandir(root):
-                look = look_at([root], tell, folders_of_shows=True)
+                look = look_at([root], content_at, folders_of_shows=True)
                 listings.append(Listing(root, look.found, look.rejected, passed_over=look.passed_over))
         except FileNotFoundError:
             remedy = "mount its disk, create it and put episodes in as <show>/<file>, or change [episodes] roots"
@@ -172,19 +172,19 @@ def survey(roots: Sequence[Path], tell: Teller) -> list[Listing]:
     return listings
 
 
-class SettledTeller:
-    """Tells what files are whose ending does not, opening each once, when it has settled. `told`: to be remembered."""
+class SettledContent:
+    """Tells what files are whose ending does not, opening each once, when it has settled. `known`: to be remembered."""
 
-    def __init__(self, before: Mapping[str, Told], settle_s: float, now_s: float) -> None:
+    def __init__(self, before: Mapping[str, KnownFile], settle_s: float, now_s: float) -> None:
         self.before, self.settle_s, self.now_s = before, settle_s, now_s
-        self.told: dict[str, Told] = {}
+        self.known: dict[str, KnownFile] = {}
         self.opened = 0
 
     def __call__(self, path: Path, status: os.stat_result) -> Content | None:
         at, stamp = place(path), f"{status.st_size}-{status.st_mtime_ns}"
         known = self.before.get(at)
         if known is None or known.stamp != stamp:
-            known = Told(stamp, int(self.now_s))
+            known = KnownFile(stamp, int(self.now_s))
         elif (
             not known.content
             and self.opened < READS_AT_ONCE
@@ -192,7 +192,7 @@ class SettledTeller:
         ):
             self.opened += 1
             known = replace(known, content=content_of(path))
-        self.told[at] = known
+        self.known[at] = known
         return cast(Content, known.content) if known.content else None
 
 

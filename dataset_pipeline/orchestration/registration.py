@@ -258,4 +258,4 @@ def _pointer(store: Store, episode: str) -> Pointer | None:
     try:
         return store.pointer("video", episode)
     except TableOutdated:
-        return None  # a damaged pointer, which writing anew repairs
+        return None  # a damaged pointer, which writing again repairs

@@ -195,7 +195,7 @@ def ready_for(
 def due(
     assets: Sequence[str], instance: dg.DagsterInstance, settings: Settings, store: Store, episodes: Collection[str]
 ) -> list[tuple[tuple[str, ...], set[str]]]:
-    """For which episodes assets would be made anew, or are not known to Dagster as made; those of the same episodes
+    """For which episodes assets would be made again, or are not known to Dagster as made; those of the same episodes
     together, in the order given."""
     found: dict[str, set[str]] = {}
     resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))

@@ -59,7 +59,7 @@ def unfinished_backfills(instance: dg.DagsterInstance, settings: Settings) -> li
     ]
 
 
-def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs whose process on this machine is gone as failed, and give back their pool slots. Returns their ids.
 
     Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by

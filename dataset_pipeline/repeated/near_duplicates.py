@@ -268,7 +268,7 @@ def decide_distinct(
     missing = [image_id for image_id, reason in reasons.items() if reason == NOT_MEASURED]
     if missing and not comparable.any():
         raise ValueError(f"{len(missing)} keyframes have no embedding, the first is {missing[0]}")
-    visible.sort(key=lambda frame: (*worth(frame, limits), frame["image_id"]))
+    visible.sort(key=lambda frame: (*defect_rank(frame, limits), frame["image_id"]))
     vectors = matrix[np.array([place[frame["image_id"]] for frame in visible], dtype=np.int64)]
     groups = distinct(vectors, range(len(visible)), settings.similarity)
     decided = {
@@ -292,7 +292,7 @@ def decide_distinct(
     ]
 
 
-def worth(frame: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[bool, bool, int]:
+def defect_rank(frame: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[bool, bool, int]:
     """Sorts frames best first: without combing, without other defects, sharp.
 
     limits: above which value a measured defect counts; the frame has those columns and `sharpness`.

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.repeated.index import SLACK, above, fitted_sketcher
-from dataset_pipeline.repeated.near_duplicates import distinct, worth
+from dataset_pipeline.repeated.near_duplicates import defect_rank, distinct
 
 PER_SECOND = 4  # fingerprints
 THUMB = 16, 9  # columns and rows of a fingerprint's picture
@@ -580,15 +580,15 @@ def decide_repeated(
 
     frames: image_id, episode, pts_s, sharpness and the defects that `limits` names; embeddings: float32 [n, d], length
     1, one for each. Frames are copies if their cosine is above `similarity`, or above `aligned_similarity` where a run
-    lays them on one another. Of copies the best stays (see `near_duplicates.worth`); one of `earlier_choice` counts as
-    STEADY_STEPS of sharpness better than it is, so what comes later drops it only if that is clearly better. group:
+    lays them on one another. Of copies the best stays (see `near_duplicates.defect_rank`); one of `earlier_choice`
+    counts as STEADY_STEPS of sharpness better than it is: what comes later drops it only if clearly better. group:
     the image that stays for it. segment: the kind of segment it lies in, else empty.
     """
     episodes = [frame["episode"] for frame in frames]
     times_s = np.array([frame["pts_s"] for frame in frames], dtype=np.float64)
 
     def rank(i: int) -> tuple[bool, bool, int, str]:
-        combed, spoilt, blur = worth(frames[i], limits)
+        combed, spoilt, blur = defect_rank(frames[i], limits)
         chosen = frames[i]["image_id"] in earlier_choice
         return combed, spoilt, blur - STEADY_STEPS * chosen, frames[i]["image_id"]
 

@@ -17,7 +17,7 @@ FAILING = "!"  # ends the cursor while that check fails
 
 
 def status_asset(prefix: Sequence[str] = ()) -> dg.AssetsDefinition:
-    """The asset `status` under a project's key prefix. Materializing it looks anew; `status_sensor` does so by itself.
+    """The asset `status` under a project's key prefix. Materializing it looks again; `status_sensor` does so by itself.
 
     It is no part of the graph: nothing reads it and it reads no tables but to judge them.
     """

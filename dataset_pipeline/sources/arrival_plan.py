@@ -56,7 +56,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Told:
+class KnownFile:
     """A file whose ending does not say what it is. `content`: what its first bytes say; empty until it has settled."""
 
     stamp: str
@@ -73,7 +73,7 @@ class State:
     """
 
     sources: Mapping[str, Seen] = field(default_factory=dict)
-    files: Mapping[str, Told] = field(default_factory=dict)
+    files: Mapping[str, KnownFile] = field(default_factory=dict)
     batch_began_s: int | None = None
     calm_since_s: int | None = None
 
@@ -83,13 +83,13 @@ class State:
     def cursor(self) -> str:
         """Compressed JSON, as Dagster keeps a copy with every tick."""
         sources = [[at, *astuple(seen)] for at, seen in sorted(self.sources.items())]
-        files = [[at, *astuple(told)] for at, told in sorted(self.files.items())]
+        files = [[at, *astuple(known)] for at, known in sorted(self.files.items())]
         text = json.dumps([self.VERSION, sources, files, self.batch_began_s, self.calm_since_s], separators=(",", ":"))
         return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
 
     @classmethod
     def of(cls, cursor: str | None) -> State:
-        """What a cursor holds; nothing if it is damaged or of another version, which costs reading each source anew."""
+        """What a cursor holds; nothing if it is damaged or of another version, which costs reading all again."""
         try:
             version, sources, files, *times = json.loads(zlib.decompress(base64.b85decode(cursor or "")))
             if version != cls.VERSION:
@@ -97,7 +97,7 @@ class State:
             began_s, calm_s = (None if time_s is None else int(time_s) for time_s in times)
             return cls(
                 {str(at): Seen(str(a), int(b), str(c), str(d), str(e), int(f)) for at, a, b, c, d, e, f in sources},
-                {str(at): Told(str(a), int(b), str(c)) for at, a, b, c in files},
+                {str(at): KnownFile(str(a), int(b), str(c)) for at, a, b, c in files},
                 began_s,
                 calm_s,
             )
@@ -187,7 +187,7 @@ def has_settled(mtime_ns: int, since_s: float, settle_s: float, now_s: float) ->
 def plan(
     before: State,
     listings: Sequence[Listing],
-    files: Mapping[str, Told],
+    files: Mapping[str, KnownFile],
     limits: ArrivalsSettings,
     facts: Facts,
     now_s: float,
@@ -203,7 +203,7 @@ class _Look:
         self,
         before: State,
         listings: Sequence[Listing],
-        files: Mapping[str, Told],
+        files: Mapping[str, KnownFile],
         limits: ArrivalsSettings,
         facts: Facts,
         now_s: int,

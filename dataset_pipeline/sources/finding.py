@@ -150,7 +150,7 @@ class Look:
 
 Content = Literal["video", "picture", "other"]
 # What a file is whose ending does not say it; None if that is not known yet. May raise OSError.
-Teller = Callable[[Path, os.stat_result], Content | None]
+ContentOf = Callable[[Path, os.stat_result], Content | None]
 # The path of the source that goes by a key and is still there, or None.
 OwnerOf = Callable[[str], Path | None]
 
@@ -189,17 +189,17 @@ def find_sources(
 
 
 def list_sources(
-    paths: Sequence[Path], tell: Teller = content_of, folders_of_shows: bool = False
+    paths: Sequence[Path], content_at: ContentOf = content_of, folders_of_shows: bool = False
 ) -> tuple[list[Found], list[Rejected]]:
     """What lies at `paths`, each source once, and what is none or cannot be listed, by name.
 
-    Opens only files whose ending says nothing, by `tell`. Raises FileNotFoundError for a missing path.
+    Opens only files whose ending says nothing, by `content_at`. Raises FileNotFoundError for a missing path.
     """
-    look = look_at(paths, tell, folders_of_shows)
+    look = look_at(paths, content_at, folders_of_shows)
     return look.found, look.rejected
 
 
-def look_at(paths: Sequence[Path], tell: Teller = content_of, folders_of_shows: bool = False) -> Look:
+def look_at(paths: Sequence[Path], content_at: ContentOf = content_of, folders_of_shows: bool = False) -> Look:
     """The same, with what lies beside and is passed over."""
     found: dict[str, Found] = {}
     rejected: dict[Rejected, None] = {}
@@ -208,7 +208,7 @@ def look_at(paths: Sequence[Path], tell: Teller = content_of, folders_of_shows: 
         path = Path(os.path.abspath(given))
         if not _exists(path):
             raise FileNotFoundError(f"no such source: {given} (a folder of shows, a video or a folder of pictures)")
-        for item in _list_path(path, tell, folders_of_shows):
+        for item in _list_path(path, content_at, folders_of_shows):
             if isinstance(item, Rejected):
                 rejected[item] = None
             elif isinstance(item, PassedOver):
@@ -338,16 +338,16 @@ class _Search:
         return [item for item in self.items if isinstance(item, Rejected)]
 
 
-def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found | Rejected | PassedOver]:
+def _list_path(path: Path, content_at: ContentOf, is_folder_of_shows: bool) -> list[Found | Rejected | PassedOver]:
     status, real = path.stat(), os.path.realpath(path)
     if reason := _never_a_source(str(path), status):
         return [Rejected(Path(printable(str(path))), reason)]
     if not stat.S_ISDIR(status.st_mode):
         items: list[Found | Rejected] = []
-        if _content(path, status, tell, items) == "video":
+        if _content(path, status, content_at, items) == "video":
             return [_video(path, path.parent, real, status, unfinished=False)]
         return [*items] or [Rejected(path, "is no video; single pictures go in by their folder")]
-    search = _search(path, path, real, frozenset(), tell)
+    search = _search(path, path, real, frozenset(), content_at)
     if search.pictures and not is_folder_of_shows:
         return [_folder(path, path, real, search)] if search.whole else [*search.rejected]
     loose = [PassedOver(picture, LOOSE) for picture, _ in search.pictures if picture.parent == path]
@@ -355,7 +355,7 @@ def _list_path(path: Path, tell: Teller, is_folder_of_shows: bool) -> list[Found
     return [*items, *search.passed_over, *loose]
 
 
-def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Teller) -> _Search:
+def _search(folder: Path, root: Path, real: str, above: frozenset[str], content_at: ContentOf) -> _Search:
     """The sources in a folder and below it; a folder of pictures that is `root` itself is left to the caller."""
     if real in above:
         return _Search([])  # a link back to where the search came from
@@ -375,9 +375,9 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
         elif reason := _never_a_source(entry.name, status):
             items.append(Rejected(Path(printable(str(path))), reason))
         elif stat.S_ISDIR(status.st_mode):
-            below.append(_search(path, root, _real_path(entry, real), above | {real}, tell))
+            below.append(_search(path, root, _real_path(entry, real), above | {real}, content_at))
         else:
-            content = None if path.suffix.lower() in EXPECTED_ENDINGS else _content(path, status, tell, items)
+            content = None if path.suffix.lower() in EXPECTED_ENDINGS else _content(path, status, content_at, items)
             files.append((path, status, content))
             if content == "video":
                 items.append(_video(path, root, _real_path(entry, real), status, entry.name in half_loaded))
@@ -389,7 +389,7 @@ def _search(folder: Path, root: Path, real: str, above: frozenset[str], tell: Te
     )
     if search.holds_videos:
         return replace(search, passed_over=[*search.passed_over, *odd, *_beside_videos(files)])
-    told = [(path, status, content or _content(path, status, tell, items)) for path, status, content in files]
+    told = [(path, status, content or _content(path, status, content_at, items)) for path, status, content in files]
     search = replace(
         search,
         pictures=[picture for search in below for picture in search.pictures]
@@ -479,15 +479,17 @@ def _real_path(entry: os.DirEntry[str], folder: str) -> str:
     return os.path.realpath(entry.path)
 
 
-def _content(path: Path, status: os.stat_result, tell: Teller, items: list[Found | Rejected]) -> Content | None:
-    """What a file is, by its ending or else by `tell`; one that cannot be opened is listed among `items`."""
+def _content(
+    path: Path, status: os.stat_result, content_at: ContentOf, items: list[Found | Rejected]
+) -> Content | None:
+    """What a file is, by its ending or else by `content_at`; one that cannot be opened is listed among `items`."""
     ending = path.suffix.lower()
     if ending in VIDEO_ENDINGS:
         return "video"
     if ending in PICTURE_ENDINGS:
         return "picture"
     try:
-        return tell(path, status)
+        return content_at(path, status)
     except OSError as error:
         items.append(Rejected(path, unreadable(error)))
         return "other"
@@ -504,7 +506,7 @@ def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
     of_pictures = set(claimed) if search.texts else set()
     texts = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.texts)
     counted = listed + [(relative, status) for relative, status in texts if sidecar_key(relative) in of_pictures]
-    # What is passed over in it is said by its probe, which is made anew when there is more or less of it.
+    # What is passed over in it is said by its probe, which is made again when there is more or less of it.
     left = sorted(f"{posix_path(item.path.relative_to(folder))}\0passed over\n" for item in search.odd)
     return Found(
         folder,

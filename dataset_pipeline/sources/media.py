@@ -18,7 +18,7 @@ from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.repeated.segments import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings
-from dataset_pipeline.sources.passed_over import left_in, told
+from dataset_pipeline.sources.passed_over import described, left_in
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import frames_at
 from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
@@ -41,7 +41,7 @@ def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
 def passed_over_in(source: Mapping[str, Any]) -> list[str]:
     """What a folder of pictures holds and is not read, a sentence for each reason; nothing of a video."""
     path = _present(source)
-    return told(left_in(path), path) if source["kind"] == FOLDER else []
+    return described(left_in(path), path) if source["kind"] == FOLDER else []
 
 
 def _present(source: Mapping[str, Any]) -> Path:

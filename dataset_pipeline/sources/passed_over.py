@@ -132,7 +132,7 @@ def unreadable(error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def told(items: Iterable[PassedOver], root: Path) -> list[str]:
+def described(items: Iterable[PassedOver], root: Path) -> list[str]:
     """A sentence for each reason, with the first names as seen from `root` and the number of the others."""
     return [_sentence(paths, len(paths), reason, root) for reason, paths in _grouped(items).items()]
 
@@ -207,7 +207,7 @@ def sentences(items: Iterable[PassedOver], roots: Iterable[Path]) -> list[str]:
     for root in roots:
         inside = [item for item in left if item.path.is_relative_to(root)]
         left = [item for item in left if not item.path.is_relative_to(root)]
-        said += [f"{shown(root)}: {sentence}" for sentence in told(inside, root)]
+        said += [f"{shown(root)}: {sentence}" for sentence in described(inside, root)]
     return said
 
 

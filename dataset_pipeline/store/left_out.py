@@ -46,7 +46,7 @@ def reason_of(error: Exception) -> str:
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 2] + " …"
 
 
-def told(reasons: Mapping[str, str]) -> str:
+def first_reasons(reasons: Mapping[str, str]) -> str:
     """`<image id>: <reason>; ...`: the first are named, the others counted; empty if there are none."""
     named = [f"{image_id}: {reason}" for image_id, reason in list(reasons.items())[:NAMED]]
     return "; ".join([*named, *([f"and {len(reasons) - NAMED} more"] if len(reasons) > NAMED else [])])

@@ -21,7 +21,7 @@ LEFT_UNTIL, MIDDLE_UNTIL = 0.38, 0.62  # of the picture's width
 
 
 @dataclass(frozen=True)
-class Said:
+class CaptionSources:
     """What other tables say of an episode's images, each by image id. tags: rows of `tags`. texts: free text.
     faces: left, middle or right."""
 
@@ -32,7 +32,7 @@ class Said:
 
 
 def decide_captions(
-    selection: Iterable[Mapping[str, Any]], said: Said, show: str, settings: CaptionsSettings, rules: Rules
+    selection: Iterable[Mapping[str, Any]], said: CaptionSources, show: str, settings: CaptionsSettings, rules: Rules
 ) -> list[dict]:
     """Rows of `captions` for the selected images. show: the title as it shall be read."""
     rows = []
@@ -43,7 +43,7 @@ def decide_captions(
     return rows
 
 
-def caption_fields(row: Mapping[str, Any], said: Said, show: str, settings: CaptionsSettings) -> dict:
+def caption_fields(row: Mapping[str, Any], said: CaptionSources, show: str, settings: CaptionsSettings) -> dict:
     """The columns of `captions` but the caption, for a row of `selection`. Counts of people stand apart from the other
     tags; nothing is left out yet."""
     image_id = row["image_id"]

@@ -14,7 +14,7 @@ import pyarrow.compute
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.characters.names import named
 from dataset_pipeline.settings import TrainingSetSettings
-from dataset_pipeline.store.left_out import told
+from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
@@ -162,7 +162,7 @@ def faults_of_set(
     silent = [row["image_id"] for row in rows if not row["caption"].strip()]
     lost = (("set", "left out"), ("set", "unreadable"))
     left_out = sum(count for stage, outcome, count in stages if (stage, outcome) in lost)
-    why = f": {told(unreadable)}" if unreadable else ""
+    why = f": {first_reasons(unreadable)}" if unreadable else ""
     return {
         "every_image_has_a_caption": f"{len(silent)} have none, the first is {silent[0]}" if silent else "",
         "every_selected_image_is_in_the_set": f"{left_out} are not{why}" if left_out else "",

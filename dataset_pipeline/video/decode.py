@@ -21,7 +21,7 @@ from dataset_pipeline.video.bitstream import intra_test, second_field_test
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
 from dataset_pipeline.video.containers import may_be_joined
 from dataset_pipeline.video.durations import early_end
-from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, Gaps, Holds, Leaning, damage_of, stamp_of
+from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, DamagedReferences, Gaps, Holds, damage_of, stamp_of
 from dataset_pipeline.video.stream import (
     MAX_THREADS,
     Clock,
@@ -207,20 +207,20 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
     # Threads that have frames in hand keep the cores busy while those before them are looked at.
     with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
         clock = Clock(stream)
-        leaning, marks, alpha = Leaning(clock.time_base), set[int | None](), SideAlpha(stream)
-        images = _images(path, container, stream, threads, report, leaning, marks, alpha)
+        references, marks, alpha = DamagedReferences(clock.time_base), set[int | None](), SideAlpha(stream)
+        images = _images(path, container, stream, threads, report, references, marks, alpha)
         for before, image, after in _windows(images, how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
-            leans = leaning.leans(image)
-            report.leaning_frames += leans and not image.is_corrupt
+            mispredicted = references.damaged_for(image)
+            report.mispredicted_frames += mispredicted and not image.is_corrupt
             pts = clock.place(image)
             if pts is None:
                 report.misplaced_frames += 1
             else:
                 marked = (stamp := stamp_of(image)) in marks
                 marks -= {stamp}
-                yield clock.frame(pts, image, leans, how, before, after, marked, alpha.of(image))
+                yield clock.frame(pts, image, mispredicted, how, before, after, marked, alpha.of(image))
         if threads != "NONE" and report.frames < report.packets - report.leading_packets:
             raise _CannotThread  # some decoders on several threads say nothing of a packet that they lost
         report.seconds = clock.seconds_shown
@@ -233,7 +233,7 @@ def _images(
     stream: VideoStream,
     threads: str,
     report: DecodeReport,
-    leaning: Leaning,
+    references: DamagedReferences,
     marks: set[int | None],
     alpha: SideAlpha,
 ) -> Iterator[av.VideoFrame]:
@@ -242,7 +242,7 @@ def _images(
     untold: list[int] | None = [] if _tells_no_times(container, stream) else None
     for packet, damage in _to_the_last(_packets(path, container, stream, report)):
         if packet is not None:
-            leaning.feed(packet, damage)
+            references.feed(packet, damage)
             alpha.feed(packet)
             if (stamp := stamp_of(packet)) is not None:
                 first, last = stamp if first is None else min(first, stamp), max(last, stamp)
@@ -269,7 +269,7 @@ def _images(
                 raise _CannotThread from error
             report.bad_packets += 1
             if packet is not None:
-                leaning.feed(packet, "spreads")
+                references.feed(packet, "spreads")
                 if untold and (stamp := stamp_of(packet)) in untold:
                     untold.remove(stamp)
                     heapq.heapify(untold)
@@ -492,7 +492,7 @@ def _counted(report: DecodeReport) -> list[str]:
             (leading, "packet", "came before any key frame"),
             (report.bad_packets, "packet", "could not be decoded"),
             (report.corrupt_frames, "frame", "decoded with errors"),
-            (report.leaning_frames, "frame", "left out: built on damaged ones"),
+            (report.mispredicted_frames, "frame", "left out: built on damaged ones"),
             (report.misplaced_frames, "frame", "left out: the timestamp was taken"),
         )
         if count

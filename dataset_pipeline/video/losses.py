@@ -130,7 +130,7 @@ def _begins_anew(packet: av.Packet, later: av.Packet, after_gap: bool) -> bool:
     return (later.dts - packet.dts) * Fraction(packet.time_base or 0) > JUMP_S
 
 
-class Leaning:
+class DamagedReferences:
     """Tells frames that lean on damage: all from the damage on, up to the next key frame.
 
     Streams of gradual refresh have key packets but no further key frames: theirs are whole from the second on.
@@ -155,7 +155,7 @@ class Leaning:
         elif packet.is_keyframe and self._start is not None:
             self._keys.append(stamp)
 
-    def leans(self, image: av.VideoFrame) -> bool:
+    def damaged_for(self, image: av.VideoFrame) -> bool:
         """Every frame, in the order the decoder shows them."""
         stamp = stamp_of(image)
         if stamp is None:

@@ -63,7 +63,7 @@ class MpDecimate(Detector):
 
     def _differ(self, planes: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
         if [plane.shape for plane in planes] != [plane.shape for plane in reference]:
-            return True  # the first frame; a stream that changes its size begins anew
+            return True  # the first frame; a stream that changes its size begins again
         return any(
             plane_differs(one, other, self.hi, self.lo, self.frac) for one, other in zip(planes, reference, strict=True)
         )

@@ -61,7 +61,7 @@ class DecodeReport:
     """What was met while decoding; `reasons` are sentences for people, empty for a sound file.
 
     `key_packets` are marked as key frames by the container. `leading_packets` came before the first key frame;
-    `leaning_frames` look whole but are built on damaged ones. `seconds`: from the first frame to the end of the last.
+    `mispredicted_frames` look whole but are built on damaged ones. `seconds`: from the first frame to the last's end.
     `sparse`: a sentence where only intra frames were asked for and there are next to none.
     """
 
@@ -69,7 +69,7 @@ class DecodeReport:
     packets: int = 0
     key_packets: int = 0
     leading_packets: int = 0
-    leaning_frames: int = 0
+    mispredicted_frames: int = 0
     bad_packets: int = 0
     corrupt_frames: int = 0
     misplaced_frames: int = 0

@@ -25,7 +25,7 @@ from dataset_pipeline.reports.first_screen import first_screen
 from dataset_pipeline.reports.run_report import faults_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.files import LocalFiles
-from dataset_pipeline.store.left_out import told
+from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 from dataset_pipeline_tests.assets.drawn_models import Models
@@ -174,8 +174,8 @@ def test_a_picture_that_cannot_be_measured_costs_its_own_row_and_is_tried_again(
 
 def test_of_many_pictures_that_fail_some_are_named_and_the_others_counted():
     reasons = {f"e/{number}": "broken" for number in range(5)}
-    assert told(reasons) == "e/0: broken; e/1: broken; e/2: broken; and 2 more"
-    assert told({}) == ""
+    assert first_reasons(reasons) == "e/0: broken; e/1: broken; e/2: broken; and 2 more"
+    assert first_reasons({}) == ""
 
 
 @pytest.mark.parametrize("asset", MEASURING)

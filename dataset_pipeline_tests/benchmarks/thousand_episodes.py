@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--shows", type=int, help="a twelfth of the episodes unless given")
-    parser.add_argument("--root", type=Path, help="keep the project here; drawn anew only if there is none")
+    parser.add_argument("--root", type=Path, help="keep the project here; drawn again only if there is none")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     with contextlib.ExitStack() as stack:

@@ -124,7 +124,7 @@ def looks(seed: int, clusters: int, crops: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def merged_by_the_rule(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """All shares of pairs anew before each merge: the two most alike clusters, of equal ones the first."""
+    """All shares of pairs again before each merge: the two most alike clusters, of equal ones the first."""
     labels = labels.copy()
     while True:
         numbers = np.unique(labels)

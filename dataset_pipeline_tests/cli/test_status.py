@@ -25,7 +25,7 @@ from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.passed_over import DEAD_LINK, UNREAD
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.training.exporters.image_set import SAID
+from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 
 
 @dataclass
@@ -166,7 +166,7 @@ def test_a_folder_that_somebody_changed_is_named_by_the_next_export(project):
     row = {"image_id": "one.one/00000001", "episode": "one.one", "show": "one", "kind": "still", "characters": ["fern"]}
     row |= {"concept": "1_character/fern", "multiply": 1.0, "caption": "fern", "quality": 0.5, "path": path}
     row |= {"width_px": 1, "height_px": 1, "file_sha256": hashlib.sha256(PIXEL).hexdigest()}
-    project.store.write("training_set", SCHEMAS["training_set"].table([SAID | row]), None, {"demo": True})
+    project.store.write("training_set", SCHEMAS["training_set"].table([CAPTION_FIELDS | row]), None, {"demo": True})
     for asset in ("core_tags", "character_gallery"):
         project.store.write(asset, SCHEMAS[asset].empty(), None, {"demo": True})
     code, output, errors = project.command("export", "plain")

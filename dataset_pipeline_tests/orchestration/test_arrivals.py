@@ -18,7 +18,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from PIL import Image
 
-from dataset_pipeline.orchestration.arrivals import SettledTeller, arrivals_sensor, look_for_new, survey
+from dataset_pipeline.orchestration.arrivals import SettledContent, arrivals_sensor, look_for_new, survey
 from dataset_pipeline.orchestration.prune import prune
 from dataset_pipeline.orchestration.registration import carry_over, register, video_key
 from dataset_pipeline.orchestration.unfinished import project_tag
@@ -109,8 +109,15 @@ class World:
         self.runs = dict.fromkeys(self.runs, "done")
 
     def look(self, carry_out: bool = True) -> Plan:
-        tell = SettledTeller(self.state.files, self.limits.settle_s, self.now_s)
-        done = plan(State.of(self.state.cursor), survey(self.roots, tell), tell.told, self.limits, self, self.now_s)
+        content_at = SettledContent(self.state.files, self.limits.settle_s, self.now_s)
+        done = plan(
+            State.of(self.state.cursor),
+            survey(self.roots, content_at),
+            content_at.known,
+            self.limits,
+            self,
+            self.now_s,
+        )
         self.now_s += TICK_S
         if carry_out:
             self.report(done)

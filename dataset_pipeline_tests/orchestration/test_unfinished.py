@@ -9,7 +9,7 @@ import sys
 import dagster as dg
 import psutil
 
-from dataset_pipeline.orchestration.unfinished import PROCESS_TAG, bury_dead_runs
+from dataset_pipeline.orchestration.unfinished import PROCESS_TAG, fail_dead_runs
 
 
 def test_a_run_whose_process_was_killed_is_buried_and_a_living_one_is_not():
@@ -19,9 +19,9 @@ def test_a_run_whose_process_was_killed_is_buried_and_a_living_one_is_not():
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(job, tags={PROCESS_TAG: mark}, status=dg.DagsterRunStatus.STARTED)
         other = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        assert bury_dead_runs(instance) == []
+        assert fail_dead_runs(instance) == []
         process.kill()
         process.wait()
-        assert bury_dead_runs(instance) == [run.run_id]
+        assert fail_dead_runs(instance) == [run.run_id]
         assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
         assert instance.get_run_by_id(other.run_id).status == dg.DagsterRunStatus.STARTED

@@ -108,7 +108,7 @@ INPUTS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "captions": (art(("good.CAPTION", b"1girl, hat")), ()),
     "UTF-16 captions": (art(("good.txt", "1girl, hat".encode("utf-16-le"))), ()),
     "names in two forms": (art(("\u00e9.png", saved), ("e\u0301.png", saved)), ()),
-    "a good video with its papers": (show(("01.ass", b"x"), ("01.nfo", b"x"), ("ost.flac", b"x")), ()),
+    "a good video with its documents": (show(("01.ass", b"x"), ("01.nfo", b"x"), ("ost.flac", b"x")), ()),
     "Shift-JIS captions": (art(("good.txt", "緑の髪".encode("shift-jis"))), ("good.txt cannot be read as tags",)),
     "cp1252 captions": (art(("good.TXT", "1girl, café".encode("cp1252"))), ("good.TXT cannot be read as tags",)),
     "half a picture": (art(("b.png", lambda: saved()[:900])), ("b.png: cannot be decoded",)),
@@ -130,7 +130,7 @@ INPUTS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
 
 
 @dataclass
-class Said:
+class CaptionSources:
     report: Report
     status: Status
     checks: list[str]
@@ -142,7 +142,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def looked_at(root: Path, store: Store, instance: dg.DagsterInstance) -> Said:
+def looked_at(root: Path, store: Store, instance: dg.DagsterInstance) -> CaptionSources:
     """The sources below `root` taken through what reads them, and what is said of them."""
     found = find_sources([root], folders_of_shows=True)
     keep_look(store, root, found.left_in(root))
@@ -162,7 +162,7 @@ def looked_at(root: Path, store: Store, instance: dg.DagsterInstance) -> Said:
     page = _check(status)
     for key in keys:
         instance.delete_dynamic_partition("episodes_demo", key)
-    return Said(report, status, checks + ([] if page.passed else [page.description or ""]))
+    return CaptionSources(report, status, checks + ([] if page.passed else [page.description or ""]))
 
 
 def exit_code(report: Report, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -73,7 +73,7 @@ class Project:
         return status_of(load_settings(**changes), self.store, self.instance, weights or WEIGHTS)
 
     def runs(self, asset: str, episode: str | None) -> bool:
-        """Whether a run would make the table anew."""
+        """Whether a run would make the table again."""
         models = {role: SimpleNamespace(fingerprint=lambda role=role: Weights(WEIGHTS[role])) for role in WEIGHTS}
         resources = SimpleNamespace(store=self.store, settings=load_settings(), **models)
         return not is_current(Step(DECLARATIONS[asset], resources, episode, None, EPISODES))
@@ -345,7 +345,7 @@ def test_of_a_picture_that_is_gone_only_the_asset_that_made_it_is_stale(whole):
     assert cells["crops"]["a.e1"] == Cell("stale", "1 picture is gone")
     assert cells["selection"]["a.e1"] == Cell("waiting", "after crops")
     assert cells["crops"]["a.e2"] == Cell("fresh")
-    # Made anew under another name, as other bytes of equal pixels are: whoever names the old one is stale then.
+    # Made again under another name, as other bytes of equal pixels are: whoever names the old one is stale then.
     whole.make("crops", rows=[row | {"path": ""}])
     cells = whole.status().cells
     assert cells["selection"]["a.e1"] == Cell("stale", "1 picture is gone that other assets made")

@@ -207,7 +207,7 @@ def test_a_broken_still_a_failing_model_and_a_strip_cost_the_set_nothing_else(fr
     set_of = list((fresh.root / "exports").rglob("*.webp"))
     assert {path.name.partition("@")[2].partition("-")[0] for path in set_of} == {"whole", "strip"}
 
-    # Mended: the picture that was deleted is made anew, and only what was lost is measured.
+    # Mended: the picture that was deleted is made again, and only what was lost is measured.
     monkeypatch.undo()
     [stored] = [path for path in fresh.root.rglob("*@cut-*.png") if path.stat().st_size == 200]
     stored.unlink()

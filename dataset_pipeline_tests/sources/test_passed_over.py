@@ -25,10 +25,10 @@ from dataset_pipeline.sources.passed_over import (
     UNKNOWN,
     UNREAD,
     PassedOver,
+    described,
     keep_look,
     last_looks,
     left_in,
-    told,
 )
 from dataset_pipeline.store.store import Store
 
@@ -114,7 +114,7 @@ def test_a_folder_of_pictures_tells_what_else_it_holds(tmp_path):
         "pipe.png": NO_FILE,
         "\udcff.png": NO_TEXT,
     }
-    sentences = told(left_in(folder), folder)
+    sentences = described(left_in(folder), folder)
     assert f"a.psd, sub/photo.nef: {UNREAD}" in sentences
     assert f"line\\nbreak.bin, notes.docx: {UNKNOWN}" in sentences
     assert f"?.png: {NO_TEXT}" in sentences
@@ -137,7 +137,7 @@ def test_a_folder_tells_anew_when_something_odd_comes_or_goes(tmp_path):
 
 def test_many_of_one_reason_are_one_sentence(tmp_path):
     items = [PassedOver(tmp_path / f"{number:03}" / "cover.jpg", BESIDE_VIDEOS) for number in range(500)]
-    assert told(items, tmp_path) == [f"000/cover.jpg, 001/cover.jpg and 498 more: {BESIDE_VIDEOS}"]
+    assert described(items, tmp_path) == [f"000/cover.jpg, 001/cover.jpg and 498 more: {BESIDE_VIDEOS}"]
 
 
 def test_the_last_look_at_a_place_counts_as_long_as_its_files_are_there(tmp_path):

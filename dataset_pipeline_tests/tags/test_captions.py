@@ -10,7 +10,7 @@ from dataset_pipeline.characters.names import CharacterName, character_of_folder
 from dataset_pipeline.settings import CaptionsSettings, load_settings, resources_folder
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.captions import Said, caption_fields, decide_captions, face_positions, quality_word
+from dataset_pipeline.tags.captions import CaptionSources, caption_fields, decide_captions, face_positions, quality_word
 from dataset_pipeline.tags.templates import chance, render
 
 SETTINGS = load_settings(resources_folder() / "settings.toml")
@@ -31,7 +31,7 @@ def fields(
     **changes: object,
 ) -> dict:
     row = {"image_id": IMAGE, "kind": kind, "characters": list(characters), "quality": 0.5}
-    return {**caption_fields(row, Said({IMAGE: {"tags": list(tags)}}), show, DEFAULTS), **changes}
+    return {**caption_fields(row, CaptionSources({IMAGE: {"tags": list(tags)}}), show, DEFAULTS), **changes}
 
 
 def caption(
@@ -54,7 +54,7 @@ def test_a_caption_says_people_character_kind_and_tags_in_this_order():
 def test_the_fields_keep_counts_of_people_apart_and_names_sorted():
     tagged = {"tags": ["1girl", "1boy", "smile"], "rating": "general", "artists": ["a"], "activation_tags": ["waifu"]}
     row = {"image_id": IMAGE, "kind": "still", "characters": [], "quality": None}
-    said = Said({IMAGE: tagged}, {IMAGE: ["stark", "fern"]}, {IMAGE: "left"}, {IMAGE: "Two people talk."})
+    said = CaptionSources({IMAGE: tagged}, {IMAGE: ["stark", "fern"]}, {IMAGE: "left"}, {IMAGE: "Two people talk."})
     assert caption_fields(row, said, "Frieren", DEFAULTS) == {
         "image_id": IMAGE,
         "kind": "still",
@@ -333,7 +333,7 @@ def test_captions_are_made_for_selected_images_alone():
         row(IMAGE, "still", []),
         row("show.e1/00000002", "still", [], selected=False),
     ]
-    said = Said(
+    said = CaptionSources(
         {IMAGE: {"tags": ["1girl", "outdoors"]}, "show.e1/00000002": {"tags": ["smile"]}},
         {f"{IMAGE}#head-1-2-3-4": ["fern"], IMAGE: ["fern"]},
     )
@@ -350,7 +350,9 @@ def test_a_picture_of_a_folder_is_called_no_frame_and_a_frame_is_called_as_ever(
     def said(image_id: str, **changes: object) -> str:
         row = {"image_id": image_id, "kind": kind, "characters": ["fern"], "quality": 0.5}
         chosen = settings(template=template, order=order, **changes)
-        return render(caption_fields(row, Said({image_id: {"tags": ["smile"]}}), "Show", chosen), chosen, RULES)
+        return render(
+            caption_fields(row, CaptionSources({image_id: {"tags": ["smile"]}}), "Show", chosen), chosen, RULES
+        )
 
     crop = "" if kind == "still" else "#head-1-2-3-4"
     frame, picture = f"show.e1/00000001{crop}", f"show.art/my-picture-0a1b2c3d{crop}"

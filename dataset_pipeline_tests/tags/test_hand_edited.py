@@ -158,12 +158,12 @@ def test_a_caption_over_several_lines_is_one_and_tags_a_line_are_several(text: s
 def test_lines_of_sentences_are_said_without_a_comma_behind_a_full_stop():
     from dataset_pipeline.settings import load_settings
     from dataset_pipeline.settings.tag_rules import load_rules
-    from dataset_pipeline.tags.captions import Said, caption_fields
+    from dataset_pipeline.tags.captions import CaptionSources, caption_fields
     from dataset_pipeline.tags.templates import render
 
     settings = load_settings()
     row = {"image_id": "s.e/x-00000000", "kind": "still", "characters": [], "quality": None}
-    said = Said({row["image_id"]: {"tags": written_tags("A girl in a field.\nShe smiles, happily.")}})
+    said = CaptionSources({row["image_id"]: {"tags": written_tags("A girl in a field.\nShe smiles, happily.")}})
     fields = caption_fields(row, said, "Show", settings.captions)
     assert (
         render(fields, settings.captions, load_rules(settings.tag_rules)) == "A girl in a field. She smiles, happily."

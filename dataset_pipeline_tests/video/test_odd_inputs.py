@@ -448,7 +448,7 @@ def test_frames_that_lean_on_a_few_lost_packets_are_marked_up_to_the_next_key_fr
     marked = {number for number, frame in frames.items() if frame.corrupt}
     assert marked
     assert max(marked) - min(marked) < 2 * KEY_EVERY
-    assert report.leaning_frames > 0
+    assert report.mispredicted_frames > 0
     assert all(difference(frames[number].rgb(), scene(number)) < CLOSE for number in set(frames) - marked)
 
 

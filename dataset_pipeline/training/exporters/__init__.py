@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dataset_pipeline.settings import ExportedSetSettings
-from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, papers_of
+from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, documents_of
 from dataset_pipeline.training.exporters.folder import ExportError, File, within, write_folder
 from dataset_pipeline.training.exporters.image_set import image_set
 
@@ -63,7 +63,7 @@ def export(
     rows: of `training_set`; see `image_set` for columns they may have besides. read_picture: bytes of a row's `path`.
     about: facts for the manifest and the card; of these `models` (list of role, model, sha256, licence) and
     `made_with_demo_models` are known. local_path: where a row's `path` lies on this machine's disk, if it does; such
-    pictures are copied by the kernel. recipe: see `ImageSet`; without it, captions and multiplies cannot be made anew
+    pictures are copied by the kernel. recipe: see `ImageSet`; without it, captions and multiplies cannot be made again
     from the folder. beside: files to lie beside the manifest, by name. A set of the same content that is already there
     unchanged is left as it is; one that somebody changed is left alone as well, and the set is written beside it.
     Raises ExportError for an unknown profile and for rows that cannot be written, and then leaves nothing behind.
@@ -73,23 +73,25 @@ def export(
     recipe = {**(recipe or {}), "beside": {name: hashlib.sha256(data).hexdigest() for name, data in beside.items()}}
     images = image_set(rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark, recipe)
     places = chosen.places(images)
-    papers = papers_of(profile, chosen, images, places)
+    documents = documents_of(profile, chosen, images, places)
 
     def files() -> Iterator[File]:
         yield from chosen.files(images, places)
-        for path, text in {**chosen.configs(images, ""), **papers.texts}.items():
+        for path, text in {**chosen.configs(images, ""), **documents.texts}.items():
             yield File(path, text.encode())
         for path, data in beside.items():
             yield File(path, data)
 
     folder, reused, size_bytes, changed = write_folder(
         root,
-        papers.name,
+        documents.name,
         files,
         lambda folder: chosen.configs(images, folder.as_posix()),
-        partial(_rewritten, papers.content),
+        partial(_rewritten, documents.content),
     )
-    return ExportReport(folder, reused, len(images.pictures), len(images.concepts), size_bytes, papers.content, changed)
+    return ExportReport(
+        folder, reused, len(images.pictures), len(images.concepts), size_bytes, documents.content, changed
+    )
 
 
 def _rewritten(content: str, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The papers in an export's top folder: what a profile is, the manifest, and the dataset card."""
+"""The documents in an export's top folder: what a profile is, the manifest, and the dataset card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.training.exporters.folder import ABSOLUTE, CHECKSUMS, File, content_hash
-from dataset_pipeline.training.exporters.image_set import REGULARIZATION, SAID, VALIDATION, ImageSet, Picture
+from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS, REGULARIZATION, VALIDATION, ImageSet, Picture
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -40,7 +40,7 @@ class Profile:
     """How one trainer wants a set.
 
     title: the trainer's name. use: Markdown, which folder or file to give it. places: where each image lies, by id.
-    files: all files but the papers, given the places. configs: texts by name that hold paths below `folder`; "" is
+    files: all files but the documents, given the places. configs: texts by name that hold paths below `folder`; "" is
     the set's own folder. splits: for the card's head that the Hugging Face hub reads, files by split. masks: where
     each image's mask lies, by id; None where the trainer cannot be told which pixels count. inside: what lies in one of
     its shards, given what stands before and after the `#` of a place. whole_repeats: it takes no fractions. keeps_mark:
@@ -75,7 +75,7 @@ def as_json(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Papers:
+class Documents:
     """What an export says of itself. content: sha256 over the images, how they are laid out, and by what captions and
     multiplies can be made anew; who made the set when is no part of it. texts: card and manifest, by name."""
 
@@ -84,8 +84,8 @@ class Papers:
     texts: Mapping[str, str]
 
 
-def papers_of(profile_name: str, profile: Profile, images: ImageSet, places: Mapping[str, str]) -> Papers:
-    """The papers of a set whose images lie at `places`."""
+def documents_of(profile_name: str, profile: Profile, images: ImageSet, places: Mapping[str, str]) -> Documents:
+    """The documents of a set whose images lie at `places`."""
     masks = profile.masks(images, places) if profile.masks and images.has_masks else {}
     listed = [_entry(images, picture, places, masks) for picture in images.pictures]
     layout = {"profile": profile_name, "format": profile.format}
@@ -99,12 +99,12 @@ def papers_of(profile_name: str, profile: Profile, images: ImageSet, places: Map
         "concepts": _concepts(images, profile),
         "images": listed,
     }
-    return Papers(name, content, {CARD: card(name, profile, images), MANIFEST: _by_lines(manifest)})
+    return Documents(name, content, {CARD: card(name, profile, images), MANIFEST: _by_lines(manifest)})
 
 
 def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks: Mapping[str, str]) -> dict[str, Any]:
     """An image in the manifest: all that its row of the set is made of, but for what is empty."""
-    said = {name: picture.row[name] for name in SAID if picture.row.get(name)}
+    said = {name: picture.row[name] for name in CAPTION_FIELDS if picture.row.get(name)}
     entry = {
         "image_id": picture.image_id,
         "file": places[picture.image_id],

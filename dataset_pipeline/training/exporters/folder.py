@@ -57,7 +57,7 @@ def write_folder(
     A folder of that name whose files are all unchanged is left as it is. If somebody changed it, or it is one that
     `rewritten` tells something of, the set is written beside it as `<name>-2` and so on. The folder appears under its
     name only when it is complete. Located texts are for people to edit and go stale when the folder is moved: they are
-    no part of the checksums, one that is gone is written anew, and one that differs is left alone and told.
+    no part of the checksums, one that is gone is written again, and one that differs is left alone and told.
     """
     changed: list[str] = []
     for attempt in range(1, 1000):
@@ -111,7 +111,7 @@ def checksums_in(folder: Path) -> dict[str, str]:
 
 
 def relative(path: object, where: str) -> str:
-    """`paths.check_relative` for a path that a paper of a set names. Raises ExportError."""
+    """`paths.check_relative` for a path that a document of a set names. Raises ExportError."""
     try:
         return check_relative(path, where)
     except OutsideError as error:
@@ -119,7 +119,7 @@ def relative(path: object, where: str) -> str:
 
 
 def within(folder: Path, path: str, where: str) -> Path:
-    """`paths.inside` for a path that a paper of a set names. Raises ExportError."""
+    """`paths.inside` for a path that a document of a set names. Raises ExportError."""
     try:
         return inside(folder, path, where)
     except OutsideError as error:

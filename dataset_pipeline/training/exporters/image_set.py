@@ -26,7 +26,7 @@ READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 KEEP_MARK = "|||"
 SEPARATORS = re.compile(r"[/\\]")  # of folders; Windows takes both
 # What captions are rendered from, with what stands where nothing is known; columns that rows of a set may have.
-SAID: dict[str, Any] = {
+CAPTION_FIELDS: dict[str, Any] = {
     "characters": [],
     "people": "",
     "n_people": 0,
@@ -89,8 +89,8 @@ class Concept:
 @dataclass(frozen=True)
 class ImageSet:
     """Pictures sorted by id. read: bytes of a store path. local_path: where that lies on this machine's disk, or None.
-    about: facts about how the set was made, for its papers. recipe: by what captions and multiplies can be made anew
-    (`captions` and `balance`: settings; `tag_kinds`: tags by kind), and the sha256 of files `beside` the manifest."""
+    about: facts about how the set was made, for its documents. recipe: by what captions and multiplies can be made
+    again (`captions` and `balance`: settings; `tag_kinds`: tags by kind), and the sha256 of files `beside` it."""
 
     pictures: tuple[Picture, ...]
     read: Callable[[str], bytes]
@@ -176,7 +176,7 @@ def image_set(
 ) -> ImageSet:
     """The set of rows of `training_set`, in any order; title: the trainer's name, for messages.
 
-    Rows may also hold the columns of SAID, `split` ("train" or "validation"), `is_reg` and `mask_path`. Unless
+    Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `is_reg` and `mask_path`. Unless
     `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an
     image twice, a caption that is empty or not one line, a concept with two multiplies, a file format the trainer does
     not read.

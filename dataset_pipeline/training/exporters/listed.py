@@ -41,8 +41,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Said(_Strict):
-    """The keys of `image_set.SAID`."""
+class _CaptionFields(_Strict):
+    """The keys of `image_set.CAPTION_FIELDS`."""
 
     characters: list[str] = []
     people: str = ""
@@ -71,7 +71,7 @@ class _Image(_Strict):
     concept: Annotated[str, AfterValidator(_below)]
     multiply: _Finite
     caption: str
-    said: _Said
+    said: _CaptionFields
     masked: bool = False
     mask_file: _Place = ""
     mask_sha256: str = ""
@@ -106,21 +106,21 @@ class _Manifest(BaseModel):
 _MANIFEST: TypeAdapter[_Manifest] = TypeAdapter(_Manifest)
 
 
-def listed_in(folder: Path, paper: str = MANIFEST) -> Mapping[str, Any]:
+def listed_in(folder: Path, document: str = MANIFEST) -> Mapping[str, Any]:
     """The manifest, every value of which has its type and every path of which lies below the folder; `recipe` may be
     missing. Raises ExportError, which names the manifest and, of a value, where in it that stands."""
     try:
-        manifest = json.loads(within(folder, paper, str(folder)).read_text(encoding="utf-8"))
+        manifest = json.loads(within(folder, document, str(folder)).read_text(encoding="utf-8"))
         json.dumps(manifest, ensure_ascii=False).encode()  # half a character can be escaped, and written nowhere
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ExportError):
             raise
-        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {error}") from None
+        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {document}: {error}") from None
     try:
         _MANIFEST.validate_python(manifest)
     except ValidationError as error:
         raise ExportError(
-            f"{folder} is no folder that `dataset-pipeline export` wrote: {paper}: {_told(error, manifest)}"
+            f"{folder} is no folder that `dataset-pipeline export` wrote: {document}: {_told(error, manifest)}"
         ) from None
     return manifest
 

@@ -1,4 +1,4 @@
-"""Captions and multiplies of an exported folder made anew, from what its manifest says of each image.
+"""Captions and multiplies of an exported folder made again, from what its manifest says of each image.
 
 Works on the folder alone, wherever it was copied: no store, no graph, no models.
 """
@@ -26,7 +26,7 @@ def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
     """Render the captions of an exported folder by the settings it was made with and `changes` to [captions].
 
     Captions that a person edited are kept, and those that regularization images came with. Raises ExportError for a
-    folder that cannot be made anew, and SettingsError for settings that there are not.
+    folder that cannot be made again, and SettingsError for settings that there are not.
     """
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
@@ -65,7 +65,7 @@ def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
 def recipe_of(
     captions: Mapping[str, Any] | None, balance: Mapping[str, Any] | None, tags: set[str], rules: Rules
 ) -> dict[str, Any]:
-    """What an export says so that it can be made anew: [captions] and [concept_balance], None where the set was not
+    """What an export says so that it can be made again: [captions] and [concept_balance], None where the set was not
     made by one of each, and of which kind its tags are."""
     kinds: dict[str, list[str]] = {}
     for tag in sorted(tags):
@@ -107,7 +107,7 @@ def _captioned(
 ) -> dict[str, Any]:
     if row["is_reg"] and row["caption"] != _caption(row, made, rules):
         return {**row}  # regularization pictures may come with captions of their own
-    said = {**row, **_said_anew(row, made, wanted)}
+    said = {**row, **_changed_fields(row, made, wanted)}
     return said | {"caption": _caption(said, wanted, rules)}
 
 
@@ -115,7 +115,7 @@ def _caption(row: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) -
     return render({**row, "show": row["show_title"]}, settings, rules)
 
 
-def _said_anew(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:
+def _changed_fields(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:
     """What of an image's fields comes from settings that changed."""
     said: dict[str, Any] = {}
     if image_type_of(row["image_id"], made) != image_type_of(row["image_id"], wanted):

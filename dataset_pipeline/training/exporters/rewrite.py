@@ -1,4 +1,4 @@
-"""An exported folder made anew where it lies: other captions or multiplies, the same pictures.
+"""An exported folder made again where it lies: other captions or multiplies, the same pictures.
 
 Nothing but the folder is needed. What it shall become is written down first, whole, as `manifest.next.json`; each file
 is then replaced in one step, checksums and manifest last, so that a rewrite that was killed is finished by the next.
@@ -22,7 +22,7 @@ import pyarrow as pa
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.base.paths import links_out, long_path, patiently, replace, write_whole
 from dataset_pipeline.training.exporters import PROFILES, load_profile
-from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, papers_of
+from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, documents_of
 from dataset_pipeline.training.exporters.folder import (
     ABSOLUTE,
     CHECKSUMS,
@@ -35,8 +35,8 @@ from dataset_pipeline.training.exporters.folder import (
     within,
 )
 from dataset_pipeline.training.exporters.image_set import (
+    CAPTION_FIELDS,
     REGULARIZATION,
-    SAID,
     TRAIN,
     ImageSet,
     image_set,
@@ -111,9 +111,9 @@ class ExportedSet:
             raise ExportError(f"{target} does not hold {name} ({error!r}): copy the folder again") from None
 
 
-def read_set(folder: Path, paper: str = MANIFEST) -> ExportedSet:
-    """The set in an exported folder. Raises ExportError if it is none, or none that can be made anew."""
-    listed = listed_in(folder, paper)
+def read_set(folder: Path, document: str = MANIFEST) -> ExportedSet:
+    """The set in an exported folder. Raises ExportError if it is none, or none that can be made again."""
+    listed = listed_in(folder, document)
     profile = load_profile(listed["profile"]) if listed["profile"] in PROFILES else None
     if profile is None or listed["format"] != profile.format or "recipe" not in listed:
         raise ExportError(f"{folder} was exported by another version of dataset-pipeline: export the set again")
@@ -126,13 +126,13 @@ def read_set(folder: Path, paper: str = MANIFEST) -> ExportedSet:
         [_row(entry) for entry in listed["images"]],
         {entry["image_id"]: entry["mask_file"] for entry in listed["images"] if "mask_file" in entry},
     )
-    _check_layout(found, paper)
+    _check_layout(found, document)
     return found
 
 
-def _check_layout(found: ExportedSet, paper: str) -> None:
+def _check_layout(found: ExportedSet, document: str) -> None:
     """That all lies where the trainer looks for it, and nothing beyond a link out of the folder. Raises ExportError."""
-    where, profile = found.folder / paper, found.profile
+    where, profile = found.folder / document, found.profile
     places = profile.places(found.images)
     masks = profile.masks(found.images, places) if profile.masks and found.images.has_masks else {}
     for listed, wanted in ((found.places, places), (found.masks, masks)):
@@ -166,7 +166,7 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
         "split": TRAIN if is_reg else entry["part"],
         "is_reg": is_reg,
         "mask_path": entry.get("mask_file", MANIFEST) if entry.get("masked") else "",
-        **SAID,
+        **CAPTION_FIELDS,
         **entry["said"],
     }
 
@@ -198,8 +198,8 @@ def rewrite(
     moved = _moved_folders(found, places, masks)
     _check_free(folder, moved)
     _expected(found, images, moved)
-    papers = papers_of(found.profile_name, found.profile, images, places)
-    _replace(folder, NEXT, papers.texts[MANIFEST].encode())
+    documents = documents_of(found.profile_name, found.profile, images, places)
+    _replace(folder, NEXT, documents.texts[MANIFEST].encode())
     done = _finish(folder)
     if finished is None:
         return done
@@ -218,7 +218,7 @@ def rewrite(
 
 
 def _check_untouched(found: ExportedSet) -> None:
-    """That what the set is made anew from is as it was written. Raises ExportError."""
+    """That what the set is made again from is as it was written. Raises ExportError."""
     try:
         sums = checksums_in(found.folder)
     except (OSError, UnicodeDecodeError):
@@ -255,8 +255,8 @@ def _finish(folder: Path) -> Rewritten:
     moved = _moved_folders(before, places, after.masks)
     expected = _expected(after, images, moved)
     renamed = _rename(folder, moved)
-    papers = papers_of(after.profile_name, profile, images, places)
-    texts = {**profile.configs(images, ""), **papers.texts}
+    documents = documents_of(after.profile_name, profile, images, places)
+    texts = {**profile.configs(images, ""), **documents.texts}
     sums: dict[str, str] = dict(after.recipe.get("beside", {}))
     left: list[str] = []
     written = 0

@@ -18,10 +18,10 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export, load_profile
 from dataset_pipeline.training.exporters.documents import CARD, EMB_INIT, MANIFEST, WILDCARD
 from dataset_pipeline.training.exporters.folder import CHECKSUMS
-from dataset_pipeline.training.exporters.image_set import SAID
+from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 
 SHARED = {"columns", "documents", "folder", "image_set", "listed", "recaption", "rewrite"}
-PAPERS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
+DOCUMENTS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
@@ -45,7 +45,7 @@ def test_an_unknown_profile_lists_the_known(shelf, tmp_path: Path):
 def test_the_same_set_gives_the_same_bytes_elsewhere_and_in_another_order(parted, tmp_path: Path, profile: str):
     SCHEMAS["training_set"].table(
         [
-            {name: ({"split": "train"} | SAID | row)[name] for name in SCHEMAS["training_set"].columns}
+            {name: ({"split": "train"} | CAPTION_FIELDS | row)[name] for name in SCHEMAS["training_set"].columns}
             for row in parted.rows
         ]
     )
@@ -102,7 +102,7 @@ def test_the_papers_lie_on_top_and_nothing_else_where_pictures_are(parted, tmp_p
     folder = parted.export(profile, tmp_path).folder
     on_top = {path.name for path in folder.iterdir() if path.is_file()}
     configs = {path.name for path in folder.glob("absolute/*")}
-    assert on_top == PAPERS | configs
+    assert on_top == DOCUMENTS | configs
     below = {path.suffix for part in ("train", "validation", "reg", "data") for path in folder.glob(f"{part}/**/*.*")}
     allowed = {"imagefolder": {".webp", ".jsonl"}, "parquet": {".parquet"}, "webdataset": {".tar"}}
     assert below == allowed.get(profile, {".webp", ".txt"})

@@ -1,4 +1,4 @@
-"""Captions and multiplies made anew in an exported folder."""
+"""Captions and multiplies made again in an exported folder."""
 
 from __future__ import annotations
 
