@@ -9,6 +9,7 @@ import numpy as np
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import Check, pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.store.identity_log import event_of_row
@@ -18,13 +19,13 @@ CHARACTERS_SHOWN = 8
 
 
 @pipeline_asset(
+    kind=Kind.JOIN,
     reads=["crop_embeddings"],
     settings=["character_gallery"],
     models=["identity"],
     group="characters",
-    joined=True,
     remembers=True,
-    kinds=["onnx"],
+    labels=["onnx"],
     checks={"all_crops_speak_one_language": Check("Every embedding comes from the weights in use.")},
 )
 def character_gallery(step: Step) -> Result:
@@ -93,12 +94,12 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 
 
 @pipeline_asset(
+    kind=Kind.PROJECTION,
     reads=["stills", "crops", "crop_embeddings", "character_gallery"],
     settings=["clusters"],
     models=["identity"],
     group="characters",
-    projection=True,
-    kinds=["onnx"],
+    labels=["onnx"],
     shows=crops_by_character,
 )
 def clusters(step: Step) -> Result:

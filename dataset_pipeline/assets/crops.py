@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.staleness import UNREADABLE
 from dataset_pipeline.graph.step import Result, Step
@@ -20,11 +21,12 @@ from dataset_pipeline.store.schemas import SCHEMAS
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["stills"],
     settings=["detections"],
     models=["detector"],
     group="crops",
-    kinds=["onnx"],
+    labels=["onnx"],
     checks=MEASURING,
 )
 def detections(step: Step) -> Result:
@@ -45,10 +47,11 @@ def detections(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.RENDER,
     reads=["stills", "detections"],
     settings=["crops"],
     group="crops",
-    kinds=["python"],
+    labels=["python"],
     checks={"every_crop_could_be_cut": Check("The still of each crop could be read, and the crop be cut out of it.")},
     shows=pictures_of_table,
 )
@@ -95,11 +98,12 @@ def cut_or_error(picture: np.ndarray, row: Mapping[str, Any]) -> np.ndarray | Ex
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["crops"],
     settings=["crop_embeddings"],
     models=["identity"],
     group="crops",
-    kinds=["onnx"],
+    labels=["onnx"],
     checks=MEASURING,
 )
 def crop_embeddings(step: Step) -> Result:
@@ -111,7 +115,7 @@ def crop_embeddings(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["stills", "crops"], group="crops", kinds=["python"])
+@pipeline_asset(kind=Kind.DECIDE, reads=["stills", "crops"], group="crops", labels=["python"])
 def images(step: Step) -> Result:
     """Every still and every kept crop: what is scored, tagged, selected and described."""
     rows = images_of(step.read("stills"), step.read("crops"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import pipeline_asset
 from dataset_pipeline.graph.staleness import UNANSWERED
 from dataset_pipeline.graph.step import Result, Step
@@ -19,11 +20,11 @@ SAVED_TOGETHER = 64  # what a killed run may lose
 
 
 @pipeline_asset(
+    kind=Kind.PROJECTION,
     reads=["selection"],
     settings=["descriptions"],
     group="set",
-    projection=True,
-    kinds=["python"],
+    labels=["python"],
 )
 def descriptions(step: Step) -> Result:
     """Each selected image in the words of a vision model, if `[descriptions] enabled`; each is asked about once.

@@ -8,6 +8,7 @@ import numpy as np
 
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.base.timing import span, timed_iteration
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.images.stills import stills_of
@@ -24,10 +25,11 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["video_probe"],
     settings=["shots", "video"],
     group="frames",
-    kinds=["opencv"],
+    labels=["opencv"],
     algorithm=3,
     checks={"every_shot_was_decoded": Check("The decoder met nothing broken on its way through every frame.")},
 )
@@ -52,10 +54,11 @@ def shots(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["video_probe"],
     settings=["keyframes", "shots", "video"],
     group="frames",
-    kinds=["opencv"],
+    labels=["opencv"],
     algorithm=4,
     checks={
         "every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source."),
@@ -91,7 +94,9 @@ def keyframes(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["keyframes"], models=["embedder"], group="frames", kinds=["torch"], checks=MEASURING)
+@pipeline_asset(
+    kind=Kind.MEASURE, reads=["keyframes"], models=["embedder"], group="frames", labels=["torch"], checks=MEASURING
+)
 def frame_embeddings(step: Step) -> Result:
     """The CLIP vector of every candidate frame."""
     return step.measure(
@@ -102,10 +107,11 @@ def frame_embeddings(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.RENDER,
     reads=["video_probe", "keyframes", "frame_embeddings"],
     settings=["distinct_frames", "frame_defects", "keyframes", "video"],
     group="stills",
-    kinds=["python"],
+    labels=["python"],
     algorithm=3,
     checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")},
 )
@@ -150,7 +156,7 @@ def distinct_frames(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["distinct_frames"], group="stills", kinds=["python"])
+@pipeline_asset(kind=Kind.DECIDE, reads=["distinct_frames"], group="stills", labels=["python"])
 def stills(step: Step) -> Result:
     """Every full picture of the episode, whatever made it: a frame of the video or a picture of the folder.
 

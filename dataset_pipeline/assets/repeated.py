@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.repeated.shows import repeats_of_show, segments_markdown
@@ -10,7 +11,7 @@ READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frame
 
 
 @pipeline_asset(
-    reads=READ, settings=["repeated_frames", "frame_defects"], group="stills", joined=True, kinds=["python"]
+    kind=Kind.JOIN, reads=READ, settings=["repeated_frames", "frame_defects"], group="stills", labels=["python"]
 )
 def repeated_frames(step: Step) -> Result:
     """Openings, endings, eyecatches and recaps, and the one best copy of each frame that several episodes share.

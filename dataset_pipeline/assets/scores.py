@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.models import Tagger
@@ -13,11 +14,12 @@ from dataset_pipeline.tags.scores import scored_tags
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["images"],
     settings=["quality_scores"],
     models=["quality"],
     group="scores",
-    kinds=["torch"],
+    labels=["torch"],
     checks={
         **MEASURING,
         "every_score_is_a_number": Check("The model gave no NaN, which selection would leave out."),
@@ -40,11 +42,12 @@ def quality_scores(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["images"],
     settings=["tag_scores"],
     models=["tagger"],
     group="scores",
-    kinds=["onnx"],
+    labels=["onnx"],
     checks=MEASURING,
 )
 def tag_scores(step: Step) -> Result:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.characters.names import named, names_by_id
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import Check, pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.settings.tag_rules import Rules, load_rules
@@ -21,10 +22,11 @@ COUNTED = ("tag_scores", "clusters")
 
 
 @pipeline_asset(
+    kind=Kind.DECIDE,
     reads=["video", "keyframes"],
     group="text",
     algorithm=3,
-    kinds=["python"],
+    labels=["python"],
     checks={"files_of_tags_can_be_read": Check("Every file of tags beside a picture is text in Unicode.")},
 )
 def hand_edited_tags(step: Step) -> Result:
@@ -44,11 +46,11 @@ def hand_edited_tags(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.JOIN,
     reads=COUNTED,
     settings=["core_tags", "tag_thresholds", "tag_rules"],
     group="characters",
-    joined=True,
-    kinds=["python"],
+    labels=["python"],
 )
 def core_tags(step: Step) -> Result:
     """What defines each character: the tags that many of its images bear, over all episodes of its show.
@@ -78,12 +80,12 @@ def core_tags(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.PROJECTION,
     reads=["hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
     settings=["tags", "tag_thresholds", "tag_rules"],
     group="text",
     algorithm=3,
-    projection=True,
-    kinds=["python"],
+    labels=["python"],
 )
 def tags(step: Step) -> Result:
     """The tags that stay on each image, by the thresholds and rules of `[tags]`; dropped ones keep a reason."""
@@ -123,6 +125,7 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
 
 
 @pipeline_asset(
+    kind=Kind.PROJECTION,
     reads=[
         "video",
         "stills",
@@ -136,8 +139,7 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
     settings=["captions", "tag_rules"],
     group="set",
     algorithm=4,
-    projection=True,
-    kinds=["python"],
+    labels=["python"],
 )
 def captions(step: Step) -> Result:
     """One line of text for each selected image, rendered from structured fields by `[captions] template`."""

@@ -12,9 +12,10 @@ import numpy as np
 
 from dataset_pipeline.assets.repeated import repeated_stills
 from dataset_pipeline.characters.names import names_by_id
+from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined
 from dataset_pipeline.graph.framework import Check, pipeline_asset
 from dataset_pipeline.graph.staleness import UNREADABLE
-from dataset_pipeline.graph.step import DECLARATIONS, Number, Result, Step, is_joined, joined_version, version_of
+from dataset_pipeline.graph.step import Number, Result, Step, joined_version, version_of
 from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
@@ -43,6 +44,7 @@ CHANGES_NAMED = 20  # of such folders; more are counted
 
 
 @pipeline_asset(
+    kind=Kind.PROJECTION,
     reads=[
         "images",
         "repeated_frames",
@@ -55,8 +57,7 @@ CHANGES_NAMED = 20  # of such folders; more are counted
     settings=["selection", "tag_thresholds"],
     group="set",
     algorithm=3,
-    projection=True,
-    kinds=["python"],
+    labels=["python"],
 )
 def selection(step: Step) -> Result:
     """Which images go into the set, and for each one left out, why. `[selection]` decides."""
@@ -78,11 +79,11 @@ def selection(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.PROJECTION,
     reads=["selection"],
     settings=["training_images"],
     group="set",
-    projection=True,
-    kinds=["pillow"],
+    labels=["pillow"],
 )
 def training_images(step: Step) -> Result:
     """The selected images as a trainer reads them. `[training_images]` says how large at most, and in which format; a
@@ -106,12 +107,12 @@ def training_images(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.JOIN,
     reads=["selection", "character_gallery"],
     settings=["concept_balance", "training_set"],
     group="set",
     algorithm=3,
-    joined=True,
-    kinds=["python"],
+    labels=["python"],
 )
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by `[concept_balance]`: its arrangement, its
@@ -130,7 +131,7 @@ def concept_balance(step: Step) -> Result:
     )
 
 
-@pipeline_asset(reads=["selection", "concept_balance"], group="set", projection=True, kinds=["python"])
+@pipeline_asset(kind=Kind.PROJECTION, reads=["selection", "concept_balance"], group="set", labels=["python"])
 def multiplies(step: Step) -> Result:
     """How often each selected image of the episode is repeated in an epoch. Brings concept_balance back to it."""
     assert step.episode is not None
@@ -142,12 +143,12 @@ def multiplies(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.JOIN,
     reads=["distinct_frames", "crops", "selection", "training_images", "captions", "concept_balance", "multiplies"],
     settings=["training_set"],
     group="set",
     algorithm=2,
-    joined=True,
-    kinds=["python"],
+    labels=["python"],
     checks={
         "every_image_has_a_caption": Check("No caption is empty: a trainer would learn from silence.", blocking=True),
         "every_selected_image_is_in_the_set": Check("No episode is half way through the graph."),
@@ -176,13 +177,12 @@ def training_set(step: Step) -> Result:
 
 
 @pipeline_asset(
+    kind=Kind.EXPORT,
     reads=["training_set", "core_tags", "character_gallery"],
     settings=["exported_set", "tag_rules"],
     group="set",
     algorithm=2,
-    joined=True,
-    exports=True,
-    kinds=["file"],
+    labels=["file"],
 )
 def exported_set(step: Step) -> Result:
     """The set as a folder that a trainer reads, by `[exported_set] profile`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.framework import Check, pipeline_asset
 from dataset_pipeline.graph.step import Result, Step
 from dataset_pipeline.sources.media import passed_over_in, probe_source
@@ -18,10 +19,11 @@ video = dg.AssetSpec(
 
 
 @pipeline_asset(
+    kind=Kind.MEASURE,
     reads=["video"],
     algorithm=4,
     group="source",
-    kinds=["python"],
+    labels=["python"],
     checks={
         "source_can_be_read": Check("There is a picture to be had from the source."),
         "source_is_undamaged": Check("Nothing of the source is cut off or broken."),

@@ -19,15 +19,13 @@ import numpy as np
 
 from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_memory
 from dataset_pipeline.base.timing import span
+from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind, is_joined
 from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
 from dataset_pipeline.graph.step import (
-    DECLARATIONS,
     EVERY_PICTURE_WAS_MEASURED,
-    Declaration,
     Result,
     Step,
-    is_joined,
     joined_version,
     version_for,
     version_of,
@@ -71,7 +69,7 @@ class PipelineAsset:
     declaration: Declaration
     function: Callable[[Step], Result]
     group: str
-    kinds: frozenset[str]
+    labels: frozenset[str]
     checks: Mapping[str, Check]
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None
 
@@ -88,41 +86,33 @@ GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text",
 
 def pipeline_asset(
     *,
+    kind: Kind,
     reads: Iterable[str],
     group: str,
     settings: Iterable[str] = (),
     models: Iterable[str] = (),
     algorithm: int = 1,
-    joined: bool = False,
-    projection: bool = False,
-    exports: bool = False,
     remembers: bool = False,
-    kinds: Iterable[str] = (),
+    labels: Iterable[str] = (),
     checks: Mapping[str, Check] | None = None,
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
 ) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
     """Make an asset of the graph out of a function from Step to Result.
 
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
-    equal inputs. A projection handles many episodes in one run. An asset whose inputs and code version are those of its
-    current table keeps that table; one that `exports` gets the folder for it and runs each time; one that `remembers`
-    gets the identity log. `shows` gives the stored pictures, by the label of their row, of which the web UI shows a
-    sheet.
+    equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
+    exports; one that `remembers` gets the identity log. `labels` are shown on it in the web UI, beside its kind.
+    `shows` gives the stored pictures, by the label of their row, of which the web UI shows a sheet. Raises ValueError
+    for a group that is none of GROUPS.
     """
+    if group not in GROUPS:
+        raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
 
     def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
         declaration = Declaration(
-            function.__name__,
-            tuple(reads),
-            tuple(settings),
-            tuple(models),
-            algorithm,
-            joined,
-            projection,
-            exports,
-            remembers,
+            function.__name__, kind, tuple(reads), tuple(settings), tuple(models), algorithm, remembers
         )
-        made = PipelineAsset(declaration, function, group, frozenset(kinds), checks or {}, shows)
+        made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows)
         DECLARATIONS[made.name] = declaration
         ASSETS[made.name] = made
         return made
@@ -148,7 +138,7 @@ def asset_definition(
         partitions_def=by_episode,
         group_name=made.group,
         description=made.function.__doc__,
-        kinds=set(made.kinds) or None,
+        kinds={declaration.kind.value, *made.labels},
         code_version=code_version,
         automation_condition=condition,
         required_resource_keys={

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataset_pipeline.graph.step import Declaration
+from dataset_pipeline.graph.declaration import Declaration
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import CONTENT, Section, Settings
 from dataset_pipeline.store.condition import Condition

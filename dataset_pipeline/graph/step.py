@@ -18,6 +18,7 @@ import pyarrow as pa
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.base.timing import span, timed_iteration
+from dataset_pipeline.graph.declaration import Declaration, ancestors, is_joined
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
@@ -43,30 +44,6 @@ CHUNK_PICTURES = 128
 
 NO_ROWS = "no rows"  # the version of an empty part of a table
 EVERY_PICTURE_WAS_MEASURED = "every_picture_was_measured"  # the check of each asset that runs a model over pictures
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What one asset reads. `joined` assets see all episodes at once; `projection`s bring a joined answer back; those
-    that `remember` read the identity log and add to it."""
-
-    name: str
-    reads: tuple[str, ...]
-    settings: tuple[str, ...]
-    models: tuple[str, ...]
-    algorithm: int
-    joined: bool
-    projection: bool
-    exports: bool
-    remembers: bool = False
-
-    def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
-        """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
-        payload = json.dumps([settings.section_hash(*self.settings), [model_sha256[role] for role in self.models]])
-        return f"{self.algorithm}-{hashlib.sha256(payload.encode()).hexdigest()[:12]}"
-
-
-DECLARATIONS: dict[str, Declaration] = {}
 
 
 @dataclass
@@ -643,20 +620,3 @@ def usable_pointer(store: Store, declaration: Declaration, episode: str | None) 
         return store.pointer(declaration.name, episode)
     except TableOutdated:
         return None
-
-
-def is_joined(asset: str) -> bool:
-    """True for assets over all episodes. `video` and other externals are per episode."""
-    return asset in DECLARATIONS and DECLARATIONS[asset].joined
-
-
-def ancestors(declaration: Declaration) -> set[str]:
-    """Everything that an asset is made from, externals too."""
-    found: set[str] = set()
-    waiting = set(declaration.reads)
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        if name in DECLARATIONS:
-            waiting |= set(DECLARATIONS[name].reads) - found
-    return found

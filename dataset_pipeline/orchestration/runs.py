@@ -17,9 +17,10 @@ from typing import Any
 import dagster as dg
 
 from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.framework import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
-from dataset_pipeline.graph.step import DECLARATIONS, Step, is_joined
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
 from dataset_pipeline.orchestration.unfinished import (

@@ -15,8 +15,9 @@ import pytest
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.graph import framework
+from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.framework import ASSETS, materialize
-from dataset_pipeline.graph.step import DECLARATIONS, Step
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.models.captioner import Captioner
 from dataset_pipeline.orchestration.runs import phases

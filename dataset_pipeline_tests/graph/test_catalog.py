@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.graph.framework import ASSETS, GROUPS
-from dataset_pipeline.graph.step import DECLARATIONS, ancestors
+from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, is_joined
+from dataset_pipeline.graph.framework import ASSETS, GROUPS, pipeline_asset
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -43,6 +43,36 @@ USES_MODELS = {
     "quality_scores": {"quality"},
     "tag_scores": {"tagger"},
 }
+KINDS = {
+    "video_probe": Kind.MEASURE,
+    "shots": Kind.MEASURE,
+    "keyframes": Kind.MEASURE,
+    "frame_embeddings": Kind.MEASURE,
+    "distinct_frames": Kind.RENDER,
+    "stills": Kind.DECIDE,
+    "repeated_frames": Kind.JOIN,
+    "detections": Kind.MEASURE,
+    "crops": Kind.RENDER,
+    "crop_embeddings": Kind.MEASURE,
+    "images": Kind.DECIDE,
+    "quality_scores": Kind.MEASURE,
+    "tag_scores": Kind.MEASURE,
+    "character_gallery": Kind.JOIN,
+    "clusters": Kind.PROJECTION,
+    "core_tags": Kind.JOIN,
+    "hand_edited_tags": Kind.DECIDE,
+    "tags": Kind.PROJECTION,
+    "selection": Kind.PROJECTION,
+    "descriptions": Kind.PROJECTION,
+    "captions": Kind.PROJECTION,
+    "training_images": Kind.PROJECTION,
+    "concept_balance": Kind.JOIN,
+    "multiplies": Kind.PROJECTION,
+    "training_set": Kind.JOIN,
+    "exported_set": Kind.EXPORT,
+}
+# These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
+COMPARES_VECTORS = {"character_gallery", "clusters"}
 
 
 def versions(settings: Settings) -> dict[str, str | None]:
@@ -53,6 +83,11 @@ def versions(settings: Settings) -> dict[str, str | None]:
 @pytest.fixture(scope="module")
 def defaults() -> dict[str, str | None]:
     return versions(load_settings(models__pack="demo"))
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
 
 
 def test_every_asset_has_a_schema_a_sentence_and_a_version(defaults):
@@ -100,6 +135,33 @@ def test_a_changed_setting_touches_just_the_assets_that_read_it(defaults, key, v
 def test_other_weights_touch_just_the_assets_that_use_them(defaults):
     changed = versions(load_settings(models__pack="real"))
     assert {name for name in changed if changed[name] != defaults[name]} == set(USES_MODELS)
+
+
+def test_every_asset_is_of_its_kind():
+    assert {name: declaration.kind for name, declaration in DECLARATIONS.items()} == KINDS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_the_kind_of_an_asset_promises_holds(name, graph):
+    kind, declaration = KINDS[name], DECLARATIONS[name]
+    node = graph.get(dg.AssetKey(["demo", name]))
+    joined = {read for read in declaration.reads if is_joined(read)}
+    assert (node.partitions_def is None) == (kind in (Kind.JOIN, Kind.EXPORT))
+    assert (node.automation_condition is None) == (kind is Kind.EXPORT)
+    in_one_run = node.backfill_policy == dg.BackfillPolicy.single_run()
+    assert in_one_run == (kind is Kind.PROJECTION)
+    if kind is Kind.PROJECTION:  # what reads no join itself reads another projection
+        assert joined or any(KINDS.get(read) is Kind.PROJECTION for read in declaration.reads)
+    if kind in (Kind.MEASURE, Kind.DECIDE, Kind.RENDER):
+        assert not any(is_joined(above) for above in ancestors(declaration))
+    if kind is not Kind.MEASURE:
+        assert not declaration.models or name in COMPARES_VECTORS
+    assert f"dagster/kind/{kind.value}" in node.tags
+
+
+def test_an_asset_of_an_unknown_group_is_refused():
+    with pytest.raises(ValueError, match="'colours' is no group of assets"):
+        pipeline_asset(kind=Kind.DECIDE, reads=["stills"], group="colours")
 
 
 def test_the_graph_runs_measuring_first_and_joins_in_order():

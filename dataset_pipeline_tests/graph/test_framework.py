@@ -19,7 +19,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 import dataset_pipeline
 from dataset_pipeline.graph import framework
-from dataset_pipeline.graph.step import DECLARATIONS, Declaration, Result, Step, _ahead
+from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind
+from dataset_pipeline.graph.step import Result, Step, _ahead
 from dataset_pipeline.models.batching import prepared_batches
 from dataset_pipeline.orchestration.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
@@ -33,7 +34,7 @@ from dataset_pipeline.video.keyframes import ahead
 
 @pytest.fixture
 def step(tmp_path) -> Step:
-    declaration = Declaration("crops", ("distinct_frames",), ("crops",), ("detector",), 1, False, False, False)
+    declaration = Declaration("crops", Kind.RENDER, ("distinct_frames",), ("crops",), ("detector",))
     resources = SimpleNamespace(
         store=Store(str(tmp_path)), settings=load_settings(), detector=SimpleNamespace(name="it")
     )
@@ -99,7 +100,7 @@ def test_another_episode_than_its_own_cannot_be_read(step, tmp_path):
         row = {"image_id": f"{episode}/00000001", "path": f"{episode}.png"}
         store.write("distinct_frames", SCHEMAS["distinct_frames"].table([row]), episode)
     assert step.read("distinct_frames", ["show.e02"])["path"].to_pylist() == ["show.e01.png"]
-    joined = Declaration("clusters", ("distinct_frames",), (), (), 1, True, False, False)
+    joined = Declaration("clusters", Kind.JOIN, ("distinct_frames",))
     over_one = Step(joined, SimpleNamespace(store=store), None, log=None, episodes=["show.e01"])
     assert over_one.read("distinct_frames")["path"].to_pylist() == ["show.e01.png"]
     for reach in (over_one.pointer, lambda asset, episode: over_one.read(asset, [episode])):
@@ -237,7 +238,7 @@ def test_materializing_reports_what_it_wrote_though_another_run_replaces_it_at_o
         return written
 
     monkeypatch.setattr(Store, "write", overtaken)
-    declaration = Declaration("multiplies", (), (), (), 1, False, False, False)
+    declaration = Declaration("multiplies", Kind.DECIDE, ())
     made = framework.PipelineAsset(
         declaration, lambda step: Result(multiplies(1.0), {"of": "this run"}), "set", frozenset(), {}, None
     )
@@ -254,7 +255,7 @@ def failures_of(folder, error: BaseException | None, asked: list, body=None) -> 
         raise error
 
     body = body or raises
-    declaration = Declaration("core_tags", (), (), (), 1, True, False, False)
+    declaration = Declaration("core_tags", Kind.JOIN, ())
     made = framework.PipelineAsset(declaration, body, "tags", frozenset(), {}, None)
     asset = framework.asset_definition(made, [], dg.DynamicPartitionsDefinition(name="episodes"), "1", None)
     settings = load_settings()
@@ -263,9 +264,7 @@ def failures_of(folder, error: BaseException | None, asked: list, body=None) -> 
         return materialize_assets(defs, instance, settings, ["core_tags"])
 
 
-JOINED_BY_SHOW = Declaration(
-    "core_tags", ("tag_scores", "clusters"), ("core_tags",), ("tagger",), 1, True, False, False
-)
+JOINED_BY_SHOW = Declaration("core_tags", Kind.JOIN, ("tag_scores", "clusters"), ("core_tags",), ("tagger",))
 
 
 class Shows:
@@ -354,7 +353,7 @@ def test_what_is_read_ahead_and_taken_by_nobody_is_let_go_without_waiting(what):
 def test_what_a_joined_asset_goes_without_is_told_in_plain_words(tmp_path):
     store, warned = Store(str(tmp_path)), []
     store.write("crops", SCHEMAS["crops"].empty(), "show.e01", {"demo": True})
-    declaration = Declaration("clusters", ("crops", "crop_embeddings"), (), (), 1, True, False, False)
+    declaration = Declaration("clusters", Kind.JOIN, ("crops", "crop_embeddings"))
     empty = Result(SCHEMAS["clusters"].empty())
     made = framework.PipelineAsset(declaration, lambda step: empty, "characters", frozenset(), {}, None)
     resources = SimpleNamespace(store=store, settings=load_settings())
@@ -386,7 +385,7 @@ def test_dagster_sees_news_where_a_table_stays_equal_and_only_what_it_left_out_c
             raise ValueError("of this episode")
         return Result(SCHEMAS["detections"].empty(), {UNMEASURED: len(unmeasured)}, left_out=dict(unmeasured))
 
-    declaration = Declaration("detections", (), (), (), 1, False, True, False)
+    declaration = Declaration("detections", Kind.PROJECTION, ())
     made = framework.PipelineAsset(declaration, body, "stills", frozenset(), {}, None)
     resources = SimpleNamespace(store=store, settings=load_settings())
     context: Any = SimpleNamespace(
@@ -428,7 +427,7 @@ def test_the_checks_of_many_episodes_in_one_run_speak_of_each(tmp_path, broken):
         row = {"image_id": f"{step.episode}/00000000", "concept": "a", "multiply": 1.0}
         return Result(SCHEMAS["multiplies"].table([row]), {}, {"is_fine": "broken" if step.episode in broken else ""})
 
-    declaration = Declaration("multiplies", (), (), (), 1, False, True, False)
+    declaration = Declaration("multiplies", Kind.PROJECTION, ())
     checks = {"is_fine": framework.Check("All is well.")}
     made = framework.PipelineAsset(declaration, body, "set", frozenset(), checks, None)
     partitions = dg.DynamicPartitionsDefinition(name=framework.partitions_name(settings))

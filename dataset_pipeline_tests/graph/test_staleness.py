@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from dataset_pipeline.graph.declaration import Declaration, Kind
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
-from dataset_pipeline.graph.step import Declaration
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.condition import Condition
 from dataset_pipeline.store.store import Pointer
 
-CROPS = Declaration("crops", ("detections", "keyframes"), ("crops",), ("detector",), 2, False, False, False)
+CROPS = Declaration("crops", Kind.RENDER, ("detections", "keyframes"), ("crops",), ("detector",), 2)
 INPUTS = {"detections": "d1", "keyframes": "k1"}
 NOW = Present(load_settings(DEFAULTS), {"detector": "a" * 64})
 

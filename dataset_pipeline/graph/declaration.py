@@ -1,0 +1,82 @@
+"""What an asset says of itself: its kind, and the tables, settings and models that it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from dataset_pipeline.settings import Settings
+
+
+class Kind(Enum):
+    """What sort of work an asset does, which decides how it runs. The first three are made episode by episode.
+
+    MEASURE runs models or a decoder over pixels and keeps everything that was seen. DECIDE reads tables and applies
+    rules to them. RENDER writes the pictures that a decision asks for, and may be the one that decides. JOIN needs many
+    episodes at once, and belongs to none. PROJECTION follows a join and brings what comes of it back to each episode,
+    many episodes in one run. EXPORT is a join that writes a folder beside the store, whenever it is asked to and only
+    then.
+    """
+
+    MEASURE = "measure"
+    DECIDE = "decide"
+    RENDER = "render"
+    JOIN = "join"
+    PROJECTION = "projection"
+    EXPORT = "export"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one asset is and reads. Those that `remember` read the identity log and add to it."""
+
+    name: str
+    kind: Kind
+    reads: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    algorithm: int = 1
+    remembers: bool = False
+
+    @property
+    def joined(self) -> bool:
+        """Whether it sees all episodes at once and has one table for them."""
+        return self.kind in (Kind.JOIN, Kind.EXPORT)
+
+    @property
+    def projection(self) -> bool:
+        """Whether many episodes are handled in one run."""
+        return self.kind is Kind.PROJECTION
+
+    @property
+    def exports(self) -> bool:
+        """Whether it is given the folder of exports, and runs each time it is asked to."""
+        return self.kind is Kind.EXPORT
+
+    def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
+        """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
+        payload = json.dumps([settings.section_hash(*self.settings), [model_sha256[role] for role in self.models]])
+        return f"{self.algorithm}-{hashlib.sha256(payload.encode()).hexdigest()[:12]}"
+
+
+DECLARATIONS: dict[str, Declaration] = {}
+
+
+def is_joined(asset: str) -> bool:
+    """True for assets over all episodes. `video` and other externals are per episode."""
+    return asset in DECLARATIONS and DECLARATIONS[asset].joined
+
+
+def ancestors(declaration: Declaration) -> set[str]:
+    """Everything that an asset is made from, externals too."""
+    found: set[str] = set()
+    waiting = set(declaration.reads)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        if name in DECLARATIONS:
+            waiting |= set(DECLARATIONS[name].reads) - found
+    return found
