@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.repeated.index import SLACK, Cells, EveryRow, Kept, above, fitted_sketcher
+from dataset_pipeline.repeated.neighbour_search import SLACK, Cells, EveryRow, Kept, above, fitted_sketcher
 from dataset_pipeline.settings import DistinctFramesSettings, FrameDefectsSettings
 
 BLOCK_ROWS = 256  # candidates per matrix product
@@ -252,44 +252,41 @@ def decide_distinct(
     limits = {name: getattr(defects, f"max_{name}") for name in DEFECTS}
     matrix = as_matrix(embeddings)
     comparable = np.abs(_lengths(matrix) - 1.0) < UNIT_TOLERANCE
-    place = {image_id: i for i, image_id in enumerate(embeddings.column("image_id").to_pylist()) if comparable[i]}
-    reasons: dict[str, str] = {}
-    visible = []
-    for frame in frames:
-        dropping = [name for name in DEFECTS if frame[name] > limits[name] and name in defects.drop]
-        if frame["contrast"] < settings.min_contrast:
-            reasons[frame["image_id"]] = "blank"
-        elif dropping:
-            reasons[frame["image_id"]] = dropping[0]
-        elif frame["image_id"] not in place:
-            reasons[frame["image_id"]] = NOT_MEASURED
-        else:
-            visible.append(frame)
+    row_of = {image_id: i for i, image_id in enumerate(embeddings.column("image_id").to_pylist()) if comparable[i]}
+    reasons = {frame["image_id"]: _why_dropped(frame, settings, defects, limits) for frame in frames}
+    reasons |= {image_id: NOT_MEASURED for image_id, why in reasons.items() if not why and image_id not in row_of}
     missing = [image_id for image_id, reason in reasons.items() if reason == NOT_MEASURED]
     if missing and not comparable.any():
         raise ValueError(f"{len(missing)} keyframes have no embedding, the first is {missing[0]}")
+    visible = [frame for frame in frames if not reasons[frame["image_id"]]]
     visible.sort(key=lambda frame: (*defect_rank(frame, limits), frame["image_id"]))
-    vectors = matrix[np.array([place[frame["image_id"]] for frame in visible], dtype=np.int64)]
+    vectors = matrix[np.array([row_of[frame["image_id"]] for frame in visible], dtype=np.int64)]
     groups = distinct(vectors, range(len(visible)), settings.similarity)
-    decided = {
-        frame["image_id"]: {
-            "kept": int(groups.survivor[i]) == i,
-            "group": visible[int(groups.survivor[i])]["image_id"],
-            "similarity": float(groups.similarity[i]),
-            "reason": "kept" if int(groups.survivor[i]) == i else "duplicate",
-        }
-        for i, frame in enumerate(visible)
-    }
     dropped = {"kept": False, "group": "", "similarity": None}
-    return [
-        {
-            "image_id": frame["image_id"],
-            "episode": frame["episode"],
-            "pts_s": frame["pts_s"],
-            **(decided.get(frame["image_id"]) or {**dropped, "reason": reasons[frame["image_id"]]}),
+    decisions = {image_id: {**dropped, "reason": reason} for image_id, reason in reasons.items() if reason}
+    for i, (frame, stands_for_it) in enumerate(zip(visible, groups.survivor.tolist(), strict=True)):
+        decisions[frame["image_id"]] = {
+            "kept": stands_for_it == i,
+            "group": visible[stands_for_it]["image_id"],
+            "similarity": float(groups.similarity[i]),
+            "reason": "kept" if stands_for_it == i else "duplicate",
         }
+    return [
+        {name: frame[name] for name in ("image_id", "episode", "pts_s")} | decisions[frame["image_id"]]
         for frame in sorted(frames, key=lambda frame: frame["image_id"])
     ]
+
+
+def _why_dropped(
+    frame: Mapping[str, Any],
+    settings: DistinctFramesSettings,
+    defects: FrameDefectsSettings,
+    limits: Mapping[str, float],
+) -> str:
+    """blank, or the worst defect that drops a frame; empty if it may stay."""
+    if frame["contrast"] < settings.min_contrast:
+        return "blank"
+    return next((name for name in DEFECTS if name in defects.drop and frame[name] > limits[name]), "")
 
 
 def defect_rank(frame: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[bool, bool, int]:

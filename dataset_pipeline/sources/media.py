@@ -16,7 +16,7 @@ from dataset_pipeline.base.ids import exact_picture_id, frame_id, picture_id
 from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
-from dataset_pipeline.repeated.segments import PER_SECOND, THUMB, fingerprints
+from dataset_pipeline.repeated.tracks import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings
 from dataset_pipeline.sources.passed_over import described, left_in
 from dataset_pipeline.video.color import Conversion

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dataset_pipeline.repeated import index, near_duplicates
+from dataset_pipeline.repeated import near_duplicates, neighbour_search
 from dataset_pipeline.repeated.near_duplicates import decide_distinct, distinct
 from dataset_pipeline.store.schemas import SCHEMAS
 
@@ -76,7 +76,7 @@ def test_equal_frames_group_and_a_threshold_of_one_keeps_even_them():
 @pytest.mark.parametrize("block", [1, 7, 64, 512])
 def test_blocks_of_any_size_give_what_the_plain_rule_gives(monkeypatch: pytest.MonkeyPatch, block: int):
     monkeypatch.setattr(near_duplicates, "BLOCK_ROWS", block)
-    monkeypatch.setattr(index, "KEPT_ROWS", 2 * block)
+    monkeypatch.setattr(neighbour_search, "KEPT_ROWS", 2 * block)
     for seed in range(3):
         embeddings = crowd(seed, originals=60, copies=90)
         order = np.random.default_rng(seed).permutation(len(embeddings)).tolist()

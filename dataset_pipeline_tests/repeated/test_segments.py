@@ -10,18 +10,10 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.demo.backdrops import draw_backdrop
-from dataset_pipeline.repeated.segments import (
-    Run,
-    Segment,
-    Track,
-    chapter_kind,
-    decide_repeated,
-    find_runs,
-    fingerprints,
-    lying_on_one_another,
-    segments,
-    track_of_fingerprints,
-)
+from dataset_pipeline.repeated.copies import decide_repeated
+from dataset_pipeline.repeated.runs import find_runs
+from dataset_pipeline.repeated.segments import Segment, segments
+from dataset_pipeline.repeated.tracks import Track, fingerprints, track_of_fingerprints
 
 FRAME_RATE = 4.0
 WIDTH, HEIGHT = 64, 36
@@ -198,35 +190,6 @@ def test_chapter_names_say_the_kind_and_frames_the_borders():
     assert (found[3].start_s, found[3].end_s) == (ending_s[1], EPISODE_S)
 
 
-@pytest.mark.parametrize(
-    ("title", "kind"),
-    [
-        ("OP", "opening"),
-        ("Opening", "opening"),
-        ("NCOP1", "opening"),
-        ("Intro", "opening"),
-        ("オープニング", "opening"),
-        ("Chapter 02: Opening Theme", "opening"),
-        ("ED", "ending"),
-        ("Ending Credits", "ending"),
-        ("エンディング", "ending"),
-        ("Credits", "ending"),
-        ("Preview", "preview"),
-        ("Next Episode Preview", "preview"),
-        ("次回予告", "preview"),
-        ("Recap", "recap"),
-        ("アイキャッチ", "eyecatch"),
-        ("Part A", ""),
-        ("Edward", ""),
-        ("Operation Meteor", ""),
-        ("Chapter 1", ""),
-        ("", ""),
-    ],
-)
-def test_titles_of_chapters(title: str, kind: str):
-    assert chapter_kind(title) == kind
-
-
 def embedded(image: np.ndarray) -> np.ndarray:
     """What stands for an embedder: a coarse picture, 9 x 16 in colour, of length 1."""
     coarse = image.reshape(9, HEIGHT // 9, 16, WIDTH // 16, 3).mean(axis=(1, 3)).ravel().astype(np.float32)
@@ -320,36 +283,6 @@ def test_deciding_again_with_its_own_choice_changes_nothing():
     decisions, _ = joined(range(1, 4))
     again, _ = joined(range(1, 4), kept(decisions))
     assert kept(again) == kept(decisions)
-
-
-def test_a_spoilt_copy_never_stands_for_a_sound_one():
-    frames = [
-        {"image_id": "a/1", "episode": "a", "pts_s": 1.0, "sharpness": 500.0, "text": 0.9},
-        {"image_id": "b/1", "episode": "b", "pts_s": 1.0, "sharpness": 100.0, "text": 0.1},
-    ]
-    vectors = np.array([[1, 0], [1, 0]], np.float32)
-    rows = decide_repeated(
-        frames, vectors, [], [], similarity=0.95, aligned_similarity=0.9, limits={"text": 0.5}, earlier_choice=["a/1"]
-    )
-    assert [row["kept"] for row in rows] == [False, True]
-
-
-def test_frames_lie_on_one_another_at_the_same_instant_of_a_run():
-    run = Run("a", "b", 10.0, 20.0, 5.0, 4, 0.99)
-    times = np.array([9.0, 12.0, 19.9, 14.0, 17.5, 24.8])
-    vectors = np.ones((6, 1), np.float32)
-    pairs = lying_on_one_another([run], ["a", "a", "a", "b", "b", "b"], times, vectors, 0.9)
-    assert pairs.tolist() == [[1, 4], [2, 5]]
-
-
-def test_fingerprints_are_taken_so_often_a_second_whatever_the_frame_rate():
-    grey = np.zeros((18, 32), np.uint8)
-    for rate in (23.976, 25.0, 60.0, 4.0):
-        table = fingerprints((number / rate, grey) for number in range(int(10 * rate)))
-        assert table.num_rows == 40
-    varying = fingerprints([(0.0, grey), (0.1, grey), (0.7, grey), (0.74, grey), (0.76, grey), (3.0, grey)])
-    assert varying["pts_s"].to_pylist() == [0.0, 0.7, 0.76, 3.0]
-    assert fingerprints([]).num_rows == 0
 
 
 def test_episodes_without_fingerprints_or_of_flat_frames_match_nothing():

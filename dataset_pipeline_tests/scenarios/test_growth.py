@@ -16,8 +16,9 @@ from dataset_pipeline.base.file_names import short_hash
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration import prune as prune_module
-from dataset_pipeline.repeated.segments import Segment, segment_of
-from dataset_pipeline.repeated.shows import FINGERPRINT_BYTES, tracks_of
+from dataset_pipeline.repeated.copies import segment_of
+from dataset_pipeline.repeated.segments import Segment
+from dataset_pipeline.repeated.tables import FINGERPRINT_BYTES, tracks_of
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.identity_log import Event
 from dataset_pipeline.store.schemas import SCHEMAS

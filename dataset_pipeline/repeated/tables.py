@@ -1,4 +1,4 @@
-"""The repeated frames of one show, from tables to tables."""
+"""From the tables of a show's episodes to its rows of `repeated_frames`, and those as a Markdown table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.repeated.copies import decide_repeated
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, as_matrix
-from dataset_pipeline.repeated.segments import (
-    THUMB,
-    Segment,
-    Track,
-    decide_repeated,
-    find_runs,
-    segments,
-    track_of_fingerprints,
-)
+from dataset_pipeline.repeated.runs import find_runs
+from dataset_pipeline.repeated.segments import Segment, segments
+from dataset_pipeline.repeated.tracks import THUMB, Track, track_of_fingerprints
 from dataset_pipeline.settings import FrameDefectsSettings, RepeatedFramesSettings
 
 FINGERPRINT_BYTES = THUMB[0] * THUMB[1]
@@ -110,11 +105,11 @@ def _segment_row(segment: Segment) -> dict[str, Any]:
 def segments_markdown(rows: Iterable[Mapping[str, Any]], most: int = 100) -> str:
     """What repeats in which episode, as a Markdown table of at most `most` rows."""
     lines = ["| episode | from | to | kind | found by | also in |", "| --- | ---: | ---: | --- | --- | --- |"]
-    told = [(row["episode"], segment) for row in rows for segment in row["segments"]]
-    for episode, segment in told[:most]:
+    repeats = [(row["episode"], segment) for row in rows for segment in row["segments"]]
+    for episode, segment in repeats[:most]:
         others = ", ".join(segment["matched"][:3]) + (" …" if len(segment["matched"]) > 3 else "")
         start, end = (f"{seconds:.1f} s" for seconds in (segment["start_s"], segment["end_s"]))
         lines.append(f"| {episode} | {start} | {end} | {segment['kind']} | {segment['found']} | {others} |")
-    if len(told) > most:
-        lines.append(f"| … {len(told) - most} more | | | | | |")
+    if len(repeats) > most:
+        lines.append(f"| … {len(repeats) - most} more | | | | | |")
     return "\n".join(lines)
