@@ -209,8 +209,10 @@ def exported_set(step: Step) -> Result:
         for row in step.rows("core_tags")
         if row["show"] in shows
     ]
-    beside = {EMB_INIT: emb_init(core, rules), WILDCARD: wildcard(core, rules)}
-    report = export(profile, rows, step.encoded_picture, step.export_root, about, step.local_picture, recipe, beside)
+    extra_files = {EMB_INIT: emb_init(core, rules), WILDCARD: wildcard(core, rules)}
+    report = export(
+        profile, rows, step.encoded_picture, step.export_root, about, step.local_picture, recipe, extra_files
+    )
     left_alone = left_alone_markdown(report.changed)
     if left_alone:
         step.log.warning(left_alone)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.reports.explain import Explanation
     from dataset_pipeline.reports.run_report import Report
     from dataset_pipeline.store.store import Store
-    from dataset_pipeline.training.exporters.rewrite import Rewritten
+    from dataset_pipeline.training.exporters.rewrite import RewriteReport
 
 ROLES = ("embedder", "detector", "identity", "quality", "tagger")
 FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
@@ -341,7 +341,7 @@ def rebalance(
     from dataset_pipeline.settings import read_weights
     from dataset_pipeline.training.exporters import recaption as again
 
-    def balanced() -> Rewritten:
+    def balanced() -> RewriteReport:
         given = {
             "weights": None if weights is None else [weight.model_dump() for weight in read_weights(weights)],
             "min_multiply": min_multiply,
@@ -578,7 +578,7 @@ def _key_and_value(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
-def _print_rewritten(make: Callable[[], Rewritten], as_json: bool) -> None:
+def _print_rewritten(make: Callable[[], RewriteReport], as_json: bool) -> None:
     from dataset_pipeline.training.exporters import ExportError
 
     try:

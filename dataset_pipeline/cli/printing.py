@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.reports.explain import Explanation
     from dataset_pipeline.reports.run_report import Report
     from dataset_pipeline.reports.status import Cell, State, Status
-    from dataset_pipeline.training.exporters.rewrite import Rewritten
+    from dataset_pipeline.training.exporters.rewrite import RewriteReport
 
 FOR_PATHS: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 PIPED_COLUMNS = 200  # where no terminal says how wide it is, nor COLUMNS
@@ -120,7 +120,7 @@ def _why_nothing(report: Report, sheet: Path) -> str:
     return f"no image came into the set, {count} of them for the reason {reason}"
 
 
-def print_rewritten(made: Rewritten) -> None:
+def print_rewritten(made: RewriteReport) -> None:
     """What was made again of an exported set, and what was left as a person had changed it."""
     if made.finished:
         out.print("finished what was stopped half way before")

@@ -1,1 +1,1 @@
-"""The training set: which images, in which folders, how often each, and in which form a trainer reads them."""
+"""The training set: which images it has, in which folders (concepts), with how many repeats, and its exporters."""

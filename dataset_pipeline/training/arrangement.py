@@ -1,4 +1,4 @@
-"""The folder of each image: `n_characters/a+b`, or whatever else `[concept_balance] arrangement` names."""
+"""The concept (folder) of each image, by `[concept_balance] arrangement`: `2_characters/fern+stark` and the like."""
 
 from __future__ import annotations
 

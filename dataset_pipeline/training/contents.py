@@ -1,4 +1,4 @@
-"""What an image shows, counted: faces by what was found on its still, people by its tags."""
+"""How many faces (by detections) and people (by tags) each image shows."""
 
 from __future__ import annotations
 

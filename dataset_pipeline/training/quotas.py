@@ -1,4 +1,4 @@
-"""Which images are too many of their kind."""
+"""Which images are left out because their concept, a character or the set has enough (`max_images` and the like)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images go into the set, and for each one left out, why."""
+"""Which images go into the training set, and the reason for each one left out."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def select(
 ) -> list[dict]:
     """Rows of `selection`, one for every row of `images`; all stills are of one kind, `still`.
 
-    quality, characters, faces, people: by image id; who is not there shows nobody. unseen: stills on which no detector
-    looked for faces. Reasons: selected; kind_not_wanted; small; not_scored; not_tagged (missing in people, if that is
-    given); low_quality; faces_not_counted (of unseen, where faces decide); too_few_faces; too_many_faces; nobody_known
-    (a crop nobody was recognised on, or such a still where stills without characters are not wanted);
-    character_not_wanted (none of `[selection] characters` is on it); repeated (of a still among `repeated`, of which
-    another episode has the better copy); crop_fills_still (the still goes in and shows the same).
+    quality, characters, faces, people: by image id; an image that is missing there shows nobody. repeated: stills of
+    which another episode has the better copy. unseen: stills on which no detector looked for faces.
+
+    Reasons: selected; kind_not_wanted; small; not_scored; not_tagged (missing in people, if that is given);
+    low_quality; faces_not_counted (unseen, while the number of faces matters); too_few_faces; too_many_faces;
+    nobody_known (no known character, on a crop or on a still while `without_characters` is off); character_not_wanted
+    (none of `[selection] characters`); repeated; crop_fills_still (the still is selected and shows the same).
     """
     faces, tagged = faces or {}, people
     people = people or {}
@@ -96,12 +97,8 @@ def _reason(
         return "not_tagged"
     if score < settings.min_quality:
         return "low_quality"
-    if n_faces is None and (settings.min_faces > 0 or settings.max_faces >= 0):
-        return "faces_not_counted"
-    if n_faces is not None and n_faces < settings.min_faces:
-        return "too_few_faces"
-    if n_faces is not None and 0 <= settings.max_faces < n_faces:
-        return "too_many_faces"
+    if reason := _reason_by_faces(n_faces, settings):
+        return reason
     if not characters and not (still and settings.without_characters):
         return "nobody_known"
     if settings.characters and not any(
@@ -109,3 +106,12 @@ def _reason(
     ):
         return "character_not_wanted"
     return "selected"
+
+
+def _reason_by_faces(n_faces: int | None, settings: SelectionSettings) -> str:
+    """Why the number of faces, None if not counted, leaves an image out; empty if it does not."""
+    if n_faces is None:
+        return "faces_not_counted" if settings.min_faces > 0 or settings.max_faces >= 0 else ""
+    if n_faces < settings.min_faces:
+        return "too_few_faces"
+    return "too_many_faces" if 0 <= settings.max_faces < n_faces else ""

@@ -1,8 +1,7 @@
-"""Trainer profiles: one module each, of the name that `[exported_set] profile` takes, with a `PROFILE`.
+"""Export of a training set. Each trainer profile is a module with a `PROFILE`, named as in `[exported_set] profile`.
 
-An export is a folder `<show>-<profile>-<8 hex of its content>`: README.md, manifest.json and checksums.sha256 on top,
-with what else is said of the set, and below it what the trainer is given, where nothing lies that it could take for
-something else.
+An export is a folder `<show>-<profile>-<8 hex of its content>`. On top lie README.md, manifest.json, checksums.sha256
+and other documents; the folders below hold only what the trainer reads.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def export(
     about: Mapping[str, Any],
     local_path: Callable[[str], Path | None] = lambda path: None,
     recipe: Mapping[str, Any] | None = None,
-    beside: Mapping[str, bytes] | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
 ) -> ExportReport:
     """Write the set for the trainer `profile` into `<root>/<show>-<profile>-<8 hex of its content>` (`set` if of
     several shows).
@@ -63,14 +62,16 @@ def export(
     rows: of `training_set`; see `image_set` for columns they may have besides. read_picture: bytes of a row's `path`.
     about: facts for the manifest and the card; of these `models` (list of role, model, sha256, licence) and
     `made_with_demo_models` are known. local_path: where a row's `path` lies on this machine's disk, if it does; such
-    pictures are copied by the kernel. recipe: see `ImageSet`; without it, captions and multiplies cannot be made again
-    from the folder. beside: files to lie beside the manifest, by name. A set of the same content that is already there
-    unchanged is left as it is; one that somebody changed is left alone as well, and the set is written beside it.
+    pictures are copied by the kernel. recipe: see `ImageSet`; without it, captions and multiplies cannot be computed
+    again from the folder. extra_files: files to write beside the manifest, by name. A set of the same content that is
+    already there unchanged is left as it is; one that somebody changed is left alone as well, and the set is written
+    beside it.
     Raises ExportError for an unknown profile and for rows that cannot be written, and then leaves nothing behind.
     """
     chosen = load_profile(profile)
-    beside = beside or {}
-    recipe = {**(recipe or {}), "beside": {name: hashlib.sha256(data).hexdigest() for name, data in beside.items()}}
+    extra_files = extra_files or {}
+    extra_sha256 = {name: hashlib.sha256(data).hexdigest() for name, data in extra_files.items()}
+    recipe = {**(recipe or {}), "beside": extra_sha256}
     images = image_set(rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark, recipe)
     places = chosen.places(images)
     documents = documents_of(profile, chosen, images, places)
@@ -79,7 +80,7 @@ def export(
         yield from chosen.files(images, places)
         for path, text in {**chosen.configs(images, ""), **documents.texts}.items():
             yield File(path, text.encode())
-        for path, data in beside.items():
+        for path, data in extra_files.items():
             yield File(path, data)
 
     folder, reused, size_bytes, changed = write_folder(
@@ -87,15 +88,16 @@ def export(
         documents.name,
         files,
         lambda folder: chosen.configs(images, folder.as_posix()),
-        partial(_rewritten, documents.content),
+        partial(_content_changes, documents.content),
     )
     return ExportReport(
         folder, reused, len(images.pictures), len(images.concepts), size_bytes, documents.content, changed
     )
 
 
-def _rewritten(content: str, folder: Path) -> list[str]:
-    """Tells of a folder, in which all is as its checksums say, that it holds other content than when it was named."""
+def _content_changes(content: str, folder: Path) -> list[str]:
+    """Whether a folder with correct checksums holds other content than its name says: empty, or one note that says so.
+    Recaptioning and rebalancing change the content and keep the name."""
     try:
         manifest = json.loads(within(folder, MANIFEST, str(folder)).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

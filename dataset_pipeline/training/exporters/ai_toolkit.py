@@ -7,31 +7,23 @@ picture of the same stem in `mask_path`; `num_repeats` is whole. It writes cache
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 
-from dataset_pipeline.training.exporters.documents import Profile, at, captioned_pictures, masks_beside, quoted
-from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.documents import (
+    Profile,
+    below,
+    captioned_and_masked,
+    places_by_concept,
+    quoted,
+)
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, VALIDATION, Concept, ImageSet
 
 DATASETS = "datasets.yaml"
 
 
-def folder_of(concept: Concept) -> str:
-    return f"{concept.part}/{concept.flat_name}"
-
-
 def places(images: ImageSet) -> dict[str, str]:
-    """A folder for each concept of each part, none in another."""
-    return {
-        picture.image_id: f"{folder_of(concept)}/{picture.name}"
-        for concept in images.concepts
-        for picture in concept.pictures
-    }
-
-
-def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
-    yield from captioned_pictures(images, places)
-    yield from masks_beside(images, masks(images, places))
+    return places_by_concept(images, lambda concept: concept.flat_folder)
 
 
 def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
@@ -47,14 +39,13 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 
 
 def _dataset(images: ImageSet, concept: Concept, folder: str) -> str:
-    name = folder_of(concept)
     values = {
-        "folder_path": quoted(at(folder, name)),
+        "folder_path": quoted(below(folder, concept.flat_folder)),
         "caption_ext": quoted("txt"),
         "num_repeats": str(concept.repeats),
     }
     if images.has_masks:
-        values["mask_path"] = quoted(at(folder, f"masks/{name}"))
+        values["mask_path"] = quoted(below(folder, f"masks/{concept.flat_folder}"))
     if concept.part == REGULARIZATION:
         values["is_reg"] = "true"
     lines = [f"{key}: {value}" for key, value in values.items()]
@@ -63,12 +54,12 @@ def _dataset(images: ImageSet, concept: Concept, folder: str) -> str:
 
 PROFILE = Profile(
     title="ai-toolkit",
-    use=(
+    instructions=(
         f"Put the `datasets:` of `absolute/{DATASETS}` into your job's `process:` and add `resolution` to each. "
         "Held-out pictures, if any, are in `validation` and in no file."
     ),
     places=places,
-    files=files,
+    files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,
     whole_repeats=True,

@@ -1,4 +1,4 @@
-"""What sets read by programs instead of trainers say of each image besides picture and text."""
+"""Columns of an image in the exports that datasets libraries read: imagefolder, parquet, webdataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS: dict[str, str | list[str]] = {
 }
 
 
-def facts(picture: Picture) -> dict[str, Any]:
+def column_values(picture: Picture) -> dict[str, Any]:
     """The values of COLUMNS for an image."""
     row = picture.row
     return {

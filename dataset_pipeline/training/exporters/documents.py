@@ -10,25 +10,46 @@ from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.training.exporters.folder import ABSOLUTE, CHECKSUMS, File, content_hash
-from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS, REGULARIZATION, VALIDATION, ImageSet, Picture
+from dataset_pipeline.training.exporters.image_set import (
+    CAPTION_FIELDS,
+    REGULARIZATION,
+    VALIDATION,
+    Concept,
+    ImageSet,
+    Picture,
+)
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
-# Of the characters in a set; they lie beside the manifest, where no trainer looks for captions.
+# Files about the characters of a set; they lie beside the manifest, where no trainer looks for captions.
 EMB_INIT, WILDCARD = "emb_init.json", "wildcard.txt"
 
 
+Masks = Callable[[ImageSet, Mapping[str, str]], dict[str, str]]
+
+
+def places_by_concept(images: ImageSet, folder_of: Callable[[Concept], str]) -> dict[str, str]:
+    """Where each image lies, by id: directly in the folder of its concept and part."""
+    return {
+        picture.image_id: f"{folder_of(concept)}/{picture.name}"
+        for concept in images.concepts
+        for picture in concept.pictures
+    }
+
+
 def captioned_pictures(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
-    """Every picture at its place with its caption beside it."""
+    """Every picture at its place, with a text file of its caption beside it."""
     for picture in images.pictures:
-        yield from images.beside(places[picture.image_id], picture)
+        yield from images.with_caption(places[picture.image_id], picture)
 
 
-def masks_beside(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
-    """A mask for every picture at its place, if the set has masks."""
+def captioned_and_masked(masks: Masks, images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    """`captioned_pictures`, and if the set has masks one for every picture, where `masks` places it."""
+    yield from captioned_pictures(images, places)
     if images.has_masks:
+        mask_places = masks(images, places)
         for picture in images.pictures:
-            yield images.mask_file(places[picture.image_id], picture)
+            yield images.mask_file(mask_places[picture.image_id], picture)
 
 
 def no_configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -39,28 +60,33 @@ def no_configs(images: ImageSet, folder: str) -> dict[str, str]:
 class Profile:
     """How one trainer wants a set.
 
-    title: the trainer's name. use: Markdown, which folder or file to give it. places: where each image lies, by id.
-    files: all files but the documents, given the places. configs: texts by name that hold paths below `folder`; "" is
-    the set's own folder. splits: for the card's head that the Hugging Face hub reads, files by split. masks: where
-    each image's mask lies, by id; None where the trainer cannot be told which pixels count. inside: what lies in one of
-    its shards, given what stands before and after the `#` of a place. whole_repeats: it takes no fractions. keeps_mark:
-    it knows `|||` in captions. format: raised when the same images are laid out in another way than before.
+    title: the trainer's name.
+    instructions: Markdown for the card, which folder or file to give the trainer.
+    places: where each image lies, by id; in a shard as `<shard>#<name>`.
+    files: all files but the documents, given the places.
+    configs: config texts by name, with paths below `folder`; "" gives relative paths.
+    splits: files by split, for the head of the card that the Hugging Face hub reads.
+    masks: where each image's mask lies, by id; None if the trainer knows no masks.
+    read_from_shard: the bytes of a file in a shard, given the shard and the name; None for profiles without shards.
+    whole_repeats: the trainer takes whole repeats only, no fractions.
+    keeps_mark: the trainer knows `|||` in captions.
+    format: raised when the same images are laid out in another way than before.
     """
 
     title: str
-    use: str
+    instructions: str
     places: Callable[[ImageSet], dict[str, str]]
     files: Callable[[ImageSet, Mapping[str, str]], Iterable[File]] = captioned_pictures
     configs: Callable[[ImageSet, str], dict[str, str]] = no_configs
     splits: Mapping[str, str] = field(default_factory=dict)
-    masks: Callable[[ImageSet, Mapping[str, str]], dict[str, str]] | None = None
-    inside: Callable[[Path, str], bytes] | None = None
+    masks: Masks | None = None
+    read_from_shard: Callable[[Path, str], bytes] | None = None
     whole_repeats: bool = False
     keeps_mark: bool = False
     format: int = 1
 
 
-def at(folder: str, path: str) -> str:
+def below(folder: str, path: str) -> str:
     """`path` below `folder`; `folder` "" leaves it relative."""
     return f"{folder}/{path}" if folder else path
 
@@ -76,8 +102,8 @@ def as_json(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Documents:
-    """What an export says of itself. content: sha256 over the images, how they are laid out, and by what captions and
-    multiplies can be made anew; who made the set when is no part of it. texts: card and manifest, by name."""
+    """The documents of an export. name: of its folder. content: sha256 over the images, the layout and the recipe; who
+    made the set and when is no part of it. texts: card and manifest, by file name."""
 
     name: str
     content: str
@@ -99,12 +125,12 @@ def documents_of(profile_name: str, profile: Profile, images: ImageSet, places: 
         "concepts": _concepts(images, profile),
         "images": listed,
     }
-    return Documents(name, content, {CARD: card(name, profile, images), MANIFEST: _by_lines(manifest)})
+    return Documents(name, content, {CARD: card(name, profile, images), MANIFEST: _json_by_lines(manifest)})
 
 
 def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks: Mapping[str, str]) -> dict[str, Any]:
-    """An image in the manifest: all that its row of the set is made of, but for what is empty."""
-    said = {name: picture.row[name] for name in CAPTION_FIELDS if picture.row.get(name)}
+    """An image in the manifest; `said` are the fields its caption is made of, without empty ones."""
+    caption_fields = {name: picture.row[name] for name in CAPTION_FIELDS if picture.row.get(name)}
     entry = {
         "image_id": picture.image_id,
         "file": places[picture.image_id],
@@ -117,7 +143,7 @@ def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks:
         "concept": picture.concept,
         "multiply": picture.multiply,
         "caption": picture.caption,
-        "said": said,
+        "said": caption_fields,
     }
     if picture.mask_path:
         entry["masked"] = True
@@ -126,7 +152,7 @@ def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks:
     return entry
 
 
-def _by_lines(manifest: Mapping[str, Any]) -> str:
+def _json_by_lines(manifest: Mapping[str, Any]) -> str:
     """JSON with a line for each key, and for each entry of a list."""
 
     def compact(value: Any) -> str:
@@ -139,7 +165,7 @@ def _by_lines(manifest: Mapping[str, Any]) -> str:
 
 
 def _concepts(images: ImageSet, profile: Profile) -> list[dict[str, Any]]:
-    """error: repeats less multiply; left out where the trainer takes the multiply as it is."""
+    """The concepts in the manifest. error: repeats minus multiply; missing if the trainer takes fractions."""
     found = []
     for concept in images.concepts:
         entry = {
@@ -157,31 +183,31 @@ def _concepts(images: ImageSet, profile: Profile) -> list[dict[str, Any]]:
 def card(folder_name: str, profile: Profile, images: ImageSet) -> str:
     """README.md in English Markdown, with a head for the Hugging Face hub where the profile has splits."""
     blocks = [
-        _head(profile, images),
+        _hub_head(profile, images),
         f"# {folder_name}",
-        _counted(profile, images),
-        f"## For the trainer\n\n{profile.use}{_of_absolute_paths(profile, images)}",
+        _summary(profile, images),
+        f"## For the trainer\n\n{profile.instructions}{_absolute_paths_text(profile, images)}",
         f"## Concepts\n\n{_concept_table(profile, images)}",
-        _epoch(profile, images),
-        f"## How it was made\n\n{_models(images.about)}",
+        _epoch_text(profile, images),
+        f"## How it was made\n\n{_models_text(images.about)}",
         "## Licence\n\nThe pictures belong to the makers of the videos and picture folders they were taken from. This "
         "set gives nobody a right to them; whether you may train on them, or pass them on, is between you and them. "
         "The licences of the models above are those of their weights.",
         f"## Files\n\n`{MANIFEST}` lists every image with its id, file, sha256, concept, multiply, caption and what "
-        f"that is made of.{_of_core_tags(images)} `sha256sum -c {CHECKSUMS}` checks every file. Trainers write caches "
-        "into what they are given: the pictures are copies, so nothing else suffers.",
+        f"that is made of.{_core_tags_text(images)} `sha256sum -c {CHECKSUMS}` checks every file. Trainers write "
+        "caches into what they are given: the pictures are copies, so nothing else suffers.",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _head(profile: Profile, images: ImageSet) -> str:
+def _hub_head(profile: Profile, images: ImageSet) -> str:
     if not profile.splits:
         return ""
     lines = [f"  - split: {part}\n    path: {quoted(profile.splits[part])}" for part in images.parts]
     return "\n".join(["---", "license: other", "configs:", "- config_name: default", "  data_files:", *lines, "---"])
 
 
-def _counted(profile: Profile, images: ImageSet) -> str:
+def _summary(profile: Profile, images: ImageSet) -> str:
     counts = {part: len(images.pictures_of(part)) for part in images.parts}
     names = {VALIDATION: "held out for validation", REGULARIZATION: "for regularization"}
     parts = [f"{count} {names.get(part, 'to train on')}" for part, count in counts.items()]
@@ -201,7 +227,7 @@ def _counted(profile: Profile, images: ImageSet) -> str:
     return text
 
 
-def _of_absolute_paths(profile: Profile, images: ImageSet) -> str:
+def _absolute_paths_text(profile: Profile, images: ImageSet) -> str:
     names = sorted(profile.configs(images, ""))
     if not names:
         return ""
@@ -214,13 +240,13 @@ def _of_absolute_paths(profile: Profile, images: ImageSet) -> str:
     )
 
 
-def _of_core_tags(images: ImageSet) -> str:
+def _core_tags_text(images: ImageSet) -> str:
     names = images.recipe.get("beside", {})
-    says = {
+    texts = {
         EMB_INIT: f" `{EMB_INIT}` has, for pivotal tuning, the tags that each character's embedding starts from.",
         WILDCARD: f" `{WILDCARD}` has prompts for each character, with its name alone and with its core tags.",
     }
-    return "".join(text for name, text in says.items() if name in names)
+    return "".join(text for name, text in texts.items() if name in names)
 
 
 def _concept_table(profile: Profile, images: ImageSet) -> str:
@@ -232,7 +258,7 @@ def _concept_table(profile: Profile, images: ImageSet) -> str:
     return _table(columns, rows)
 
 
-def _epoch(profile: Profile, images: ImageSet) -> str:
+def _epoch_text(profile: Profile, images: ImageSet) -> str:
     trained = images.concepts_of("train")
     wanted = sum(len(concept.pictures) * concept.multiply for concept in trained)
     if not profile.whole_repeats:
@@ -245,7 +271,7 @@ def _epoch(profile: Profile, images: ImageSet) -> str:
     )
 
 
-def _models(about: Mapping[str, Any]) -> str:
+def _models_text(about: Mapping[str, Any]) -> str:
     models = about.get("models") or []
     columns = ["role", "model", "sha256", "licence"]
     text = _table(columns, ([_cell(model.get(column, "")) for column in columns] for model in models))

@@ -38,7 +38,9 @@ def multiply_text(multiply: float) -> str:
 
 PROFILE = Profile(
     title="EveryDream2",
-    use="`data_root` is the folder `train`. Held-out pictures, if any, are in `validation`, for `val_data_root`.",
+    instructions=(
+        "`data_root` is the folder `train`. Held-out pictures, if any, are in `validation`, for `val_data_root`."
+    ),
     places=places,
     files=files,
     format=2,

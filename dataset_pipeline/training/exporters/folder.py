@@ -30,8 +30,8 @@ class ExportError(PermanentError, ValueError):
 
 @dataclass(frozen=True)
 class File:
-    """A file of a set. path: relative to the set's folder. content: its bytes, or what writes them to an open file.
-    sha256: what the content must turn out to be, if that is known; `of` then names the image it belongs to."""
+    """A file of a set. path: relative to the set's folder. content: its bytes, or a function that writes them to an
+    open file. sha256: of the content, if it is known beforehand; it is checked. of: id of the image it belongs to."""
 
     path: str
     content: bytes | Callable[[BinaryIO], object]
@@ -48,34 +48,34 @@ def write_folder(
     root: Path,
     name: str,
     files: Callable[[], Iterable[File]],
-    located: Callable[[Path], Mapping[str, str]],
-    rewritten: Callable[[Path], list[str]],
+    absolute_texts: Callable[[Path], Mapping[str, str]],
+    content_changes: Callable[[Path], list[str]],
 ) -> tuple[Path, bool, int, tuple[str, ...]]:
-    """Put `files` with their checksums into `<root>/<name>`, and `located(folder)`, texts by name that hold the
-    folder's own absolute path, below `absolute/` in it: (folder, reused, bytes, changed).
+    """Write `files` with their checksums into `<root>/<name>`: (folder, reused, bytes, changed).
 
-    A folder of that name whose files are all unchanged is left as it is. If somebody changed it, or it is one that
-    `rewritten` tells something of, the set is written beside it as `<name>-2` and so on. The folder appears under its
-    name only when it is complete. Located texts are for people to edit and go stale when the folder is moved: they are
-    no part of the checksums, one that is gone is written again, and one that differs is left alone and told.
+    absolute_texts: for a folder, texts by name that hold its absolute path; they go into its subfolder `absolute/`.
+    A folder of that name whose files are all unchanged is left as it is. If somebody changed it, or `content_changes`
+    lists something, the set is written beside it as `<name>-2` and so on. The folder appears under its name only when
+    it is complete. Absolute texts are for people to edit and become wrong when the folder is moved: they are no part of
+    the checksums, a missing one is written again, and one that differs is left alone and listed in `changed`.
     """
     changed: list[str] = []
     for attempt in range(1, 1000):
         folder = root.absolute() / (name if attempt == 1 else f"{name}-{attempt}")
-        texts = located(folder)
+        texts = absolute_texts(folder)
         if not long_path(folder, 0).exists():
             _write(folder, files, texts)
             return folder, False, _size_of(folder), tuple(changed)
-        found = differences_in(folder) or rewritten(folder)
+        found = differences_in(folder) or content_changes(folder)
         if not found:
-            changed += [f"{folder.name}: {entry}" for entry in _renew(folder, texts)]
+            changed += [f"{folder.name}: {entry}" for entry in _write_missing(folder, texts)]
             return folder, True, _size_of(folder), tuple(changed)
         changed += [f"{folder.name}: {entry}" for entry in found]
     raise ExportError(f"{root} holds a thousand changed copies of {name}; remove some")
 
 
 def differences_in(folder: Path) -> list[str]:
-    """What was changed, added or removed in a written folder since, as `<file> changed`; empty if nothing."""
+    """What was changed, added or removed in the folder since the export, as `<file> changed`; empty if nothing."""
     try:
         expected = checksums_in(folder)
     except (OSError, UnicodeDecodeError):
@@ -97,8 +97,8 @@ def differences_in(folder: Path) -> list[str]:
 
 
 def checksums_in(folder: Path) -> dict[str, str]:
-    """sha256 by file, as they were written down; each file is one below the folder. Raises ExportError for a line that
-    is none of ours, OSError or UnicodeDecodeError where they cannot be read."""
+    """sha256 by file from the folder's checksum file; all files lie below the folder. Raises ExportError for a line
+    that is no checksum, OSError or UnicodeDecodeError if the file cannot be read."""
     sums = {}
     lines = within(folder, CHECKSUMS, str(folder)).read_text(encoding="utf-8").split("\n")
     for number, line in enumerate(lines, start=1):
@@ -147,7 +147,7 @@ def copy_file(source: Path, target: BinaryIO) -> None:
         shutil.copyfileobj(file, target)
 
 
-def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[str, str]) -> None:
+def _write(folder: Path, files: Callable[[], Iterable[File]], absolute_texts: Mapping[str, str]) -> None:
     partial = long_path(folder.parent / f".{folder.name}.partial", 0)
     if partial.exists():
         patiently(lambda: shutil.rmtree(partial))  # of an export that was killed
@@ -162,7 +162,7 @@ def _write(folder: Path, files: Callable[[], Iterable[File]], located: Mapping[s
             names[file.path.casefold()] = file.path
             sums[file.path] = _put(partial, file)
         _put(partial, File(CHECKSUMS, checksum_lines(sums)))
-        for name, text in located.items():
+        for name, text in absolute_texts.items():
             _put(partial, File(f"{ABSOLUTE}/{name}", text.encode()))
         replace(partial, folder)
     except BaseException:
@@ -184,20 +184,19 @@ def _put(folder: Path, file: File) -> str:
     return digest
 
 
-def _renew(folder: Path, located: Mapping[str, str]) -> list[str]:
-    told = []
-    for name, text in located.items():
+def _write_missing(folder: Path, absolute_texts: Mapping[str, str]) -> list[str]:
+    """Write the absolute texts that are missing; notes about those that cannot be kept up to date."""
+    notes = []
+    for name, text in absolute_texts.items():
         path = f"{ABSOLUTE}/{name}"
-        for _ in links_out(folder, [path]):
-            told.append(f"{path} is a link out of the folder")
-            break
-        else:
-            target = long_path(folder / path)
-            if not target.exists():
-                _put(folder, File(path, text.encode()))
-            elif target.read_bytes() != text.encode():
-                told.append(f"{path} was edited, or the folder was moved; delete it to have it written anew")
-    return told
+        target = long_path(folder / path)
+        if any(links_out(folder, [path])):
+            notes.append(f"{path} is a link out of the folder")
+        elif not target.exists():
+            _put(folder, File(path, text.encode()))
+        elif target.read_bytes() != text.encode():
+            notes.append(f"{path} was edited, or the folder was moved; delete it to have it written anew")
+    return notes
 
 
 def _size_of(folder: Path) -> int:

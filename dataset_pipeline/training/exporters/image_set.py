@@ -1,4 +1,4 @@
-"""What all exporters share: the images of a set, checked once, by part and concept."""
+"""The images of a set as all exporters get them: checked once, grouped by part (train, validation, reg) and concept."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any
 from dataset_pipeline.base.ids import file_name
 from dataset_pipeline.training.arrangement import safe_name
 from dataset_pipeline.training.exporters.folder import ExportError, File, copy_file
+from dataset_pipeline.training.num_repeats import num_repeats
 from dataset_pipeline.training.split import TRAIN, VALIDATION
-from dataset_pipeline.training.whole_repeats import whole_repeats
 
 # Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
 REGULARIZATION = "reg"
-# What every trainer here reads.
+# File formats that every trainer here reads.
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-# Stands in a caption between what a trainer that knows it never shuffles and the rest; to others it would be a word.
+# In a caption, a trainer that knows this mark shuffles only what follows it; other trainers would read it as a word.
 KEEP_MARK = "|||"
 SEPARATORS = re.compile(r"[/\\]")  # of folders; Windows takes both
-# What captions are rendered from, with what stands where nothing is known; columns that rows of a set may have.
+# What captions are rendered from: columns that rows of a set may have, with the value that means `unknown`.
 CAPTION_FIELDS: dict[str, Any] = {
     "characters": [],
     "people": "",
@@ -85,12 +85,18 @@ class Concept:
         """The concept's path as one folder's name."""
         return self.name.replace("/", "~")
 
+    @property
+    def flat_folder(self) -> str:
+        """A folder that lies in no other concept's folder."""
+        return f"{self.part}/{self.flat_name}"
+
 
 @dataclass(frozen=True)
 class ImageSet:
     """Pictures sorted by id. read: bytes of a store path. local_path: where that lies on this machine's disk, or None.
-    about: facts about how the set was made, for its documents. recipe: by what captions and multiplies can be made
-    again (`captions` and `balance`: settings; `tag_kinds`: tags by kind), and the sha256 of files `beside` it."""
+    about: facts about how the set was made, for its documents. recipe: what captions and multiplies can be computed
+    from again (`captions` and `balance`: settings; `tag_kinds`: tags by kind), and under `beside` the sha256 of extra
+    files."""
 
     pictures: tuple[Picture, ...]
     read: Callable[[str], bytes]
@@ -108,7 +114,7 @@ class ImageSet:
         for part in (TRAIN, VALIDATION, REGULARIZATION):
             of_part = {concept: pictures for (other, concept), pictures in members.items() if other == part}
             multiplies = {concept: pictures[0].multiply for concept, pictures in of_part.items()}
-            repeats = whole_repeats({concept: len(pictures) for concept, pictures in of_part.items()}, multiplies)
+            repeats = num_repeats({concept: len(pictures) for concept, pictures in of_part.items()}, multiplies)
             found += [
                 Concept(part, concept, multiplies[concept], repeats[concept], tuple(of_part[concept]))
                 for concept in sorted(of_part)
@@ -141,8 +147,8 @@ class ImageSet:
         content = self.read(picture.path) if local is None else functools.partial(copy_file, local)
         return File(path, content, picture.sha256, picture.image_id)
 
-    def beside(self, path: str, picture: Picture) -> Iterator[File]:
-        """The picture, and its caption as a text file of the same stem."""
+    def with_caption(self, path: str, picture: Picture) -> Iterator[File]:
+        """The picture at `path`, and its caption as a text file of the same stem."""
         yield self.file(path, picture)
         yield File(str(PurePosixPath(path).with_suffix(".txt")), picture.caption.encode())
 
@@ -189,28 +195,34 @@ def image_set(
             else "the training set is empty: there is nothing to export"
         )
     multiplies: dict[tuple[str, str], float] = {}
-    flat: dict[tuple[str, str], str] = {}
+    concepts: dict[tuple[str, str], str] = {}
     before = None
     for picture in pictures:
         image_id, concept = picture.image_id, picture.concept
         if image_id == before:
             raise ExportError(f"image {image_id} is in the set twice")
         before = image_id
-        caption = picture.caption
-        if not caption or len(caption.splitlines()) != 1 or caption != caption.strip() or caption[0] == "\ufeff":
-            raise ExportError(f"image {image_id} has no one-line caption: {caption!r}")
-        if any(part in ("", ".", "..") for part in SEPARATORS.split(concept)):
-            raise ExportError(f"concept {concept} is no folder of a set")
-        if not 0 < picture.multiply < float("inf"):
-            raise ExportError(f"concept {concept} has the multiply {picture.multiply}")
+        _check_by_itself(picture)
         if multiplies.setdefault((picture.part, concept), picture.multiply) != picture.multiply:
             raise ExportError(f"concept {concept} has two multiplies, the second on image {image_id}")
-        if flat.setdefault((picture.part, concept.replace("/", "~").casefold()), concept) != concept:
-            other = flat[picture.part, concept.replace("/", "~").casefold()]
+        # Windows and macOS take two spellings of a name for one folder.
+        other = concepts.setdefault((picture.part, concept.replace("/", "~").casefold()), concept)
+        if other != concept:
             raise ExportError(f"concepts {other} and {concept} would be one folder")
         if picture.suffix.lower() not in READ_SUFFIXES:
             raise ExportError(f"{title} does not read {picture.path} of image {image_id}")
     return ImageSet(tuple(pictures), read, local_path, about, recipe)
+
+
+def _check_by_itself(picture: Picture) -> None:
+    """Check the caption, concept and multiply of one picture. Raises ExportError."""
+    caption, concept = picture.caption, picture.concept
+    if not caption or len(caption.splitlines()) != 1 or caption != caption.strip() or caption[0] == "\ufeff":
+        raise ExportError(f"image {picture.image_id} has no one-line caption: {caption!r}")
+    if any(part in ("", ".", "..") for part in SEPARATORS.split(concept)):
+        raise ExportError(f"concept {concept} is no folder of a set")
+    if not 0 < picture.multiply < float("inf"):
+        raise ExportError(f"concept {concept} has the multiply {picture.multiply}")
 
 
 def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataset_pipeline.training.exporters.columns import facts
+from dataset_pipeline.training.exporters.columns import column_values
 from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
@@ -38,12 +38,12 @@ def _mask(picture: Picture) -> str:
 
 def _line(images: ImageSet, picture: Picture) -> dict[str, Any]:
     mask = {"mask_file_name": f"masks/{picture.stem}.png"} if images.has_masks else {}
-    return {"file_name": picture.name, **mask, "text": picture.caption, **facts(picture)}
+    return {"file_name": picture.name, **mask, "text": picture.caption, **column_values(picture)}
 
 
 PROFILE = Profile(
     title="Hugging Face datasets (imagefolder)",
-    use=(
+    instructions=(
         '`datasets.load_dataset("imagefolder", data_dir="<this folder>")`, or `load_dataset("<this folder>")`; for '
         "diffusers' scripts `--train_data_dir <this folder>/train`. The prompt is the column `text`. How often an "
         "image should be seen is the column `multiply`; nothing applies it by itself."

@@ -18,7 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dataset_pipeline.training.exporters.documents import Profile, as_json, at, captioned_pictures, quoted
+from dataset_pipeline.training.exporters.documents import (
+    Profile,
+    as_json,
+    below,
+    captioned_pictures,
+    places_by_concept,
+    quoted,
+)
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import (
     KEEP_MARK,
@@ -41,11 +48,7 @@ def folder_of(concept: Concept) -> str:
 
 
 def places(images: ImageSet) -> dict[str, str]:
-    return {
-        picture.image_id: f"{concept.part}/{folder_of(concept)}/{picture.name}"
-        for concept in images.concepts
-        for picture in concept.pictures
-    }
+    return places_by_concept(images, lambda concept: f"{concept.part}/{folder_of(concept)}")
 
 
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
@@ -77,13 +80,13 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 
     def subset(concept: Concept) -> dict[str, Any]:
         return {
-            "image_dir": at(folder, f"{concept.part}/{folder_of(concept)}"),
+            "image_dir": below(folder, f"{concept.part}/{folder_of(concept)}"),
             "num_repeats": concept.repeats,
         }
 
     train = images.concepts_of(TRAIN)
     regularization = [subset(concept) | {"is_reg": True} for concept in images.concepts_of(REGULARIZATION)]
-    metadata = [{"metadata_file": at(folder, f"metadata/{folder_of(concept)}.json")} for concept in train]
+    metadata = [{"metadata_file": below(folder, f"metadata/{folder_of(concept)}.json")} for concept in train]
     texts = {
         DATASET: _toml(general, [subset(concept) for concept in train] + regularization),
         FINETUNE: _toml(
@@ -92,7 +95,7 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
         ),
     }
     if images.has_masks:
-        masks = [{"conditioning_data_dir": at(folder, f"masks/{folder_of(concept)}")} for concept in train]
+        masks = [{"conditioning_data_dir": below(folder, f"masks/{folder_of(concept)}")} for concept in train]
         texts[MASKED] = _toml(general, [subset(concept) | source for concept, source in zip(train, masks, strict=True)])
     return texts
 
@@ -130,7 +133,7 @@ def _toml_block(heading: str, values: Mapping[str, Any]) -> str:
 
 PROFILE = Profile(
     title="kohya sd-scripts",
-    use=(
+    instructions=(
         f"`--dataset_config {DATASET}` with `--resolution`, or `--train_data_dir train` (and `--reg_data_dir reg` if "
         f"there is one) with `--caption_extension .txt --enable_bucket`. `{FINETUNE}` is the same set by metadata "
         f"instead of text files. Where there are masks, `{MASKED}` is for `--masked_loss`; regularization images "

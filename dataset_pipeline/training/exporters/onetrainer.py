@@ -10,20 +10,24 @@ practice they must be absolute.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 
-from dataset_pipeline.training.exporters.ai_toolkit import folder_of, places
-from dataset_pipeline.training.exporters.documents import Profile, as_json, at, captioned_pictures, masks_beside
-from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.documents import (
+    Profile,
+    as_json,
+    below,
+    captioned_and_masked,
+    places_by_concept,
+)
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
 
 CONCEPTS = "concepts.json"
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
 
 
-def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
-    yield from captioned_pictures(images, places)
-    yield from masks_beside(images, masks(images, places))
+def places(images: ImageSet) -> dict[str, str]:
+    return places_by_concept(images, lambda concept: concept.flat_folder)
 
 
 def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
@@ -43,7 +47,7 @@ def _concept(concept: Concept, folder: str) -> dict[str, object]:
     return {
         "__version": 2,
         "name": concept.name,
-        "path": at(folder, folder_of(concept)),
+        "path": below(folder, concept.flat_folder),
         "seed": seed,
         "enabled": True,
         "type": TYPES[concept.part],
@@ -57,12 +61,12 @@ def _concept(concept: Concept, folder: str) -> dict[str, object]:
 
 PROFILE = Profile(
     title="OneTrainer",
-    use=(
+    instructions=(
         f"Copy `absolute/{CONCEPTS}` to OneTrainer's `training_concepts/`, or name it as `concept_file_name` in your "
         "training preset. With masks, switch on masked training."
     ),
     places=places,
-    files=files,
+    files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,
 )

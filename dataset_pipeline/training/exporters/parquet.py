@@ -16,14 +16,14 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_pipeline.training.exporters.columns import COLUMNS, facts, shards
+from dataset_pipeline.training.exporters.columns import COLUMNS, column_values, shards
 from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
 
 SHARD_IMAGES = 1000
 ROW_GROUP_IMAGES = 100  # readers that want one picture read a whole row group
-MASK = "mask/"  # before the names of masks in `inside`; names of pictures have no slash
+MASK = "mask/"  # before the names of masks in a shard; names of pictures have no slash
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -38,7 +38,7 @@ def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def inside(shard: Path, name: str) -> bytes:
+def read_from_shard(shard: Path, name: str) -> bytes:
     """The picture, or after `mask/` the mask, of this name in a shard."""
     column, name = ("mask", name.removeprefix(MASK)) if name.startswith(MASK) else ("image", name)
     changed_ns = shard.stat().st_mtime_ns
@@ -101,7 +101,7 @@ def _row(images: ImageSet, picture: Picture) -> dict[str, Any]:
     row = {
         "image": {"bytes": images.bytes_of(picture), "path": picture.name},
         "text": picture.caption,
-        **facts(picture),
+        **column_values(picture),
     }
     if images.has_masks:
         row["mask"] = {"bytes": images.mask(picture), "path": f"{picture.stem}.png"}
@@ -110,7 +110,7 @@ def _row(images: ImageSet, picture: Picture) -> dict[str, Any]:
 
 PROFILE = Profile(
     title="Hugging Face datasets (Parquet)",
-    use=(
+    instructions=(
         '`datasets.load_dataset("parquet", data_dir="<this folder>/data")`, or `load_dataset("<this folder>")`. The '
         "picture is the column `image`, the prompt `text`. How often an image should be seen is the column `multiply`; "
         "nothing applies it by itself."
@@ -119,5 +119,5 @@ PROFILE = Profile(
     files=files,
     splits={part: f"data/{part}-*.parquet" for part in (TRAIN, VALIDATION, REGULARIZATION)},
     masks=masks,
-    inside=inside,
+    read_from_shard=read_from_shard,
 )

@@ -12,6 +12,8 @@ def places(images: ImageSet) -> dict[str, str]:
 
 PROFILE = Profile(
     title="any trainer that reads pictures with text files beside them",
-    use="Give it the folder `train`. All pictures lie right in it, so that the multiplies below are not applied.",
+    instructions=(
+        "Give it the folder `train`. All pictures lie right in it, so that the multiplies below are not applied."
+    ),
     places=places,
 )

@@ -1,6 +1,6 @@
-"""Captions and multiplies of an exported folder made again, from what its manifest says of each image.
+"""New captions (`recaption`) and multiplies (`rebalance`) for an exported folder, computed from its manifest.
 
-Works on the folder alone, wherever it was copied: no store, no graph, no models.
+Only the folder is needed, wherever it was copied: no store, no graph, no models.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from dataset_pipeline.settings.tag_rules import KINDS, MATCHES, Rules, phrases_o
 from dataset_pipeline.tags.captions import image_type_of, quality_word
 from dataset_pipeline.tags.templates import render
 from dataset_pipeline.training.balance import balance
+from dataset_pipeline.training.exporters.exported_folder import Rows
 from dataset_pipeline.training.exporters.folder import ExportError
 from dataset_pipeline.training.exporters.image_set import TRAIN
-from dataset_pipeline.training.exporters.rewrite import Rewritten, Rows, rewrite
+from dataset_pipeline.training.exporters.rewrite import RewriteReport, rewrite
 
-NEEDS_PICTURES = ("face_min_score",)  # of [captions]; what they change is not in a manifest
+NEEDS_PICTURES = ("face_min_score",)  # keys of [captions] that need the pictures; a manifest is not enough
 
 
-def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> Rewritten:
-    """Render the captions of an exported folder by the settings it was made with and `changes` to [captions].
+def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> RewriteReport:
+    """Render the captions of an exported folder again, by the settings it was made with and `changes` to [captions].
 
     Captions that a person edited are kept, and those that regularization images came with. Raises ExportError for a
-    folder that cannot be made again, and SettingsError for settings that there are not.
+    folder that cannot be rewritten, and SettingsError for wrong settings.
     """
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
@@ -41,7 +42,7 @@ def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
     return rewrite(folder, change, drop_missing)
 
 
-def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> Rewritten:
+def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> RewriteReport:
     """Balance the concepts that an exported folder trains on, by the settings it was made with and `changes` to
     [concept_balance]. Held-out and regularization images keep their multiplies. Raises as `recaption`."""
 
@@ -65,8 +66,8 @@ def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
 def recipe_of(
     captions: Mapping[str, Any] | None, balance: Mapping[str, Any] | None, tags: set[str], rules: Rules
 ) -> dict[str, Any]:
-    """What an export says so that it can be made again: [captions] and [concept_balance], None where the set was not
-    made by one of each, and of which kind its tags are."""
+    """What captions and multiplies can be computed from again: [captions] and [concept_balance], None if the set was
+    made with several of them, and the kinds of its tags."""
     kinds: dict[str, list[str]] = {}
     for tag in sorted(tags):
         if kind := rules.kind_of(tag):
@@ -89,8 +90,8 @@ def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any
 
 
 def _settings(folder: Path, section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
-    """The settings with this section as the set was made with it, and changed. Raises SettingsError for changes that
-    cannot be, and ExportError where the section itself is none of ours."""
+    """The settings with this section as the set was made with it, and then changed. Raises SettingsError for wrong
+    changes, and ExportError if the section itself is not valid."""
     try:
         made = _defaults_with(section, made_with)
     except SettingsError as error:
@@ -107,8 +108,8 @@ def _captioned(
 ) -> dict[str, Any]:
     if row["is_reg"] and row["caption"] != _caption(row, made, rules):
         return {**row}  # regularization pictures may come with captions of their own
-    said = {**row, **_changed_fields(row, made, wanted)}
-    return said | {"caption": _caption(said, wanted, rules)}
+    changed = {**row, **_changed_fields(row, made, wanted)}
+    return changed | {"caption": _caption(changed, wanted, rules)}
 
 
 def _caption(row: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) -> str:
@@ -116,17 +117,17 @@ def _caption(row: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) -
 
 
 def _changed_fields(row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings) -> dict[str, Any]:
-    """What of an image's fields comes from settings that changed."""
-    said: dict[str, Any] = {}
+    """The caption fields of an image that depend on settings, where these changed."""
+    fields: dict[str, Any] = {}
     if image_type_of(row["image_id"], made) != image_type_of(row["image_id"], wanted):
-        said["image_type"] = image_type_of(row["image_id"], wanted)
+        fields["image_type"] = image_type_of(row["image_id"], wanted)
     if made.quality_words != wanted.quality_words:
-        said["quality_word"] = quality_word(row["quality"], wanted)
-    return said
+        fields["quality_word"] = quality_word(row["quality"], wanted)
+    return fields
 
 
 def _rules(tag_kinds: Mapping[str, Sequence[str]]) -> Rules:
-    """Rules that know of these tags what kind they are, and nothing else."""
+    """Rules that know only the kinds of these tags."""
     none = dict.fromkeys(MATCHES, ())
     known = {tag: kind for kind, tags in tag_kinds.items() for tag in tags}
     return Rules(frozenset(), {}, {kind: phrases_of(**none) for kind in KINDS}, known)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from dataset_pipeline.training.exporters.columns import facts, shards
+from dataset_pipeline.training.exporters.columns import column_values, shards
 from dataset_pipeline.training.exporters.documents import Profile
 from dataset_pipeline.training.exporters.folder import ExportError, File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet, Picture
@@ -35,7 +35,7 @@ def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
     return {picture.image_id: f"{path}#{picture.stem}.mask.png" for path, found in _shards(images) for picture in found}
 
 
-def inside(shard: Path, name: str) -> bytes:
+def read_from_shard(shard: Path, name: str) -> bytes:
     """The member of this name in a shard."""
     offset, size = _members(shard, shard.stat().st_mtime_ns)[name]
     with open(shard, "rb") as file:
@@ -66,7 +66,7 @@ def _write(images: ImageSet, pictures: list[Picture], out: BinaryIO) -> None:
         for picture in pictures:
             members = {
                 picture.suffix: images.bytes_of(picture),
-                ".json": json.dumps(facts(picture), sort_keys=True, ensure_ascii=False).encode(),
+                ".json": json.dumps(column_values(picture), sort_keys=True, ensure_ascii=False).encode(),
                 ".txt": picture.caption.encode(),
             }
             if images.has_masks:
@@ -79,7 +79,7 @@ def _write(images: ImageSet, pictures: list[Picture], out: BinaryIO) -> None:
 
 PROFILE = Profile(
     title="WebDataset",
-    use=(
+    instructions=(
         "The shards are `train/00000.tar` and so on, each sample a picture, `.txt` with the prompt and `.json` with "
         'the rest: `webdataset.WebDataset`, or `datasets.load_dataset("webdataset", data_dir="<this folder>/train")`. '
         "How often an image should be seen is `multiply` in the JSON; nothing applies it by itself."
@@ -88,5 +88,5 @@ PROFILE = Profile(
     files=files,
     splits={part: f"{part}/*.tar" for part in (TRAIN, VALIDATION, REGULARIZATION)},
     masks=masks,
-    inside=inside,
+    read_from_shard=read_from_shard,
 )

@@ -35,7 +35,7 @@ def encoded(color: tuple[int, ...], size: tuple[int, int], suffix: str) -> bytes
     return buffer.getvalue()
 
 
-class Shelf:
+class SampleSet:
     """Rows of a training set and the pictures they name, each of another colour and width."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Shelf:
         return row
 
     def export(self, profile: str, root: Path, about: Mapping[str, Any] = ABOUT, **more: Any) -> ExportReport:
-        return export(profile, self.rows, self.data.__getitem__, root, about, beside=BESIDE, **more)
+        return export(profile, self.rows, self.data.__getitem__, root, about, extra_files=BESIDE, **more)
 
     def of_part(self, part: str) -> dict[str, dict[str, Any]]:
         """Rows by file stem."""
@@ -89,34 +89,34 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
+def sample() -> SampleSet:
     """Six pictures to train on in three concepts."""
-    shelf = Shelf()
+    sample = SampleSet()
     for number in range(3):
-        shelf.add(number)
+        sample.add(number)
     for number in range(3, 5):
-        shelf.add(number, "2_characters/fern+フリーレン", 3.7)
-    shelf.add(5, "0_characters/character_others", 1.0, image_id="show.e1/00000005#person-1-2-30-400")
-    return shelf
+        sample.add(number, "2_characters/fern+フリーレン", 3.7)
+    sample.add(5, "0_characters/character_others", 1.0, image_id="show.e1/00000005#person-1-2-30-400")
+    return sample
 
 
 @pytest.fixture
-def parted(shelf: Shelf) -> Shelf:
+def parted(sample: SampleSet) -> SampleSet:
     """And three held out, two for regularization, among them concepts of the same names."""
     for number in range(6, 9):
-        shelf.add(number, split="validation", multiply=2.0)
+        sample.add(number, split="validation", multiply=2.0)
     for number in range(9, 11):
-        shelf.add(number, "1girl", 1.0, is_reg=True)
-    return shelf
+        sample.add(number, "1girl", 1.0, is_reg=True)
+    return sample
 
 
 @pytest.fixture
-def masked(shelf: Shelf) -> Shelf:
+def masked(sample: SampleSet) -> SampleSet:
     """Three more, of which two have masks."""
-    shelf.add(11, mask=True)
-    shelf.add(12, "2_characters/fern+フリーレン", 3.7, mask=True)
-    shelf.add(13)
-    return shelf
+    sample.add(11, mask=True)
+    sample.add(12, "2_characters/fern+フリーレン", 3.7, mask=True)
+    sample.add(13)
+    return sample
 
 
 @pytest.fixture

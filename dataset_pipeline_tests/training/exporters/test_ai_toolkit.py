@@ -78,9 +78,9 @@ def test_every_picture_has_a_mask_in_the_folder_for_masks(masked, tmp_path: Path
     assert None not in found.values()
 
 
-def test_any_name_of_a_concept_is_read_back(shelf, tmp_path: Path):
+def test_any_name_of_a_concept_is_read_back(sample, tmp_path: Path):
     for number, name in enumerate(["1_character/yes: no # x", "1_character/'q' \"d\"", "1_character/ünï★𝕏"]):
-        shelf.add(30 + number, name, 2.0)
-    folder = shelf.export("ai_toolkit", tmp_path).folder
+        sample.add(30 + number, name, 2.0)
+    folder = sample.export("ai_toolkit", tmp_path).folder
     found = {entry["stem"] for entry in as_ai_toolkit_reads(folder / "datasets.yaml", folder)}
-    assert found == shelf.of_part("train").keys()
+    assert found == sample.of_part("train").keys()

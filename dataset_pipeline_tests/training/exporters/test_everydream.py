@@ -44,8 +44,8 @@ def test_the_trainer_finds_every_picture_with_its_caption_and_multiply(parted, t
     assert held_out == {f"show.e1/{number:08d}" for number in (6, 7, 8)}
 
 
-def test_concepts_are_folders_of_their_own_names(shelf, tmp_path: Path, files_in):
-    names = files_in(shelf.export("everydream", tmp_path).folder)
+def test_concepts_are_folders_of_their_own_names(sample, tmp_path: Path, files_in):
+    names = files_in(sample.export("everydream", tmp_path).folder)
     assert "train/1_character/fern/multiply.txt" in names
     assert "train/1_character/fern/show~e1@00000001.webp" in names
     assert len(names) == 6 * 2 + 3 + 5

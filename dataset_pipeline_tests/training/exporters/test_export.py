@@ -20,7 +20,10 @@ from dataset_pipeline.training.exporters.documents import CARD, EMB_INIT, MANIFE
 from dataset_pipeline.training.exporters.folder import CHECKSUMS
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 
-SHARED = {"columns", "documents", "folder", "image_set", "listed", "recaption", "rewrite"}
+SHARED = {
+    *("columns", "documents", "exported_folder", "folder", "image_set", "manifest_json", "recaption", "rewrite"),
+    "trainer_caches",
+}
 DOCUMENTS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
 
 
@@ -31,13 +34,13 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 def test_every_module_of_the_folder_is_a_profile_that_the_settings_know():
     modules = {module.name for module in pkgutil.iter_modules(exporters.__path__)}
     assert modules - SHARED == set(PROFILES)
-    assert all(load_profile(name).use for name in PROFILES)
+    assert all(load_profile(name).instructions for name in PROFILES)
 
 
-def test_an_unknown_profile_lists_the_known(shelf, tmp_path: Path):
+def test_an_unknown_profile_lists_the_known(sample, tmp_path: Path):
     listed = "ai_toolkit, everydream, imagefolder, kohya, onetrainer, parquet, plain, webdataset"
     with pytest.raises(ExportError, match=f"unknown trainer profile 'sdxl'; known: {listed}"):
-        shelf.export("sdxl", tmp_path)
+        sample.export("sdxl", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -89,9 +92,9 @@ def test_manifest_and_checksums_describe_every_file(parted, tmp_path: Path, prof
     assert manifest["recipe"] == {"beside": {name: listed[name] for name in (EMB_INIT, WILDCARD)}}
 
 
-def test_the_same_images_with_other_core_tags_are_another_set(shelf, tmp_path: Path):
-    one = shelf.export("plain", tmp_path)
-    other = export("plain", shelf.rows, shelf.data.__getitem__, tmp_path, {}, beside={WILDCARD: b"frieren\n"})
+def test_the_same_images_with_other_core_tags_are_another_set(sample, tmp_path: Path):
+    one = sample.export("plain", tmp_path)
+    other = export("plain", sample.rows, sample.data.__getitem__, tmp_path, {}, extra_files={WILDCARD: b"frieren\n"})
     assert (other.reused, other.content_sha256 == one.content_sha256) == (False, False)
     assert (other.folder / WILDCARD).read_bytes() == b"frieren\n"
     assert "`wildcard.txt` has prompts" in (one.folder / CARD).read_text()
@@ -109,38 +112,38 @@ def test_the_papers_lie_on_top_and_nothing_else_where_pictures_are(parted, tmp_p
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_folder_that_a_person_changed_is_left_alone_and_told(shelf, tmp_path: Path, profile: str):
-    first = shelf.export(profile, tmp_path)
-    again = shelf.export(profile, tmp_path, about={"other": "facts"})
+def test_a_folder_that_a_person_changed_is_left_alone_and_told(sample, tmp_path: Path, profile: str):
+    first = sample.export(profile, tmp_path)
+    again = sample.export(profile, tmp_path, about={"other": "facts"})
     assert (again.folder, again.reused, again.size_bytes) == (first.folder, True, first.size_bytes)
     victim = next(
         path for path in sorted(first.folder.rglob("*")) if path.suffix in (".txt", ".tar", ".parquet", ".jsonl")
     )
     victim.write_bytes(b"better words")
     (first.folder / "latents.npz").write_bytes(b"1")
-    second = shelf.export(profile, tmp_path)
+    second = sample.export(profile, tmp_path)
     assert (second.folder.name, second.reused) == (f"{first.folder.name}-2", False)
     name = victim.relative_to(first.folder).as_posix()
     assert set(second.changed) == {f"{first.folder.name}: {name} changed", f"{first.folder.name}: latents.npz added"}
     assert victim.read_bytes() == b"better words"
-    assert shelf.export(profile, tmp_path).folder == second.folder
+    assert sample.export(profile, tmp_path).folder == second.folder
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_an_export_that_fails_leaves_nothing(shelf, tmp_path: Path, profile: str):
-    whole = dict(shelf.data)
-    del shelf.data[shelf.rows[3]["path"]]
+def test_an_export_that_fails_leaves_nothing(sample, tmp_path: Path, profile: str):
+    whole = dict(sample.data)
+    del sample.data[sample.rows[3]["path"]]
     with pytest.raises(KeyError):
-        shelf.export(profile, tmp_path)
+        sample.export(profile, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    shelf.data.update(whole)
-    shelf.data[shelf.rows[3]["path"]] = b"another picture"
+    sample.data.update(whole)
+    sample.data[sample.rows[3]["path"]] = b"another picture"
     with pytest.raises(ExportError, match=r"picture of image show.e1/00000003 is not the one the set lists"):
-        shelf.export(profile, tmp_path)
+        sample.export(profile, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_that_is_killed_leaves_no_set_and_the_next_clears_its_rest_away(shelf, tmp_path: Path):
+def test_an_export_that_is_killed_leaves_no_set_and_the_next_clears_its_rest_away(sample, tmp_path: Path):
     script = (
         "import json, os, sys, pathlib\n"
         "from dataset_pipeline.training.exporters import export\n"
@@ -150,7 +153,7 @@ def test_an_export_that_is_killed_leaves_no_set_and_the_next_clears_its_rest_awa
         "given = json.load(sys.stdin)\n"
         "export('plain', given['rows'], read, pathlib.Path(sys.argv[1]), {})\n"
     )
-    given = {"rows": shelf.rows, "data": {path: data.hex() for path, data in shelf.data.items()}}
+    given = {"rows": sample.rows, "data": {path: data.hex() for path, data in sample.data.items()}}
     killed = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], input=json.dumps(given).encode(), check=False
     )
@@ -159,44 +162,44 @@ def test_an_export_that_is_killed_leaves_no_set_and_the_next_clears_its_rest_awa
     assert len(left) == 1
     assert left[0].startswith(".show-plain-")
     assert left[0].endswith(".partial")
-    folder = export("plain", shelf.rows, shelf.data.__getitem__, tmp_path, {}).folder
+    folder = export("plain", sample.rows, sample.data.__getitem__, tmp_path, {}).folder
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     assert left[0] == f".{folder.name}.partial"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_pictures_of_a_local_store_are_copied_and_never_linked(shelf, tmp_path: Path, profile: str, files_in):
+def test_pictures_of_a_local_store_are_copied_and_never_linked(sample, tmp_path: Path, profile: str, files_in):
     store = tmp_path / "store"
-    for path, data in shelf.data.items():
+    for path, data in sample.data.items():
         (store / path).parent.mkdir(parents=True, exist_ok=True)
         (store / path).write_bytes(data)
-    local = shelf.export(profile, tmp_path / "a", local_path=lambda path: store / path).folder
-    assert bytes_in(local).keys() == bytes_in(shelf.export(profile, tmp_path / "b").folder).keys()
+    local = sample.export(profile, tmp_path / "a", local_path=lambda path: store / path).folder
+    assert bytes_in(local).keys() == bytes_in(sample.export(profile, tmp_path / "b").folder).keys()
     for name in files_in(local):
         assert not (local / name).is_symlink()
         assert (local / name).stat().st_nlink == 1
     for picture in local.rglob("*.webp"):
         picture.write_bytes(b"a trainer's doing")
-    assert {path: (store / path).read_bytes() for path in shelf.data} == shelf.data
+    assert {path: (store / path).read_bytes() for path in sample.data} == sample.data
 
 
-def test_a_picture_that_changed_on_the_local_disk_is_refused(shelf, tmp_path: Path):
+def test_a_picture_that_changed_on_the_local_disk_is_refused(sample, tmp_path: Path):
     (tmp_path / "other.webp").write_bytes(b"other")
     with pytest.raises(ExportError, match="is not the one the set lists"):
-        shelf.export("plain", tmp_path / "exports", local_path=lambda path: tmp_path / "other.webp")
+        sample.export("plain", tmp_path / "exports", local_path=lambda path: tmp_path / "other.webp")
 
 
-def test_a_local_picture_is_copied_where_the_kernel_cannot(shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_local_picture_is_copied_where_the_kernel_cannot(sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(_: int, target: int, *more: object) -> int:
         os.write(target, b"some bytes first")
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
     (tmp_path / "store").mkdir()
-    for path, data in shelf.data.items():
+    for path, data in sample.data.items():
         (tmp_path / "store" / Path(path).name).write_bytes(data)
-    folder = shelf.export("plain", tmp_path, local_path=lambda path: tmp_path / "store" / Path(path).name).folder
-    assert {path.read_bytes() for path in folder.rglob("*.webp")} == set(shelf.data.values())
+    folder = sample.export("plain", tmp_path, local_path=lambda path: tmp_path / "store" / Path(path).name).folder
+    assert {path.read_bytes() for path in folder.rglob("*.webp")} == set(sample.data.values())
 
 
 @pytest.mark.parametrize(
@@ -222,10 +225,10 @@ def test_a_local_picture_is_copied_where_the_kernel_cannot(shelf, tmp_path: Path
     ],
 )
 @pytest.mark.parametrize("profile", ["plain", "parquet"])
-def test_what_no_trainer_should_be_given_is_refused(shelf, tmp_path: Path, profile: str, change: dict, message: str):
-    shelf.rows[4] |= change
+def test_what_no_trainer_should_be_given_is_refused(sample, tmp_path: Path, profile: str, change: dict, message: str):
+    sample.rows[4] |= change
     with pytest.raises(ExportError, match=message):
-        shelf.export(profile, tmp_path)
+        sample.export(profile, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -238,46 +241,46 @@ def test_two_files_that_would_be_one_are_refused(parted, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_set_with_nothing_to_train_on_is_refused(shelf, tmp_path: Path):
+def test_a_set_with_nothing_to_train_on_is_refused(sample, tmp_path: Path):
     with pytest.raises(ExportError, match="the training set is empty"):
-        export("plain", [], shelf.data.__getitem__, tmp_path, {})
+        export("plain", [], sample.data.__getitem__, tmp_path, {})
     with pytest.raises(ExportError, match="the training set is empty"):
-        export("plain", [row | {"is_reg": True} for row in shelf.rows], shelf.data.__getitem__, tmp_path, {})
+        export("plain", [row | {"is_reg": True} for row in sample.rows], sample.data.__getitem__, tmp_path, {})
 
 
-def test_a_set_that_is_all_held_out_names_the_setting(shelf, tmp_path: Path):
-    held_out = [row | {"split": "validation"} for row in shelf.rows]
+def test_a_set_that_is_all_held_out_names_the_setting(sample, tmp_path: Path):
+    held_out = [row | {"split": "validation"} for row in sample.rows]
     with pytest.raises(ExportError, match=r"all is held out for validation: lower \[training_set\] validation_share"):
-        export("plain", held_out, shelf.data.__getitem__, tmp_path, {})
+        export("plain", held_out, sample.data.__getitem__, tmp_path, {})
 
 
-def test_a_set_of_several_shows_is_called_set(shelf, tmp_path: Path):
-    shelf.add(20, image_id="other.e1/00000020", show="other")
-    assert shelf.export("plain", tmp_path).folder.name.startswith("set-plain-")
+def test_a_set_of_several_shows_is_called_set(sample, tmp_path: Path):
+    sample.add(20, image_id="other.e1/00000020", show="other")
+    assert sample.export("plain", tmp_path).folder.name.startswith("set-plain-")
 
 
 @pytest.mark.parametrize(
     "change", [{"caption": "another"}, {"concept": "1_character/stark"}, {"image_id": "show.e1/00000009"}]
 )
-def test_another_content_gets_another_folder_and_the_old_one_stays(shelf, tmp_path: Path, change: dict):
-    first = shelf.export("everydream", tmp_path).folder
-    shelf.rows[5] |= change
-    assert shelf.export("everydream", tmp_path).folder != first
+def test_another_content_gets_another_folder_and_the_old_one_stays(sample, tmp_path: Path, change: dict):
+    first = sample.export("everydream", tmp_path).folder
+    sample.rows[5] |= change
+    assert sample.export("everydream", tmp_path).folder != first
     assert first.is_dir()
 
 
 @pytest.mark.parametrize("profile", ["kohya", "onetrainer", "ai_toolkit"])
 def test_files_with_absolute_paths_are_renewed_when_gone_and_left_alone_when_edited(
-    shelf, tmp_path: Path, profile: str
+    sample, tmp_path: Path, profile: str
 ):
-    folder = shelf.export(profile, tmp_path).folder
+    folder = sample.export(profile, tmp_path).folder
     config = min(folder.glob("absolute/*"))
     text = config.read_bytes()
     config.unlink()
-    again = shelf.export(profile, tmp_path)
+    again = sample.export(profile, tmp_path)
     assert (again.reused, again.changed, config.read_bytes()) == (True, (), text)
     config.write_bytes(text + b" ")
-    edited = shelf.export(profile, tmp_path)
+    edited = sample.export(profile, tmp_path)
     assert (edited.folder, edited.reused, config.read_bytes()) == (folder, True, text + b" ")
     assert edited.changed == (
         f"{folder.name}: absolute/{config.name} was edited, or the folder was moved; delete it to have it written anew",
@@ -296,14 +299,14 @@ def test_the_card_says_what_is_in_the_set_and_how_it_was_made(parted, tmp_path: 
     assert "demo models" not in card
 
 
-def test_the_card_says_that_demo_models_made_the_set(shelf, tmp_path: Path):
-    card = (shelf.export("plain", tmp_path, about={"made_with_demo_models": True}).folder / CARD).read_text("utf-8")
+def test_the_card_says_that_demo_models_made_the_set(sample, tmp_path: Path):
+    card = (sample.export("plain", tmp_path, about={"made_with_demo_models": True}).folder / CARD).read_text("utf-8")
     assert "**Made with the demo models, which know nothing of real pictures." in card
     assert "No model is named." in card
 
 
-def test_the_manifest_gives_the_error_of_whole_repeats_by_concept(shelf, tmp_path: Path):
-    manifest = json.loads((shelf.export("kohya", tmp_path).folder / MANIFEST).read_text("utf-8"))
+def test_the_manifest_gives_the_error_of_whole_repeats_by_concept(sample, tmp_path: Path):
+    manifest = json.loads((sample.export("kohya", tmp_path).folder / MANIFEST).read_text("utf-8"))
     assert [(c["concept"], c["images"], c["multiply"], c["repeats"], c["error"]) for c in manifest["concepts"]] == [
         ("0_characters/character_others", 1, 1.0, 1, 0.0),
         ("1_character/fern", 3, 1.361, 1, -0.361),
@@ -311,12 +314,12 @@ def test_the_manifest_gives_the_error_of_whole_repeats_by_concept(shelf, tmp_pat
     ]
 
 
-def test_the_mark_that_only_kohya_knows_is_a_comma_to_others(shelf, tmp_path: Path):
-    shelf.rows[0]["caption"] = "1girl, fern ||| long hair, dress"
-    folder = shelf.export("plain", tmp_path).folder
+def test_the_mark_that_only_kohya_knows_is_a_comma_to_others(sample, tmp_path: Path):
+    sample.rows[0]["caption"] = "1girl, fern ||| long hair, dress"
+    folder = sample.export("plain", tmp_path).folder
     assert (folder / "train/show~e1@00000000.txt").read_text("utf-8") == "1girl, fern, long hair, dress"
-    folder = shelf.export("kohya", tmp_path).folder
-    assert next(folder.rglob("show~e1@00000000.txt")).read_text("utf-8") == shelf.rows[0]["caption"]
+    folder = sample.export("kohya", tmp_path).folder
+    assert next(folder.rglob("show~e1@00000000.txt")).read_text("utf-8") == sample.rows[0]["caption"]
 
 
 def test_plain_gives_one_folder_of_pictures_and_texts(parted, tmp_path: Path, pictures_right_in, caption_beside):

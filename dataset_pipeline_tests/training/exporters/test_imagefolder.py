@@ -83,8 +83,8 @@ def test_hugging_face_reads_masks(masked, tmp_path: Path):
     assert masks["show.e1/00000000"].convert("L").getextrema() == (255, 255)
 
 
-def test_a_file_name_is_that_of_the_image_id(shelf, tmp_path: Path):
-    folder = shelf.export("imagefolder", tmp_path).folder
+def test_a_file_name_is_that_of_the_image_id(sample, tmp_path: Path):
+    folder = sample.export("imagefolder", tmp_path).folder
     for name, line in as_imagefolder_is_read(folder / "train").items():
         assert image_id(name) == line["image_id"]
         with Image.open(io.BytesIO((folder / "train" / name).read_bytes())) as picture:

@@ -136,8 +136,8 @@ def by_metadata(path: Path, image_dir: str) -> dict[str, str]:
     return prompts
 
 
-def expected(shelf, part: str, repeats: dict[str, int]) -> dict[str, tuple[int, str]]:
-    return {stem: (repeats[row["concept"]], row["caption"]) for stem, row in shelf.of_part(part).items()}
+def expected(sample, part: str, repeats: dict[str, int]) -> dict[str, tuple[int, str]]:
+    return {stem: (repeats[row["concept"]], row["caption"]) for stem, row in sample.of_part(part).items()}
 
 
 REPEATS = {"0_characters/character_others": 1, "1_character/fern": 1, "2_characters/fern+フリーレン": 4, "1girl": 1}
@@ -169,10 +169,10 @@ def test_by_metadata_the_trainer_finds_the_same_prompts(parted, tmp_path: Path, 
     assert {path.stem for path in folder.glob("metadata/*")} == {path.name for path in folder.glob("train/*")}
 
 
-def test_in_metadata_no_tag_stands_in_the_caption_too(shelf, tmp_path: Path):
-    shelf.rows[0]["tags"] = ["long_hair", "^_^", "tag 0", "not in the caption"]
-    shelf.rows[1]["tags"] = ["1girl", "fern", "^_^", "long hair", "tag 1"]
-    folder = shelf.export("kohya", tmp_path).folder
+def test_in_metadata_no_tag_stands_in_the_caption_too(sample, tmp_path: Path):
+    sample.rows[0]["tags"] = ["long_hair", "^_^", "tag 0", "not in the caption"]
+    sample.rows[1]["tags"] = ["1girl", "fern", "^_^", "long hair", "tag 1"]
+    folder = sample.export("kohya", tmp_path).folder
     metadata = json.loads((folder / "metadata/1_1_character~fern.json").read_text("utf-8"))
     assert metadata["show~e1@00000000"] == {
         "caption": "1girl, fern",
@@ -183,10 +183,10 @@ def test_in_metadata_no_tag_stands_in_the_caption_too(shelf, tmp_path: Path):
         "",
         "1girl, fern, ^_^, long hair, tag 1",
     )
-    assert metadata["show~e1@00000002"] == {"caption": shelf.rows[2]["caption"], "image_size": [66, 48]}
+    assert metadata["show~e1@00000002"] == {"caption": sample.rows[2]["caption"], "image_size": [66, 48]}
     for stem, (_, prompt) in by_dataset_file(folder / "finetune.toml", folder)["train"].items():
         parts = [part.strip() for part in prompt.split(",")]
-        assert sorted(parts) == sorted(shelf.of_part("train")[stem]["caption"].split(", "))
+        assert sorted(parts) == sorted(sample.of_part("train")[stem]["caption"].split(", "))
 
 
 def test_every_picture_has_a_mask_and_every_mask_a_picture(masked, tmp_path: Path):
@@ -203,8 +203,8 @@ def test_every_picture_has_a_mask_and_every_mask_a_picture(masked, tmp_path: Pat
         by_dataset_file(folder / "dataset-masked.toml", folder)
 
 
-def test_without_masks_there_is_no_file_for_masks(shelf, tmp_path: Path):
-    folder = shelf.export("kohya", tmp_path).folder
+def test_without_masks_there_is_no_file_for_masks(sample, tmp_path: Path):
+    folder = sample.export("kohya", tmp_path).folder
     assert not list(folder.rglob("*masked*"))
     assert not (folder / "masks").exists()
 
@@ -216,20 +216,20 @@ def test_masks_do_not_take_the_regularization_images_from_the_other_file(parted,
     assert by_dataset_file(folder / "dataset-masked.toml", folder)["reg"] == {}
 
 
-def test_the_mark_of_kept_words_comes_with_shuffling_and_only_with_it(shelf, tmp_path: Path):
-    shelf.rows[0]["caption"] = "1girl, fern ||| long hair, dress"
-    folder = shelf.export("kohya", tmp_path).folder
+def test_the_mark_of_kept_words_comes_with_shuffling_and_only_with_it(sample, tmp_path: Path):
+    sample.rows[0]["caption"] = "1girl, fern ||| long hair, dress"
+    folder = sample.export("kohya", tmp_path).folder
     for name in ("dataset.toml", "finetune.toml"):
         general = tomllib.loads((folder / name).read_text("utf-8"))["general"]
         assert (general["shuffle_caption"], general["keep_tokens_separator"]) == (True, "|||")
-        assert by_dataset_file(folder / name, folder)["train"]["show~e1@00000000"][1] == shelf.rows[0]["caption"]
+        assert by_dataset_file(folder / name, folder)["train"]["show~e1@00000000"][1] == sample.rows[0]["caption"]
 
 
-def test_a_concept_of_any_name_is_read_back(shelf, tmp_path: Path):
+def test_a_concept_of_any_name_is_read_back(sample, tmp_path: Path):
     names = ['1_character/a "b" \\ c', "1_character/#1 = [x]", "1_character/100_percent", "1_character/ünï★𝕏"]
     for number, name in enumerate(names):
-        shelf.add(30 + number, name.replace("\\", "_") if os.name == "nt" else name, 2.0)
-    folder = shelf.export("kohya", tmp_path).folder
-    repeats = {row["concept"]: 2 for row in shelf.rows} | REPEATS
-    assert by_dataset_file(folder / "dataset.toml", folder)["train"] == expected(shelf, "train", repeats)
-    assert by_folders(folder / "train") == expected(shelf, "train", repeats)
+        sample.add(30 + number, name.replace("\\", "_") if os.name == "nt" else name, 2.0)
+    folder = sample.export("kohya", tmp_path).folder
+    repeats = {row["concept"]: 2 for row in sample.rows} | REPEATS
+    assert by_dataset_file(folder / "dataset.toml", folder)["train"] == expected(sample, "train", repeats)
+    assert by_folders(folder / "train") == expected(sample, "train", repeats)

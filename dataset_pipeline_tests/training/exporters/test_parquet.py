@@ -31,10 +31,12 @@ def test_a_shard_holds_the_very_bytes_of_the_pictures_and_tells_their_features(p
         assert features["image"] == {"_type": "Image"}
 
 
-def test_a_large_set_is_cut_into_shards_of_row_groups(shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_in):
+def test_a_large_set_is_cut_into_shards_of_row_groups(
+    sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_in
+):
     monkeypatch.setattr(parquet, "SHARD_IMAGES", 4)
     monkeypatch.setattr(parquet, "ROW_GROUP_IMAGES", 3)
-    folder = shelf.export("parquet", tmp_path).folder
+    folder = sample.export("parquet", tmp_path).folder
     names = [f"data/train-{number:05d}-of-00002.parquet" for number in range(2)]
     assert [name for name in files_in(folder) if name.startswith("data/")] == names
     files = [pq.ParquetFile(folder / name) for name in names]

@@ -29,7 +29,7 @@ from dataset_pipeline.training.exporters import PROFILES, ExportError, export
 from dataset_pipeline.training.exporters.folder import differences_in
 from dataset_pipeline.training.exporters.recaption import rebalance, recaption, recipe_of
 from dataset_pipeline.training.exporters.rewrite import NEXT, PARTIAL
-from dataset_pipeline.training.whole_repeats import whole_repeats
+from dataset_pipeline.training.num_repeats import num_repeats
 
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 RULES = load_rules(SETTINGS.tag_rules)
@@ -100,7 +100,7 @@ def exported(profile: str, root: Path, masks: bool = False) -> Path:
         SETTINGS.captions.model_dump(mode="json"), SETTINGS.concept_balance.model_dump(mode="json"), tags, RULES
     )
     about = {"made_with_demo_models": False, "models": []}
-    return export(profile, rows, data.__getitem__, root, about, recipe=recipe, beside=BESIDE).folder
+    return export(profile, rows, data.__getitem__, root, about, recipe=recipe, extra_files=BESIDE).folder
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
@@ -155,7 +155,7 @@ def seen(profile: str, folder: Path, picture: Path) -> float:
 def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[str, tuple[str, float]]:
     rows, _ = set_of()
     trained = Counter(row["concept"] for row in rows[:5])
-    repeats = whole_repeats(trained, multiplies)
+    repeats = num_repeats(trained, multiplies)
     found = {}
     for number, row in enumerate(rows):
         multiply = multiplies[row["concept"]] if number < 5 else 2.0

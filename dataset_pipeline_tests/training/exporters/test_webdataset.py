@@ -45,9 +45,9 @@ def test_every_sample_has_picture_text_and_facts(parted, tmp_path: Path):
             }
 
 
-def test_a_large_set_is_cut_into_shards(shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_large_set_is_cut_into_shards(sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(webdataset, "SHARD_IMAGES", 4)
-    folder = shelf.export("webdataset", tmp_path).folder
+    folder = sample.export("webdataset", tmp_path).folder
     sizes = {path.name: len(samples_of(path)) for path in folder.glob("train/*")}
     assert sizes == {"00000.tar": 4, "00001.tar": 2}
 
@@ -58,18 +58,18 @@ def test_with_masks_every_sample_has_one(masked, tmp_path: Path):
     assert samples["show~e1@00000011"]["mask.png"] == masked.data["masks/11.png"]
 
 
-def test_ids_longer_than_old_tar_names_keep_their_names(shelf, tmp_path: Path):
+def test_ids_longer_than_old_tar_names_keep_their_names(sample, tmp_path: Path):
     episode = "show." + "e" * 95
-    row = shelf.add(20, image_id=f"{episode}/00000020#person-100-200-300-400")
-    samples = samples_of(shelf.export("webdataset", tmp_path).folder / "train/00000.tar")
+    row = sample.add(20, image_id=f"{episode}/00000020#person-100-200-300-400")
+    samples = samples_of(sample.export("webdataset", tmp_path).folder / "train/00000.tar")
     key = next(key for key in samples if len(key) > 100)
     assert json.loads(samples[key]["json"])["image_id"] == row["image_id"]
 
 
-def test_pictures_of_two_formats_are_refused(shelf, tmp_path: Path):
-    shelf.add(20, suffix=".png")
+def test_pictures_of_two_formats_are_refused(sample, tmp_path: Path):
+    sample.add(20, suffix=".png")
     with pytest.raises(ExportError, match=r"pictures of one format, this set has \.png \(as show\.e1/00000020\)"):
-        shelf.export("webdataset", tmp_path)
+        sample.export("webdataset", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

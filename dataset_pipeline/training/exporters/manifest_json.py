@@ -1,4 +1,4 @@
-"""What a manifest in an exported folder says, checked: anybody may have written it since."""
+"""Reading and checking the manifest.json of an exported folder; anybody may have edited it since the export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Pixels = Annotated[int, Field(gt=0)]
 
 
-def _below(path: str) -> str:
+def _relative_path(path: str) -> str:
     if fault := fault_of_path(path):
         raise ValueError(f"{path!r} {fault}: nothing there is read or written")
     return path
@@ -28,7 +28,7 @@ def _below(path: str) -> str:
 def _place(path: str) -> str:
     """A file of the set; of one in a shard what stands before the `#` is the shard."""
     shard, mark, name = path.partition("#")
-    _below(shard)
+    _relative_path(shard)
     if mark and not name:
         raise ValueError(f"{path!r} names nothing in the shard")
     return path
@@ -68,7 +68,7 @@ class _Image(_Strict):
     width_px: _Pixels
     height_px: _Pixels
     quality: _Finite | None
-    concept: Annotated[str, AfterValidator(_below)]
+    concept: Annotated[str, AfterValidator(_relative_path)]
     multiply: _Finite
     caption: str
     said: _CaptionFields
@@ -83,7 +83,7 @@ class _Recipe(BaseModel):
     captions: dict[str, Any] = {}
     balance: dict[str, Any] = {}
     tag_kinds: dict[str, list[str]] = {}
-    beside: dict[Annotated[str, AfterValidator(_below)], _Sha256] = {}
+    beside: dict[Annotated[str, AfterValidator(_relative_path)], _Sha256] = {}
 
 
 class _About(BaseModel):
@@ -106,9 +106,9 @@ class _Manifest(BaseModel):
 _MANIFEST: TypeAdapter[_Manifest] = TypeAdapter(_Manifest)
 
 
-def listed_in(folder: Path, document: str = MANIFEST) -> Mapping[str, Any]:
-    """The manifest, every value of which has its type and every path of which lies below the folder; `recipe` may be
-    missing. Raises ExportError, which names the manifest and, of a value, where in it that stands."""
+def read_manifest(folder: Path, document: str = MANIFEST) -> Mapping[str, Any]:
+    """The manifest as JSON, with every type checked and every path below the folder; `recipe` may be missing. Raises
+    ExportError, which names the manifest and the place of the first fault."""
     try:
         manifest = json.loads(within(folder, document, str(folder)).read_text(encoding="utf-8"))
         json.dumps(manifest, ensure_ascii=False).encode()  # half a character can be escaped, and written nowhere
@@ -120,12 +120,12 @@ def listed_in(folder: Path, document: str = MANIFEST) -> Mapping[str, Any]:
         _MANIFEST.validate_python(manifest)
     except ValidationError as error:
         raise ExportError(
-            f"{folder} is no folder that `dataset-pipeline export` wrote: {document}: {_told(error, manifest)}"
+            f"{folder} is no folder that `dataset-pipeline export` wrote: {document}: {_first_fault(error, manifest)}"
         ) from None
     return manifest
 
 
-def _told(error: ValidationError, manifest: Any) -> str:
+def _first_fault(error: ValidationError, manifest: Any) -> str:
     """The first fault and its place, an image by its id: `image show.e1/00000003, width_px: ...`."""
     first = error.errors(include_url=False, include_context=False)[0]
     place: list[Any] = list(first["loc"])

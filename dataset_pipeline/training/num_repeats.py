@@ -1,4 +1,4 @@
-"""Whole repeats for trainers that cannot show an image 1.36 times."""
+"""Whole repeats (`num_repeats` in kohya and ai-toolkit) for trainers that cannot show an image 1.36 times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 
-def whole_repeats(counts: Mapping[str, int], multiplies: Mapping[str, float]) -> dict[str, int]:
+def num_repeats(counts: Mapping[str, int], multiplies: Mapping[str, float]) -> dict[str, int]:
     """Whole repeats of each concept, at least 1, with which an epoch has about as many images as by the multiplies.
 
     counts, multiplies: by concept; every multiply is above 0. The method is that of largest remainders, weighed in
