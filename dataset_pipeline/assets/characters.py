@@ -57,7 +57,7 @@ def character_gallery(step: Step) -> Result:
     table, clustered = step.by_show(join)
     crops = Counter[bool]()
     for pointer in filter(None, (step.pointer("crop_embeddings", episode) for episode in step.episodes)):
-        crops[pointer.provenance["models"][0]["sha256"] == weights] += pointer.rows
+        crops[pointer.provenance.models[0]["sha256"] == weights] += pointer.rows
     return Result(
         table,
         {
@@ -75,7 +75,7 @@ def _log_previous(step: Step) -> None:
     log that was lost is made again from what is there."""
     if step.last is None:
         return
-    weights = step.last.provenance["models"][0]["sha256"]
+    weights = step.last.provenance.models[0]["sha256"]
     rows = step.previous()
     logged = {show: step.identity_log.characters(show) for show in {row["show"] for row in rows}}
     step.identity_log.append(event_of_row(row, weights) for row in rows if row["character"] not in logged[row["show"]])

@@ -246,9 +246,9 @@ def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[s
     found = [(key, pointer) for key in keys if (pointer := step.behind(asset, key or None))]
     version = version_of(found[0][1]) if is_joined(asset) and found else joined_version(found)
     known = [pointer for key, pointer in found if not key or key in episodes]
-    sections = {json.dumps(pointer.provenance["settings"][asset]) for pointer in known}
+    sections = {json.dumps(pointer.provenance.settings[asset]) for pointer in known}
     the_set = step.pointer("training_set")
-    is_behind = the_set is not None and the_set.provenance.get("inputs", {}).get(asset) == version
+    is_behind = the_set is not None and the_set.provenance.inputs.get(asset) == version
     return json.loads(sections.pop()) if len(sections) == 1 and is_behind else None
 
 
@@ -258,7 +258,7 @@ def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
     measured = [name for name in step.ancestors if name in DECLARATIONS and DECLARATIONS[name].models]
     for asset, episode in itertools.product(measured, sorted(set(step.episodes).intersection(episodes))):
         pointer = None if is_joined(asset) else step.behind(asset, episode)
-        for model in pointer.provenance["models"] if pointer else ():
+        for model in pointer.provenance.models if pointer else ():
             licence = "see the demo pack's card" if model["demo"] else _licences(registry, model["model"])
             found.add((model["role"], model["model"], model["sha256"], licence))
     return [dict(zip(("role", "model", "sha256", "licence"), model, strict=True)) for model in sorted(found)]

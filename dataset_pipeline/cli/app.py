@@ -279,8 +279,8 @@ def export(
     rows, pointer = store.read("exported_set").to_pylist(), store.pointer("exported_set")
     if not rows or pointer is None:
         _stop("the training set is empty: nothing was exported")
-    exported = rows[0] | {"folder": pointer.provenance["numbers"]["folder"]}
-    if told := pointer.provenance["notes"].get(LEFT_ALONE):
+    exported = rows[0] | {"folder": pointer.provenance.numbers["folder"]}
+    if told := pointer.provenance.notes.get(LEFT_ALONE):
         err.print(told, style="yellow", **FOR_PATHS)
     if as_json:
         print(json.dumps(exported))

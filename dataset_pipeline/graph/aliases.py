@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute
 
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.graph.step import version_of
-from dataset_pipeline.store.left_out import LEFT_OUT
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store
 
@@ -76,39 +77,38 @@ def _inputs_first(pointers: dict[str, Pointer]) -> Iterable[str]:
         ready = [
             asset
             for asset, pointer in pointers.items()
-            if asset not in done and not (set(pointer.provenance.get("inputs", ())) & pointers.keys()) - done - {asset}
+            if asset not in done and not (pointer.provenance.inputs.keys() & pointers.keys()) - done - {asset}
         ] or sorted(pointers.keys() - done)
         yield from ready
         done.update(ready)
 
 
-def _made_from(asset: str, pointer: Pointer, versions: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _made_from(asset: str, pointer: Pointer, versions: dict[str, tuple[str, str]]) -> Provenance:
     """The provenance of a table whose inputs have new versions; what was out of date stays so.
 
     What looks at the source for more than its content, as for the title of the show, is to be made again.
     """
-    inputs = dict(pointer.provenance.get("inputs", {}))
+    inputs = dict(pointer.provenance.inputs)
     for name, (before, now) in versions.items():
         if inputs.get(name) == before:
             inputs[name] = now
     if asset != "video_probe":
         inputs.pop("video", None)
-    return pointer.provenance | ({"inputs": inputs} if "inputs" in pointer.provenance else {})
+    return replace(pointer.provenance, inputs=inputs)
 
 
-def _told_of(provenance: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+def _told_of(provenance: Provenance, old: str, new: str) -> Provenance:
     """The provenance with today's ids in what is said of single images; paths of stored pictures stay as they are."""
     former = re.compile(rf"(?<![\w./-]){re.escape(old)}(?=/)")
 
     def today(text: str) -> str:
         return former.sub(new, text)
 
-    told = dict(provenance)
-    if LEFT_OUT in told:
-        told[LEFT_OUT] = {today(image): today(reason) for image, reason in told[LEFT_OUT].items()}
-    if "faults" in told:
-        told["faults"] = {check: today(fault) for check, fault in told["faults"].items()}
-    return told
+    return replace(
+        provenance,
+        left_out={today(image): today(reason) for image, reason in provenance.left_out.items()},
+        faults={check: today(fault) for check, fault in provenance.faults.items()},
+    )
 
 
 def _renamed(table: pa.Table, old: str, new: str) -> pa.Table:

@@ -33,7 +33,8 @@ from dataset_pipeline.graph.step import (
 )
 from dataset_pipeline.models.loading import unload_all
 from dataset_pipeline.store.condition import condition_of
-from dataset_pipeline.store.left_out import KEPT, LEFT_OUT
+from dataset_pipeline.store.left_out import KEPT
+from dataset_pipeline.store.provenance import OF_AN_ASSET, Provenance
 from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
 
 # Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
@@ -265,19 +266,19 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
         step.log.warning(f"{made.name} goes without some episodes' {tables} ({episodes}): materialize them first")
     if unknown := result.faults.keys() - made.checks.keys():
         raise LookupError(f"{made.name} does not declare the checks {sorted(unknown)}")
-    provenance = {
-        "code_version": code_version,
-        "settings_hash": settings.section_hash(*declaration.settings),
-        "settings": {name: getattr(settings, name).counted() for name in declaration.settings},
-        "models": [fingerprint.as_dict() for fingerprint in step.fingerprints.values()],
-        "demo": inputs.demo or any(fingerprint.demo for fingerprint in step.fingerprints.values()),
-        "inputs": inputs.versions,
-        "numbers": result.numbers | ({"episodes_missing": len(inputs.missing)} if step.episode is None else {}),
-        "faults": {name: fault for name, fault in result.faults.items() if fault},
-        "notes": result.notes,
-    }
-    if result.left_out:
-        provenance[LEFT_OUT] = dict(itertools.islice(result.left_out.items(), KEPT))
+    provenance = Provenance(
+        code_version=code_version,
+        settings_hash=settings.section_hash(*declaration.settings),
+        settings={name: getattr(settings, name).counted() for name in declaration.settings},
+        models=[fingerprint.as_dict() for fingerprint in step.fingerprints.values()],
+        demo=inputs.demo or any(fingerprint.demo for fingerprint in step.fingerprints.values()),
+        inputs=inputs.versions,
+        numbers=result.numbers | ({"episodes_missing": len(inputs.missing)} if step.episode is None else {}),
+        faults={name: fault for name, fault in result.faults.items() if fault},
+        notes=result.notes,
+        left_out=dict(itertools.islice(result.left_out.items(), KEPT)),
+        recorded=OF_AN_ASSET,
+    )
     with span("store"):
         # Not what is current now: another run may have put its own in place.
         return store.write(made.name, result.table, step.episode, provenance).pointer, False
@@ -312,14 +313,14 @@ def inputs_of(step: Step) -> Inputs:
             versions[asset] = joined_version(found)
             missing |= set(keys) - {key for key, _ in found}
             incomplete += [asset] if len(found) < len(keys) else []
-            demo = demo or any(pointer.provenance.get("demo") for _, pointer in found)
+            demo = demo or any(pointer.provenance.demo for _, pointer in found)
             continue
         if is_joined(asset):
             pointer = step.shared(f"pointer {asset}", lambda asset=asset: store.pointer(asset))
         else:
             pointer = store.pointer(asset, step.episode)
         versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
-        demo = demo or bool(pointer and pointer.provenance.get("demo"))
+        demo = demo or (pointer is not None and pointer.provenance.demo)
     return Inputs(versions, demo, sorted(missing), incomplete)
 
 
@@ -335,23 +336,23 @@ def _judged(step: Step, inputs: Inputs) -> tuple[Pointer | None, Verdict]:
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:
     provenance = pointer.provenance
     store = work_of(step).store
-    numbers = dict(provenance["numbers"])
+    numbers = dict(provenance.numbers)
     if kept and "measured" in numbers:
         numbers |= {"measured": 0, "reused": numbers["measured"] + numbers["reused"]}
     metadata: dict[str, Any] = {
         "dagster/row_count": pointer.rows,
         **numbers,
-        "settings_hash": provenance["settings_hash"],
+        "settings_hash": provenance.settings_hash,
         "unchanged": kept,
         "table": dg.MetadataValue.path(store.uri(pointer.file)),
         "folder": dg.MetadataValue.path(_folder(store, pointer)),
     }
-    metadata |= {title: dg.MetadataValue.md(text) for title, text in provenance.get("notes", {}).items()}
+    metadata |= {title: dg.MetadataValue.md(text) for title, text in provenance.notes.items()}
     if made.shows is not None and with_sheet and (pictures := made.shows(step)):
         metadata["contact_sheet"] = dg.MetadataValue.md(_sheet(step, pictures))
-    if provenance["models"]:
-        metadata["models"] = dg.MetadataValue.json(provenance["models"])
-    if provenance["demo"]:
+    if provenance.models:
+        metadata["models"] = dg.MetadataValue.json(provenance.models)
+    if provenance.demo:
         metadata["made_with_demo_models"] = True
     return metadata
 
@@ -399,5 +400,5 @@ def _check_results(made: PipelineAsset, pointers: Mapping[str, Pointer]) -> list
 
 
 def _faults(check: str, pointers: Mapping[str, Pointer]) -> list[str]:
-    found = {episode: pointer.provenance.get("faults", {}).get(check) for episode, pointer in pointers.items()}
+    found = {episode: pointer.provenance.faults.get(check) for episode, pointer in pointers.items()}
     return [f"{episode}: {fault}" if episode else fault for episode, fault in found.items() if fault]

@@ -27,7 +27,7 @@ def mixing_fault(settings: Settings, store: Store) -> str:
     demo = load_registry().pack(settings.models.pack).demo
     for episode in store.episodes("frame_embeddings")[:1]:
         pointer = store.pointer("frame_embeddings", episode)
-        if pointer and bool(pointer.provenance.get("demo")) != demo:
+        if pointer and pointer.provenance.demo != demo:
             there, here = ("real", "demo") if demo else ("demo", "real")
             return f"{store.root} holds results of {there} models: put {{pack}} into [store] root for {here} ones"
     return ""

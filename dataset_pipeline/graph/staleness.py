@@ -13,6 +13,7 @@ from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import CONTENT, Section, Settings
 from dataset_pipeline.store.condition import Condition
 from dataset_pipeline.store.left_out import UNMEASURED
+from dataset_pipeline.store.provenance import Provenance
 
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 UNREADABLE = "unreadable"  # the same of pictures that could not be read
@@ -78,10 +79,10 @@ def verdict_on(declaration: Declaration, found: Condition, present: Present, inp
     return Verdict(
         stale=(
             *_other_code(declaration, present, made_from),
-            *_other_inputs(made_from.get("inputs", {}), inputs),
+            *_other_inputs(made_from.inputs, inputs),
             *([f"{_pictures(gone)} gone"] if gone else ()),
         ),
-        again=tuple(_tried_again(made_from.get("numbers", {}))),
+        again=tuple(_tried_again(made_from.numbers)),
         follows=(
             *(f"{read} is missing" for read, version in inputs.items() if not version),
             *([f"{_pictures(elsewhere)} gone that other assets made"] if elsewhere else ()),
@@ -89,15 +90,14 @@ def verdict_on(declaration: Declaration, found: Condition, present: Present, inp
     )
 
 
-def _other_code(declaration: Declaration, present: Present, made_from: Mapping[str, Any]) -> list[str]:
-    recorded = {model.get("role"): model["sha256"] for model in made_from.get("models", [])}
+def _other_code(declaration: Declaration, present: Present, made_from: Provenance) -> list[str]:
+    recorded = {model.get("role"): model["sha256"] for model in made_from.models}
     now = {role: present.weights[role] for role in declaration.models}
     known = {role: recorded.get(role, sha256) if sha256 == NOT_PULLED else sha256 for role, sha256 in now.items()}
-    version = made_from.get("code_version", "")
+    version = made_from.code_version
     if version == present.code_version(declaration, list(known.values())):
         return []
-    sections = made_from.get("settings", {})
-    changes = (_changed(present, section, sections.get(section, {})) for section in declaration.settings)
+    changes = (_changed(present, section, made_from.settings.get(section, {})) for section in declaration.settings)
     reasons = [change for change in changes if change]
     reasons += [f"{role}: other weights" for role, sha256 in known.items() if recorded.get(role) != sha256]
     if not reasons or not version.startswith(f"{declaration.algorithm}-"):

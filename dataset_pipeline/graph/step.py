@@ -23,7 +23,6 @@ from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.left_out import (
-    LEFT_OUT,
     UNMEASURED,
     Undeclared,
     answered,
@@ -31,13 +30,13 @@ from dataset_pipeline.store.left_out import (
     is_of_one,
     reason_of,
 )
+from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store, TableOutdated
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
-Number = int | float | str | bool
 
 # So many pictures are handed to a model at a time; what is measured is saved in between.
 CHUNK_PICTURES = 128
@@ -160,7 +159,7 @@ class Step:
         """The images of which a declared asset has no row or no picture, and why; of all episodes in a joined step."""
         episodes = [self.episode] if self.episode is not None or is_joined(asset) else self.episodes
         pointers = (self.pointer(asset, episode) for episode in episodes)
-        return {it: why for pointer in pointers if pointer for it, why in pointer.provenance.get(LEFT_OUT, {}).items()}
+        return {it: why for pointer in pointers if pointer for it, why in pointer.provenance.left_out.items()}
 
     @property
     def ancestors(self) -> set[str]:
@@ -217,7 +216,7 @@ class Step:
             raise LookupError(f"{self.declaration.name} declares neither video nor video_probe, so it has no source")
         pointer = self._pointer("video", self.episode)
         row = self._work.store.read("video", self.episode).to_pylist()[0]
-        return row | {"path": pointer.provenance["path"] if pointer else ""}
+        return row | {"path": pointer.provenance.path if pointer else ""}
 
     def previous(self) -> list[dict]:
         """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""
@@ -387,7 +386,7 @@ class Step:
         store = self._work.store
         pointer = usable_pointer(store, self.declaration, episode)
         before: dict[tuple, dict] = {}
-        if pointer is not None and pointer.provenance.get("code_version") == self.code_version:
+        if pointer is not None and pointer.provenance.code_version == self.code_version:
             missing = store.missing_pictures(self.declaration.name, episode)
             before = {
                 (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
@@ -437,18 +436,16 @@ class Step:
         """What a set's manifest says of where it comes from: versions and whether demo models had a part in it."""
         pointer = self.pointer(asset)
         assert pointer is not None
-        return {"made_with_demo_models": pointer.provenance["demo"], asset: pointer.data_version}
+        return {"made_with_demo_models": pointer.provenance.demo, asset: pointer.data_version}
 
     def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
         store = self._work.store
         pointer = usable_pointer(store, self.declaration, self.episode)
-        if pointer is None or not pointer.provenance.get("code_version", "").startswith(
-            f"{self.declaration.algorithm}-"
-        ):
+        if pointer is None or not pointer.provenance.code_version.startswith(f"{self.declaration.algorithm}-"):
             return {}
         if given:
             now = self.pointer(given)
-            if now is None or pointer.provenance["inputs"].get(given) != version_of(now):
+            if now is None or pointer.provenance.inputs.get(given) != version_of(now):
                 return {}
         missing = store.missing_pictures(self.declaration.name, self.episode)
         return {
@@ -528,8 +525,8 @@ def _rows_made_from(before: pa.Table | None, made_from: Mapping[str, str], schem
 def version_of(pointer: Pointer) -> str:
     """What a table's readers rely on: its data version, with the images that it left out, or for a source the
     fingerprint of the file itself."""
-    version = pointer.provenance.get("fingerprint", pointer.data_version)
-    if not (left_out := pointer.provenance.get(LEFT_OUT)):
+    version = pointer.provenance.fingerprint or pointer.data_version
+    if not (left_out := pointer.provenance.left_out):
         return version
     return f"{version}-{hashlib.sha256(json.dumps(sorted(left_out)).encode()).hexdigest()[:8]}"
 

@@ -22,6 +22,7 @@ from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backf
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.finding import OwnerOf, Source, may_go_by, place, root_of, whereabouts
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
 
@@ -109,8 +110,8 @@ class _Held:
         with ThreadPoolExecutor(READERS) as readers:
             pointers = list(readers.map(lambda episode: _pointer(store, episode), episodes))
         for episode, pointer in zip(episodes, pointers, strict=True):
-            if pointer is not None and pointer.provenance.get("fingerprint"):
-                held._add(episode, pointer.provenance.get("path", ""), pointer.provenance["fingerprint"])
+            if pointer is not None and pointer.provenance.fingerprint:
+                held._add(episode, pointer.provenance.path, pointer.provenance.fingerprint)
         return held
 
     def _add(self, episode: str, path: str, fingerprint: str) -> None:
@@ -171,7 +172,7 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
     for source in sources:
         pointer = _pointer(store, source.key)
         write_source(store, source)
-        there = pointer is not None and pointer.provenance.get("fingerprint") == source.fingerprint
+        there = pointer is not None and pointer.provenance.fingerprint == source.fingerprint
         if not there or source.key not in known or known[source.key].fingerprint != source.fingerprint:
             changed.append(source.key)
             instance.report_runless_asset_event(found_event(settings, source))
@@ -189,7 +190,7 @@ def write_source(store: Store, source: Source) -> None:
     """Write the source's row of `video`; its pointer says where it lies."""
     row = asdict(source) | {"episode": source.key}
     table = SCHEMAS["video"].table([{name: row[name] for name in SCHEMAS["video"].columns}])
-    origin = {"path": str(source.path), "mtime_ns": source.mtime_ns, "fingerprint": source.fingerprint}
+    origin = Provenance(path=str(source.path), mtime_ns=source.mtime_ns, fingerprint=source.fingerprint)
     store.write("video", table, source.key, origin)
 
 
@@ -220,7 +221,7 @@ def recorded(
         told = {name: str(event.metadata[name].value) for name in ("path", "run_key") if name in event.metadata}
         found[event.partition] = Recorded(
             fingerprint=(event.tags or {}).get(FINGERPRINT_TAG, ""),
-            path=(pointer.provenance.get("path") if pointer else "") or told.get("path", ""),
+            path=(pointer.provenance.path if pointer else "") or told.get("path", ""),
             run_key=told.get("run_key", ""),
         )
     return found
@@ -231,7 +232,7 @@ def owner_in(store: Store) -> OwnerOf:
 
     def owner_of(key: str) -> Path | None:
         pointer = _pointer(store, key)
-        path = pointer.provenance.get("path") if pointer else None
+        path = pointer.provenance.path if pointer else ""
         return Path(path) if path and Path(path).exists() else None
 
     return owner_of

@@ -98,12 +98,12 @@ def explain(store: Store, image: str) -> Explanation:
         if pointer is not None:
             every = () if asset in EMBEDDINGS else _rows(store, asset, episode)
             rows = [row for row in every if row["image_id"] == subject]
-            if reason := pointer.provenance.get(LEFT_OUT, {}).get(subject):
+            if reason := pointer.provenance.left_out.get(subject):
                 rows = [{**row, LEFT_OUT: reason} for row in rows or [{}]]
             decisions += [_decision(asset, subject, row, pointer) for row in rows]
     if not any(decision.of == image for decision in decisions):
         raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
-    return _explanation(store, image, video.provenance["path"], decisions)
+    return _explanation(store, image, video.provenance.path, decisions)
 
 
 def _in_order(tables: tuple[str, ...]) -> list[str]:
@@ -148,10 +148,10 @@ def _decision(asset: str, subject: str, row: dict[str, Any], pointer: Pointer) -
         asset,
         subject,
         told,
-        made_from.get("code_version", ""),
-        made_from.get("settings", {}),
-        made_from.get("models", []),
-        bool(made_from.get("demo")),
+        made_from.code_version,
+        dict(made_from.settings),
+        made_from.models,
+        made_from.demo,
     )
 
 

@@ -13,7 +13,7 @@ from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.base.paths import write_whole
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
-from dataset_pipeline.store.left_out import LEFT_OUT, is_of_one
+from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, TableOutdated
 from dataset_pipeline.training.manifest import funnel, images_over_quota, images_unreadable
@@ -88,8 +88,8 @@ def report_on(
         empty={episode: assets for episode, assets in empty.items() if assets},
         funnel=account(store, outcome.registered),
         concepts=[] if balance is None else balance.drop_columns(["image_ids", "over_quota"]).to_pylist(),
-        export_folder=exported.provenance["numbers"].get("folder", "") if exported else "",
-        made_with_demo_models=bool(set_pointer and set_pointer.provenance.get("demo")),
+        export_folder=exported.provenance.numbers.get("folder", "") if exported else "",
+        made_with_demo_models=set_pointer is not None and set_pointer.provenance.demo,
         seconds=round(outcome.seconds, 1),
         model_calls=model_calls,
         renamed=list(renamed),
@@ -102,7 +102,7 @@ def damage_of(store: Store, episode: str) -> list[str]:
     """What probing and decoding an episode's source met, each reason once."""
     checks = (("video_probe", "source_is_undamaged"), ("keyframes", "every_frame_was_decoded"))
     pointers = [(_pointer(store, asset, episode), check) for asset, check in checks]
-    faults = [pointer.provenance.get("faults", {}).get(check, "") for pointer, check in pointers if pointer]
+    faults = [pointer.provenance.faults.get(check, "") for pointer, check in pointers if pointer]
     return list(dict.fromkeys(reason for fault in faults for reason in fault.split("; ") if reason))
 
 
@@ -128,7 +128,7 @@ def faults_of(store: Store, episode: str, said: Sequence[str] = ()) -> list[str]
         except TableOutdated as error:
             found[str(error)] = asset
             continue
-        for fault in pointer.provenance.get("faults", {}).values() if pointer else ():
+        for fault in pointer.provenance.faults.values() if pointer else ():
             if not known.issuperset(fault.split("; ")):
                 found.setdefault(fault, asset)
     return [f"{asset}: {fault}" for fault, asset in found.items()]
@@ -143,7 +143,7 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
     )
     selection = store.read_many("selection", episodes)
     pointers = (_pointer(store, "training_images", episode) for episode in episodes)
-    left_out = {it: why for pointer in pointers if pointer for it, why in pointer.provenance.get(LEFT_OUT, {}).items()}
+    left_out = {it: why for pointer in pointers if pointer for it, why in pointer.provenance.left_out.items()}
 
     def reasons(asset: str) -> list[dict]:
         return store.read_many(asset, episodes).select(["reason"]).to_pylist()

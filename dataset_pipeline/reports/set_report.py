@@ -39,7 +39,7 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
         leaked=leaks_in(store, table, episodes, settings.distinct_frames.similarity),
         face_sides_px=_faces(store, table, episodes, settings.crops.face_min_score),
         count_tokens=clip_token_counter(),
-        made_with_demo_models=bool(pointer and pointer.provenance.get("demo")),
+        made_with_demo_models=pointer is not None and pointer.provenance.demo,
     )
 
 

@@ -223,7 +223,7 @@ def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, Con
     def read(episode: str) -> tuple[dict[Place, Condition], str]:
         tables = {(asset, episode): glance(asset, episode) for asset in single}
         pointer = tables.get(("video", episode), ABSENT_TABLE).pointer
-        path = pointer.provenance.get("path", "") if pointer else ""
+        path = pointer.provenance.path if pointer else ""
         return tables, "" if not path or os.path.exists(path) else path
 
     found: dict[Place, Condition] = {}
@@ -239,7 +239,7 @@ def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, Con
 def _faults(tables: Mapping[Place, Condition], assets: Sequence[str], key: str) -> list[str]:
     """What the tables of one episode, or the joined ones, say against their checks; each fault once."""
     pointers = (tables.get((asset, key), ABSENT_TABLE).pointer for asset in assets)
-    faults = (fault for pointer in pointers if pointer for fault in pointer.provenance.get("faults", {}).values())
+    faults = (fault for pointer in pointers if pointer for fault in pointer.provenance.faults.values())
     return list(dict.fromkeys(faults))
 
 

@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,13 @@ from dataset_pipeline.base.ids import check_episode, check_image, file_name
 from dataset_pipeline.base.paths import OutsideError, fault_of_path, is_device
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
+from dataset_pipeline.store.provenance import NOTHING_RECORDED, Provenance
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical, versions_of_parts
 
 POINTER = "current.json"
 ALL_EPISODES = "_all"
 MEASURED_SUFFIX = "__measured"
-HOLDS = "holds"  # in the provenance of a side table: names of older tables whose rows it has
 READERS = 8
 
 log = logging.getLogger(__name__)
@@ -60,13 +60,13 @@ class TableOutdated(StoreError):
 
 @dataclass(frozen=True)
 class Pointer:
-    """What is current. `file`: relative to the root. `provenance`: how the table came about, as plain JSON.
+    """What is current. `file`: relative to the root. `provenance`: how the table came about.
     `parts`: data versions by value of the schema's `part`, if it has one."""
 
     file: str
     rows: int
     data_version: str
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = NOTHING_RECORDED
     parts: dict[str, str] = field(default_factory=dict)
 
 
@@ -191,7 +191,7 @@ class Store:
         asset: str,
         table: pa.Table,
         episode: str | None = None,
-        provenance: dict[str, Any] | None = None,
+        provenance: Provenance = NOTHING_RECORDED,
     ) -> Written:
         """Make `table` the current one. Rows are sorted by key first.
 
@@ -206,7 +206,7 @@ class Store:
             path,
             table.num_rows,
             version_of_canonical(table, schema),
-            json.loads(json.dumps(provenance or {}, allow_nan=False)),
+            Provenance.from_json(json.loads(json.dumps(provenance.to_json(), allow_nan=False))),
             versions_of_parts(table, schema),
         )
         try:
@@ -217,7 +217,8 @@ class Store:
         if not self._files.keep(path, len(encoded)) or self._files.read(path) != encoded:
             self._files.write(path, encoded, durable=True)
         if pointer != before:
-            text = json.dumps(asdict(pointer), indent=1, sort_keys=True) + "\n"
+            told = vars(pointer) | {"provenance": pointer.provenance.to_json()}
+            text = json.dumps(told, indent=1, sort_keys=True) + "\n"
             self._files.write(f"{folder}/{POINTER}", text.encode(), durable=True)
         changed = before is None or before.file != path
         return Written(path, pointer.rows, pointer.data_version, changed, pointer)
@@ -239,7 +240,7 @@ class Store:
             table = _first_of_each([*tables, rows], schema)
             if len(tables) != 1 or table.num_rows > tables[0].num_rows:
                 own = f"{content_hash(canonical(table, schema))}.parquet"
-                self.write(asset, table, episode, {HOLDS: sorted({*names} - {own})})
+                self.write(asset, table, episode, Provenance(holds=sorted({*names} - {own})))
         return table
 
     def _side_tables(self, asset: str, episode: str | None, pointer: Pointer) -> tuple[list[pa.Table], list[str]]:
@@ -247,7 +248,7 @@ class Store:
         all tables whose rows are in these. What cannot be read is passed over with a warning."""
         folder, current = pointer.file.rpartition("/")[::2]
         names = [name for name in self._files.names(folder) if _TABLE.fullmatch(name)]
-        held, tables = set(pointer.provenance.get(HOLDS, ())), []
+        held, tables = set(pointer.provenance.holds or ()), []
         for name in [current, *(name for name in names if name != current)]:
             if name in held:
                 continue
@@ -384,7 +385,7 @@ class Store:
         if pointer is None:
             return set()
         beside: set[str] = set()
-        if (held := pointer.provenance.get(HOLDS)) is not None:
+        if (held := pointer.provenance.holds) is not None:
             beside = {f"{folder}/{name}" for name in names if _TABLE.fullmatch(name) and name not in held}
         try:
             table = self._load(pointer, asset, episode, columns=["path"])
@@ -439,7 +440,7 @@ def _pointer(told: Any) -> Pointer:
     for name, kind in (("rows", int), ("data_version", str), ("provenance", dict), ("parts", dict)):
         if not isinstance(getattr(found, name), kind):
             raise TypeError(f"{name} is {getattr(found, name)!r}")
-    return found
+    return replace(found, provenance=Provenance.from_json(told["provenance"]))
 
 
 def _folder(asset: str, episode: str | None) -> str:

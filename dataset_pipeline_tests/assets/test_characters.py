@@ -18,6 +18,7 @@ from dataset_pipeline.graph.aliases import rekey
 from dataset_pipeline.graph.framework import ASSETS, materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -76,7 +77,7 @@ class Project:
         }
         provenance = {"models": [self.identity.fingerprint().as_dict()], "demo": True, "numbers": {}}
         for asset, rows in tables.items():
-            self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
+            self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
 
     def made(self, asset: str, episode: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
         """What the asset gives, and its numbers."""
@@ -84,7 +85,7 @@ class Project:
         log = SimpleNamespace(warning=lambda message: None)
         step = Step(ASSETS[asset].declaration, resources, episode, log, sorted(self.episodes))
         pointer, _ = materialize(ASSETS[asset], step)
-        return self.store.read(asset, episode), pointer.provenance["numbers"]
+        return self.store.read(asset, episode), pointer.provenance.numbers
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_crops_of_other_weights_are_counted_apart(project: Project):
     project.add("one.e3", [0] * 8)
     _, numbers = project.made("character_gallery")
     assert numbers["crops"] == 8
-    faults = project.store.pointer("character_gallery").provenance["faults"]  # type: ignore[union-attr]
+    faults = project.store.pointer("character_gallery").provenance.faults  # type: ignore[union-attr]
     assert faults == {"all_crops_speak_one_language": "25 were embedded by other weights"}
 
 

@@ -18,6 +18,7 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.models.captioner import DESCRIBED, Captioner, Description
 from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -42,7 +43,9 @@ class World:
             path = self.store.put_picture("distinct_frames", EPISODE, image_id, encode(picture, "png"), "png")
             rows.append({"image_id": image_id, "selected": True, "path": path, "pixel_sha256": f"p{number}"})
         rows.append({"image_id": f"{EPISODE}/99999999", "selected": False, "path": "", "pixel_sha256": ""})
-        self.store.write("selection", SCHEMAS["selection"].table(rows), EPISODE, {"demo": True, "numbers": {}})
+        self.store.write(
+            "selection", SCHEMAS["selection"].table(rows), EPISODE, Provenance.from_json({"demo": True, "numbers": {}})
+        )
 
     def describe(self, pictures: Iterable[np.ndarray]) -> Iterator[Description]:
         for picture in pictures:
@@ -63,7 +66,7 @@ class World:
         pointer, _ = materialize(ASSETS["descriptions"], step)
         rows = self.store.read("descriptions", EPISODE).to_pylist()
         told = {int(row["image_id"][-8:]): (row["text"], row["status"]) for row in rows}
-        return told, pointer.provenance["numbers"]
+        return told, pointer.provenance.numbers
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from dataset_pipeline.reports.run_report import faults_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.left_out import first_reasons
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 from dataset_pipeline_tests.assets.drawn_models import Models
@@ -76,7 +77,7 @@ class Project:
 
     def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
         provenance = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}, "path": "show/1.mkv"}
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
 
     def picture(self, asset: str, image_id: str, width: int) -> dict:
         pixels = np.random.default_rng(width).integers(0, 255, (120, width, 3), np.uint8)
@@ -159,8 +160,8 @@ def test_a_picture_that_cannot_be_measured_costs_its_own_row_and_is_tried_again(
     rows, pointer = project.made(asset)
     assert lost not in rows
     assert len(rows) == (5 if asset in ("quality_scores", "tag_scores") else 2)
-    assert pointer.provenance["numbers"]["unmeasured"] == 1
-    reason = pointer.provenance["faults"]["every_picture_was_measured"]
+    assert pointer.provenance.numbers["unmeasured"] == 1
+    reason = pointer.provenance.faults["every_picture_was_measured"]
     words = {"cut off": f"{stored} is damaged", "gone": "is gone", "the model fails": "negative dimension"}
     assert reason.startswith(f"{lost}: ")
     assert words[fault] in reason
@@ -169,8 +170,8 @@ def test_a_picture_that_cannot_be_measured_costs_its_own_row_and_is_tried_again(
     rows, pointer = project.made(asset)
     assert lost in rows
     assert project.models.seen == {ROLES[asset]: 1}
-    assert not pointer.provenance["faults"]
-    assert "unmeasured" not in pointer.provenance["numbers"]
+    assert not pointer.provenance.faults
+    assert "unmeasured" not in pointer.provenance.numbers
 
 
 def test_of_many_pictures_that_fail_some_are_named_and_the_others_counted():
@@ -191,8 +192,8 @@ def test_pictures_that_all_fail_with_a_model_that_works_are_each_left_out(projec
     rows, pointer = project.made(asset)
     assert not rows
     wanted = 6 if asset in ("quality_scores", "tag_scores") else 3
-    assert pointer.provenance["numbers"]["unmeasured"] == wanted
-    assert set(pointer.provenance["left_out"].values()) == {"negative dimension"}
+    assert pointer.provenance.numbers["unmeasured"] == wanted
+    assert set(pointer.provenance.left_out.values()) == {"negative dimension"}
 
 
 @pytest.mark.parametrize("asset", MEASURING)
@@ -227,8 +228,8 @@ def test_the_only_picture_of_an_asset_is_left_out_and_the_episode_goes_on(projec
         project.file(SOURCES.get(asset, "images"), lost).write_bytes(b"no picture")
     rows, pointer = project.made(asset)
     assert not rows
-    assert pointer.provenance["left_out"].keys() == {lost}
-    assert pointer.provenance["faults"]["every_picture_was_measured"].startswith(f"{lost}: ")
+    assert pointer.provenance.left_out.keys() == {lost}
+    assert pointer.provenance.faults["every_picture_was_measured"].startswith(f"{lost}: ")
     for later in CHAIN[CHAIN.index(asset) + 1 :]:
         project.made(later)
     assert project.store.pointer("training_set") is not None
@@ -255,8 +256,8 @@ def test_the_only_selected_picture_is_left_out_of_the_set_and_told(project: Proj
     project.file("stills", SECOND).write_bytes(b"no picture")
     rows, pointer = project.made("training_images")
     assert not rows
-    assert pointer.provenance["left_out"].keys() == {SECOND}
-    assert pointer.provenance["numbers"]["unreadable"] == 1
+    assert pointer.provenance.left_out.keys() == {SECOND}
+    assert pointer.provenance.numbers["unreadable"] == 1
     for later in CHAIN[CHAIN.index("training_images") + 1 :]:
         project.made(later)
     [fault] = faults_of(project.store, "")
@@ -374,7 +375,7 @@ def test_an_image_without_a_row_of_one_asset_costs_the_set_nothing_else_and_is_e
     )
     assert {it: row["reason"] for it, row in selection.items() if not row["selected"]} == OUT[asset]
     assert the_set.keys() == images.keys() - OUT[asset].keys()
-    numbers = made["training_set"][1].provenance["numbers"]
+    numbers = made["training_set"][1].provenance.numbers
     assert numbers["set: in the set"] == len(the_set)
     for reason in OUT[asset].values():
         assert numbers[f"images: {reason}"] == 1
@@ -430,13 +431,13 @@ def test_a_still_that_cannot_be_cut_costs_its_own_crops(project: Project, fault:
         CUT: (False, "unreadable"),
         f"{THIRD}#{BOX}": (True, "kept"),
     }
-    assert pointer.provenance["faults"]["every_crop_could_be_cut"].startswith(f"{CUT}: ")
+    assert pointer.provenance.faults["every_crop_could_be_cut"].startswith(f"{CUT}: ")
     [line] = [line for line in first_screen(explain(project.store, CUT)) if line.startswith("crops ")]
     assert "left out: " in line
     still.write_bytes(whole)
     rows, pointer = project.made("crops")
     assert rows[CUT]["kept"]
-    assert not pointer.provenance["faults"]
+    assert not pointer.provenance.faults
 
 
 def test_a_box_that_is_no_box_gives_no_crop_and_costs_no_other(project: Project):
@@ -474,9 +475,9 @@ def test_a_selected_picture_that_is_left_out_is_told_by_the_set_and_explained(pr
     rows, pointer = made["training_set"]
     assert SECOND not in rows
     assert len(rows) == 5
-    assert pointer.provenance["numbers"]["set: unreadable"] == 1
-    assert "set: left out" not in pointer.provenance["numbers"]
-    fault = pointer.provenance["faults"]["every_selected_image_is_in_the_set"]
+    assert pointer.provenance.numbers["set: unreadable"] == 1
+    assert "set: left out" not in pointer.provenance.numbers
+    fault = pointer.provenance.faults["every_selected_image_is_in_the_set"]
     assert fault.startswith(f"1 are not: {SECOND}: ")
     assert "no readable picture" in fault
     [line] = [line for line in first_screen(explain(project.store, SECOND)) if line.startswith("training_images ")]

@@ -18,6 +18,7 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.assets.drawn_models import Models
@@ -48,7 +49,7 @@ class Project:
 
     def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
         provenance = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}}
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
 
     def picture(self, asset: str, image_id: str, width: int) -> dict:
         pixels = np.random.default_rng(width).integers(0, 255, (120, width, 3), np.uint8)

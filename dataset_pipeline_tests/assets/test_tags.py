@@ -13,6 +13,7 @@ import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.graph.framework import ASSETS, materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -39,7 +40,12 @@ class Project:
         return Store(str(self.root / "store"))
 
     def write(self, asset: str, rows: list[dict], episode: str, **provenance: Any) -> None:
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": True, "numbers": {}, **provenance})
+        self.store.write(
+            asset,
+            SCHEMAS[asset].table(rows),
+            episode,
+            Provenance.from_json({"demo": True, "numbers": {}, **provenance}),
+        )
 
     def add(self, episode: str, hair: str, images: int = 4) -> None:
         """An episode of pictures that show fern alone, whose hair is that of its show."""
@@ -59,7 +65,7 @@ class Project:
         resources = SimpleNamespace(store=self.store, settings=self.settings)
         step = Step(ASSETS[asset].declaration, resources, episode, Log(), sorted(self.episodes))
         pointer, kept = materialize(ASSETS[asset], step)
-        return self.store.read(asset, episode).to_pylist(), pointer.provenance["numbers"], kept
+        return self.store.read(asset, episode).to_pylist(), pointer.provenance.numbers, kept
 
 
 @pytest.fixture
@@ -168,7 +174,7 @@ def test_captions_say_names_where_the_tables_hold_ids(project: Project):
     for empty in ("detections", "descriptions"):
         project.write(empty, [], "one.e1")
     gallery = [{"character": f"c-{number}", "show": "one", "name": "fern"} for number in (1, 2)]
-    project.store.write("character_gallery", SCHEMAS["character_gallery"].table(gallery), None, {"demo": True})
+    project.store.write("character_gallery", SCHEMAS["character_gallery"].table(gallery), None, Provenance(demo=True))
     ((row,), _, _) = project.made("captions", "one.e1")
     assert row["characters"] == ["c-3", "fern"]
     assert row["caption"].count("fern") == 1

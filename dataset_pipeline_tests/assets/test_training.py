@@ -16,6 +16,7 @@ from dataset_pipeline.graph.framework import ASSETS, materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 
@@ -43,7 +44,7 @@ class Project:
 
     def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE, **made_by: Any) -> None:
         provenance = {"demo": True, "numbers": {}, "models": [], "settings": made_by}
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, provenance)
+        self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
 
     def still(self, image_id: str, shade: int) -> dict:
         pixels = np.full((100, 200, 3), shade, np.uint8)
@@ -118,7 +119,7 @@ def test_faces_and_people_are_counted_on_every_image(project: Project):
         (SECOND, 0, 0.0, 1),
         (THIRD, 0, 0.0, 0),
     ]
-    assert pointer.provenance["numbers"] == {"selected": 4}
+    assert pointer.provenance.numbers == {"selected": 4}
 
 
 def test_images_are_left_out_by_the_faces_and_characters_that_are_wanted(project: Project):
@@ -140,7 +141,7 @@ def test_a_strip_longer_than_the_format_holds_is_scaled_down_and_costs_no_other_
         project.made(asset)
     rows, pointer, _ = project.made("training_images")
     assert {row["image_id"]: row["height_px"] for row in rows} == {FIRST: 100, HEAD: 100, SECOND: longest, THIRD: 100}
-    assert not pointer.provenance["faults"]
+    assert not pointer.provenance.faults
     assert project.made("training_images")[2]
 
 
@@ -155,11 +156,11 @@ def test_a_stored_picture_that_is_broken_is_left_out_with_its_reason_until_it_is
         stored.unlink()
     rows, pointer, _ = project.made("training_images")
     assert {row["image_id"] for row in rows} == {FIRST, HEAD, THIRD}
-    assert list(pointer.provenance["left_out"]) == [SECOND]
-    assert pointer.provenance["numbers"]["unreadable"] == 1
+    assert list(pointer.provenance.left_out) == [SECOND]
+    assert pointer.provenance.numbers["unreadable"] == 1
     stored.write_bytes(whole)
     rows, pointer, kept = project.made("training_images")
-    assert (len(rows), kept, pointer.provenance.get("left_out")) == (4, False, None)
+    assert (len(rows), kept, pointer.provenance.to_json().get("left_out")) == (4, False, None)
 
 
 def test_where_no_stored_picture_can_be_read_each_is_left_out_with_its_reason(project):
@@ -169,9 +170,9 @@ def test_where_no_stored_picture_can_be_read_each_is_left_out_with_its_reason(pr
         (project.root / "store" / row["path"]).write_bytes(b"")
     rows, pointer, _ = project.made("training_images")
     assert rows == []
-    assert pointer.provenance["left_out"].keys() == {row["image_id"] for row in selected}
-    assert all("no readable picture" in reason for reason in pointer.provenance["left_out"].values())
-    assert pointer.provenance["numbers"]["unreadable"] == len(selected)
+    assert pointer.provenance.left_out.keys() == {row["image_id"] for row in selected}
+    assert all("no readable picture" in reason for reason in pointer.provenance.left_out.values())
+    assert pointer.provenance.numbers["unreadable"] == len(selected)
 
 
 def test_training_pictures_are_redrawn_where_a_setting_or_the_pixels_changed(project: Project):
@@ -214,13 +215,13 @@ def test_what_is_over_a_quota_is_told_apart_from_what_was_left_out(project: Proj
     )
     rows, pointer = project.make_set()
     assert [row["image_id"] for row in rows] == [FIRST, THIRD]
-    numbers = pointer.provenance["numbers"]
+    numbers = pointer.provenance.numbers
     assert {name: count for name, count in numbers.items() if name.startswith("set")} == {
         "set: in the set": 2,
         "set: over quota": 2,
     }
-    assert pointer.provenance["faults"] == {}
-    assert "| set | over quota | 2 |" in pointer.provenance["notes"]["funnel"]
+    assert pointer.provenance.faults == {}
+    assert "| set | over quota | 2 |" in pointer.provenance.notes["funnel"]
     assert project.store.read("concept_balance")["over_quota"].to_pylist() == [[], [HEAD, SECOND]]
 
 
@@ -228,14 +229,14 @@ def test_the_balance_reports_what_an_epoch_is_made_of(project: Project):
     project.made("selection")
     project.settings = settings(concept_balance__min_images_per_combination=1, concept_balance__weights=[])
     _, pointer, _ = project.made("concept_balance")
-    assert pointer.provenance["numbers"] == {
+    assert pointer.provenance.numbers == {
         "concepts": 2,
         "images": 4,
         "over_quota": 0,
         "virtual_size": 6.0,
         "episodes_missing": 0,
     }
-    assert pointer.provenance["notes"]["balance"].splitlines()[2:] == [
+    assert pointer.provenance.notes["balance"].splitlines()[2:] == [
         "| 0_characters/character_others | 0.5000 | 1 | 3.00 | 3.00 | 3.00 |",
         "| 1_character/fern | 0.5000 | 3 | 1.00 | 1.00 | 3.00 |",
         "",

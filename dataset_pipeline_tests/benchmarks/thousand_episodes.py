@@ -259,7 +259,7 @@ def add(project: Project, episodes: Sequence[str], characters: int) -> None:
                     metadata={"dagster/row_count": pointer.rows},
                     tags={
                         "dagster/data_version": pointer.data_version,
-                        "dagster/code_version": pointer.provenance["code_version"],
+                        "dagster/code_version": pointer.provenance.code_version,
                     },
                 )
             )

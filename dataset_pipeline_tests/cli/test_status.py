@@ -23,6 +23,7 @@ from dataset_pipeline.reports.status import Cell, Status
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.passed_over import DEAD_LINK, UNREAD
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
@@ -150,7 +151,9 @@ def test_where_only_the_demo_was_run_its_results_are_pointed_to(project):
     assert not any("--models demo" in "".join(project.command(*command)[1:]) for command in commands)
     row = {"episode": "one.one", "episode_title": "first"}
     store = Store(str(project.root / "demo" / "store"))
-    store.write("video", SCHEMAS["video"].table([row]), "one.one", {"path": "", "fingerprint": "1"})
+    store.write(
+        "video", SCHEMAS["video"].table([row]), "one.one", Provenance.from_json({"path": "", "fingerprint": "1"})
+    )
     hint = f"the demo's results are in {store.root}: add --models demo"
     for command in commands:
         assert hint in "".join(project.command(*command)[1:]), command
@@ -166,9 +169,11 @@ def test_a_folder_that_somebody_changed_is_named_by_the_next_export(project):
     row = {"image_id": "one.one/00000001", "episode": "one.one", "show": "one", "kind": "still", "characters": ["fern"]}
     row |= {"concept": "1_character/fern", "multiply": 1.0, "caption": "fern", "quality": 0.5, "path": path}
     row |= {"width_px": 1, "height_px": 1, "file_sha256": hashlib.sha256(PIXEL).hexdigest()}
-    project.store.write("training_set", SCHEMAS["training_set"].table([CAPTION_FIELDS | row]), None, {"demo": True})
+    project.store.write(
+        "training_set", SCHEMAS["training_set"].table([CAPTION_FIELDS | row]), None, Provenance(demo=True)
+    )
     for asset in ("core_tags", "character_gallery"):
-        project.store.write(asset, SCHEMAS[asset].empty(), None, {"demo": True})
+        project.store.write(asset, SCHEMAS[asset].empty(), None, Provenance(demo=True))
     code, output, errors = project.command("export", "plain")
     assert (code, errors) == (0, "")
     folder = Path(output.splitlines()[-1])
@@ -260,7 +265,9 @@ def test_where_all_is_fresh_damage_alone_makes_the_exit_code_3(project, monkeypa
 def test_clean_removes_old_files_that_nothing_refers_to_and_counts_them(project):
     for title in ("first", "second"):
         row = {"episode": "one.one", "episode_title": title}
-        project.store.write("video", SCHEMAS["video"].table([row]), "one.one", {"path": "", "fingerprint": title})
+        project.store.write(
+            "video", SCHEMAS["video"].table([row]), "one.one", Provenance.from_json({"path": "", "fingerprint": title})
+        )
     files = sorted((project.root / "store" / "video" / "one.one").glob("*.parquet"))
     assert len(files) == 2
     code, output, _ = project.command("clean")
@@ -282,7 +289,9 @@ def test_clean_removes_old_files_that_nothing_refers_to_and_counts_them(project)
 
 def test_clean_names_a_damaged_table_and_says_that_not_all_was_cleaned(project):
     row = {"episode": "one.one", "episode_title": "first"}
-    project.store.write("video", SCHEMAS["video"].table([row]), "one.one", {"path": "", "fingerprint": "first"})
+    project.store.write(
+        "video", SCHEMAS["video"].table([row]), "one.one", Provenance.from_json({"path": "", "fingerprint": "first"})
+    )
     damaged = project.root / "store" / project.store.pointer("video", "one.one").file
     damaged.write_bytes(b"PAR1")
     code, output, errors = project.command("clean")

@@ -20,6 +20,7 @@ from dataset_pipeline.reports.explain import UnknownImage, explain
 from dataset_pipeline.reports.status import status_of
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.sources.finding import Source, find_sources, may_go_by
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.reuse import measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -74,15 +75,15 @@ def earlier_version(instance: dg.DagsterInstance, store: Store, settings: Settin
     still = f"{key}/00001000"
     keyframe = {"image_id": still, "episode": key, "pts": 1, "source_file": "", "path": f"keyframes/{key}/a.png"}
     keyframes = SCHEMAS["keyframes"].table([keyframe])
-    store.write("keyframes", keyframes, key, {"inputs": {"video_probe": "of-another-day"}})
+    store.write("keyframes", keyframes, key, Provenance(inputs={"video_probe": "of-another-day"}))
     measured, _ = measure_missing(store, "frame_embeddings", key, wanted(still), "w", "1", embedded(1.0, []))
     kept = store.pointer("keyframes", key)
     assert kept is not None
-    store.write("frame_embeddings", measured, key, {"inputs": {"keyframes": kept.data_version}})
+    store.write("frame_embeddings", measured, key, Provenance(inputs={"keyframes": kept.data_version}))
     tags = {"image_id": still, "tags": ["1girl", key], "dropped": [{"tag": "red_hair", "reason": f"{still}#head-1"}]}
     store.write("tags", SCHEMAS["tags"].table([tags, {"image_id": f"{key}/2", "tags": None}]), key)
     captions = {"image_id": still, "show": "Paper Comet - 20", "caption": "a"}
-    store.write("captions", SCHEMAS["captions"].table([captions]), key, {"inputs": {"video": "f", "tags": "t"}})
+    store.write("captions", SCHEMAS["captions"].table([captions]), key, Provenance(inputs={"video": "f", "tags": "t"}))
 
 
 def test_a_file_whose_key_changes_keeps_its_tables_and_nothing_is_measured_again(instance, store, settings, tmp_path):
@@ -110,9 +111,9 @@ def test_what_was_up_to_date_stays_so_and_what_was_not_does_not(instance, store,
     earlier_version(instance, store, settings, tmp_path / "t")
     carry_over(instance, store, settings, found_at(tmp_path / "t", store))
     keyframes = store.pointer("keyframes", NEW)
-    assert keyframes.provenance["inputs"] == {"video_probe": "of-another-day"}
-    assert store.pointer("frame_embeddings", NEW).provenance["inputs"] == {"keyframes": keyframes.data_version}
-    assert store.pointer("captions", NEW).provenance["inputs"] == {"tags": "t"}  # they name the show: made again
+    assert keyframes.provenance.inputs == {"video_probe": "of-another-day"}
+    assert store.pointer("frame_embeddings", NEW).provenance.inputs == {"keyframes": keyframes.data_version}
+    assert store.pointer("captions", NEW).provenance.inputs == {"tags": "t"}  # they name the show: made again
 
 
 def test_what_was_left_out_keeps_its_reasons_and_makes_no_reader_out_of_date(store):
@@ -122,16 +123,16 @@ def test_what_was_left_out_keeps_its_reasons_and_makes_no_reader_out_of_date(sto
     said = f"{crop}: {reason}; a.e010/2: other; b-a.e01/3: other"
     crops = SCHEMAS["crops"].table([{"image_id": "a.e01/2#head-1-2-3-4"}])
     provenance = {"left_out": {crop: reason}, "faults": {"every_crop_could_be_cut": said}}
-    made = store.write("crops", crops, "a.e01", provenance).pointer
+    made = store.write("crops", crops, "a.e01", Provenance.from_json(provenance)).pointer
     assert version_of(made) != made.data_version
     scores = SCHEMAS["quality_scores"].table([{"image_id": "a.e01/2"}])
-    store.write("quality_scores", scores, "a.e01", {"inputs": {"crops": version_of(made)}})
+    store.write("quality_scores", scores, "a.e01", Provenance(inputs={"crops": version_of(made)}))
     rekey(store, "a.e01", "b.e02")
     written = store.pointer("crops", "b.e02")
-    assert store.pointer("quality_scores", "b.e02").provenance["inputs"] == {"crops": version_of(written)}
+    assert store.pointer("quality_scores", "b.e02").provenance.inputs == {"crops": version_of(written)}
     today = "crops/a.e01/x.png of b.e02/1 is damaged"  # the picture stays where it is
-    assert written.provenance["left_out"] == {"b.e02/1#head-1-2-3-4": today}
-    [fault] = written.provenance["faults"].values()
+    assert written.provenance.left_out == {"b.e02/1#head-1-2-3-4": today}
+    [fault] = written.provenance.faults.values()
     assert fault == f"b.e02/1#head-1-2-3-4: {today}; a.e010/2: other; b-a.e01/3: other"
 
 
@@ -171,16 +172,16 @@ def test_a_touched_video_whose_key_changes_takes_its_tables_along_and_is_looked_
 ):
     path = lay(tmp_path / "t")
     earlier_version(instance, store, settings, tmp_path / "t")
-    of_before = store.pointer("video", OLD).provenance["fingerprint"]
+    of_before = store.pointer("video", OLD).provenance.fingerprint
     probe = SCHEMAS["video_probe"].table([{"episode": OLD}])
-    store.write("video_probe", probe, OLD, {"inputs": {"video": of_before}})
+    store.write("video_probe", probe, OLD, Provenance(inputs={"video": of_before}))
     os.utime(path, ns=(1, 1))
     carried = carry_over(instance, store, settings, found_at(tmp_path / "t", store))
     assert register(instance, store, settings, carried.sources) == [NEW]
     assert store.episodes("video") == instance.get_dynamic_partitions("episodes") == [NEW]
     assert len(store.read("frame_embeddings__measured", NEW)) == 1
-    assert store.pointer("video", NEW).provenance["fingerprint"] != of_before
-    assert store.pointer("video_probe", NEW).provenance["inputs"] == {"video": of_before}  # so it is made again
+    assert store.pointer("video", NEW).provenance.fingerprint != of_before
+    assert store.pointer("video_probe", NEW).provenance.inputs == {"video": of_before}  # so it is made again
 
 
 def test_a_touched_video_given_by_itself_keeps_the_key_that_its_tree_gave_it(instance, store, settings, tmp_path):

@@ -27,6 +27,7 @@ from dataset_pipeline.settings import load_settings
 from dataset_pipeline.settings.tag_rules import RulesError
 from dataset_pipeline.store import files
 from dataset_pipeline.store.left_out import UNMEASURED
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store, TableMissing
 from dataset_pipeline.video.keyframes import ahead
@@ -82,7 +83,7 @@ def test_what_is_not_declared_cannot_be_reached(step, what, tmp_path):
     for asset in ("crops", "tags", "training_set"):
         provenance = {"demo": True, "code_version": "1-x", "inputs": {}}
         episode = None if asset == "training_set" else "show.e01"
-        Store(str(tmp_path)).write(asset, SCHEMAS[asset].empty(), episode, provenance)
+        Store(str(tmp_path)).write(asset, SCHEMAS[asset].empty(), episode, Provenance.from_json(provenance))
     with pytest.raises(LookupError, match="crops "):
         UNDECLARED[what](step)
 
@@ -110,12 +111,12 @@ def test_another_episode_than_its_own_cannot_be_read(step, tmp_path):
 
 def test_how_something_came_about_is_told_as_far_up_as_what_is_declared_is_made_from(tmp_path):
     store = Store(str(tmp_path))
-    store.write("captions", SCHEMAS["captions"].empty(), "show.e01", {"settings": "these"})
+    store.write("captions", SCHEMAS["captions"].empty(), "show.e01", Provenance(settings="these"))
     resources = SimpleNamespace(store=store, settings=load_settings())
     step = Step(DECLARATIONS["exported_set"], resources, None, log=None, episodes=["show.e01"])
     pointer = step.behind("captions", "show.e01")
     assert pointer is not None
-    assert pointer.provenance == {"settings": "these"}
+    assert pointer.provenance.to_json() == {"settings": "these"}
     with pytest.raises(LookupError, match="exported_set reads nothing that is made from status"):
         step.behind("status")
     with pytest.raises(LookupError, match="exported_set does not declare that it reads captions"):
@@ -234,7 +235,7 @@ def test_materializing_reports_what_it_wrote_though_another_run_replaces_it_at_o
 
     def overtaken(self, asset, *rest):
         written = write(self, asset, *rest)
-        write(Store(self.root), asset, multiplies(2.0), "show.e01", {"numbers": {"of": "the other run"}})
+        write(Store(self.root), asset, multiplies(2.0), "show.e01", Provenance(numbers={"of": "the other run"}))
         return written
 
     monkeypatch.setattr(Store, "write", overtaken)
@@ -244,7 +245,7 @@ def test_materializing_reports_what_it_wrote_though_another_run_replaces_it_at_o
     )
     resources = SimpleNamespace(store=store, settings=load_settings())
     pointer, kept = framework.materialize(made, Step(declaration, resources, "show.e01", None, ["show.e01"]))
-    assert (pointer.provenance["numbers"], kept) == ({"of": "this run"}, False)
+    assert (pointer.provenance.numbers, kept) == ({"of": "this run"}, False)
     assert pointer != store.pointer("multiplies", "show.e01")
 
 
@@ -352,7 +353,7 @@ def test_what_is_read_ahead_and_taken_by_nobody_is_let_go_without_waiting(what):
 
 def test_what_a_joined_asset_goes_without_is_told_in_plain_words(tmp_path):
     store, warned = Store(str(tmp_path)), []
-    store.write("crops", SCHEMAS["crops"].empty(), "show.e01", {"demo": True})
+    store.write("crops", SCHEMAS["crops"].empty(), "show.e01", Provenance(demo=True))
     declaration = Declaration("clusters", Kind.JOIN, ("crops", "crop_embeddings"))
     empty = Result(SCHEMAS["clusters"].empty())
     made = framework.PipelineAsset(declaration, lambda step: empty, "characters", frozenset(), {}, None)

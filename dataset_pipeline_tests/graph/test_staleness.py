@@ -12,6 +12,7 @@ from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.condition import Condition
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.store import Pointer
 
 CROPS = Declaration("crops", Kind.RENDER, ("detections", "keyframes"), ("crops",), ("detector",), 2)
@@ -20,13 +21,13 @@ NOW = Present(load_settings(DEFAULTS), {"detector": "a" * 64})
 
 
 def made(numbers: dict[str, Any] | None = None, inputs: dict[str, str] = INPUTS) -> Pointer:
-    provenance = {
-        "code_version": NOW.code_version(CROPS, ["a" * 64]),
-        "settings": {"crops": NOW.counted("crops")},
-        "models": [{"role": "detector", "sha256": "a" * 64}],
-        "inputs": inputs,
-        "numbers": numbers or {},
-    }
+    provenance = Provenance(
+        code_version=NOW.code_version(CROPS, ["a" * 64]),
+        settings={"crops": NOW.counted("crops")},
+        models=[{"role": "detector", "sha256": "a" * 64}],
+        inputs=inputs,
+        numbers=numbers or {},
+    )
     return Pointer("crops/a.e1/000000000000.parquet", 1, "v1", provenance)
 
 

@@ -706,8 +706,8 @@ def test_the_sensor_registers_reports_and_runs_an_arrival(daemon, tmp_path):
     assert daemon.instance.get_dynamic_partitions("episodes_demo") == ["show.e01"]
     event = daemon.latest("show.e01")
     pointer = daemon.store.pointer("video", "show.e01")
-    assert event.tags == {"dagster/data_version": pointer.provenance["fingerprint"]}
-    assert event.metadata["path"].value == str(path) == pointer.provenance["path"]
+    assert event.tags == {"dagster/data_version": pointer.provenance.fingerprint}
+    assert event.metadata["path"].value == str(path) == pointer.provenance.path
     assert event.metadata["size_bytes"].value == 5
     assert event.metadata["run_key"].value == request.run_key
     assert daemon.ticks(3) == []
@@ -802,7 +802,7 @@ def test_a_moved_source_is_found_at_its_new_place(daemon, tmp_path):
     daemon.ticks()
     moved = path.rename(path.with_name("Show - 01.mkv"))
     assert daemon.ticks(4) == []
-    assert daemon.store.pointer("video", "show.e01").provenance["path"] == str(moved)
+    assert daemon.store.pointer("video", "show.e01").provenance.path == str(moved)
     assert daemon.latest("show.e01").metadata["path"].value == str(moved)
 
 

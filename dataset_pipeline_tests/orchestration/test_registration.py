@@ -60,7 +60,7 @@ def test_registering_adds_partition_row_and_version_once(instance, store, settin
     assert versions(instance, settings) == ["f1", "f2"]
     [row] = store.read("video", "show.e01").to_pylist()
     assert row["show_title"] == "Show"
-    assert store.pointer("video", "show.e01").provenance == {
+    assert store.pointer("video", "show.e01").provenance.to_json() == {
         "path": str(first.path),
         "mtime_ns": 7,
         "fingerprint": "f1",

@@ -12,6 +12,7 @@ from dataset_pipeline.cli.app import app
 from dataset_pipeline.reports.find import find
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.settings.query import QueryError
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -29,7 +30,7 @@ def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "store"))
 
     def write(asset: str, rows: list[dict], episode: str) -> None:
-        store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": True})
+        store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance(demo=True))
 
     for episode in ("a.e1", "b.e1"):
         ids = [image_id for image_id in TAGS if image_id.startswith(episode)]

@@ -11,6 +11,7 @@ from dataset_pipeline.base.ids import crop_id
 from dataset_pipeline.reports.explain import Decision, Explanation, explain
 from dataset_pipeline.reports.first_screen import COLUMNS, boxes_of, first_screen
 from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -31,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         sections = {name: getattr(SETTINGS, name).model_dump(mode="json") for name in (asset, "tag_thresholds")
                     if hasattr(SETTINGS, name)}  # fmt: skip
         told = {"code_version": "1-abc", "settings": sections, "models": []} | provenance
-        made.write(asset, SCHEMAS[asset].table(list(rows)), None if joined else EPISODE, told)
+        made.write(asset, SCHEMAS[asset].table(list(rows)), None if joined else EPISODE, Provenance.from_json(told))
 
     frame = {"episode": EPISODE, "pts_s": 1.25, "width_px": 1280, "height_px": 720}
     both = {"still_id": STILL, "kind": "head"}

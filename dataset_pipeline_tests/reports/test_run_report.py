@@ -29,6 +29,7 @@ from dataset_pipeline.reports.status_asset import _check
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.passed_over import keep_look, sentences
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -205,7 +206,7 @@ def test_failed_checks_of_every_asset_are_reported_once_each(tmp_path):
     store = Store(str(tmp_path / "store"))
 
     def write(asset: str, episode: str | None, **faults: str) -> None:
-        store.write(asset, SCHEMAS[asset].empty(), episode, {"numbers": {}, "faults": faults})
+        store.write(asset, SCHEMAS[asset].empty(), episode, Provenance.from_json({"numbers": {}, "faults": faults}))
 
     write("video_probe", "a.e1", source_can_be_read="cut off; no sound", source_is_undamaged="cut off; no sound")
     write("keyframes", "a.e1", every_frame_was_decoded="cut off; 3 frames lost")

@@ -13,6 +13,7 @@ from dataset_pipeline.cli.app import app
 from dataset_pipeline.reports import set_report
 from dataset_pipeline.reports.set_report import leaks_in, readiness_of
 from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -31,7 +32,7 @@ def made(tmp_path: Path, captions: dict[str, str]) -> Store:
     store = Store(str(tmp_path / "store"))
 
     def write(asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
-        store.write(asset, SCHEMAS[asset].table(rows), episode, {"demo": False})
+        store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json({"demo": False}))
 
     face = {"kind": "face", "x0_px": 0.0, "y0_px": 0.0, "x1_px": 96.0, "y1_px": 120.0, "score": 0.9}
     write("distinct_frames", [{"image_id": image_id} | STILL for image_id in captions])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from dataset_pipeline.reports import status as status_module
 from dataset_pipeline.reports.status import JOINED, Cell, Status, status_of
 from dataset_pipeline.reports.status_asset import markdown, status_asset, status_sensor
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -59,13 +60,13 @@ class Project:
                 resources = SimpleNamespace(store=self.store, settings=settings)
                 step = Step(declaration, resources, episode, None, EPISODES)
                 sections = declaration.settings
-                provenance = {
-                    "code_version": declaration.code_version(settings, WEIGHTS),
-                    "settings": {name: getattr(settings, name).counted() for name in sections},
-                    "models": [{"role": role, "sha256": WEIGHTS[role]} for role in declaration.models],
-                    "inputs": inputs_of(step).versions,
-                    "numbers": numbers or {},
-                }
+                provenance = Provenance(
+                    code_version=declaration.code_version(settings, WEIGHTS),
+                    settings={name: getattr(settings, name).counted() for name in sections},
+                    models=[{"role": role, "sha256": WEIGHTS[role]} for role in declaration.models],
+                    inputs=inputs_of(step).versions,
+                    numbers=numbers or {},
+                )
                 mine = [row for row in rows or [] if episode is None or episode_of(row["image_id"]) == episode]
                 table = SCHEMAS[asset].table(mine)
                 self.store.write(asset, table, episode, provenance)
@@ -94,7 +95,7 @@ def new(tmp_path: Path) -> Project:
     """Two registered episodes, nothing made of them."""
     made = project(tmp_path)
     for episode in EPISODES:
-        made.store.write("video", SCHEMAS["video"].empty(), episode, {"path": __file__, "fingerprint": episode})
+        made.store.write("video", SCHEMAS["video"].empty(), episode, Provenance(path=__file__, fingerprint=episode))
     return made
 
 
@@ -105,7 +106,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda file: None)
         for episode in EPISODES:
-            made.store.write("video", SCHEMAS["video"].empty(), episode, {"path": __file__, "fingerprint": episode})
+            made.store.write("video", SCHEMAS["video"].empty(), episode, Provenance(path=__file__, fingerprint=episode))
         made.make(*EVERYTHING)
     return root
 
@@ -216,7 +217,7 @@ def test_news_of_one_show_makes_no_episode_of_another_stale(whole):
 
 def test_a_replaced_file_makes_its_probe_stale(whole):
     pointer = whole.store.pointer("video", "a.e1")
-    whole.store.write("video", SCHEMAS["video"].empty(), "a.e1", pointer.provenance | {"fingerprint": "another"})
+    whole.store.write("video", SCHEMAS["video"].empty(), "a.e1", replace(pointer.provenance, fingerprint="another"))
     status = whole.status()
     assert status.cells["video_probe"]["a.e1"] == Cell("stale", "video changed")
     assert status.cells["keyframes"]["a.e1"] == Cell("waiting", "after video_probe")
@@ -231,7 +232,9 @@ def test_an_episode_that_nothing_was_made_of_misses_its_first_table_first(new):
 
 def test_an_arriving_episode_lets_the_joined_assets_wait(whole):
     whole.instance.add_dynamic_partitions(partitions_name(load_settings()), ["a.e3"])
-    whole.store.write("video", SCHEMAS["video"].empty(), "a.e3", {"path": "", "fingerprint": "a.e3"})
+    whole.store.write(
+        "video", SCHEMAS["video"].empty(), "a.e3", Provenance.from_json({"path": "", "fingerprint": "a.e3"})
+    )
     status = whole.status()
     assert status.cells["character_gallery"][JOINED] == Cell("waiting", "after video_probe")
     assert status.cells["clusters"]["a.e1"] == Cell("waiting", "after video_probe")
@@ -354,11 +357,11 @@ def test_of_a_picture_that_is_gone_only_the_asset_that_made_it_is_stale(whole):
 
 
 def test_a_source_that_is_gone_and_damage_are_named_by_episode(whole, tmp_path):
-    gone = {"path": str(tmp_path / "a.e2.mkv"), "fingerprint": "a.e2"}
+    gone = Provenance(path=str(tmp_path / "a.e2.mkv"), fingerprint="a.e2")
     whole.store.write("video", SCHEMAS["video"].empty(), "a.e2", gone)
     pointer = whole.store.pointer("video_probe", "a.e1")
     faults = {"source_can_be_read": "cut off", "source_is_undamaged": "cut off"}
-    whole.store.write("video_probe", SCHEMAS["video_probe"].empty(), "a.e1", pointer.provenance | {"faults": faults})
+    whole.store.write("video_probe", SCHEMAS["video_probe"].empty(), "a.e1", replace(pointer.provenance, faults=faults))
     status = whole.status()
     assert status.gone == {"a.e2": str(tmp_path / "a.e2.mkv")}
     assert status.faults == {"a.e1": ["cut off"]}

@@ -63,7 +63,7 @@ class Project:
     def exported_folder(self) -> Path:
         pointer = self.store.pointer("exported_set")
         assert pointer is not None
-        return Path(pointer.provenance["numbers"]["folder"])
+        return Path(pointer.provenance.numbers["folder"])
 
     def rows(self, asset: str) -> list[dict]:
         """The rows of all episodes, or of a joined asset."""

@@ -56,7 +56,7 @@ def test_the_set_says_that_demo_models_made_it(finished):
     assert manifest["about"]["made_with_demo_models"] is True
     pointer = finished.store.pointer("training_set")
     assert pointer is not None
-    assert pointer.provenance["demo"] is True
+    assert pointer.provenance.demo is True
 
 
 def test_a_rerun_changes_nothing_and_calls_no_model(copy_of_finished, drawn_show):

@@ -15,6 +15,7 @@ import pytest
 from dataset_pipeline.store import files
 from dataset_pipeline.store import store as store_module
 from dataset_pipeline.store.left_out import is_of_one
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
 from dataset_pipeline.store.store import (
     PictureGone,
@@ -43,12 +44,15 @@ def frames(*paths: str) -> pa.Table:
 
 def test_a_written_table_is_read_back_with_its_pointer(store: Store) -> None:
     table = scores((0, 0.5), (40, 0.25))
-    written = store.write("quality_scores", table, EPISODE, {"settings_hash": "abc", "models": [{"sha256": "m"}]})
+    written = store.write("quality_scores", table, EPISODE, Provenance(settings_hash="abc", models=[{"sha256": "m"}]))
     assert store.read("quality_scores", EPISODE).equals(table)
     assert written.changed
     assert written.rows == 2
     assert store.pointer("quality_scores", EPISODE) == Pointer(
-        written.path, 2, written.data_version, {"settings_hash": "abc", "models": [{"sha256": "m"}]}
+        written.path,
+        2,
+        written.data_version,
+        Provenance.from_json({"settings_hash": "abc", "models": [{"sha256": "m"}]}),
     )
     assert store.episodes("quality_scores") == [EPISODE]
 
@@ -84,22 +88,22 @@ def test_a_table_never_written_is_named_with_what_to_materialize(store: Store) -
 
 
 def test_equal_content_changes_nothing_on_disk(store: Store, disk) -> None:
-    first = store.write("quality_scores", scores((0, 0.5), (40, 0.25)), EPISODE, {"a": (1, 2)})
+    first = store.write("quality_scores", scores((0, 0.5), (40, 0.25)), EPISODE, Provenance.from_json({"a": (1, 2)}))
     before = disk.files()
     disk.make_older(60)
     reordered = scores((40, 0.25), (0, 0.5)).take([1, 0])
-    again = store.write("quality_scores", reordered, EPISODE, {"a": [1, 2]})
+    again = store.write("quality_scores", reordered, EPISODE, Provenance.from_json({"a": [1, 2]}))
     assert (again.path, again.data_version, again.changed) == (first.path, first.data_version, False)
     assert disk.files() == before
     assert all(disk.age_s(path) > 50 for path in before)
 
 
 def test_another_provenance_alone_replaces_only_the_pointer(store: Store, disk) -> None:
-    first = store.write("quality_scores", scores((0, 0.5)), EPISODE, {"run": 1})
+    first = store.write("quality_scores", scores((0, 0.5)), EPISODE, Provenance.from_json({"run": 1}))
     disk.make_older(60)
-    second = store.write("quality_scores", scores((0, 0.5)), EPISODE, {"run": 2})
+    second = store.write("quality_scores", scores((0, 0.5)), EPISODE, Provenance.from_json({"run": 2}))
     assert not second.changed
-    assert store.pointer("quality_scores", EPISODE).provenance == {"run": 2}
+    assert store.pointer("quality_scores", EPISODE).provenance.to_json() == {"run": 2}
     assert disk.age_s(first.path) > 50
     assert disk.age_s(f"quality_scores/{EPISODE}/current.json") < 50
 
@@ -198,6 +202,7 @@ WRITERS = 2
 WRITER = """
     import sys, time
     from pathlib import Path
+    from dataset_pipeline.store.provenance import Provenance
     from dataset_pipeline.store.schemas import SCHEMAS
     from dataset_pipeline.store.store import Store
     root, number, writers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -210,7 +215,7 @@ WRITER = """
         row = {"score": float(number), "pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
         rows = [{**row, "image_id": f"a.b/{ms:08d}"} for ms in range(50 * (turn % 3 + 1))]
         table = SCHEMAS["quality_scores"].table(rows)
-        store.write("quality_scores", table, "a.b", {"writer": number, "rows": len(rows)})
+        store.write("quality_scores", table, "a.b", Provenance.from_json({"writer": number, "rows": len(rows)}))
         seen = store.read("quality_scores", "a.b")
         assert len(set(seen["score"].to_pylist())) == 1 and seen.num_rows in (50, 100, 150)
 """
@@ -223,8 +228,8 @@ def test_of_writers_at_once_in_several_processes_one_wins_whole(tmp_path: Path) 
     root = tmp_path / "store"
     store = Store(str(root))
     table, pointer = store.read("quality_scores", "a.b"), store.pointer("quality_scores", "a.b")
-    assert pointer.rows == table.num_rows == pointer.provenance["rows"] == 150
-    assert set(table["score"].to_pylist()) == {float(pointer.provenance["writer"])}
+    assert pointer.rows == table.num_rows == pointer.provenance.unknown["rows"] == 150
+    assert set(table["score"].to_pylist()) == {float(pointer.provenance.unknown["writer"])}
     assert not list(root.rglob("*.tmp"))
     assert store.clean(0).tables == 3 * WRITERS - 1
     assert len([path for path in root.rglob("*") if path.is_file()]) == 2
@@ -233,14 +238,14 @@ def test_of_writers_at_once_in_several_processes_one_wins_whole(tmp_path: Path) 
 def test_of_writers_at_once_in_several_threads_one_wins_whole(store: Store) -> None:
     def write(number: int) -> None:
         for _ in range(10):
-            store.write("quality_scores", scores((0, float(number))), EPISODE, {"writer": number})
+            store.write("quality_scores", scores((0, float(number))), EPISODE, Provenance.from_json({"writer": number}))
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    winner = store.pointer("quality_scores", EPISODE).provenance["writer"]
+    winner = store.pointer("quality_scores", EPISODE).provenance.unknown["writer"]
     assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [float(winner)]
 
 
@@ -292,7 +297,7 @@ def test_tables_that_do_not_fit_are_refused_with_the_column(store: Store) -> Non
     with pytest.raises(ValueError, match="without image_id"):
         store.write("quality_scores", good.set_column(0, "image_id", pa.array(["x", None])), EPISODE)
     with pytest.raises(TypeError):
-        store.write("quality_scores", good, EPISODE, {"when": object()})
+        store.write("quality_scores", good, EPISODE, Provenance.from_json({"when": object()}))
     assert store.find("quality_scores", EPISODE) is None
 
 
