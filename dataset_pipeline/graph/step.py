@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -16,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.base.ids import show_of
+from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.base.timing import span, timed_iteration
 from dataset_pipeline.graph.declaration import Declaration, ancestors, is_joined
@@ -297,11 +296,11 @@ class Step:
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
-        yield from timed_iteration("decode and encode", _ahead(self.picture, paths))
+        yield from timed_iteration("decode and encode", _ahead_of(self.picture, paths))
 
     def readable(self, paths: Iterable[str]) -> Iterator[np.ndarray | Exception]:
         """As `pictures`, with the error in the place of a picture that is gone or damaged."""
-        yield from timed_iteration("decode and encode", _ahead(lambda path: _or_error(self.picture, path), paths))
+        yield from timed_iteration("decode and encode", _ahead_of(lambda path: _or_error(self.picture, path), paths))
 
     def save_pictures(
         self,
@@ -328,7 +327,7 @@ class Step:
             path = self._work.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
             return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
 
-        saved = timed_iteration("decode and encode", _ahead(save, pictures))
+        saved = timed_iteration("decode and encode", _ahead_of(save, pictures))
         yield from (row for row in saved if row is not None)
 
     def render(
@@ -415,7 +414,7 @@ class Step:
                 "file_sha256": hashlib.sha256(encoded).hexdigest(),
             }
 
-        made = timed_iteration("decode and encode", _ahead(redraw, images))
+        made = timed_iteration("decode and encode", _ahead_of(redraw, images))
         rows: list[dict] = []
         left_out: dict[str, str] = {}
         for image, found in zip(images, track(made, self.declaration.name, len(images)), strict=True):
@@ -595,20 +594,9 @@ def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Excepti
         raise
 
 
-def _ahead(function: Callable, items: Iterable, depth: int = 6) -> Iterator:
-    """Map with a few calls in flight: bounded memory, results in order."""
-    pool = ThreadPoolExecutor(max_workers=2)
-    waiting: deque = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
-        pool.shutdown(wait=False, cancel_futures=True)
+def _ahead_of(function: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
+    """The map of pictures that are read or written: a few ahead of the one at work."""
+    return map_ahead(function, items, threads=2, ahead=6)
 
 
 def usable_pointer(store: Store, declaration: Declaration, episode: str | None) -> Pointer | None:

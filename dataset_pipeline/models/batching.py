@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
+
+from dataset_pipeline.base.parallel import map_ahead
 
 Prepared = TypeVar("Prepared")
 PREPARE_THREADS = 4
@@ -21,20 +22,10 @@ def prepared_batches(
     `images` is consumed in the calling thread, `prepare` runs in a few others. Raises ValueError for a picture that is
     not [height, width, 3] uint8 RGB.
     """
-    numbered = enumerate(images)
-    pool = ThreadPoolExecutor(PREPARE_THREADS, "prepare")
-    waiting: list[Future[Prepared]] = []
-    try:
-        while batch := list(islice(numbered, batch_size)):
-            started = [pool.submit(prepare, _checked(image, position)) for position, image in batch]
-            if waiting:
-                yield [future.result() for future in waiting]
-            waiting = started
-        if waiting:
-            yield [future.result() for future in waiting]
-    finally:
-        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
-        pool.shutdown(wait=False, cancel_futures=True)
+    checked = (_checked(image, position) for position, image in enumerate(images))
+    prepared = map_ahead(prepare, checked, PREPARE_THREADS, ahead=batch_size)
+    while batch := list(islice(prepared, batch_size)):
+        yield batch
 
 
 def _checked(image: np.ndarray, position: int) -> np.ndarray:

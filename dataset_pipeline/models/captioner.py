@@ -13,14 +13,13 @@ import json
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.settings import DescriptionsSettings
 from dataset_pipeline.store.left_out import is_of_one, reason_of
 
@@ -77,19 +76,14 @@ class Captioner:
 
         Never raises for what the endpoint does.
         """
-        waiting: deque[Future[Description]] = deque()
         try:
             client = self._client()
         except (ImportError, ValueError) as error:  # of a proxy that the environment names
             yield from (Description("", f"not asked: {error}") for _ in pictures)
             return
-        with client, ThreadPoolExecutor(self.settings.at_once) as pool:
-            for picture in pictures:
-                waiting.append(pool.submit(self._described, picture, client))
-                if len(waiting) > 2 * self.settings.at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        at_once = self.settings.at_once
+        with client:  # closed, it lets no thread ask on that nobody waits for any more
+            yield from map_ahead(lambda picture: self._described(picture, client), pictures, at_once, 2 * at_once)
 
     def _client(self) -> httpx.Client:
         import httpx

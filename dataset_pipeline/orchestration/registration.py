@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import dagster as dg
 from sqlalchemy.exc import IntegrityError
 
 from dataset_pipeline.base.ids import show_of
+from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.aliases import former_keys, keys_of_today, rekey
 from dataset_pipeline.graph.project import location_prefix, partitions_name
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs
@@ -24,7 +24,7 @@ from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.finding import OwnerOf, Source, may_go_by, place, root_of, whereabouts
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import READERS, Pointer, Store, TableOutdated
+from dataset_pipeline.store.store import Pointer, Store, TableOutdated
 
 FINGERPRINT_TAG = "dagster/data_version"
 EVENTS_A_QUERY = 500
@@ -107,8 +107,7 @@ class _Held:
     @classmethod
     def of(cls, store: Store) -> _Held:
         held, episodes = cls(), store.episodes("video")
-        with ThreadPoolExecutor(READERS) as readers:
-            pointers = list(readers.map(lambda episode: _pointer(store, episode), episodes))
+        pointers = map_all(lambda episode: _pointer(store, episode), episodes)
         for episode, pointer in zip(episodes, pointers, strict=True):
             if pointer is not None and pointer.provenance.fingerprint:
                 held._add(episode, pointer.provenance.path, pointer.provenance.fingerprint)

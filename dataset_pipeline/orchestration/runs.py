@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.framework import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
@@ -31,7 +31,7 @@ from dataset_pipeline.orchestration.unfinished import (
     project_tag,
 )
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.store import READERS, Store
+from dataset_pipeline.store.store import Store
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 WRAPPERS = ("Dagster", "RetryRequested")  # what Dagster wraps around an error
@@ -215,8 +215,7 @@ def due(
                 return True  # the run says what is wrong, or mends it
 
         rest = [episode for episode in episodes if episode not in wanted]
-        with ThreadPoolExecutor(READERS) as readers:
-            wanted |= {episode for episode, is_due in zip(rest, readers.map(outdated, rest), strict=True) if is_due}
+        wanted |= {episode for episode, is_due in zip(rest, map_all(outdated, rest), strict=True) if is_due}
         found[asset] = wanted
     return [(tuple(group), wanted) for wanted, group in itertools.groupby(assets, key=found.__getitem__) if wanted]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 import dagster as dg
 
+from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.graph.project import demo_hint, location_prefix, partitions_name
 from dataset_pipeline.graph.staleness import Present, verdict_on
@@ -25,7 +25,7 @@ from dataset_pipeline.orchestration.runs import phases, plain_error
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.passed_over import last_looks
 from dataset_pipeline.store.condition import Condition, Glances
-from dataset_pipeline.store.store import READERS, Store
+from dataset_pipeline.store.store import Store
 
 State = Literal["failed", "stale", "missing", "waiting", "queued", "running", "fresh"]
 STATES: tuple[State, ...] = get_args(State)  # what needs a person first
@@ -228,11 +228,10 @@ def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, Con
 
     found: dict[Place, Condition] = {}
     gone = {}
-    with ThreadPoolExecutor(READERS) as readers:
-        for episode, (tables, path) in zip(episodes, readers.map(read, episodes), strict=True):
-            found |= tables
-            if path:
-                gone[episode] = path
+    for episode, (tables, path) in zip(episodes, map_all(read, episodes), strict=True):
+        found |= tables
+        if path:
+            gone[episode] = path
     return found | {(asset, JOINED): glance(asset) for asset in joined}, gone
 
 

@@ -12,7 +12,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,10 +20,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.store.files import Files, StoreError
 
 FOLDER = "_identities"  # no asset is called so: neither `clean` nor `forget` looks into it
-READERS = 8
 
 Kind = Literal["minted", "seen"]
 
@@ -114,8 +113,7 @@ class IdentityLog:
     def _written(self, show: str) -> list[Event]:
         folder = _folder(show)
         names = [name for name in self._files.names(folder) if _NAME.fullmatch(name)]
-        with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(lambda name: self._event(f"{folder}/{name}", show in self._related), names))
+        return map_all(lambda name: self._event(f"{folder}/{name}", show in self._related), names)
 
     def append(self, events: Iterable[Event]) -> None:
         """Write events, all of one time, each a whole file that is on the disk before this returns."""

@@ -16,7 +16,6 @@ import json
 import logging
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -27,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_pipeline.base.ids import check_episode, check_image, file_name
+from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.paths import OutsideError, fault_of_path, is_device
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
@@ -37,7 +37,6 @@ from dataset_pipeline.store.versions import canonical, content_hash, version_of_
 POINTER = "current.json"
 ALL_EPISODES = "_all"
 MEASURED_SUFFIX = "__measured"
-READERS = 8
 
 log = logging.getLogger(__name__)
 
@@ -162,16 +161,14 @@ class Store:
         named = {path for path in table["path"].to_pylist() if path}
         paths = {path for path in named if not fault_of_path(path)}  # no other is looked for
         folders = sorted({path.rpartition("/")[0] for path in paths})
-        with ThreadPoolExecutor(READERS) as readers:
-            listings = readers.map(self._files.names, folders)
-            there = {f"{folder}/{name}" for folder, names in zip(folders, listings, strict=True) for name in names}
+        listings = zip(folders, map_all(self._files.names, folders), strict=True)
+        there = {f"{folder}/{name}" for folder, names in listings for name in names}
         return named - there
 
     def read_many(self, asset: str, episodes: Sequence[str]) -> pa.Table:
         """The tables of several episodes one after another; episodes without one are skipped."""
-        with ThreadPoolExecutor(READERS) as readers:
-            found = readers.map(lambda episode: self.find(asset, episode), episodes)
-            tables = [table for table in found if table is not None]
+        found = map_all(lambda episode: self.find(asset, episode), episodes)
+        tables = [table for table in found if table is not None]
         return pa.concat_tables(tables) if tables else schema_of(asset).empty()
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
@@ -265,8 +262,7 @@ class Store:
         """The episodes that have a table of this asset, sorted."""
         _check_asset(asset)
         folders = [name for name in self._files.folders(asset) if name != ALL_EPISODES]
-        with ThreadPoolExecutor(READERS) as readers:
-            written = list(readers.map(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders))
+        written = map_all(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders)
         return sorted(_episode(name) for name, there in zip(folders, written, strict=True) if there)
 
     def assets_of(self, episode: str) -> list[str]:

@@ -3,9 +3,7 @@
 import math
 import os
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -13,6 +11,7 @@ from typing import ClassVar, TypeVar
 import cv2
 import numpy as np
 
+from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.images.defects import Defects, defects
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import DecodeReport, Frame, iter_frames
@@ -125,18 +124,7 @@ class Interval(Detector):
 def ahead(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
     """`map(function, items)` with the function on all cores, a few items ahead of what is taken from it."""
     threads = min(MAX_THREADS, os.cpu_count() or 1)
-    waiting: deque[Future[Answer]] = deque()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
-        pool.shutdown(wait=False, cancel_futures=True)
+    return map_ahead(function, items, threads, ahead=threads)
 
 
 def candidate(frame: Frame, short_side_px: int) -> Candidate:

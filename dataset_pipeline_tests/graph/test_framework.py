@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-import dataset_pipeline
+import dataset_pipeline.assets
 from dataset_pipeline.graph import framework
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind
-from dataset_pipeline.graph.step import Result, Step, _ahead
+from dataset_pipeline.graph.step import Result, Step, _ahead_of
 from dataset_pipeline.models.batching import prepared_batches
 from dataset_pipeline.orchestration.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
@@ -329,7 +329,7 @@ def test_a_join_by_show_goes_without_episodes_that_lack_a_table(shows):
 
 
 READERS_AHEAD = {
-    "stored pictures": lambda prepare: _ahead(prepare, pictures_of_shades()),
+    "stored pictures": lambda prepare: _ahead_of(prepare, pictures_of_shades()),
     "frames": lambda prepare: ahead(prepare, pictures_of_shades()),
     "a model's pictures": lambda prepare: prepared_batches(pictures_of_shades(), prepare, 1),
 }

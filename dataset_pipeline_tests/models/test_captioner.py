@@ -262,3 +262,14 @@ def test_deep_answers_are_no_completions(endpoint: Endpoint):
     endpoint.script = [(200, {}, "[" * 100_000)]
     [told] = Captioner(settings(endpoint.url, retries=0), lambda s: None).describe([red(1)])
     assert told.status.startswith("failed: the answer is no chat completion")
+
+
+def test_who_takes_no_further_description_waits_for_none_that_is_under_way(endpoint: Endpoint):
+    endpoint.delays = [1.5] * 8 + [0.0, 0.0]
+    told = Captioner(settings(endpoint.url, at_once=2)).describe(red(10 * n + 5) for n in range(12))
+    assert next(told).status == DESCRIBED
+    before = time.monotonic()
+    told.close()
+    assert time.monotonic() - before < 1
+    time.sleep(2)
+    assert len(endpoint.requests) <= 4, "only what was under way was asked"

@@ -1,0 +1,39 @@
+"""Work in several threads whose answers come in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+READERS = 8  # files and requests that are waited for at a time
+
+
+def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Answer]:
+    """`map(function, items)` in some threads, at most `ahead` calls further than the answer that is taken.
+
+    `items` is read in the calling thread. An error of an item or of a call is raised where its answer would stand. Who
+    stops taking answers waits for nothing: what has not begun never does.
+    """
+    waiting: deque[Future[Answer]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Python may collect what nobody reads to its end while a thread starts, and waiting for one there never ends.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def map_all(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
+    """The answers for all items, from READERS threads. Raises the first error among them."""
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(function, items))
