@@ -1,11 +1,12 @@
-"""The gallery: the characters of a show with the crops they are recognised by, and recognition against it."""
+"""The character gallery: exemplars of each character of a show, and recognising crops by them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,16 +17,16 @@ from dataset_pipeline.characters.identities import (
     Comparison,
     DifferencesTo,
     Group,
+    ids_from_log,
+    match_groups,
     nearest_mean,
-    recognised,
-    settle,
 )
 from dataset_pipeline.settings import CharacterGallerySettings
 from dataset_pipeline.store.identity_log import IdentityLog
 
-JOINED_BY = 12  # exemplars of a character while many crops are clustered in rounds
-AT_ONCE = 6000  # crops compared all with all; more would not fit into memory
-CLEAR = 0.5  # a difference below this share of the limit is beyond doubt
+ROUND_EXEMPLARS = 12  # exemplars of a character while many crops are clustered in rounds
+MAX_COMPARED = 6000  # crops compared all with all; more would not fit into memory
+CLEAR_SHARE = 0.5  # a difference below this share of the limit is beyond doubt
 SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
 
 Differences = Callable[[np.ndarray], np.ndarray]
@@ -53,19 +54,22 @@ def build_gallery(
         raise ValueError("a crop is given twice")
     limit = settings.max_difference or threshold
     comparison = Comparison(model_sha256, limit, lambda these, those: _between(these, those, differences))
+    clustering = _Clustering(ids, embeddings, differences, limit, settings.min_crops)
     episode = dict(zip(ids, episodes, strict=True))
     gallery = []
     for show in sorted(set(shows)):
         crops = sorted((i for i in range(len(ids)) if shows[i] == show), key=lambda i: ids[i])
         groups = []
-        for members, matrix in _characters(crops, ids, embeddings, differences, limit, settings.min_crops):
+        for members, matrix in _characters(crops, clustering):
             exemplars = [members[i] for i in exemplars_of(matrix, limit, max(settings.exemplars, EXEMPLARS_LOGGED))]
             vectors = np.asarray(embeddings[exemplars], dtype=np.float32)
             groups.append(
                 Group(show, tuple(sorted(ids[i] for i in members)), tuple(ids[i] for i in exemplars), vectors)
             )
         groups.sort(key=lambda group: group.crops)
-        characters = settle(groups, log, show, comparison) if log else recognised(groups, (), comparison).characters
+        characters = (
+            ids_from_log(groups, log, show, comparison) if log else match_groups(groups, (), comparison).characters
+        )
         gallery += [
             _gallery_row(character, group, settings.exemplars, episode)
             for character, group in zip(characters, groups, strict=True)
@@ -101,75 +105,71 @@ def galleries_by_show(gallery: pa.Table) -> dict[str, list[dict]]:
     return dict(rows)
 
 
-def _characters(
-    crops: list[int],
-    ids: Sequence[str],
-    embeddings: np.ndarray,
-    differences: Differences,
-    limit: float,
-    min_crops: int,
-) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Members of each character with the differences among (the first AT_ONCE of) them.
-    crops: row numbers sorted by id."""
-    if len(crops) > AT_ONCE:
-        for members in _characters_of_many(crops, ids, embeddings, differences, limit, min_crops):
-            yield members, differences(embeddings[members[:AT_ONCE]])
+@dataclass(frozen=True)
+class _Clustering:
+    """How crops are clustered. ids, embeddings: of all crops; crops are named by their row numbers in these."""
+
+    ids: Sequence[str]
+    embeddings: np.ndarray
+    differences: Differences
+    limit: float
+    min_crops: int
+
+    def among(self, crops: Sequence[int]) -> np.ndarray:
+        """The differences [n, n] among these crops."""
+        return self.differences(self.embeddings[crops])
+
+
+def _characters(crops: list[int], by: _Clustering) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Members of each character with the differences among (the first MAX_COMPARED of) them. crops: sorted by id."""
+    if len(crops) > MAX_COMPARED:
+        for members in _characters_of_many(crops, by):
+            yield members, by.among(members[:MAX_COMPARED])
         return
-    matrix = differences(embeddings[crops])
-    labels = cluster(matrix, limit, min_crops)
+    matrix = by.among(crops)
+    labels = cluster(matrix, by.limit, by.min_crops)
     for label in range(labels.max(initial=-1) + 1):
         where = np.flatnonzero(labels == label)
         yield [crops[i] for i in where], matrix[np.ix_(where, where)]
 
 
-def _characters_of_many(
-    crops: list[int],
-    ids: Sequence[str],
-    embeddings: np.ndarray,
-    differences: Differences,
-    limit: float,
-    min_crops: int,
-) -> list[list[int]]:
-    """Members of each character of more crops than can be compared all with all.
+def _characters_of_many(crops: list[int], by: _Clustering) -> list[list[int]]:
+    """Members of each character, for more crops than can be compared all with all.
 
-    In rounds: a sample drawn by the hash of the ids shows the frequent characters, every crop near one joins it, what
-    is left goes to the next round, and the sample's noise queues behind it. The rounds end when all that is left was
-    looked at and showed nobody.
+    In rounds: a sample drawn by the hash of the ids shows the frequent characters, and every crop near one joins it.
+    The crops that are left go to the next round, the sample's noise behind them. The rounds end when all crops that are
+    left were sampled and gave no character.
     """
     characters: list[list[int]] = []
-    left = sorted(crops, key=lambda i: hashlib.sha256(ids[i].encode()).digest())
-    seen_in_vain = 0
-    while len(left) >= min_crops and seen_in_vain < len(left):
-        sample, rest = sorted(left[:AT_ONCE], key=lambda i: ids[i]), left[AT_ONCE:]
-        labels = cluster(differences(embeddings[sample]), limit, min_crops)
+    left = sorted(crops, key=lambda i: hashlib.sha256(by.ids[i].encode()).digest())
+    sampled_in_vain = 0
+    while len(left) >= by.min_crops and sampled_in_vain < len(left):
+        sample, rest = sorted(left[:MAX_COMPARED], key=lambda i: by.ids[i]), left[MAX_COMPARED:]
+        labels = cluster(by.among(sample), by.limit, by.min_crops)
         found = [[sample[i] for i in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
         noise = [sample[i] for i in np.flatnonzero(labels == -1)]
-        seen_in_vain = 0 if found else seen_in_vain + len(sample)
+        sampled_in_vain = 0 if found else sampled_in_vain + len(sample)
         if rest and found:
-            rest = _join(found, rest, embeddings, differences, limit)
+            rest = _join_nearest(found, rest, by)
         characters += found
         left = rest + noise if rest else []
     return characters
 
 
-def _join(
-    found: list[list[int]], rest: list[int], embeddings: np.ndarray, differences: Differences, limit: float
-) -> list[int]:
-    """Add each crop of `rest` to the found character it is within the limit of; gives back those near none."""
-    exemplars = [
-        [members[i] for i in exemplars_of(differences(embeddings[members]), limit, JOINED_BY)] for members in found
-    ]
+def _join_nearest(found: list[list[int]], rest: list[int], by: _Clustering) -> list[int]:
+    """Add each crop of `rest` to the nearest of the found characters within the limit; returns those near none."""
+    exemplars = [[members[i] for i in exemplars_of(by.among(members), by.limit, ROUND_EXEMPLARS)] for members in found]
     known = [i for group in exemplars for i in group]
     owner = np.repeat(np.arange(len(found)), [len(group) for group in exemplars])
-    step = max(1, AT_ONCE - len(known))
+    step = max(1, MAX_COMPARED - len(known))
     strangers = []
     for start in range(0, len(rest), step):
         chunk = rest[start : start + step]
-        matrix = differences(embeddings[known + chunk])[len(known) :, : len(known)]
+        matrix = by.among(known + chunk)[len(known) :, : len(known)]
         means = np.stack([nearest_mean(matrix[:, owner == label]) for label in range(len(found))], axis=1)
         for i, crop in enumerate(chunk):
             label = int(means[i].argmin())
-            (found[label] if means[i, label] <= limit else strangers).append(crop)
+            (found[label] if means[i, label] <= by.limit else strangers).append(crop)
     return strangers
 
 
@@ -212,24 +212,6 @@ def character_differences(
     return characters, table
 
 
-def assign(
-    embeddings: np.ndarray,
-    gallery: Sequence[Mapping[str, Any]],
-    differences_to: DifferencesTo,
-    max_difference: float,
-) -> list[tuple[str | None, float]]:
-    """For each crop the nearest character's id and the difference to it; None where it is above `max_difference`.
-    The difference is the mean over the few nearest exemplars; infinite where the gallery is empty."""
-    characters, table = character_differences(embeddings, gallery, differences_to)
-    if not characters:
-        return [(None, float("inf"))] * len(embeddings)
-    nearest = table.argmin(axis=1)
-    return [
-        (characters[column] if table[i, column] <= max_difference else None, float(table[i, column]))
-        for i, column in enumerate(nearest)
-    ]
-
-
 def decide_clusters(
     stills: Iterable[str],
     crops: Iterable[Mapping[str, Any]],
@@ -241,53 +223,65 @@ def decide_clusters(
     """Rows of `clusters` for the stills and kept crops of episodes of one show.
 
     stills: their image ids. crops: rows of `crops`. embeddings: of the crops that have one. gallery: the rows of that
-    show. A crop without an embedding is who the smallest recognised crop around its centre is; a still shows whoever
-    its crops show. Two crops of one kind in a still are not one character, see `_one_each`.
+    show. A crop without an embedding shows the character of the smallest measured crop around its centre. A still shows
+    the characters of its crops. Two crops of one kind in a still are not one character, see `_one_each`.
     """
     kept = sorted((crop for crop in crops if crop["kept"]), key=lambda crop: crop["image_id"])
-    measured = [crop for crop in kept if crop["image_id"] in embeddings]
-    vectors = np.stack([embeddings[crop["image_id"]] for crop in measured]) if measured else np.zeros((0, 1))
-    characters, table = character_differences(vectors, gallery, differences_to)
-    by_still: dict[str, list[int]] = defaultdict(list)
-    for i, crop in enumerate(measured):
-        by_still[crop["still_id"]].append(i)
-    who: dict[str, str | None] = {}
-    nearest: dict[str, float | None] = {}
-    for members in by_still.values():
-        for i, column in _one_each(members, measured, table, max_difference).items():
-            who[measured[i]["image_id"]] = None if column is None else characters[column]
-            nearest[measured[i]["image_id"]] = float(table[i].min()) if characters else None
+    measured: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for crop in kept:
-        if crop["image_id"] not in embeddings:
-            holder = _smallest_around(crop, [measured[i] for i in by_still.get(crop["still_id"], ())])
-            who[crop["image_id"]] = who[holder["image_id"]] if holder else None
-            nearest[crop["image_id"]] = nearest[holder["image_id"]] if holder else None
-    seen: dict[str, set[str]] = {still: set() for still in stills}
+        if crop["image_id"] in embeddings:
+            measured[crop["still_id"]].append(crop)
+    found = _recognise(measured, embeddings, gallery, differences_to, max_difference)
+    for crop in kept:
+        if crop["image_id"] not in found:
+            around = _smallest_around(crop, measured.get(crop["still_id"], ()))
+            found[crop["image_id"]] = found[around["image_id"]] if around else _Recognised(None, None)
+    shown: dict[str, set[str]] = {still: set() for still in stills}
     rows = []
     for crop in kept:
-        character = who[crop["image_id"]]
-        if character is not None:
-            seen.setdefault(crop["still_id"], set()).add(character)
-        found = [character] if character else []
-        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], found, crop, nearest))
-    rows += [_row(still, still, "still", sorted(everyone), None, nearest) for still, everyone in seen.items()]
+        character, difference = found[crop["image_id"]]
+        characters = [character] if character else []
+        shown.setdefault(crop["still_id"], set()).update(characters)
+        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], characters, difference))
+    rows += [_row(still, still, "still", sorted(characters), None) for still, characters in shown.items()]
     return sorted(rows, key=lambda row: row["image_id"])
 
 
-def _row(
-    image_id: str,
-    still_id: str,
-    kind: str,
-    characters: list[str],
-    crop: Mapping[str, Any] | None,
-    nearest: Mapping[str, float | None],
-) -> dict:
+class _Recognised(NamedTuple):
+    """character: id, None if none is within the limit. difference: to the nearest character, None if there is none."""
+
+    character: str | None
+    difference: float | None
+
+
+def _recognise(
+    crops_by_still: Mapping[str, Sequence[Mapping[str, Any]]],
+    embeddings: Mapping[str, np.ndarray],
+    gallery: Sequence[Mapping[str, Any]],
+    differences_to: DifferencesTo,
+    max_difference: float,
+) -> dict[str, _Recognised]:
+    """Who each crop shows, by image id; all of them have an embedding."""
+    crops = sorted((crop for found in crops_by_still.values() for crop in found), key=lambda crop: crop["image_id"])
+    vectors = np.stack([embeddings[crop["image_id"]] for crop in crops]) if crops else np.zeros((0, 1))
+    characters, table = character_differences(vectors, gallery, differences_to)
+    number = {crop["image_id"]: i for i, crop in enumerate(crops)}
+    found = {}
+    for of_still in crops_by_still.values():
+        members = [number[crop["image_id"]] for crop in of_still]
+        for i, column in _one_each(members, crops, table, max_difference).items():
+            character = None if column is None else characters[column]
+            found[crops[i]["image_id"]] = _Recognised(character, float(table[i].min()) if characters else None)
+    return found
+
+
+def _row(image_id: str, still_id: str, kind: str, characters: list[str], difference: float | None) -> dict:
     return {
         "image_id": image_id,
         "still_id": still_id,
         "kind": kind,
         "characters": characters,
-        "difference": nearest[image_id] if crop is not None else None,
+        "difference": difference,
     }
 
 
@@ -310,7 +304,7 @@ def _one_each(
         if given[i] is not None:
             continue
         rivals = [j for j in members if given[j] == column and crops[j]["kind"] == crops[i]["kind"]]
-        beyond_doubt = difference <= CLEAR * max_difference and table[i].argmin() == column
+        beyond_doubt = difference <= CLEAR_SHARE * max_difference and table[i].argmin() == column
         if beyond_doubt or all(_iou(crops[i], crops[j]) >= SAME_BOX_IOU for j in rivals):
             given[i] = column
     return given

@@ -1,4 +1,4 @@
-"""Characters found again: which group of crops is which identity of the log, and who is new."""
+"""Stable character ids: which group of crops is which identity of the log, and which group is new."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 
 from dataset_pipeline.store.identity_log import Event, IdentityLog, Kind
 
-EXEMPLARS_LOGGED = 8  # vectors that an identity is found by once its crops are gone
+EXEMPLARS_LOGGED = 8  # vectors that recognise an identity once its crops are gone
 CROPS_LOGGED = 256
-PART = 0.25  # of an identity's crops in a group: enough to be found again
-HALF = 0.5  # of them: the group holds the identity as a whole
-NEAREST = 3  # a crop is compared with so many of a character's nearest exemplars
-ROUNDS = 4  # of looking again, while other writers add to the log
+MIN_SHARE = 0.25  # of an identity's crops in a group: the group may be this identity
+WHOLE_SHARE = 0.5  # of an identity's crops in a group: the group holds all of the identity
+NEAREST = 3  # a crop is compared with this many of a character's nearest exemplars
+MAX_ROUNDS = 4  # of reading the log again, while other writers add to it
 
 DifferencesTo = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Crops of one character of `show` as they were clustered now. crops: sorted ids. exemplars: float32 [k, d] of some
-    of them, the most typical one first."""
+    """Crops of one character of `show`, as clustered in this run. crops: sorted ids. exemplars: float32 [k, d], the
+    vectors of some of them, the most typical one first."""
 
     show: str
     crops: tuple[str, ...]
@@ -43,61 +43,65 @@ class Comparison:
     differences_to: DifferencesTo
 
 
-class Settled(NamedTuple):
-    """The id of each group, and the events that the log lacks."""
+class Matches(NamedTuple):
+    """The id of each group, and the events that must be added to the log."""
 
     characters: list[str]
     new: list[Event]
 
 
-def settle(groups: Sequence[Group], log: IdentityLog, show: str, comparison: Comparison) -> list[str]:
-    """The id of each group of a show; who is new is minted into the log first.
+def ids_from_log(groups: Sequence[Group], log: IdentityLog, show: str, comparison: Comparison) -> list[str]:
+    """The character id of each group of a show; new characters are added to the log first.
 
-    What other writers minted at the same time is read again, so that all agree on who was first.
+    The log is read again afterwards, so that writers that add the same character at the same time agree on one id.
     """
-    settled = recognised(groups, log.events(show), comparison, log.everyone)
-    for _ in range(ROUNDS):
-        if not settled.new:
+    matches = match_groups(groups, log.events(show), comparison, log.everyone)
+    for _ in range(MAX_ROUNDS):
+        if not matches.new:
             break
-        log.append(settled.new)
-        settled = recognised(groups, log.events(show), comparison, log.everyone)
-    return settled.characters
+        log.append(matches.new)
+        matches = match_groups(groups, log.events(show), comparison, log.everyone)
+    return matches.characters
 
 
-def recognised(
+def match_groups(
     groups: Sequence[Group],
     events: Sequence[Event],
     comparison: Comparison,
     taken: Callable[[], Collection[str]] = set,
-) -> Settled:
-    """Who the groups of one show are, by the show's events.
+) -> Matches:
+    """Which identity each group of one show is, by the show's events.
 
-    First by crops: the groups go on as the identities that most of their crops belonged to. Then by likeness: an
-    identity whose crops are gone goes on as the group that its exemplars are nearest to, within the limit. Of several
-    identities in one group the oldest stays; the others wait in the log until they part again. An identity goes on as
-    one group only; whoever is left is minted. taken: gives the ids of all shows.
+    First by crops: a group gets the identity that most of its crops belonged to. Then by difference: an identity whose
+    crops are gone gets the group that its exemplars are nearest to, within the limit. If one group holds several
+    identities the oldest gets it; the others stay in the log, in case they are separated again. An identity gets one
+    group only; groups that are left get new ids. taken: returns the ids of all shows.
     """
     if not groups:
-        return Settled([], [])
+        return Matches([], [])
     known = _identities(events)
-    where = {crop: number for number, group in enumerate(groups) for crop in group.crops}
+    group_of = {crop: number for number, group in enumerate(groups) for crop in group.crops}
     held = np.zeros((len(known), len(groups)), dtype=np.int64)
     share = np.zeros(held.shape)
     for i, identity in enumerate(known):
-        held[i] = _counted(identity.crops, where, len(groups))
+        held[i] = _crops_by_group(identity.crops, group_of, len(groups))
         for event in identity.events:
-            share[i] = np.maximum(share[i], _counted(event.crops, where, len(groups)) / max(len(event.crops), 1))
+            share[i] = np.maximum(
+                share[i], _crops_by_group(event.crops, group_of, len(groups)) / max(len(event.crops), 1)
+            )
     sizes = np.array([len(group.crops) for group in groups])
-    part = (share >= PART) | (held >= HALF * sizes)
-    found = _one_to_one(np.where(part, held, 0), share >= HALF, known)
-    found |= _by_likeness(groups, known, held, where, found, comparison)
-    characters, new = _minted(groups, {number: known[i].character for i, number in found.items()}, taken, comparison)
+    part = (share >= MIN_SHARE) | (held >= WHOLE_SHARE * sizes)
+    found = _one_to_one(np.where(part, held, 0), share >= WHOLE_SHARE, known)
+    found |= _match_by_difference(groups, known, held, group_of, found, comparison)
+    characters, new = _with_new_ids(
+        groups, {number: known[i].character for i, number in found.items()}, taken, comparison
+    )
     new += [
         _event("seen", known[i].character, groups[number], comparison)
         for i, number in sorted(found.items())
-        if held[:, number].sum() == held[i, number] and not _fresh(known[i], number, where, comparison)
+        if held[:, number].sum() == held[i, number] and not _is_up_to_date(known[i], number, group_of, comparison)
     ]
-    return Settled(characters, new)
+    return Matches(characters, new)
 
 
 class _Identity(NamedTuple):
@@ -122,14 +126,15 @@ def _identities(events: Iterable[Event]) -> list[_Identity]:
     return sorted(identities, key=lambda identity: (identity.since, identity.character))
 
 
-def _counted(crops: Iterable[str], where: Mapping[str, int], groups: int) -> np.ndarray:
-    return np.bincount([where[crop] for crop in crops if crop in where], minlength=groups)
+def _crops_by_group(crops: Iterable[str], group_of: Mapping[str, int], groups: int) -> np.ndarray:
+    return np.bincount([group_of[crop] for crop in crops if crop in group_of], minlength=groups)
 
 
-def _one_to_one(votes: np.ndarray, wholly: np.ndarray, known: Sequence[_Identity]) -> dict[int, int]:
-    """Number of the group by number of the identity: those pairs that keep the most votes, each at most once.
+def _one_to_one(votes: np.ndarray, is_whole: np.ndarray, known: Sequence[_Identity]) -> dict[int, int]:
+    """Number of the group by number of the identity: the pairs with the most votes in all, each used at most once.
 
-    But a group that holds an older identity `wholly`, which would get none, is that one's: there two have become one.
+    But if a group holds all of an older identity (is_whole) that would get no group, the older one gets it: two
+    identities have become one.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -143,7 +148,7 @@ def _one_to_one(votes: np.ndarray, wholly: np.ndarray, known: Sequence[_Identity
         holder = {number: i for i, number in pairs.items()}
         for i in range(len(known)):
             number = int(votes[i].argmax())
-            if i in pairs or number not in holder or not (votes[i, number] and wholly[i, number]):
+            if i in pairs or number not in holder or not (votes[i, number] and is_whole[i, number]):
                 continue
             if known[i].since < known[holder[number]].since and holder[number] not in given:
                 given[i] = number
@@ -152,26 +157,28 @@ def _one_to_one(votes: np.ndarray, wholly: np.ndarray, known: Sequence[_Identity
             return pairs
 
 
-def _by_likeness(
+def _match_by_difference(
     groups: Sequence[Group],
     known: Sequence[_Identity],
     held: np.ndarray,
-    where: Mapping[str, int],
+    group_of: Mapping[str, int],
     found: Mapping[int, int],
     comparison: Comparison,
 ) -> dict[int, int]:
-    """The same for groups that are nobody's yet. A crop votes for the group it is in, and an exemplar that is in none
-    for the group it is most alike to, within the limit; there it has no vote if that group is somebody's already."""
+    """Number of the group by number of the identity, for those that `found` lacks. A crop votes for the group it is in;
+    an exemplar in no group votes for the nearest group within the limit, unless that group has an identity already."""
     free = sorted(set(range(len(groups))) - set(found.values()))
     lost = [i for i in range(len(known)) if i not in found]
     if not free or not lost:
         return {}
     votes, total = held.astype(np.float64), held.sum(axis=1).astype(np.float64)
-    absent = {i: vectors for i in lost if len(vectors := _absent_exemplars(known[i], where, comparison.model_sha256))}
-    if absent:
-        nearest = _nearest_groups(np.concatenate(list(absent.values())), groups, comparison)
+    ungrouped = {
+        i: vectors for i in lost if len(vectors := _exemplars_in_no_group(known[i], group_of, comparison.model_sha256))
+    }
+    if ungrouped:
+        nearest = _nearest_groups(np.concatenate(list(ungrouped.values())), groups, comparison)
         start = 0
-        for i, vectors in absent.items():
+        for i, vectors in ungrouped.items():
             numbers = nearest[start : start + len(vectors)]
             votes[i] += np.bincount(numbers[numbers >= 0], minlength=len(groups))
             total[i] += len(vectors)
@@ -179,23 +186,23 @@ def _by_likeness(
     share = votes / np.maximum(total, 1)[:, None]
     open_to = np.zeros(votes.shape, dtype=bool)
     open_to[np.ix_(lost, free)] = True
-    return _one_to_one(np.where(open_to & (share >= PART), votes, 0), share >= HALF, known)
+    return _one_to_one(np.where(open_to & (share >= MIN_SHARE), votes, 0), share >= WHOLE_SHARE, known)
 
 
-def _absent_exemplars(identity: _Identity, where: Mapping[str, int], model_sha256: str) -> np.ndarray:
-    """float32 [n, d]: comparable vectors of crops that are in no group, each crop once."""
+def _exemplars_in_no_group(identity: _Identity, group_of: Mapping[str, int], model_sha256: str) -> np.ndarray:
+    """float32 [n, d]: vectors by these weights of the identity's crops that are in no group, each crop once."""
     vectors = {
         crop: vector
         for event in identity.events
         if event.model_sha256 == model_sha256
         for crop, vector in zip(event.exemplar_ids, event.exemplars, strict=True)
-        if crop not in where
+        if crop not in group_of
     }
     return np.stack(list(vectors.values())) if vectors else np.zeros((0, 1), np.float32)
 
 
 def _nearest_groups(vectors: np.ndarray, groups: Sequence[Group], comparison: Comparison) -> np.ndarray:
-    """Number of the group that each vector is most alike to; -1 beyond the limit."""
+    """Number of the group nearest to each vector; -1 beyond the limit."""
     matrix = comparison.differences_to(vectors, np.concatenate([group.exemplars for group in groups]))
     ends = np.cumsum([len(group.exemplars) for group in groups])
     parts = np.split(np.asarray(matrix, np.float64), ends[:-1], axis=1)
@@ -205,24 +212,24 @@ def _nearest_groups(vectors: np.ndarray, groups: Sequence[Group], comparison: Co
 
 
 def nearest_mean(matrix: np.ndarray) -> np.ndarray:
-    """Mean of the NEAREST smallest values of each row: one odd exemplar decides nothing."""
+    """Mean of the NEAREST smallest values of each row, so that one odd exemplar decides nothing."""
     several = min(NEAREST, matrix.shape[1])
     return np.partition(matrix, several - 1, axis=1)[:, :several].mean(axis=1)
 
 
-def _fresh(identity: _Identity, number: int, where: Mapping[str, int], comparison: Comparison) -> bool:
-    """Whether an event of these weights knows the identity by crops of which half are in its group."""
+def _is_up_to_date(identity: _Identity, number: int, group_of: Mapping[str, int], comparison: Comparison) -> bool:
+    """Whether the log holds an event by these weights of which at least half of the crops are in the group."""
     return any(
-        sum(where.get(crop) == number for crop in event.crops) >= HALF * len(event.crops)
+        sum(group_of.get(crop) == number for crop in event.crops) >= WHOLE_SHARE * len(event.crops)
         for event in identity.events
         if event.model_sha256 == comparison.model_sha256
     )
 
 
-def _minted(
+def _with_new_ids(
     groups: Sequence[Group], found: Mapping[int, str], taken: Callable[[], Collection[str]], comparison: Comparison
 ) -> tuple[list[str], list[Event]]:
-    """The id of each group, of which `found` has those that are known, and the events for the others."""
+    """The id of each group, where `found` lacks one a new id, and the events for the new ids."""
     characters, new = dict(found), []
     used: set[str] = set(taken()) if len(found) < len(groups) else set()
     for number, group in enumerate(groups):
@@ -239,7 +246,7 @@ def character_id(first_crop_id: str) -> str:
 
 
 def _possible_ids(crops: Sequence[str]) -> Iterator[str]:
-    """Of the first crop, and where that is somebody's, who was parted from these crops, of the next."""
+    """The id made of the first crop, then of the next ones: an earlier id may belong to somebody else already."""
     yield from map(character_id, crops)
     yield from (character_id(f"{crops[0]} {number}") for number in count(2))
 

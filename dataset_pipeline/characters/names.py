@@ -1,12 +1,12 @@
-"""A character as it is stored, `name|appearance|outfit`, and as a caption says it.
+"""Character names: stored as `name|appearance|outfit`, and as captions write them.
 
-An appearance or outfit `none` says nothing. An appearance that begins with `_` becomes one word with the name, so that
+An appearance or outfit `none` is left out. An appearance that begins with `_` becomes one word with the name, so that
 a trainer learns it as a word of its own. `+` stands between several of a kind: `Terakomari|none|red dress+cape`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -43,11 +43,6 @@ def parse_character(stored: str) -> CharacterName:
     name, *parts = (part.strip() for part in stored.split("|"))
     appearances = _several(parts[0]) if parts else ()
     return CharacterName(name, appearances, tuple(outfit for part in parts[1:] for outfit in _several(part)))
-
-
-def character_of_folder(parts: Sequence[str]) -> CharacterName:
-    """The character that a folder of reference pictures stands for: `Terakomari/none/pajama` by its parts."""
-    return parse_character("|".join(part.replace("|", " ") for part in parts))
 
 
 def names_by_id(gallery: pa.Table) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From a table of embeddings to the arrays that clustering works on."""
+"""Embeddings of crops as arrays by image id."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pyarrow as pa
 
 
 def vectors_by_id(embeddings: pa.Table, model_sha256: str) -> dict[str, np.ndarray]:
-    """float32 [d] by image id, in the table's order, of the rows that these weights made: others do not
-    compare. A vector that holds no numbers is as good as none."""
+    """float32 [d] by image id, in the table's order, of the rows made by these weights: others do not
+    compare. Vectors with values that are not finite are left out."""
     ours = [weights == model_sha256 for weights in embeddings["model_sha256"].to_pylist()]
     embeddings = embeddings.filter(pa.array(ours, pa.bool_()))
     vectors = embeddings["embedding"].combine_chunks()

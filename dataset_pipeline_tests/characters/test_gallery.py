@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.characters import gallery
-from dataset_pipeline.characters.gallery import assign, build_gallery, decide_clusters, exemplars_of, galleries_by_show
+from dataset_pipeline.characters.gallery import (
+    build_gallery,
+    character_differences,
+    decide_clusters,
+    exemplars_of,
+    galleries_by_show,
+)
 from dataset_pipeline.settings import CharacterGallerySettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 
@@ -111,7 +117,7 @@ def test_a_member_unlike_most_others_is_no_exemplar():
 def test_more_crops_than_fit_together_show_the_same_people(monkeypatch: pytest.MonkeyPatch):
     ids, vectors = crops_of({0: 90, 1: 60, 2: 30, 3: 8})
     expected = built(ids, vectors)
-    monkeypatch.setattr(gallery, "AT_ONCE", 64)
+    monkeypatch.setattr(gallery, "MAX_COMPARED", 64)
     rows = built(ids, vectors)
     assert [row["crops"] for row in rows] == [row["crops"] for row in expected]
     assert [row["character"] for row in rows] == [row["character"] for row in expected]
@@ -120,22 +126,36 @@ def test_more_crops_than_fit_together_show_the_same_people(monkeypatch: pytest.M
 
 
 def test_many_crops_of_nobody_end_the_search(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gallery, "AT_ONCE", 20)
+    monkeypatch.setattr(gallery, "MAX_COMPARED", 20)
     rng = np.random.default_rng(0)
     strangers = rng.normal(size=(100, 16)).astype(np.float32) * 3
     assert built([f"show.e1/{i:08d}" for i in range(100)], strangers) == []
 
 
+def assign(vectors: np.ndarray, rows: list[dict], limit: float) -> list[tuple[str | None, float]]:
+    """The nearest character within the limit and the difference to it, as `clusters` has them, of crops that each lie
+    on a still of their own."""
+    crops = [
+        {**crop(i, "person", 0, 0, 9, 9), "image_id": f"show.e1/{i:08d}#person-0-0-9-9", "still_id": f"show.e1/{i:08d}"}
+        for i in range(len(vectors))
+    ]
+    embeddings = {row["image_id"]: vector for row, vector in zip(crops, vectors, strict=True)}
+    decided = [row for row in decide_clusters([], crops, embeddings, rows, between, limit) if row["kind"] == "person"]
+    _, table = character_differences(vectors, rows, between)
+    assert [row["difference"] for row in decided] == [min(line, default=None) for line in table.tolist()]
+    return [(next(iter(row["characters"]), None), row["difference"]) for row in decided]
+
+
 def test_a_crop_gets_the_id_of_the_nearest_character_within_the_limit():
     ids, vectors = crops_of({0: 8, 1: 8})
     rows = [{**row, "character": f"c-{row['crops']}", "name": "fern"} for row in built(*crops_of({0: 9, 1: 7}))]
-    found = assign(vectors, rows, between, THRESHOLD)
+    found = assign(vectors, rows, THRESHOLD)
     assert [character for character, _ in found] == ["c-9"] * 8 + ["c-7"] * 8
     assert all(difference <= THRESHOLD for _, difference in found)
-    ((character, difference),) = assign(person(5, 1), rows, between, THRESHOLD)
+    ((character, difference),) = assign(person(5, 1), rows, THRESHOLD)
     assert character is None
     assert difference > 0.5
-    assert assign(vectors, [], between, THRESHOLD) == [(None, float("inf"))] * len(ids)
+    assert assign(vectors, [], THRESHOLD) == [(None, None)] * len(ids)
 
 
 def crop(number: int, kind: str, x: int, y: int, width: int, height: int, kept: bool = True) -> dict:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from dataset_pipeline.base.tag_words import is_emoticon
-from dataset_pipeline.characters.names import CharacterName, character_of_folder, parse_character
+from dataset_pipeline.characters.names import CharacterName, parse_character
 from dataset_pipeline.settings import CaptionsSettings, load_settings, resources_folder
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -227,7 +227,7 @@ def test_an_activation_tag_comes_first_as_it_is_written():
     ],
 )
 def test_a_characters_appearance_and_outfit_are_stored_and_said(folder: str, stored: str, said: str):
-    name = character_of_folder(folder.split("/"))
+    name = parse_character(folder.replace("/", "|"))
     assert name.stored == stored
     assert parse_character(stored) == name
     assert caption("person", (stored,)) == said
