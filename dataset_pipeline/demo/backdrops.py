@@ -1,4 +1,4 @@
-"""Places: flat painted backdrops of several kinds, each made whole from one seed, at any size."""
+"""Places: flat painted backdrops of several kinds, each drawn from one seed, at any size."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dataset_pipeline.demo.shapes import SUBPIXEL_BITS, Points, Rgb, curve, elli
 TRAINING_BACKDROP_SEEDS = range(0, 100_000)
 DEMO_BACKDROP_SEEDS = range(200_000, 200_400)
 TEST_BACKDROP_SEEDS = range(300_000, 300_400)
+FURNITURE_LINE: Rgb = (70, 56, 56)
 
 
 def draw_backdrop(seed: int, size: tuple[int, int]) -> np.ndarray:
@@ -192,88 +193,107 @@ def _room(place: Place) -> None:
     glass = rng.choice(((170, 216, 244), (250, 206, 150), (56, 66, 120), (206, 230, 210)))
     for x, w in place.steps(0.42, 0.75, rng.uniform(0, 0.3)):
         what = rng.random()
-        line = (70, 56, 56)
         if what < 0.34:
-            y, h = rng.uniform(0.1, 0.2), rng.uniform(0.28, 0.4)
-            place.window(x + 0.06, y, w * 0.72, h, trim, glass, rng.choice((2, 3)))
-            drape = place.tint(hue + rng.uniform(0.2, 0.7), 0.5, 0.8)
-            for side in (0, 1):
-                left = x + 0.02 + side * (w * 0.72)
-                place.fill(
-                    curve(
-                        [
-                            (left, y - 0.04, 1),
-                            (left + 0.09, y - 0.04, 1),
-                            (left + (0.05 if side == 0 else 0.07), y + h * 0.6),
-                            (left + 0.08, y + h + 0.06, 1),
-                            (left, y + h + 0.06, 1),
-                        ]
-                    ),
-                    drape,
-                    line,
-                )
+            _curtained_window(place, x, w, hue, trim, glass)
         elif what < 0.62:
-            wood = place.tint(rng.uniform(0.03, 0.1), 0.5, rng.uniform(0.35, 0.6))
-            y, h, width = floor_y - rng.uniform(0.4, 0.58), 0, min(0.36, w * 0.8)
-            h = floor_y - y
-            place.rect(x + 0.04, y, width, h, wood, line)
-            rows = rng.choice((3, 4))
-            for r in range(rows):
-                place.rect(x + 0.06, y + 0.02 + r * h / rows, width - 0.04, h / rows - 0.03, mix(wood, (0, 0, 0), 0.4))
-                spine_x = x + 0.065
-                while spine_x < x + width - 0.01:
-                    spine = rng.uniform(0.012, 0.026)
-                    tall = (h / rows - 0.03) * rng.uniform(0.65, 0.95)
-                    place.rect(
-                        spine_x,
-                        y + r * h / rows + h / rows - 0.01 - tall,
-                        spine,
-                        tall,
-                        place.tint(rng.random(), 0.55, 0.8),
-                    )
-                    spine_x += spine + 0.002
+            _bookshelf(place, x, w, floor_y)
         elif what < 0.82:
-            color = place.tint(hue + rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.6), rng.uniform(0.55, 0.85))
-            place.fill(
-                curve(
-                    [
-                        (x, floor_y - 0.26),
-                        (x + w * 0.9, floor_y - 0.26),
-                        (x + w * 0.9, floor_y + 0.08, 1),
-                        (x, floor_y + 0.08, 1),
-                    ]
-                ),
-                color,
-                line,
-            )
-            place.fill(
-                curve(
-                    [
-                        (x - 0.04, floor_y - 0.1),
-                        (x + w * 0.9 + 0.04, floor_y - 0.1),
-                        (x + w * 0.9 + 0.04, floor_y + 0.1, 1),
-                        (x - 0.04, floor_y + 0.1, 1),
-                    ]
-                ),
-                mix(color, (0, 0, 0), 0.18),
-                line,
-            )
+            _sofa(place, x, w, floor_y, hue)
         else:
-            art = place.tint(rng.random(), 0.5, 0.85)
-            place.rect(x + 0.05, 0.16, w * 0.5, 0.22, (122, 88, 60), line)
-            place.rect(x + 0.07, 0.18, w * 0.5 - 0.04, 0.18, art)
-            place.fill(ellipse(x + 0.05 + w * 0.25, 0.29, 0.05, 0.04), mix(art, (255, 255, 255), 0.5))
-            place.fill(ellipse(x + w * 0.3, floor_y - 0.16, 0.09, 0.14), (74, 142, 84), (40, 80, 50))
-            place.fill(
+            _picture_and_plant(place, x, w, floor_y)
+
+
+def _curtained_window(place: Place, x: float, w: float, hue: float, trim: Rgb, glass: Rgb) -> None:
+    rng = place.rng
+    y, h = rng.uniform(0.1, 0.2), rng.uniform(0.28, 0.4)
+    place.window(x + 0.06, y, w * 0.72, h, trim, glass, rng.choice((2, 3)))
+    drape = place.tint(hue + rng.uniform(0.2, 0.7), 0.5, 0.8)
+    for side in (0, 1):
+        left = x + 0.02 + side * (w * 0.72)
+        place.fill(
+            curve(
                 [
-                    (x + w * 0.3 - 0.06, floor_y - 0.06),
-                    (x + w * 0.3 + 0.06, floor_y - 0.06),
-                    (x + w * 0.3 + 0.04, floor_y + 0.06),
-                    (x + w * 0.3 - 0.04, floor_y + 0.06),
-                ],
-                (196, 112, 74),
-                line,
+                    (left, y - 0.04, 1),
+                    (left + 0.09, y - 0.04, 1),
+                    (left + (0.05 if side == 0 else 0.07), y + h * 0.6),
+                    (left + 0.08, y + h + 0.06, 1),
+                    (left, y + h + 0.06, 1),
+                ]
+            ),
+            drape,
+            FURNITURE_LINE,
+        )
+
+
+def _bookshelf(place: Place, x: float, w: float, floor_y: float) -> None:
+    rng = place.rng
+    wood = place.tint(rng.uniform(0.03, 0.1), 0.5, rng.uniform(0.35, 0.6))
+    y, width = floor_y - rng.uniform(0.4, 0.58), min(0.36, w * 0.8)
+    h = floor_y - y
+    place.rect(x + 0.04, y, width, h, wood, FURNITURE_LINE)
+    rows = rng.choice((3, 4))
+    for r in range(rows):
+        place.rect(x + 0.06, y + 0.02 + r * h / rows, width - 0.04, h / rows - 0.03, mix(wood, (0, 0, 0), 0.4))
+        spine_x = x + 0.065
+        while spine_x < x + width - 0.01:
+            spine = rng.uniform(0.012, 0.026)
+            tall = (h / rows - 0.03) * rng.uniform(0.65, 0.95)
+            place.rect(
+                spine_x,
+                y + r * h / rows + h / rows - 0.01 - tall,
+                spine,
+                tall,
+                place.tint(rng.random(), 0.55, 0.8),
             )
+            spine_x += spine + 0.002
+
+
+def _sofa(place: Place, x: float, w: float, floor_y: float, hue: float) -> None:
+    rng = place.rng
+    color = place.tint(hue + rng.uniform(0.25, 0.75), rng.uniform(0.35, 0.6), rng.uniform(0.55, 0.85))
+    place.fill(
+        curve(
+            [
+                (x, floor_y - 0.26),
+                (x + w * 0.9, floor_y - 0.26),
+                (x + w * 0.9, floor_y + 0.08, 1),
+                (x, floor_y + 0.08, 1),
+            ]
+        ),
+        color,
+        FURNITURE_LINE,
+    )
+    place.fill(
+        curve(
+            [
+                (x - 0.04, floor_y - 0.1),
+                (x + w * 0.9 + 0.04, floor_y - 0.1),
+                (x + w * 0.9 + 0.04, floor_y + 0.1, 1),
+                (x - 0.04, floor_y + 0.1, 1),
+            ]
+        ),
+        mix(color, (0, 0, 0), 0.18),
+        FURNITURE_LINE,
+    )
+
+
+def _picture_and_plant(place: Place, x: float, w: float, floor_y: float) -> None:
+    rng = place.rng
+    art = place.tint(rng.random(), 0.5, 0.85)
+    place.rect(x + 0.05, 0.16, w * 0.5, 0.22, (122, 88, 60), FURNITURE_LINE)
+    place.rect(x + 0.07, 0.18, w * 0.5 - 0.04, 0.18, art)
+    place.fill(ellipse(x + 0.05 + w * 0.25, 0.29, 0.05, 0.04), mix(art, (255, 255, 255), 0.5))
+    place.fill(ellipse(x + w * 0.3, floor_y - 0.16, 0.09, 0.14), (74, 142, 84), (40, 80, 50))
+    place.fill(
+        [
+            (x + w * 0.3 - 0.06, floor_y - 0.06),
+            (x + w * 0.3 + 0.06, floor_y - 0.06),
+            (x + w * 0.3 + 0.04, floor_y + 0.06),
+            (x + w * 0.3 - 0.04, floor_y + 0.06),
+        ],
+        (196, 112, 74),
+        FURNITURE_LINE,
+    )
 
 
 def _classroom(place: Place) -> None:
@@ -328,34 +348,7 @@ def _street(place: Place) -> None:
     for x, w in place.steps(0.2, 0.4):
         place.rect(x, rng.uniform(0.2, 0.45), w, 0.6, mix(far, place.tint(rng.random(), 0.3, 0.6), 0.3))
     for x, w in place.steps(0.3, 0.6):
-        color = place.tint(
-            rng.choice((0.04, 0.08, 0.12, 0.55, 0.6, 0.95)), rng.uniform(0.12, 0.5), rng.uniform(0.6, 0.95)
-        )
-        top = rng.uniform(0.1, 0.36)
-        edge = mix(color, (30, 20, 40), 0.6)
-        place.rect(x, top, w, ground - top, color, edge)
-        place.rect(x - 0.01, top - 0.02, w + 0.02, 0.035, mix(color, (0, 0, 0), 0.25), edge)
-        columns = max(2, int(w / 0.13))
-        for r in range(int((ground - top - 0.22) / 0.14)):
-            for c in range(columns):
-                lit = rng.random() < 0.25
-                glass = (252, 226, 150) if lit else (124, 164, 196)
-                place.rect(x + (c + 0.25) * w / columns, top + 0.05 + r * 0.14, w / columns * 0.5, 0.085, glass, edge)
-        sign = place.tint(rng.random(), 0.6, 0.85)
-        place.rect(x + w * 0.1, ground - 0.19, w * 0.8, 0.05, sign, edge)
-        for k in range(6):
-            stripe = sign if k % 2 else (248, 246, 240)
-            place.fill(
-                [
-                    (x + w * (0.1 + k * 0.133), ground - 0.14),
-                    (x + w * (0.1 + (k + 1) * 0.133), ground - 0.14),
-                    (x + w * (0.1 + (k + 1) * 0.133) - 0.005, ground - 0.1),
-                    (x + w * (0.1 + k * 0.133) - 0.005, ground - 0.1),
-                ],
-                stripe,
-            )
-        place.rect(x + w * 0.15, ground - 0.1, w * 0.4, 0.1, (96, 126, 150), edge)
-        place.rect(x + w * 0.65, ground - 0.11, w * 0.18, 0.11, mix(color, (60, 30, 20), 0.6), edge)
+        _house(place, x, w, ground)
     pavement = (200, 196, 192)
     place.rect(0, ground, place.wide, 0.08, pavement)
     for x in np.arange(0, place.wide, 0.14):
@@ -373,6 +366,37 @@ def _street(place: Place) -> None:
             place.tree(
                 x, ground + 0.05, 0.4, rng.choice(((104, 170, 92), (240, 170, 196), (226, 150, 70))), (112, 82, 62)
             )
+
+
+def _house(place: Place, x: float, w: float, ground: float) -> None:
+    """A house with windows, and a shop with an awning below."""
+    rng = place.rng
+    color = place.tint(rng.choice((0.04, 0.08, 0.12, 0.55, 0.6, 0.95)), rng.uniform(0.12, 0.5), rng.uniform(0.6, 0.95))
+    top = rng.uniform(0.1, 0.36)
+    edge = mix(color, (30, 20, 40), 0.6)
+    place.rect(x, top, w, ground - top, color, edge)
+    place.rect(x - 0.01, top - 0.02, w + 0.02, 0.035, mix(color, (0, 0, 0), 0.25), edge)
+    columns = max(2, int(w / 0.13))
+    for r in range(int((ground - top - 0.22) / 0.14)):
+        for c in range(columns):
+            lit = rng.random() < 0.25
+            glass = (252, 226, 150) if lit else (124, 164, 196)
+            place.rect(x + (c + 0.25) * w / columns, top + 0.05 + r * 0.14, w / columns * 0.5, 0.085, glass, edge)
+    sign = place.tint(rng.random(), 0.6, 0.85)
+    place.rect(x + w * 0.1, ground - 0.19, w * 0.8, 0.05, sign, edge)
+    for k in range(6):
+        stripe = sign if k % 2 else (248, 246, 240)
+        place.fill(
+            [
+                (x + w * (0.1 + k * 0.133), ground - 0.14),
+                (x + w * (0.1 + (k + 1) * 0.133), ground - 0.14),
+                (x + w * (0.1 + (k + 1) * 0.133) - 0.005, ground - 0.1),
+                (x + w * (0.1 + k * 0.133) - 0.005, ground - 0.1),
+            ],
+            stripe,
+        )
+    place.rect(x + w * 0.15, ground - 0.1, w * 0.4, 0.1, (96, 126, 150), edge)
+    place.rect(x + w * 0.65, ground - 0.11, w * 0.18, 0.11, mix(color, (60, 30, 20), 0.6), edge)
 
 
 def _field(place: Place) -> None:
@@ -515,15 +539,7 @@ def _night_city(place: Place) -> None:
         place.fill(ellipse(x + r * 0.45, 0.16, r * 0.85, r * 0.85), mix(top, low, 0.2))
     for layer in range(2):
         for x, w in place.steps(0.14, 0.34):
-            color = mix(mix(top, low, 0.5 - 0.3 * layer), (0, 0, 10), 0.3 + 0.15 * layer)
-            y = rng.uniform(0.24, 0.5) + 0.1 * layer
-            place.rect(x, y, w, 1 - y, color, mix(color, (0, 0, 0), 0.4))
-            columns = max(2, int(w / 0.045))
-            for row in range(int((0.8 - y) / 0.055)):
-                for c in range(columns):
-                    if rng.random() < 0.4:
-                        lit = rng.choice(((255, 222, 130), (255, 240, 190), (150, 210, 250)))
-                        place.rect(x + (c + 0.25) * w / columns, y + 0.02 + row * 0.055, w / columns * 0.5, 0.028, lit)
+            _tower(place, x, w, layer, mix(top, low, 0.5 - 0.3 * layer))
     place.rect(0, 0.8, place.wide, 0.2, (40, 38, 62))
     place.rect(0, 0.8, place.wide, 0.015, (88, 84, 116))
     for x in np.arange(rng.uniform(0, 0.4), place.wide, 0.55):
@@ -531,6 +547,20 @@ def _night_city(place: Place) -> None:
         place.line([(x, 0.84), (x, 0.5)], (24, 24, 40), 0.012)
         place.fill(ellipse(x, 0.49, 0.03, 0.03), (255, 236, 176))
         place.fill(ellipse(x, 0.9, 0.16, 0.025), (92, 80, 96))
+
+
+def _tower(place: Place, x: float, w: float, layer: int, sky: Rgb) -> None:
+    """A tall house at night, layer 0 behind layer 1; some windows are lit."""
+    rng = place.rng
+    color = mix(sky, (0, 0, 10), 0.3 + 0.15 * layer)
+    y = rng.uniform(0.24, 0.5) + 0.1 * layer
+    place.rect(x, y, w, 1 - y, color, mix(color, (0, 0, 0), 0.4))
+    columns = max(2, int(w / 0.045))
+    for row in range(int((0.8 - y) / 0.055)):
+        for c in range(columns):
+            if rng.random() < 0.4:
+                lit = rng.choice(((255, 222, 130), (255, 240, 190), (150, 210, 250)))
+                place.rect(x + (c + 0.25) * w / columns, y + 0.02 + row * 0.055, w / columns * 0.5, 0.028, lit)
 
 
 def _beach(place: Place) -> None:

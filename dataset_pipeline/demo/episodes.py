@@ -131,9 +131,7 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
             shots.append(_shared(show, "ending", "credits_roll", show.ending_s, 90, show.cast))
             continue
         wanted = SHOTS[kind][1]
-        cast = _next_in_turn(rng, turns, len(show.cast) if wanted is None else wanted)
-        for character in cast:
-            turns[character] += 1.0 if wanted == 1 else 0.01
+        cast = _next_in_turn(rng, turns, len(show.cast) if wanted is None else wanted, alone=wanted == 1)
         # A scene stays in one place for at most three shots; moves and clean plates begin a new one.
         stayed += 1
         if kind in ("pan", "locked", "zoom", "establish") or stayed > 2 or rng.random() < 0.4:
@@ -144,9 +142,13 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
     return tuple(shots)
 
 
-def _next_in_turn(rng: random.Random, turns: dict[Character, float], count: int) -> tuple[Character, ...]:
+def _next_in_turn(rng: random.Random, turns: dict[Character, float], count: int, alone: bool) -> tuple[Character, ...]:
+    """The people of a shot: those who had the fewest turns, whose turns are then counted."""
     waiting = sorted(turns, key=lambda character: (turns[character], rng.random()))
-    return tuple(rng.sample(waiting[:count], count))
+    cast = tuple(rng.sample(waiting[:count], count))
+    for character in cast:
+        turns[character] += 1.0 if alone else 0.01
+    return cast
 
 
 def _shared(show: ShowPlan, kind: str, staging: str, seconds: float, part: int, cast: tuple[Character, ...]) -> Shot:
@@ -195,11 +197,10 @@ def write_episode(folder: Path, truth_folder: Path, show: ShowPlan, number: int)
                 encoder.hold(picture, held)
                 exposures.append(Exposure(frame, frame + held - 1, key))
                 frame += held
-            files = {}
-            for name, picture in (("canvas", stage.canvas), ("plate", stage.plate)):
-                files[name] = None if picture is None else f"{stem}.shot{len(shots):02d}.{name}.png"
-                if picture is not None:
-                    _write_png(truth_folder / str(files[name]), picture)
+            canvas_file, plate_file = (
+                _write_picture(truth_folder, f"{stem}.shot{len(shots):02d}.{name}.png", picture)
+                for name, picture in (("canvas", stage.canvas), ("plate", stage.plate))
+            )
             shots.append(
                 ShotTruth(
                     index=len(shots),
@@ -209,8 +210,8 @@ def write_episode(folder: Path, truth_folder: Path, show: ShowPlan, number: int)
                     start_s=first / show.fps,
                     end_s=frame / show.fps,
                     backdrop_seed=None if shot.staging == "entrance" else shot.backdrop_seed,
-                    canvas_file=files["canvas"],
-                    plate_file=files["plate"],
+                    canvas_file=canvas_file,
+                    plate_file=plate_file,
                 )
             )
     truth = EpisodeTruth(
@@ -279,11 +280,15 @@ def _drawing(key: str, cel: Cel) -> Drawing:
     )
 
 
-def _write_png(path: Path, picture: np.ndarray) -> None:
+def _write_picture(folder: Path, name: str, picture: np.ndarray | None) -> str | None:
+    """Write a picture as PNG and return its name; None if there is no picture."""
+    if picture is None:
+        return None
     done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
-        raise OSError(f"could not encode {path}")
-    write_whole(path, data.tobytes())
+        raise OSError(f"could not encode {folder / name}")
+    write_whole(folder / name, data.tobytes())
+    return name
 
 
 class _Encoder:

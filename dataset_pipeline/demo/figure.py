@@ -44,7 +44,82 @@ ARM_POSES: dict[str, tuple[float, float, str]] = {
     "present": (34, 82, "open"),
     "swing": (24, 30, "fist"),
 }
+# Where an arm is drawn: 0 behind the legs, 1 behind the torso, 2 before it, 3 before the head.
+ARM_LAYERS = {"back": 0, "down": 1, "swing": 1, "chin": 3}
 EXPRESSIONS = ("smile", "neutral", "surprised", "angry", "sad")
+
+# Lower edges of fringes before the face turns, from the picture's right temple to the left one; a third number marks a
+# corner. Parted fringes are mirrored when the face turns right.
+_STRAIGHT: tuple[tuple[float, ...], ...] = (
+    (0.36, 0.47, 1),
+    (0.28, 0.36),
+    (0.2, 0.5, 1),
+    (0.125, 0.36),
+    (0.05, 0.47, 1),
+    (-0.025, 0.36),
+    (-0.1, 0.5, 1),
+    (-0.175, 0.36),
+    (-0.25, 0.47, 1),
+    (-0.305, 0.36),
+    (-0.36, 0.5, 1),
+)
+_THREE_TIPS: tuple[tuple[float, ...], ...] = (
+    (0.37, 0.58, 1),
+    (0.27, 0.38),
+    (0.17, 0.5, 1),
+    (0.1, 0.3),
+    (0.02, 0.52, 1),
+    (-0.07, 0.3),
+    (-0.19, 0.51, 1),
+    (-0.27, 0.37),
+    (-0.37, 0.58, 1),
+)
+_SWEPT: tuple[tuple[float, ...], ...] = (
+    (0.38, 0.6, 1),
+    (0.32, 0.36),
+    (0.2, 0.18, 1),
+    (0.02, 0.38),
+    (-0.08, 0.53, 1),
+    (-0.15, 0.38),
+    (-0.27, 0.57, 1),
+    (-0.31, 0.42),
+    (-0.38, 0.66, 1),
+)
+_SPIKY: tuple[tuple[float, ...], ...] = (
+    (0.4, 0.62, 1),
+    (0.3, 0.34),
+    (0.24, 0.53, 1),
+    (0.12, 0.3),
+    (0.05, 0.57, 1),
+    (-0.06, 0.28),
+    (-0.15, 0.5, 1),
+    (-0.23, 0.3),
+    (-0.33, 0.55, 1),
+    (-0.36, 0.42),
+    (-0.42, 0.6, 1),
+)
+_SHORT: tuple[tuple[float, ...], ...] = (
+    (0.38, 0.56, 1),
+    (0.3, 0.33),
+    (0.22, 0.4, 1),
+    (0.16, 0.28),
+    (0.02, 0.5, 1),
+    (-0.06, 0.36),
+    (-0.17, 0.54, 1),
+    (-0.24, 0.4),
+    (-0.38, 0.6, 1),
+)
+FRINGES = {
+    "bob_cut": _STRAIGHT,
+    "long_hair": _STRAIGHT,
+    "twintails": _THREE_TIPS,
+    "double_bun": _THREE_TIPS,
+    "ponytail": _SWEPT,
+    "single_braid": _SWEPT,
+    "spiky_hair": _SPIKY,
+    "short_hair": _SHORT,
+}
+PARTED_FRINGES = ("ponytail", "single_braid", "short_hair")
 
 
 @dataclass(frozen=True)
@@ -83,37 +158,32 @@ class Figure:
         self.light = 1 if self.turn <= 0 else -1  # the side in shade, away from where the face looks
 
     def draw(self) -> None:
-        arms = [self._arm_joints(side) for side in (-1, 1)]
         self._back_hair()
         if self.outfit.kind == "hoodie":
             self._hood()
-        behind = [self.pose.arms[i] in ("down", "back", "swing") for i in (0, 1)]
-        for i, side in enumerate((-1, 1)):
-            if self.pose.arms[i] == "back":
-                self._arm(side, arms[i])
+        self._arms(0)
         self._legs()
         self._lower()
-        for i, side in enumerate((-1, 1)):
-            if behind[i] and self.pose.arms[i] != "back":
-                self._arm(side, arms[i])
+        self._arms(1)
         self._neck()
         self._torso()
         if self.character.hair_style == "single_braid":
             self._braid()
-        over_head = [name == "chin" for name in self.pose.arms]
-        for i, side in enumerate((-1, 1)):
-            if not behind[i] and not over_head[i]:
-                self._arm(side, arms[i])
+        self._arms(2)
         if self.character.accessory == "scarf":
             self._scarf()
         self._face()
         self._front_hair()
         self._headwear()
-        for i, side in enumerate((-1, 1)):
-            if over_head[i]:
-                self._arm(side, arms[i])
+        self._arms(3)
 
     # Body
+
+    def _arms(self, layer: int) -> None:
+        """The arms whose pose lies in this layer, see ARM_LAYERS."""
+        for side, pose in zip((-1, 1), self.pose.arms, strict=True):
+            if ARM_LAYERS.get(pose, 2) == layer:
+                self._arm(side, self._arm_joints(side))
 
     def _arm_joints(self, side: int) -> tuple[Points, Points, Points, float]:
         name = self.pose.arms[0 if side < 0 else 1]
@@ -132,27 +202,33 @@ class Figure:
         return top, elbow, wrist, fore
 
     def _arm(self, side: int, joints: tuple[Points, Points, Points, float]) -> None:
-        top, elbow, wrist, fore = joints
-        pose_name = self.pose.arms[0 if side < 0 else 1]
-        form = ARM_POSES[pose_name][2]
-        kind = self.outfit.kind
-        bare = kind == "dress"
-        short = kind == "shirt"
-        sleeve = self._top_color()
         thick = 0.2 if self.girl else 0.24
-        if kind in ("hoodie", "jacket", "sweater"):
+        if self.outfit.kind in ("hoodie", "jacket", "sweater"):
             thick += 0.06
-        if bare or short:
-            forearm = limb(elbow, wrist, 0.15, 0.12)
-            self.pen.merge([limb(top, elbow, 0.17, 0.15), forearm], self.skin)
-            if form != "hidden":
-                self._hand(side, wrist, fore, form)
-                self.pen.fill(forearm, self.skin, None, 0)
-            end = top + (elbow - top) * (0.38 if bare else 0.72)
-            wide = 0.32 if bare else thick + 0.06
-            shape = limb(top, end, wide, wide + (0.02 if bare else 0.04))
-            self.pen.fill(shape, sleeve, shade=cut(shape, float(shape[:, 0].mean()) + 0.04 * side, 0, self.light))
-            return
+        if self.outfit.kind in ("dress", "shirt"):
+            self._short_sleeve(side, joints, thick)
+        else:
+            self._long_sleeve(side, joints, thick)
+
+    def _hand_form(self, side: int) -> str:
+        return ARM_POSES[self.pose.arms[0 if side < 0 else 1]][2]
+
+    def _short_sleeve(self, side: int, joints: tuple[Points, Points, Points, float], thick: float) -> None:
+        top, elbow, wrist, fore = joints
+        form, sleeve, bare = self._hand_form(side), self._top_color(), self.outfit.kind == "dress"
+        forearm = limb(elbow, wrist, 0.15, 0.12)
+        self.pen.merge([limb(top, elbow, 0.17, 0.15), forearm], self.skin)
+        if form != "hidden":
+            self._hand(side, wrist, fore, form)
+            self.pen.fill(forearm, self.skin, None, 0)
+        end = top + (elbow - top) * (0.38 if bare else 0.72)
+        wide = 0.32 if bare else thick + 0.06
+        shape = limb(top, end, wide, wide + (0.02 if bare else 0.04))
+        self.pen.fill(shape, sleeve, shade=cut(shape, float(shape[:, 0].mean()) + 0.04 * side, 0, self.light))
+
+    def _long_sleeve(self, side: int, joints: tuple[Points, Points, Points, float], thick: float) -> None:
+        top, elbow, wrist, fore = joints
+        form, sleeve = self._hand_form(side), self._top_color()
         cuff = wrist - (wrist - elbow) * 0.14
         self.pen.merge([limb(top, elbow, thick + 0.02, thick), limb(elbow, cuff, thick, thick - 0.03)], sleeve)
         # Both halves are in shade on the same side of the arm's run, whichever way the elbow bends.
@@ -207,44 +283,48 @@ class Figure:
         return shade_of(self.outfit.main)
 
     def _legs(self) -> None:
+        for side in (-1, 1) if self.pose.stride >= 0 else (1, -1):
+            self._leg(side)
+
+    def _leg(self, side: int) -> None:
         stride = self.pose.stride
         trousers = self._wears_trousers()
-        facing = 0.35 * self.turn
         hip_x = 0.17 if self.girl else 0.19
-        order = (-1, 1) if stride >= 0 else (1, -1)
-        for side in order:
-            lift = max(0.0, -side * stride) if abs(stride) > 0 else 0.0
-            swing = side * stride * 0.42 * (self.turn if abs(self.turn) > 0.3 else 0.25)
-            hip = np.array([side * hip_x, 2.5])
-            knee = np.array([side * (hip_x + 0.01) + swing * 0.8, 3.58 - 0.1 * lift])
-            ankle = np.array([side * hip_x + swing * (0.7 if lift else 1.7), 4.74 - 0.3 * lift])
-            shoe_color = (92, 62, 50) if self.outfit.kind in ("dress", "uniform") else (235, 235, 240)
-            toe = facing + side * 0.05 * (1 - abs(self.turn))
-            shoe = curve(
-                [
-                    (ankle[0] - 0.11, ankle[1] + 0.02),
-                    (ankle[0] + 0.11, ankle[1] + 0.02),
-                    (ankle[0] + 0.14 + max(0, toe) * 0.6, ankle[1] + 0.17),
-                    (ankle[0] + 0.12 + max(0, toe) * 0.6, ankle[1] + 0.25),
-                    (ankle[0] - 0.12 + min(0, toe) * 0.6, ankle[1] + 0.25),
-                    (ankle[0] - 0.14 + min(0, toe) * 0.6, ankle[1] + 0.17),
-                ]
-            )
-            self.pen.fill(shoe, shoe_color, shade=cut(shoe, ankle[1] + 0.18, 0, 1, 1))
-            color = self.outfit.lower if trousers else self.skin
-            w = (0.36, 0.29, 0.24) if trousers else (0.31, 0.22, 0.15)
-            self.pen.merge([limb(hip, knee, w[0], w[1]), limb(knee, ankle, w[1], w[2])], color)
-            for a, b, wa, wb in ((hip, knee, w[0], w[1]), (knee, ankle, w[1], w[2])):
-                off = np.array([self.light * 0.27, 0.0])
-                self.pen.fill(limb(a + off * wa, b + off * wb, wa * 0.44, wb * 0.44), shade_of(color), None, 0)
-            if not trousers:
-                sock_top = knee + (ankle - knee) * (0.16 if self.outfit.kind != "dress" else 0.74)
-                sock = (250, 250, 252) if self.outfit.kind in ("dress", "sweater") else (58, 56, 76)
-                top_w = w[1] * 0.98 if self.outfit.kind != "dress" else 0.19
-                shape = limb(sock_top, ankle + np.array([0, 0.03]), top_w, 0.17)
-                self.pen.fill(
-                    shape, sock, shade=cut(shape, float(shape[:, 0].mean()) + 0.03 * self.light, 0, self.light)
-                )
+        lift = max(0.0, -side * stride) if abs(stride) > 0 else 0.0
+        swing = side * stride * 0.42 * (self.turn if abs(self.turn) > 0.3 else 0.25)
+        hip = np.array([side * hip_x, 2.5])
+        knee = np.array([side * (hip_x + 0.01) + swing * 0.8, 3.58 - 0.1 * lift])
+        ankle = np.array([side * hip_x + swing * (0.7 if lift else 1.7), 4.74 - 0.3 * lift])
+        self._shoe(ankle, 0.35 * self.turn + side * 0.05 * (1 - abs(self.turn)))
+        color = self.outfit.lower if trousers else self.skin
+        w = (0.36, 0.29, 0.24) if trousers else (0.31, 0.22, 0.15)
+        self.pen.merge([limb(hip, knee, w[0], w[1]), limb(knee, ankle, w[1], w[2])], color)
+        for a, b, wa, wb in ((hip, knee, w[0], w[1]), (knee, ankle, w[1], w[2])):
+            off = np.array([self.light * 0.27, 0.0])
+            self.pen.fill(limb(a + off * wa, b + off * wb, wa * 0.44, wb * 0.44), shade_of(color), None, 0)
+        if not trousers:
+            self._sock(knee, ankle, w[1])
+
+    def _shoe(self, ankle: Points, toe: float) -> None:
+        shoe_color = (92, 62, 50) if self.outfit.kind in ("dress", "uniform") else (235, 235, 240)
+        shoe = curve(
+            [
+                (ankle[0] - 0.11, ankle[1] + 0.02),
+                (ankle[0] + 0.11, ankle[1] + 0.02),
+                (ankle[0] + 0.14 + max(0, toe) * 0.6, ankle[1] + 0.17),
+                (ankle[0] + 0.12 + max(0, toe) * 0.6, ankle[1] + 0.25),
+                (ankle[0] - 0.12 + min(0, toe) * 0.6, ankle[1] + 0.25),
+                (ankle[0] - 0.14 + min(0, toe) * 0.6, ankle[1] + 0.17),
+            ]
+        )
+        self.pen.fill(shoe, shoe_color, shade=cut(shoe, ankle[1] + 0.18, 0, 1, 1))
+
+    def _sock(self, knee: Points, ankle: Points, knee_width: float) -> None:
+        sock_top = knee + (ankle - knee) * (0.16 if self.outfit.kind != "dress" else 0.74)
+        sock = (250, 250, 252) if self.outfit.kind in ("dress", "sweater") else (58, 56, 76)
+        top_w = knee_width * 0.98 if self.outfit.kind != "dress" else 0.19
+        shape = limb(sock_top, ankle + np.array([0, 0.03]), top_w, 0.17)
+        self.pen.fill(shape, sock, shade=cut(shape, float(shape[:, 0].mean()) + 0.03 * self.light, 0, self.light))
 
     def _wears_trousers(self) -> bool:
         return self.outfit.kind in ("hoodie", "jacket") or (
@@ -304,7 +384,7 @@ class Figure:
         self.pen.fill(neck, self.skin, shade=shadow)
 
     def _torso(self) -> None:
-        kind, main, trim = self.outfit.kind, self._top_color(), self.outfit.trim
+        kind = self.outfit.kind
         s = self.shoulder
         waist, hip = (0.29, 0.35) if self.girl else (0.37, 0.37)
         hem = {"dress": 2.02, "uniform": 2.16 if self.girl else 2.52, "shirt": 2.12}.get(kind, 2.5)
@@ -321,112 +401,130 @@ class Figure:
         ]
         body = curve([*outline, *((-x, *rest) for x, *rest in reversed(outline))])
         shade = cut(body, 0.16 * self.light, 0.04 * self.light, self.light)
+        self.pen.fill(body, self._top_color(), shade=shade)
         lean = 0.06 * self.turn
         if kind == "jacket":
-            self.pen.fill(body, main, shade=shade)
-            gap = curve(
-                [
-                    (-0.13, 1.12, 1),
-                    (0.13, 1.12, 1),
-                    (0.15 + lean, 1.7),
-                    (0.13 + lean, hem, 1),
-                    (-0.13 + lean, hem, 1),
-                    (-0.15 + lean, 1.7),
-                ]
-            )
-            self.pen.fill(gap, trim, shade=cut(gap, lean + 0.04 * self.light, 0, self.light))
-            for side in (-1, 1):
-                lapel = curve(
-                    [
-                        (side * 0.1, 1.12, 1),
-                        (side * 0.26, 1.16, 1),
-                        (side * 0.31, 1.46, 1),
-                        (side * 0.15 + lean, 1.78, 1),
-                    ],
-                    2,
-                )
-                self.pen.fill(lapel, mix(main, (255, 255, 255), 0.1))
-                pocket = np.array([(side * 0.26, 2.14), (side * 0.38, 2.1)])
-                self.pen.stroke(pocket, ink_of(main), 0.02)
+            self._jacket(lean, hem)
         elif kind == "hoodie":
-            self.pen.fill(body, main, shade=shade)
-            pouch = curve(
-                [(-0.17, 2.0, 1), (0.17, 2.0, 1), (0.28, 2.3, 1), (0.27, 2.4, 1), (-0.27, 2.4, 1), (-0.28, 2.3, 1)], 2
-            )
-            self.pen.fill(pouch, mix(main, shade_of(main), 0.5), None, 0.8)
-            collar = curve([(-0.2, 1.1), (0.0, 1.2), (0.2, 1.1), (0.25, 1.22), (0.0 + lean, 1.42), (-0.25, 1.22)])
-            self.pen.fill(collar, shade_of(main))
-            for side in (-1, 1):
-                cord = curve(
-                    [(side * 0.1 + lean, 1.36), (side * 0.12 + lean, 1.6), (side * 0.1 + lean, 1.76)], closed=False
-                )
-                self.pen.stroke(cord, trim, 0.03)
-            band = np.array([(-hip, hem - 0.12), (hip, hem - 0.12), (hip, hem), (-hip, hem)])
-            self.pen.fill(band, shade_of(main))
+            self._hoodie(lean, hem, hip)
         elif kind == "sweater":
-            self.pen.fill(body, main, shade=shade)
-            for y in (1.62, 1.72):
-                zigzag = np.array([(x / 10 * (s - 0.1), y + (0.05 if x % 2 else 0)) for x in range(-10, 11)])
-                self.pen.stroke(zigzag, trim, 0.035)
-            band = np.array([(-hip, hem - 0.13), (hip, hem - 0.13), (hip, hem), (-hip, hem)])
-            self.pen.fill(band, trim)
-            roll = curve([(-0.17, 1.0), (0.17, 1.0), (0.2, 1.14), (0.0, 1.22), (-0.2, 1.14)])
-            self.pen.fill(roll, trim, shade=cut(roll, 0.05 * self.light, 0, self.light))
+            self._sweater(hem, hip)
         elif kind == "dress":
-            self.pen.fill(body, main, shade=shade)
-            neckline = curve([(-0.19, 1.12, 1), (0.19, 1.12, 1), (0.16, 1.28), (0.0, 1.36), (-0.16, 1.28)])
-            self.pen.fill(neckline, self.skin, shade=cut(neckline, 1.18, 0.03, -1, 1))
-            self.pen.stroke(
-                curve([(-0.19, 1.14), (-0.16, 1.29), (0.0, 1.38), (0.16, 1.29), (0.19, 1.14)], closed=False), trim, 0.05
-            )
-            belt = np.array([(-waist - 0.01, 1.93), (waist + 0.01, 1.93), (waist + 0.01, 2.06), (-waist - 0.01, 2.06)])
-            self.pen.fill(belt, trim)
-        elif kind == "uniform" and self.girl:
-            self.pen.fill(body, main, shade=shade)
-            collar = curve(
+            self._dress(waist)
+        elif kind == "shirt":
+            self._shirt(lean, hem)
+        elif self.girl:
+            self._girl_uniform(lean)
+        else:
+            self._boy_uniform(lean, hem)
+
+    def _jacket(self, lean: float, hem: float) -> None:
+        main, trim = self._top_color(), self.outfit.trim
+        gap = curve(
+            [
+                (-0.13, 1.12, 1),
+                (0.13, 1.12, 1),
+                (0.15 + lean, 1.7),
+                (0.13 + lean, hem, 1),
+                (-0.13 + lean, hem, 1),
+                (-0.15 + lean, 1.7),
+            ]
+        )
+        self.pen.fill(gap, trim, shade=cut(gap, lean + 0.04 * self.light, 0, self.light))
+        for side in (-1, 1):
+            lapel = curve(
                 [
-                    (-0.2, 1.12, 1),
-                    (-0.36, 1.22, 1),
-                    (-0.33, 1.42, 1),
-                    (lean, 1.72, 1),
-                    (0.33, 1.42, 1),
-                    (0.36, 1.22, 1),
-                    (0.2, 1.12, 1),
-                    (lean, 1.5, 1),
+                    (side * 0.1, 1.12, 1),
+                    (side * 0.26, 1.16, 1),
+                    (side * 0.31, 1.46, 1),
+                    (side * 0.15 + lean, 1.78, 1),
                 ],
                 2,
             )
-            self.pen.fill(collar, self.outfit.lower)
-            self.pen.stroke(np.array([(-0.29, 1.39), (lean, 1.65), (0.29, 1.39)]), (240, 242, 252))
-            self._ribbon(lean, 1.7, 0.19, trim)
-        elif kind == "uniform":
-            self.pen.fill(body, main, shade=shade)
-            self._shirt_front(lean, (250, 250, 254), trim, 1.8)
-            for side in (-1, 1):
-                lapel = curve(
-                    [(side * 0.1, 1.12, 1), (side * 0.25, 1.15, 1), (side * 0.27, 1.42, 1), (lean, 1.84, 1)], 2
-                )
-                self.pen.fill(lapel, mix(main, (255, 255, 255), 0.08))
-            self.pen.stroke(np.array([(lean, 1.84), (lean, hem)]), ink_of(main))
-            for y in (1.98, 2.2):
-                self.pen.fill(ellipse(lean + 0.07, y, 0.028, 0.028, 12), (232, 200, 110), None, 0.5)
+            self.pen.fill(lapel, mix(main, (255, 255, 255), 0.1))
+            pocket = np.array([(side * 0.26, 2.14), (side * 0.38, 2.1)])
+            self.pen.stroke(pocket, ink_of(main), 0.02)
+
+    def _hoodie(self, lean: float, hem: float, hip: float) -> None:
+        main, trim = self._top_color(), self.outfit.trim
+        pouch = curve(
+            [(-0.17, 2.0, 1), (0.17, 2.0, 1), (0.28, 2.3, 1), (0.27, 2.4, 1), (-0.27, 2.4, 1), (-0.28, 2.3, 1)], 2
+        )
+        self.pen.fill(pouch, mix(main, shade_of(main), 0.5), None, 0.8)
+        collar = curve([(-0.2, 1.1), (0.0, 1.2), (0.2, 1.1), (0.25, 1.22), (0.0 + lean, 1.42), (-0.25, 1.22)])
+        self.pen.fill(collar, shade_of(main))
+        for side in (-1, 1):
+            cord = curve(
+                [(side * 0.1 + lean, 1.36), (side * 0.12 + lean, 1.6), (side * 0.1 + lean, 1.76)], closed=False
+            )
+            self.pen.stroke(cord, trim, 0.03)
+        band = np.array([(-hip, hem - 0.12), (hip, hem - 0.12), (hip, hem), (-hip, hem)])
+        self.pen.fill(band, shade_of(main))
+
+    def _sweater(self, hem: float, hip: float) -> None:
+        trim = self.outfit.trim
+        for y in (1.62, 1.72):
+            zigzag = np.array([(x / 10 * (self.shoulder - 0.1), y + (0.05 if x % 2 else 0)) for x in range(-10, 11)])
+            self.pen.stroke(zigzag, trim, 0.035)
+        band = np.array([(-hip, hem - 0.13), (hip, hem - 0.13), (hip, hem), (-hip, hem)])
+        self.pen.fill(band, trim)
+        roll = curve([(-0.17, 1.0), (0.17, 1.0), (0.2, 1.14), (0.0, 1.22), (-0.2, 1.14)])
+        self.pen.fill(roll, trim, shade=cut(roll, 0.05 * self.light, 0, self.light))
+
+    def _dress(self, waist: float) -> None:
+        trim = self.outfit.trim
+        neckline = curve([(-0.19, 1.12, 1), (0.19, 1.12, 1), (0.16, 1.28), (0.0, 1.36), (-0.16, 1.28)])
+        self.pen.fill(neckline, self.skin, shade=cut(neckline, 1.18, 0.03, -1, 1))
+        self.pen.stroke(
+            curve([(-0.19, 1.14), (-0.16, 1.29), (0.0, 1.38), (0.16, 1.29), (0.19, 1.14)], closed=False), trim, 0.05
+        )
+        belt = np.array([(-waist - 0.01, 1.93), (waist + 0.01, 1.93), (waist + 0.01, 2.06), (-waist - 0.01, 2.06)])
+        self.pen.fill(belt, trim)
+
+    def _girl_uniform(self, lean: float) -> None:
+        trim = self.outfit.trim
+        collar = curve(
+            [
+                (-0.2, 1.12, 1),
+                (-0.36, 1.22, 1),
+                (-0.33, 1.42, 1),
+                (lean, 1.72, 1),
+                (0.33, 1.42, 1),
+                (0.36, 1.22, 1),
+                (0.2, 1.12, 1),
+                (lean, 1.5, 1),
+            ],
+            2,
+        )
+        self.pen.fill(collar, self.outfit.lower)
+        self.pen.stroke(np.array([(-0.29, 1.39), (lean, 1.65), (0.29, 1.39)]), (240, 242, 252))
+        self._ribbon(lean, 1.7, 0.19, trim)
+
+    def _boy_uniform(self, lean: float, hem: float) -> None:
+        main, trim = self._top_color(), self.outfit.trim
+        self._shirt_front(lean, (250, 250, 254), trim, 1.8)
+        for side in (-1, 1):
+            lapel = curve([(side * 0.1, 1.12, 1), (side * 0.25, 1.15, 1), (side * 0.27, 1.42, 1), (lean, 1.84, 1)], 2)
+            self.pen.fill(lapel, mix(main, (255, 255, 255), 0.08))
+        self.pen.stroke(np.array([(lean, 1.84), (lean, hem)]), ink_of(main))
+        for y in (1.98, 2.2):
+            self.pen.fill(ellipse(lean + 0.07, y, 0.028, 0.028, 12), (232, 200, 110), None, 0.5)
+
+    def _shirt(self, lean: float, hem: float) -> None:
+        main, trim = self._top_color(), self.outfit.trim
+        self.pen.stroke(np.array([(lean, 1.4), (lean, hem)]), mix(main, ink_of(main), 0.5))
+        for y in (1.58, 1.78, 1.98):
+            self.pen.fill(ellipse(lean + 0.04, y, 0.02, 0.02, 10), trim, None, 0)
+        for side in (-1, 1):
+            collar = curve([(side * 0.11, 1.08, 1), (side * 0.24, 1.15, 1), (side * 0.2, 1.36, 1), (lean, 1.36, 1)], 2)
+            self.pen.fill(collar, light_of(main))
+        if self.girl:
+            self._ribbon(lean, 1.42, 0.13, trim)
         else:
-            self.pen.fill(body, main, shade=shade)
-            self.pen.stroke(np.array([(lean, 1.4), (lean, hem)]), mix(main, ink_of(main), 0.5))
-            for y in (1.58, 1.78, 1.98):
-                self.pen.fill(ellipse(lean + 0.04, y, 0.02, 0.02, 10), trim, None, 0)
-            for side in (-1, 1):
-                collar = curve(
-                    [(side * 0.11, 1.08, 1), (side * 0.24, 1.15, 1), (side * 0.2, 1.36, 1), (lean, 1.36, 1)], 2
-                )
-                self.pen.fill(collar, light_of(main))
-            if self.girl:
-                self._ribbon(lean, 1.42, 0.13, trim)
-            else:
-                tie = np.array(
-                    [(lean - 0.04, 1.36), (lean + 0.04, 1.36), (lean + 0.08, 1.9), (lean, 2.0), (lean - 0.08, 1.9)]
-                )
-                self.pen.fill(tie, trim)
+            tie = np.array(
+                [(lean - 0.04, 1.36), (lean + 0.04, 1.36), (lean + 0.08, 1.9), (lean, 2.0), (lean - 0.08, 1.9)]
+            )
+            self.pen.fill(tie, trim)
 
     def _shirt_front(self, lean: float, white: Rgb, tie_color: Rgb, depth: float) -> None:
         front = curve([(-0.13, 1.08, 1), (0.13, 1.08, 1), (0.17, 1.3), (lean, depth + 0.06, 1), (-0.17, 1.3)])
@@ -556,66 +654,75 @@ class Figure:
             4,
         )
         part = "eye0" if side < 0 else "eye1"
-        lash = (40, 26, 38)
         pen.parts[part].append(pen.to_px(white))
         if open_share < 0.25:
             lid = curve([(x - width, y + 0.02), (x, y + 0.065), (x + width, y + 0.02)], 8, closed=False)
-            pen.stroke(lid, lash, 0.028)
+            pen.stroke(lid, LASH, 0.028)
         else:
             pen.fill(white, (255, 255, 255), None, 0)
-            ix, iw, ih = x + 0.018 * t, width * 0.72, height * 0.93
-            pen.fill(ellipse(ix, y, iw, ih, 20), mix(self.iris, (0, 0, 0), 0.52), None, 0)
-            pen.fill(ellipse(ix, y + ih * 0.1, iw * 0.84, ih * 0.84, 18), self.iris, None, 0)
-            pen.fill(
-                ellipse(ix, y + ih * 0.45, iw * 0.56, ih * 0.42, 14), mix(self.iris, (255, 255, 255), 0.42), None, 0
+            self._iris(x, y, width, height)
+            self._lids(side, x, y, width, height, (1 - open_share) * height * 1.3)
+        self._brow(side, x, width)
+
+    def _iris(self, x: float, y: float, width: float, height: float) -> None:
+        t, pen = self.turn, self.head
+        ix, iw, ih = x + 0.018 * t, width * 0.72, height * 0.93
+        pen.fill(ellipse(ix, y, iw, ih, 20), mix(self.iris, (0, 0, 0), 0.52), None, 0)
+        pen.fill(ellipse(ix, y + ih * 0.1, iw * 0.84, ih * 0.84, 18), self.iris, None, 0)
+        pen.fill(ellipse(ix, y + ih * 0.45, iw * 0.56, ih * 0.42, 14), mix(self.iris, (255, 255, 255), 0.42), None, 0)
+        pen.fill(ellipse(ix, y - ih * 0.02, iw * 0.36, ih * 0.42, 14), (24, 18, 30), None, 0)
+        pen.fill(ellipse(ix - iw * 0.34, y - ih * 0.42, iw * 0.32, ih * 0.28, 12), (255, 255, 255), None, 0)
+        pen.fill(ellipse(ix + iw * 0.36, y + ih * 0.44, iw * 0.16, ih * 0.14, 10), (255, 255, 255), None, 0)
+
+    def _lids(self, side: int, x: float, y: float, width: float, height: float, drop: float) -> None:
+        """drop: how far the upper lid hangs over the eye."""
+        pen = self.head
+        if drop > 0.01:
+            top = y - height * 1.05
+            lid = np.array(
+                [
+                    (x - width * 1.1, top),
+                    (x + width * 1.1, top),
+                    (x + width * 1.1, top + drop + height * 0.24),
+                    (x + width * 0.5, top + drop),
+                    (x - width * 0.5, top + drop),
+                    (x - width * 1.1, top + drop + height * 0.24),
+                ]
             )
-            pen.fill(ellipse(ix, y - ih * 0.02, iw * 0.36, ih * 0.42, 14), (24, 18, 30), None, 0)
-            pen.fill(ellipse(ix - iw * 0.34, y - ih * 0.42, iw * 0.32, ih * 0.28, 12), (255, 255, 255), None, 0)
-            pen.fill(ellipse(ix + iw * 0.36, y + ih * 0.44, iw * 0.16, ih * 0.14, 10), (255, 255, 255), None, 0)
-            drop = (1 - open_share) * height * 1.3
-            if drop > 0.01:
-                top = y - height * 1.05
-                lid = np.array(
-                    [
-                        (x - width * 1.1, top),
-                        (x + width * 1.1, top),
-                        (x + width * 1.1, top + drop + height * 0.24),
-                        (x + width * 0.5, top + drop),
-                        (x - width * 0.5, top + drop),
-                        (x - width * 1.1, top + drop + height * 0.24),
-                    ]
-                )
-                pen.fill(lid, mix(self.skin, shade_of(self.skin), 0.4), None, 0)
-            top = y - height + drop
-            outer = 1 if side > 0 else -1
-            wing = outer * width
-            lid_line = [
-                (x - wing * 0.98, max(top + height * 0.12, y - height * 0.35)),
-                (x - wing * 0.5, top + height * 0.08),
-                (x + wing * 0.45, top + height * 0.06),
-                (x + wing * 1.05, max(top + height * 0.14, y - height * 0.28)),
-            ]
-            thick = 0.06 if self.girl else 0.048
-            back = [
-                (px, py + thick * (0.35 if i in (0, 3) else 0.85), *(() if i in (1, 2) else (1,)))
-                for i, (px, py) in enumerate(lid_line)
-            ]
-            shape: list[tuple[float, ...]] = [*lid_line]
-            if self.girl:
-                shape.append((x + wing * 1.28, y - height * 0.42 + drop * 0.9, 1))
-            pen.fill(curve([*shape, *reversed(back)], 4), lash, None, 0)
-            pen.stroke(
-                curve(
-                    [
-                        (x - width * 0.5, y + height * 0.93),
-                        (x, y + height * 0.98),
-                        (x + width * 0.5, y + height * 0.93),
-                    ],
-                    4,
-                    closed=False,
-                ),
-                mix(self.skin, ink_of(self.skin), 0.8),
-            )
+            pen.fill(lid, mix(self.skin, shade_of(self.skin), 0.4), None, 0)
+        top = y - height + drop
+        outer = 1 if side > 0 else -1
+        wing = outer * width
+        lid_line = [
+            (x - wing * 0.98, max(top + height * 0.12, y - height * 0.35)),
+            (x - wing * 0.5, top + height * 0.08),
+            (x + wing * 0.45, top + height * 0.06),
+            (x + wing * 1.05, max(top + height * 0.14, y - height * 0.28)),
+        ]
+        thick = 0.06 if self.girl else 0.048
+        back = [
+            (px, py + thick * (0.35 if i in (0, 3) else 0.85), *(() if i in (1, 2) else (1,)))
+            for i, (px, py) in enumerate(lid_line)
+        ]
+        shape: list[tuple[float, ...]] = [*lid_line]
+        if self.girl:
+            shape.append((x + wing * 1.28, y - height * 0.42 + drop * 0.9, 1))
+        pen.fill(curve([*shape, *reversed(back)], 4), LASH, None, 0)
+        pen.stroke(
+            curve(
+                [
+                    (x - width * 0.5, y + height * 0.93),
+                    (x, y + height * 0.98),
+                    (x + width * 0.5, y + height * 0.93),
+                ],
+                4,
+                closed=False,
+            ),
+            mix(self.skin, ink_of(self.skin), 0.8),
+        )
+
+    def _brow(self, side: int, x: float, width: float) -> None:
+        pen, pose = self.head, self.pose
         slant = {"angry": 0.055, "sad": -0.05}.get(pose.expression, 0.0)
         lift = {"surprised": -0.05, "smile": -0.015}.get(pose.expression, 0.0)
         brow_y = (0.445 if self.girl else 0.47) + lift
@@ -670,79 +777,29 @@ class Figure:
         (pen or self.head).fill(shape, color, part, shade=shade)
 
     def _back_hair(self) -> None:
-        style, t = self.character.hair_style, self.turn
-        dx = -0.05 * t
-        cap = [(0.0 + dx, -0.05), (0.3 + dx, 0.0), (0.47 + dx, 0.22), (0.5 + dx, 0.5)]
+        style = self.character.hair_style
+        dx = -0.05 * self.turn
         if style == "long_hair":
-            falls = [
-                (0.5 + dx, 0.5),
-                (0.54, 1.0),
-                (0.6, 1.6),
-                (0.62, 2.2),
-                (0.5, 2.62, 1),
-                (0.42, 2.34),
-                (0.3, 2.7, 1),
-                (0.16, 2.4),
-                (0.0, 2.66, 1),
-            ]
-            shape = mirrored(falls)
-            self._lock([*shape[: len(falls)], *[(-p[0], p[1], *p[2:]) for p in reversed(falls[:-1])]], dark=True)
+            self._long_hair(dx)
         elif style == "twintails":
-            for side in (-1, 1):
-                tail = [
-                    (side * 0.42 + dx, 0.12),
-                    (side * 0.62 + dx, 0.04),
-                    (side * 0.86, 0.36),
-                    (side * 0.98, 1.0),
-                    (side * 0.94, 1.6),
-                    (side * 0.78, 2.2, 1),
-                    (side * 0.74, 1.86),
-                    (side * 0.62, 2.0, 1),
-                    (side * 0.62, 1.3),
-                    (side * 0.58, 0.7),
-                    (side * 0.44, 0.34),
-                ]
-                self._lock(tail)
-                strand = [
-                    (side * 0.68 + self.pose.sway * 0.0, 0.3),
-                    (side * 0.82 + self.pose.sway * 0.05, 0.9),
-                    (side * 0.8 + self.pose.sway * 0.12, 1.6),
-                ]
-                self.head.stroke(curve(strand, closed=False), mix(self.hair, ink_of(self.hair), 0.5))
+            self._twintails(dx)
         elif style == "ponytail":
-            side = -1 if t > 0 else 1
-            tail = [
-                (side * 0.18, 0.06),
-                (side * 0.4, -0.12),
-                (side * 0.74, 0.1),
-                (side * 0.9, 0.66),
-                (side * 0.86, 1.3),
-                (side * 0.66, 1.86, 1),
-                (side * 0.66, 1.5),
-                (side * 0.52, 1.6, 1),
-                (side * 0.58, 1.0),
-                (side * 0.5, 0.46),
-            ]
-            self._lock(tail)
-            strand = [(side * 0.52, 0.16), (side * 0.72, 0.7), (side * 0.7 + self.pose.sway * 0.07, 1.3)]
-            self.head.stroke(curve(strand, closed=False), mix(self.hair, ink_of(self.hair), 0.5))
+            self._ponytail()
+        if style == "spiky_hair":
+            self._spikes(dx)
+        else:
+            self._symmetric_cap(self._cap_half(style, dx))
+        if style == "double_bun":
+            self._buns(dx)
+
+    def _cap_half(self, style: str, dx: float) -> list[tuple[float, ...]]:
+        """The right half of the hair at the back of the head, from the crown down."""
+        cap: list[tuple[float, ...]] = [(0.0 + dx, -0.05), (0.3 + dx, 0.0), (0.47 + dx, 0.22), (0.5 + dx, 0.5)]
         if style == "bob_cut":
-            bob = [*cap, (0.56 + dx, 0.82), (0.54 + dx, 1.04), (0.42 + dx, 1.1, 1), (0.3 + dx, 1.06), (0.0, 1.05)]
-            self._symmetric_cap(bob)
-        elif style == "spiky_hair":
-            # Spikes all round the crown and to the nape.
-            tips = []
-            for k, degrees in enumerate(np.linspace(-118, 118, 11)):
-                a = math.radians(float(degrees))
-                reach = 0.66 if k % 2 else 0.6
-                tips.append((math.sin(a) * reach + dx + 0.04 * t, 0.48 - math.cos(a) * reach * 1.0, 1))
-                if k < 10:
-                    b = math.radians(float(degrees) + 12)
-                    tips.append((math.sin(b) * 0.5 + dx, 0.48 - math.cos(b) * 0.5))
-            self._cap([*tips, (0.3, 0.98), (-0.3, 0.98)])
-        elif style in ("short_hair",):
+            return [*cap, (0.56 + dx, 0.82), (0.54 + dx, 1.04), (0.42 + dx, 1.1, 1), (0.3 + dx, 1.06), (0.0, 1.05)]
+        if style == "short_hair":
             low = 1.0 if self.girl else 0.9
-            short = [
+            return [
                 *cap,
                 (0.49 + dx, 0.74),
                 (0.43 + dx, low, 1),
@@ -750,28 +807,95 @@ class Figure:
                 (0.2 + dx, low + 0.03, 1),
                 (0.0, low - 0.02),
             ]
-            self._symmetric_cap(short)
-        else:
-            self._symmetric_cap([*cap, (0.48 + dx, 0.76), (0.36 + dx, 0.98), (0.0, 1.0)])
-        if style == "double_bun":
-            for side in (-1, 1):
-                bun = ellipse(side * 0.42 + dx, 0.02, 0.23, 0.22, 24)
-                self.head.fill(
-                    bun,
-                    self.hair,
-                    "head",
-                    shade=cut(bun, side * 0.42 + dx + 0.06 * self.light, 0.05 * self.light, self.light),
-                )
-                swirl = curve(
-                    [
-                        (side * 0.42 + dx - 0.1, 0.02),
-                        (side * 0.42 + dx, -0.08),
-                        (side * 0.42 + dx + 0.1, 0.0),
-                        (side * 0.42 + dx + 0.02, 0.08),
-                    ],
-                    closed=False,
-                )
-                self.head.stroke(swirl, ink_of(self.hair))
+        return [*cap, (0.48 + dx, 0.76), (0.36 + dx, 0.98), (0.0, 1.0)]
+
+    def _long_hair(self, dx: float) -> None:
+        falls = [
+            (0.5 + dx, 0.5),
+            (0.54, 1.0),
+            (0.6, 1.6),
+            (0.62, 2.2),
+            (0.5, 2.62, 1),
+            (0.42, 2.34),
+            (0.3, 2.7, 1),
+            (0.16, 2.4),
+            (0.0, 2.66, 1),
+        ]
+        shape = mirrored(falls)
+        self._lock([*shape[: len(falls)], *[(-p[0], p[1], *p[2:]) for p in reversed(falls[:-1])]], dark=True)
+
+    def _twintails(self, dx: float) -> None:
+        for side in (-1, 1):
+            tail = [
+                (side * 0.42 + dx, 0.12),
+                (side * 0.62 + dx, 0.04),
+                (side * 0.86, 0.36),
+                (side * 0.98, 1.0),
+                (side * 0.94, 1.6),
+                (side * 0.78, 2.2, 1),
+                (side * 0.74, 1.86),
+                (side * 0.62, 2.0, 1),
+                (side * 0.62, 1.3),
+                (side * 0.58, 0.7),
+                (side * 0.44, 0.34),
+            ]
+            self._lock(tail)
+            strand = [
+                (side * 0.68 + self.pose.sway * 0.0, 0.3),
+                (side * 0.82 + self.pose.sway * 0.05, 0.9),
+                (side * 0.8 + self.pose.sway * 0.12, 1.6),
+            ]
+            self.head.stroke(curve(strand, closed=False), mix(self.hair, ink_of(self.hair), 0.5))
+
+    def _ponytail(self) -> None:
+        side = -1 if self.turn > 0 else 1
+        tail = [
+            (side * 0.18, 0.06),
+            (side * 0.4, -0.12),
+            (side * 0.74, 0.1),
+            (side * 0.9, 0.66),
+            (side * 0.86, 1.3),
+            (side * 0.66, 1.86, 1),
+            (side * 0.66, 1.5),
+            (side * 0.52, 1.6, 1),
+            (side * 0.58, 1.0),
+            (side * 0.5, 0.46),
+        ]
+        self._lock(tail)
+        strand = [(side * 0.52, 0.16), (side * 0.72, 0.7), (side * 0.7 + self.pose.sway * 0.07, 1.3)]
+        self.head.stroke(curve(strand, closed=False), mix(self.hair, ink_of(self.hair), 0.5))
+
+    def _spikes(self, dx: float) -> None:
+        """Spikes all round the crown and to the nape."""
+        tips = []
+        for k, degrees in enumerate(np.linspace(-118, 118, 11)):
+            a = math.radians(float(degrees))
+            reach = 0.66 if k % 2 else 0.6
+            tips.append((math.sin(a) * reach + dx + 0.04 * self.turn, 0.48 - math.cos(a) * reach * 1.0, 1))
+            if k < 10:
+                b = math.radians(float(degrees) + 12)
+                tips.append((math.sin(b) * 0.5 + dx, 0.48 - math.cos(b) * 0.5))
+        self._cap([*tips, (0.3, 0.98), (-0.3, 0.98)])
+
+    def _buns(self, dx: float) -> None:
+        for side in (-1, 1):
+            bun = ellipse(side * 0.42 + dx, 0.02, 0.23, 0.22, 24)
+            self.head.fill(
+                bun,
+                self.hair,
+                "head",
+                shade=cut(bun, side * 0.42 + dx + 0.06 * self.light, 0.05 * self.light, self.light),
+            )
+            swirl = curve(
+                [
+                    (side * 0.42 + dx - 0.1, 0.02),
+                    (side * 0.42 + dx, -0.08),
+                    (side * 0.42 + dx + 0.1, 0.0),
+                    (side * 0.42 + dx + 0.02, 0.08),
+                ],
+                closed=False,
+            )
+            self.head.stroke(swirl, ink_of(self.hair))
 
     def _symmetric_cap(self, half: Sequence[Sequence[float]]) -> None:
         dx = -0.05 * self.turn
@@ -783,69 +907,11 @@ class Figure:
 
     def _fringe_edge(self) -> list[tuple[float, ...]]:
         """The lower edge of the fringe from the picture's right temple to the left one, tips as corners."""
-        style, t = self.character.hair_style, self.turn
-        dx = 0.06 * t
-        if style == "bob_cut" or style == "long_hair":
-            xs = (0.36, 0.2, 0.05, -0.1, -0.25, -0.36)
-            edge: list[tuple[float, ...]] = []
-            for k, x in enumerate(xs):
-                edge.append((x + dx, 0.47 + (0.03 if k % 2 else 0.0), 1))
-                if k < len(xs) - 1:
-                    edge.append(((x + xs[k + 1]) / 2 + dx, 0.36))
-            return edge
-        if style in ("twintails", "double_bun"):
-            return [
-                (0.37 + dx, 0.58, 1),
-                (0.27 + dx, 0.38),
-                (0.17 + dx, 0.5, 1),
-                (0.1 + dx, 0.3),
-                (0.02 + dx, 0.52, 1),
-                (-0.07 + dx, 0.3),
-                (-0.19 + dx, 0.51, 1),
-                (-0.27 + dx, 0.37),
-                (-0.37 + dx, 0.58, 1),
-            ]
-        if style in ("ponytail", "single_braid"):
-            s = 1 if t <= 0 else -1
-            edge = [
-                (0.38 * s + dx, 0.6, 1),
-                (0.32 * s + dx, 0.36),
-                (0.2 * s + dx, 0.18, 1),
-                (0.02 * s + dx, 0.38),
-                (-0.08 * s + dx, 0.53, 1),
-                (-0.15 * s + dx, 0.38),
-                (-0.27 * s + dx, 0.57, 1),
-                (-0.31 * s + dx, 0.42),
-                (-0.38 * s + dx, 0.66, 1),
-            ]
-            return edge if s > 0 else edge[::-1]
-        if style == "spiky_hair":
-            return [
-                (0.4 + dx, 0.62, 1),
-                (0.3 + dx, 0.34),
-                (0.24 + dx, 0.53, 1),
-                (0.12 + dx, 0.3),
-                (0.05 + dx, 0.57, 1),
-                (-0.06 + dx, 0.28),
-                (-0.15 + dx, 0.5, 1),
-                (-0.23 + dx, 0.3),
-                (-0.33 + dx, 0.55, 1),
-                (-0.36 + dx, 0.42),
-                (-0.42 + dx, 0.6, 1),
-            ]
-        s = 1 if t <= 0 else -1
-        edge = [
-            (0.38 * s + dx, 0.56, 1),
-            (0.3 * s + dx, 0.33),
-            (0.22 * s + dx, 0.4, 1),
-            (0.16 * s + dx, 0.28),
-            (0.02 * s + dx, 0.5, 1),
-            (-0.06 * s + dx, 0.36),
-            (-0.17 * s + dx, 0.54, 1),
-            (-0.24 * s + dx, 0.4),
-            (-0.38 * s + dx, 0.6, 1),
-        ]
-        return edge if s > 0 else edge[::-1]
+        style = self.character.hair_style
+        dx = 0.06 * self.turn
+        side = -1 if style in PARTED_FRINGES and self.turn > 0 else 1
+        edge = [(x * side + dx, *rest) for x, *rest in FRINGES[style]]
+        return edge[::-1] if side < 0 else edge
 
     def _hair_shadow(self) -> None:
         edge = self._fringe_edge()
@@ -854,21 +920,28 @@ class Figure:
         self.head.fill(curve([*lowered, (lifted[1][0], 0.3, 1), (lifted[0][0], 0.3, 1)]), shade_of(self.skin), None, 0)
 
     def _front_hair(self) -> None:
-        style, t = self.character.hair_style, self.turn
-        dx = -0.03 * t
+        style, dx = self.character.hair_style, -0.03 * self.turn
         edge = self._fringe_edge()
-        crown: list[tuple[float, ...]]
-        if style == "spiky_hair":
-            crown = []
-            for k, degrees in enumerate(np.linspace(-84, 84, 9)):
-                a = math.radians(float(degrees))
-                reach = 0.6 if k % 2 else 0.53
-                crown.append((math.sin(a) * reach + dx, 0.46 - math.cos(a) * reach, 1))
-                if k < 8:
-                    b = math.radians(float(degrees) + 11)
-                    crown.append((math.sin(b) * 0.46 + dx, 0.46 - math.cos(b) * 0.46))
-        else:
-            crown = [
+        shape = curve([*self._crown(style, dx), *edge])
+        if style != "spiky_hair" and (style != "short_hair" or self.girl):
+            self._side_locks(style)
+        shade = cut(shape, 0.27 * self.light + dx, 0.05 * self.light, self.light)
+        self.head.fill(shape, self.hair, "head", shade=shade)
+        # Strand lines rise from the notches between the tips.
+        notches = [p for p in edge if len(p) == 2]
+        for p in notches:
+            strand = curve([p, (p[0] * 0.9, p[1] - 0.1), (p[0] * 0.72 + dx, p[1] - 0.2)], 4, closed=False)
+            self.head.stroke(strand, mix(self.hair, ink_of(self.hair), 0.55))
+        self._gloss(dx)
+        if style == "single_braid" or (style == "ponytail" and self.girl) or (style == "short_hair" and not self.girl):
+            self._ahoge(dx)
+        if style == "twintails":
+            self._hair_ties()
+
+    def _crown(self, style: str, dx: float) -> list[tuple[float, ...]]:
+        """The upper edge of the front hair from the picture's left temple to the right one."""
+        if style != "spiky_hair":
+            return [
                 (-0.47 + dx, 0.56),
                 (-0.48 + dx, 0.3),
                 (-0.36 + dx, 0.05),
@@ -877,33 +950,35 @@ class Figure:
                 (0.48 + dx, 0.3),
                 (0.47 + dx, 0.56),
             ]
-        shape = curve([*crown, *edge])
-        # Side locks lie over the cheeks, under the fringe.
-        if style in ("bob_cut", "long_hair", "twintails", "double_bun", "single_braid", "ponytail") or (
-            self.girl and style == "short_hair"
-        ):
-            length = {"long_hair": 1.32, "twintails": 1.12, "bob_cut": 0.98, "double_bun": 0.98}.get(style, 0.9)
-            for side in (-1, 1):
-                x = side * 0.4 + 0.02 * t
-                self._lock(
-                    [
-                        (x + side * 0.07, 0.4),
-                        (x + side * 0.1, 0.7),
-                        (x + side * 0.05, length - 0.08),
-                        (x - side * 0.02, length, 1),
-                        (x - side * 0.05, 0.75),
-                        (x - side * 0.05, 0.4),
-                    ],
-                    "head" if length < 1.05 else "body",
-                )
-                self.head.parts["head"].append(self.head.to_px(np.array([(x + side * 0.1, 0.7)])))
-        shade = cut(shape, 0.27 * self.light + dx, 0.05 * self.light, self.light)
-        self.head.fill(shape, self.hair, "head", shade=shade)
-        # Strand lines rise from the notches between the tips.
-        notches = [p for p in edge if len(p) == 2]
-        for p in notches:
-            strand = curve([p, (p[0] * 0.9, p[1] - 0.1), (p[0] * 0.72 + dx, p[1] - 0.2)], 4, closed=False)
-            self.head.stroke(strand, mix(self.hair, ink_of(self.hair), 0.55))
+        crown: list[tuple[float, ...]] = []
+        for k, degrees in enumerate(np.linspace(-84, 84, 9)):
+            a = math.radians(float(degrees))
+            reach = 0.6 if k % 2 else 0.53
+            crown.append((math.sin(a) * reach + dx, 0.46 - math.cos(a) * reach, 1))
+            if k < 8:
+                b = math.radians(float(degrees) + 11)
+                crown.append((math.sin(b) * 0.46 + dx, 0.46 - math.cos(b) * 0.46))
+        return crown
+
+    def _side_locks(self, style: str) -> None:
+        """Locks over the cheeks, under the fringe."""
+        length = {"long_hair": 1.32, "twintails": 1.12, "bob_cut": 0.98, "double_bun": 0.98}.get(style, 0.9)
+        for side in (-1, 1):
+            x = side * 0.4 + 0.02 * self.turn
+            self._lock(
+                [
+                    (x + side * 0.07, 0.4),
+                    (x + side * 0.1, 0.7),
+                    (x + side * 0.05, length - 0.08),
+                    (x - side * 0.02, length, 1),
+                    (x - side * 0.05, 0.75),
+                    (x - side * 0.05, 0.4),
+                ],
+                "head" if length < 1.05 else "body",
+            )
+            self.head.parts["head"].append(self.head.to_px(np.array([(x + side * 0.1, 0.7)])))
+
+    def _gloss(self, dx: float) -> None:
         gloss = mix(self.hair, (255, 255, 255), 0.5 if sum(self.hair) > 260 else 0.28)
         ring = [
             (-0.31 + dx, 0.2),
@@ -921,21 +996,24 @@ class Figure:
         ]
         side = -self.light
         self.head.fill(curve([(p[0] * -side if side > 0 else p[0], *p[1:]) for p in ring]), gloss, None, 0)
-        if style == "single_braid" or (style == "ponytail" and self.girl) or (style == "short_hair" and not self.girl):
-            ahoge = curve(
-                [
-                    (dx - 0.02, -0.04),
-                    (dx + 0.05 * self.light, -0.17),
-                    (dx + 0.2 * self.light, -0.15, 1),
-                    (dx + 0.1 * self.light, -0.12),
-                    (dx + 0.05, -0.03),
-                ]
-            )
-            self.head.fill(ahoge, self.hair, "head")
-        if style == "twintails":
-            for side in (-1, 1):
-                tie = ellipse(side * 0.5 - 0.05 * t, 0.1, 0.075, 0.095, 16)
-                self.head.fill(tie, self._tie_color(), "head")
+
+    def _ahoge(self, dx: float) -> None:
+        """The single hair that stands up."""
+        ahoge = curve(
+            [
+                (dx - 0.02, -0.04),
+                (dx + 0.05 * self.light, -0.17),
+                (dx + 0.2 * self.light, -0.15, 1),
+                (dx + 0.1 * self.light, -0.12),
+                (dx + 0.05, -0.03),
+            ]
+        )
+        self.head.fill(ahoge, self.hair, "head")
+
+    def _hair_ties(self) -> None:
+        for side in (-1, 1):
+            tie = ellipse(side * 0.5 - 0.05 * self.turn, 0.1, 0.075, 0.095, 16)
+            self.head.fill(tie, self._tie_color(), "head")
 
     def _tie_color(self) -> Rgb:
         return (214, 48, 70) if self.character.hair_color not in ("red_hair", "orange_hair") else (70, 110, 200)
@@ -997,3 +1075,4 @@ class Figure:
 
 
 INK_BROW: Rgb = (46, 30, 40)
+LASH: Rgb = (40, 26, 38)

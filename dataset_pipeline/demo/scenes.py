@@ -8,7 +8,7 @@ from forehead to chin and from ear to ear.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -135,7 +135,6 @@ def _seen(figure: Outlines, in_front: Sequence[Outlines], size: tuple[int, int])
     if clip(box, size) == NO_BOX:
         return None
     covering = [other for other in in_front if _overlap(other.box, box)]
-    head_shapes = figure.parts["head"]
     boxes: dict[str, Box] = {"person": box, "halfbody": figure.halfbody, "head": figure.part_box("head")}
     boxes |= {part: figure.part_box(part) for part in figure.parts if part not in ("body", "head")}
     whole = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
@@ -153,26 +152,31 @@ def _seen(figure: Outlines, in_front: Sequence[Outlines], size: tuple[int, int])
     open_share = open_.sum() / max(1, framed.sum())
     if not area or open_share < SEEN_SHARE:
         return None
+    seen = _seen_boxes(figure, boxes, grid, open_, size, is_covered=bool(covering))
+    if "person" not in seen:
+        return None
+    seen.setdefault("halfbody", NO_BOX)
+    return _person(figure.character, seen, framed_area / area * float(open_share))
+
+
+def _seen_boxes(
+    figure: Outlines, boxes: Mapping[str, Box], grid: _Grid, open_: np.ndarray, size: tuple[int, int], is_covered: bool
+) -> dict[str, Box]:
+    """Of the boxes of a figure those that are seen, cut to what is seen. open_: mask of what nobody hides."""
     seen: dict[str, Box] = {}
     for name, full in boxes.items():
         clipped = clip(full, size)
         if clipped == NO_BOX:
             continue
-        cut_off = clipped != full
         if name in ("person", "halfbody"):
             left = open_ & grid.within(clipped)
         else:
-            shapes = head_shapes if name == "head" else figure.parts[name]
-            part = grid.mask(shapes)
+            part = grid.mask(figure.parts[name])
             left = part & open_
-            in_frame = _area(clipped) / _area(full)
-            if left.sum() / max(1, part.sum()) * in_frame < SEEN_SHARE:
+            if left.sum() / max(1, part.sum()) * (_area(clipped) / _area(full)) < SEEN_SHARE:
                 continue
-        seen[name] = _meet(clipped, grid.extent(left)) if cut_off or covering else clipped
-    if "person" not in seen:
-        return None
-    seen.setdefault("halfbody", NO_BOX)
-    return _person(figure.character, seen, framed_area / area * float(open_share))
+        seen[name] = _meet(clipped, grid.extent(left)) if clipped != full or is_covered else clipped
+    return seen
 
 
 def _area(box: Box) -> float:
@@ -282,12 +286,7 @@ def place_people(
     for character in characters:
         for _ in range(16):
             head_px = base * height * rng.uniform(0.8, 1.2)
-            if framing in ("far", "full"):
-                top_px = height * rng.uniform(0.82, 1.04) - SOLES_Y * head_px
-            elif framing == "half":
-                top_px = height * rng.uniform(0.06, 0.34)
-            else:
-                top_px = height * rng.uniform(0.04, 0.2) if framing == "bust" else height * rng.uniform(-0.12, 0.12)
+            top_px = _top_px(rng, framing, height, head_px)
             margin = 0.25 * head_px if framing == "close" else 0.5 * head_px
             x_px = rng.uniform(margin, max(margin, width - margin))
             room = all(
@@ -297,6 +296,14 @@ def place_people(
                 placed.append(Placement(character, x_px, top_px, head_px, random_pose(rng)))
                 break
     return sorted(placed, key=lambda p: p.head_px)
+
+
+def _top_px(rng: random.Random, framing: str, height: int, head_px: float) -> float:
+    """A random height of the crown that suits the framing."""
+    if framing in ("far", "full"):
+        return height * rng.uniform(0.82, 1.04) - SOLES_Y * head_px
+    low, high = {"half": (0.06, 0.34), "bust": (0.04, 0.2)}.get(framing, (-0.12, 0.12))
+    return height * rng.uniform(low, high)
 
 
 def draw_scene(

@@ -234,59 +234,80 @@ def detection_sample(
 
 def tags_of(composed: Composed, view: Box, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """What is true of the part `view` of a picture shown at `scale`, and what the part can tell: two [tags] arrays."""
-    tags, known = np.zeros(len(TAGS), np.float32), np.ones(len(TAGS), np.float32)
+    answers = _Answers()
     seen = [
         (person, pose)
         for person, pose in zip(composed.people, composed.poses, strict=True)
         if shared_px(person.face, view) > 0.5 * area_px(person.face)
     ]
-
-    def say(*names: str) -> None:
-        for name in names:
-            tags[INDEX[name]] = 1
-
-    def cannot_tell(names: Iterable[str]) -> None:
-        for name in names:
-            known[INDEX[name]] = 0
-
-    say("general")
-    for sex in ("girl", "boy"):
-        count = sum(person.character.sex == sex for person, _ in seen)
-        if count == 1:
-            say(f"1{sex}")
-        elif count > 1:
-            say(f"multiple_{sex}s", *([f"{count}{sex}s"] if count <= 3 else []))
-    if len(seen) <= 1:
-        say("solo" if seen else "no_humans")
+    answers.say("general")
+    _count_people(answers, [person for person, _ in seen])
     for person, pose in seen:
-        character = person.character
-        say(character.hair_color, character.hair_style, *([character.accessory] if character.accessory else []))
-        eye_px = min((min(b[2] - b[0], b[3] - b[1]) for b in person.eyes), default=0.0) * scale
-        if eye_px < 3.0 or (pose and pose.eyes_open < 0.5):
-            cannot_tell(EYE_COLORS)
-        else:
-            say(character.eye_color)
-        torso = shared_px((person.halfbody[0], person.head[3], *person.halfbody[2:]), view)
-        whole_torso = max(1.0, person.halfbody[3] - person.head[3]) * (person.halfbody[2] - person.halfbody[0])
-        if torso > 0.35 * whole_torso:
-            say(character.outfit)
-        elif torso > 0.05 * whole_torso:
-            cannot_tell(OUTFITS)
-        face_px = (person.face[3] - person.face[1]) * scale
-        if pose is None or face_px < 18:
-            cannot_tell(EXPRESSIONS)
-        else:
-            say(*(["smile"] if pose.expression == "smile" else []), *(["open_mouth"] if pose.mouth >= 0.5 else []))
-            say(*(["closed_eyes"] if pose.eyes_open < 0.3 else []))
+        _describe(answers, person, pose, view, scale)
     if len(seen) == 1:
-        say(framing_of(seen[0][0], view))
+        answers.say(framing_of(seen[0][0], view))
     elif seen:
-        cannot_tell(FRAMINGS)
+        answers.cannot_tell(FRAMINGS)
     if composed.place and area_px(view) > 0.9 * composed.image.shape[0] * composed.image.shape[1]:
-        say(*PLACES[composed.place])
+        answers.say(*PLACES[composed.place])
     else:
-        cannot_tell(PLACE_TAGS)
-    return tags, known
+        answers.cannot_tell(PLACE_TAGS)
+    return answers.tags, answers.known
+
+
+class _Answers:
+    """tags: 1 where a tag is true. known: 0 where the picture cannot tell."""
+
+    def __init__(self) -> None:
+        self.tags, self.known = np.zeros(len(TAGS), np.float32), np.ones(len(TAGS), np.float32)
+
+    def say(self, *names: str) -> None:
+        for name in names:
+            self.tags[INDEX[name]] = 1
+
+    def say_if(self, holds: bool, name: str) -> None:
+        if holds:
+            self.say(name)
+
+    def cannot_tell(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.known[INDEX[name]] = 0
+
+
+def _count_people(answers: _Answers, people: Sequence[DrawnPerson]) -> None:
+    for sex in ("girl", "boy"):
+        count = sum(person.character.sex == sex for person in people)
+        answers.say_if(count == 1, f"1{sex}")
+        answers.say_if(count > 1, f"multiple_{sex}s")
+        answers.say_if(1 < count <= 3, f"{count}{sex}s")
+    if len(people) <= 1:
+        answers.say("solo" if people else "no_humans")
+
+
+def _describe(answers: _Answers, person: DrawnPerson, pose: Pose | None, view: Box, scale: float) -> None:
+    """Looks, outfit and expression of one person whose face is seen."""
+    character = person.character
+    answers.say(character.hair_color, character.hair_style)
+    if character.accessory:
+        answers.say(character.accessory)
+    eye_px = min((min(b[2] - b[0], b[3] - b[1]) for b in person.eyes), default=0.0) * scale
+    if eye_px < 3.0 or (pose and pose.eyes_open < 0.5):
+        answers.cannot_tell(EYE_COLORS)
+    else:
+        answers.say(character.eye_color)
+    torso = shared_px((person.halfbody[0], person.head[3], *person.halfbody[2:]), view)
+    whole_torso = max(1.0, person.halfbody[3] - person.head[3]) * (person.halfbody[2] - person.halfbody[0])
+    if torso > 0.35 * whole_torso:
+        answers.say(character.outfit)
+    elif torso > 0.05 * whole_torso:
+        answers.cannot_tell(OUTFITS)
+    face_px = (person.face[3] - person.face[1]) * scale
+    if pose is None or face_px < 18:
+        answers.cannot_tell(EXPRESSIONS)
+    else:
+        answers.say_if(pose.expression == "smile", "smile")
+        answers.say_if(pose.mouth >= 0.5, "open_mouth")
+        answers.say_if(pose.eyes_open < 0.3, "closed_eyes")
 
 
 def framing_of(person: DrawnPerson, view: Box) -> str:
