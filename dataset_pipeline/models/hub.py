@@ -101,26 +101,26 @@ def pull(
     lock = _read_lock(pack)
     commits: dict[Source, str] = {}
     fetched: dict[Source, list[Path]] = {}
+
+    def fetch(file: HubFile, number: int) -> Path | None:
+        source = (file.repository, file.revision)
+        if source not in commits:
+            locked = None if update else lock["commits"].get("@".join(source))
+            commits[source] = locked or _newest_commit(file, endpoint)
+        if progress:
+            progress(PullProgress(file, number, len(wanted)))
+        path = _fetch(file, commits[source], pack.hub, endpoint)
+        if path is not None:
+            fetched.setdefault(source, []).append(path)
+            if progress:
+                progress(PullProgress(file, number, len(wanted), path.stat().st_size))
+        return path
+
     with _online():
         for number, (model, alternatives, optional) in enumerate(wanted, start=1):
-            for file in alternatives:
-                source = (file.repository, file.revision)
-                if source not in commits:
-                    locked = None if update else lock["commits"].get("@".join(source))
-                    commits[source] = locked or _newest_commit(file, endpoint)
-                if progress:
-                    progress(PullProgress(file, number, len(wanted)))
-                path = _fetch(file, commits[source], pack.hub, endpoint)
-                if path is None:
-                    continue
-                fetched.setdefault(source, []).append(path)
-                if progress:
-                    progress(PullProgress(file, number, len(wanted), path.stat().st_size))
-                break
-            else:
-                if not optional:
-                    tried = ", ".join(map(str, alternatives))
-                    raise PullFailed(f"the model {model.name!r} has no such file on the hub: {tried}")
+            if all(fetch(file, number) is None for file in alternatives) and not optional:
+                tried = ", ".join(map(str, alternatives))
+                raise PullFailed(f"the model {model.name!r} has no such file on the hub: {tried}")
     _record(pack, lock, commits, fetched)
     return [path for paths in fetched.values() for path in paths]
 

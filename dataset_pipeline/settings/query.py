@@ -172,10 +172,13 @@ class _Parser:
             if self.token.kind == "operator":
                 raise self.fault(f"`and` or `or`, as `{subject_of}:` takes no comparison")
             return _character(words(name)) if subject_of.lower() == "character" else _rating(name.strip().lower())
-        tag = words(text)
-        if not tag:
+        if not words(text):
             self.number = self.tokens.index(start)
             raise self.fault("a tag")
+        return self.comparison(words(text))
+
+    def comparison(self, tag: Words) -> Question:
+        """A tag alone, or what follows it: an operator and a number."""
         if self.token.kind != "operator":
             if tag == ("quality",):
                 raise self.fault("a comparison such as `> 0.4` after quality")
