@@ -6,8 +6,9 @@ from __future__ import annotations
 import dagster as dg
 
 from dataset_pipeline.assets import video as source
+from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS, ancestors, is_joined
-from dataset_pipeline.graph.framework import ASSETS, asset_definition
+from dataset_pipeline.graph.framework import asset_definition
 from dataset_pipeline.graph.project import export_root, location_prefix, partitions_name, store_of
 from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.orchestration import jobs

@@ -9,9 +9,10 @@ import numpy as np
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
+from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import Check, pipeline_asset
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.store.identity_log import event_of_row
 from dataset_pipeline.store.schemas import SCHEMAS
 

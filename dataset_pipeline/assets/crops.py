@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNREADABLE
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.crops import cut, plan_all_crops
 from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.images.stills import images_of

@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import pipeline_asset
+from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNANSWERED
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.captioner import Captioner, Description
 from dataset_pipeline.store.schemas import SCHEMAS
 

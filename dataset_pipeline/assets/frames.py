@@ -8,9 +8,10 @@ import numpy as np
 
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.base.timing import span, timed_iteration
+from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
 from dataset_pipeline.sources.media import candidates, full_size, shots_of

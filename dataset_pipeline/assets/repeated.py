@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import pipeline_asset
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.repeated.tables import repeats_of_show, segments_markdown
 
 READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import MEASURING, Check, pipeline_asset
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models import Tagger
 from dataset_pipeline.tags.scores import scored_tags
 

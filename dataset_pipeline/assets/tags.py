@@ -7,9 +7,10 @@ from pathlib import Path
 
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.characters.names import named, names_by_id
+from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import Check, pipeline_asset
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings.tag_rules import Rules, load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import CaptionSources, decide_captions, face_positions

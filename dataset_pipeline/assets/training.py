@@ -12,14 +12,17 @@ import numpy as np
 
 from dataset_pipeline.assets.repeated import repeated_stills
 from dataset_pipeline.characters.names import names_by_id
+from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined
-from dataset_pipeline.graph.framework import Check, pipeline_asset
+from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNREADABLE
-from dataset_pipeline.graph.step import Number, Result, Step, joined_version, version_of
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.graph.versions import joined_version, version_of
 from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.settings.tag_rules import load_rules
+from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.core import emb_init, wildcard
 from dataset_pipeline.training.balance import balance_markdown, virtual_size

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
-from dataset_pipeline.graph.framework import Check, pipeline_asset
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.sources.media import passed_over_in, probe_source
 from dataset_pipeline.store.schemas import SCHEMAS
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from dataset_pipeline.base.ids import episode_of
-from dataset_pipeline.graph.step import version_of
+from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import MEASURED_SUFFIX, Pointer, Store

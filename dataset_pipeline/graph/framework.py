@@ -1,41 +1,24 @@
-"""What every asset has in common, so that an asset's body is only: read, call one function, hand back a table.
-
-An asset declares the tables, settings sections and model roles it reads. The declaration makes its Dagster
-dependencies, its code version and its required resources, and a body that reads anything else fails: lineage and
-versions cannot drift from the code.
-"""
+"""The assets as Dagster runs and shows them."""
 
 import base64
 import hashlib
-import itertools
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
 
 from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_memory
-from dataset_pipeline.base.timing import span
-from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind, is_joined
+from dataset_pipeline.graph.catalog import PipelineAsset
+from dataset_pipeline.graph.materializing import InputsMissing, materialize
 from dataset_pipeline.graph.project import partitions_name
-from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
-from dataset_pipeline.graph.step import (
-    EVERY_PICTURE_WAS_MEASURED,
-    Result,
-    Step,
-    joined_version,
-    version_for,
-    version_of,
-    work_of,
-)
+from dataset_pipeline.graph.reading import work_of
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.models.loading import unload_all
-from dataset_pipeline.store.condition import condition_of
-from dataset_pipeline.store.left_out import KEPT
-from dataset_pipeline.store.provenance import OF_AN_ASSET, Provenance
-from dataset_pipeline.store.store import Pointer, Store, StoreError, TableMissing
+from dataset_pipeline.store.store import Pointer, Store, StoreError
 
 # Projections handle many episodes in one run by a backfill policy, and checks bear the episode they speak of; Dagster
 # calls the one beta and the other a preview.
@@ -48,77 +31,6 @@ RETRIES, RETRY_DELAY_S = 1, 2
 SHEETS_FOR = 20  # contact sheets are shown by runs of at most so many episodes: they lie in Dagster's own storage
 SHEET_BYTES = 110_000  # base64 adds a third
 SHEET_COLUMNS, SHEET_ROWS, SHEET_THUMB_PX = 6, 4, 150
-
-
-@dataclass(frozen=True)
-class Check:
-    """A statement that should hold of an asset, by its description. Where it does not, a blocking one stops what comes
-    after, since going on would spoil data; any other warns."""
-
-    description: str
-    blocking: bool = False
-
-
-# Of every asset that runs a model over pictures by `Step.measure`.
-MEASURING = {EVERY_PICTURE_WAS_MEASURED: Check("The model gave an answer for each picture that it was to see.")}
-
-
-@dataclass(frozen=True)
-class PipelineAsset:
-    """An asset before it belongs to a project: what it declares, and the function that makes it."""
-
-    declaration: Declaration
-    function: Callable[[Step], Result]
-    group: str
-    labels: frozenset[str]
-    checks: Mapping[str, Check]
-    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None
-
-    @property
-    def name(self) -> str:
-        return self.declaration.name
-
-
-ASSETS: dict[str, PipelineAsset] = {}
-
-# As they lie from left to right in the web UI, which sorts them by who reads whom: no asset reads one of a later group.
-GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "status")
-
-
-def pipeline_asset(
-    *,
-    kind: Kind,
-    reads: Iterable[str],
-    group: str,
-    settings: Iterable[str] = (),
-    models: Iterable[str] = (),
-    algorithm: int = 1,
-    remembers: bool = False,
-    labels: Iterable[str] = (),
-    checks: Mapping[str, Check] | None = None,
-    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
-) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
-    """Make an asset of the graph out of a function from Step to Result.
-
-    The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
-    equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
-    exports; one that `remembers` gets the identity log. `labels` are shown on it in the web UI, beside its kind.
-    `shows` gives the stored pictures, by the label of their row, of which the web UI shows a sheet. Raises ValueError
-    for a group that is none of GROUPS.
-    """
-    if group not in GROUPS:
-        raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
-
-    def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
-        declaration = Declaration(
-            function.__name__, kind, tuple(reads), tuple(settings), tuple(models), algorithm, remembers
-        )
-        made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows)
-        DECLARATIONS[made.name] = declaration
-        ASSETS[made.name] = made
-        return made
-
-    return wrap
 
 
 def asset_definition(
@@ -238,99 +150,6 @@ def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: 
         data_version=dg.DataVersion(hashlib.sha256(listing.encode()).hexdigest()),
         check_results=_check_results(made, done),  # Dagster takes one for the whole run, and fails without it
     )
-
-
-class InputsMissing(TableMissing):
-    """An episode lacks a table that an asset reads."""
-
-
-def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
-    """What is current of one asset for one episode (or all), and whether that was so before.
-
-    Its function is run unless its current table already answers. Raises InputsMissing.
-    """
-    work = work_of(step)
-    declaration, store, settings = work.declaration, work.store, work.settings
-    code_version, inputs = step.code_version, inputs_of(step)
-    if step.episode is not None and (absent := [asset for asset, version in inputs.versions.items() if not version]):
-        raise InputsMissing(
-            f"{made.name} of {step.episode} needs {', '.join(absent)}, which was never made: materialize that first"
-        )
-    before, verdict = _judged(step, inputs)
-    if before is not None and verdict.current and not declaration.exports:
-        return before, True
-    with span("rules"):
-        result = made.function(step)
-    if inputs.missing:
-        tables, episodes = ", ".join(inputs.incomplete), ", ".join(inputs.missing)
-        step.log.warning(f"{made.name} goes without some episodes' {tables} ({episodes}): materialize them first")
-    if unknown := result.faults.keys() - made.checks.keys():
-        raise LookupError(f"{made.name} does not declare the checks {sorted(unknown)}")
-    provenance = Provenance(
-        code_version=code_version,
-        settings_hash=settings.section_hash(*declaration.settings),
-        settings={name: getattr(settings, name).counted() for name in declaration.settings},
-        models=[fingerprint.as_dict() for fingerprint in step.fingerprints.values()],
-        demo=inputs.demo or any(fingerprint.demo for fingerprint in step.fingerprints.values()),
-        inputs=inputs.versions,
-        numbers=result.numbers | ({"episodes_missing": len(inputs.missing)} if step.episode is None else {}),
-        faults={name: fault for name, fault in result.faults.items() if fault},
-        notes=result.notes,
-        left_out=dict(itertools.islice(result.left_out.items(), KEPT)),
-        recorded=OF_AN_ASSET,
-    )
-    with span("store"):
-        # Not what is current now: another run may have put its own in place.
-        return store.write(made.name, result.table, step.episode, provenance).pointer, False
-
-
-def is_current(step: Step) -> bool:
-    """Whether materializing would keep the current table."""
-    return not step.declaration.exports and _judged(step, inputs_of(step))[1].current
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What an asset reads: versions by table, hashed over the episodes for a joined asset; whether demo models had a
-    part in any of it; the episodes that lack a table, which a joined asset goes without, and the tables they lack."""
-
-    versions: dict[str, str]
-    demo: bool
-    missing: list[str]
-    incomplete: list[str]
-
-
-def inputs_of(step: Step) -> Inputs:
-    """The state of everything that a step's asset declares it reads."""
-    versions: dict[str, str] = {}
-    store = work_of(step).store
-    demo, missing, incomplete = False, set(), []
-    for asset in step.declaration.reads:
-        over_all = step.episode is None and not is_joined(asset)
-        if over_all:
-            keys = sorted(step.episodes)
-            found = [(key, pointer) for key in keys if (pointer := store.pointer(asset, key))]
-            versions[asset] = joined_version(found)
-            missing |= set(keys) - {key for key, _ in found}
-            incomplete += [asset] if len(found) < len(keys) else []
-            demo = demo or any(pointer.provenance.demo for _, pointer in found)
-            continue
-        if is_joined(asset):
-            pointer = step.shared(f"pointer {asset}", lambda asset=asset: store.pointer(asset))
-        else:
-            pointer = store.pointer(asset, step.episode)
-        versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
-        demo = demo or (pointer is not None and pointer.provenance.demo)
-    return Inputs(versions, demo, sorted(missing), incomplete)
-
-
-def _judged(step: Step, inputs: Inputs) -> tuple[Pointer | None, Verdict]:
-    """What there is of a step's asset, looked at closely, and the verdict on it."""
-    declaration, work = step.declaration, work_of(step)
-    weights = {role: fingerprint.sha256 for role, fingerprint in step.fingerprints.items()}
-    present = step.shared(f"present of {declaration.name}", lambda: Present(work.settings, weights))
-    found = condition_of(work.store, declaration.name, step.episode)
-    return found.pointer, verdict_on(declaration, found, present, inputs.versions)
 
 
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:

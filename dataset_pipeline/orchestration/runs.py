@@ -18,7 +18,7 @@ import dagster as dg
 from dataset_pipeline.base.errors import PermanentError, full_disk
 from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
-from dataset_pipeline.graph.framework import is_current
+from dataset_pipeline.graph.materializing import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.injected import model_resources

@@ -19,7 +19,7 @@ from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, is_joined
 from dataset_pipeline.graph.project import demo_hint, location_prefix, partitions_name
 from dataset_pipeline.graph.staleness import Present, verdict_on
-from dataset_pipeline.graph.step import joined_version, version_for
+from dataset_pipeline.graph.versions import joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.orchestration.runs import phases, plain_error
 from dataset_pipeline.settings import Settings

@@ -15,7 +15,8 @@ import pytest
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.graph.aliases import rekey
-from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.catalog import ASSETS
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import Settings, load_settings, resources_folder
 from dataset_pipeline.store.provenance import Provenance

@@ -13,7 +13,8 @@ import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.assets import descriptions
-from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.catalog import ASSETS
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.models.captioner import DESCRIBED, Captioner, Description

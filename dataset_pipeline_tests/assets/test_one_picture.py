@@ -15,8 +15,9 @@ import pytest
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.graph import framework
+from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
-from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.models.captioner import Captioner
@@ -327,7 +328,7 @@ def test_an_error_of_the_whole_is_never_taken_for_a_pictures(project: Project, w
 
 
 def test_a_model_that_stops_working_half_way_fails_its_asset(project: Project, monkeypatch):
-    monkeypatch.setattr("dataset_pipeline.graph.step.CHUNK_PICTURES", 2)
+    monkeypatch.setattr("dataset_pipeline.graph.measuring.CHUNK_PICTURES", 2)
     project.make_before("quality_scores")
 
     def fails(role: str, picture: np.ndarray) -> None:
@@ -406,7 +407,7 @@ def test_a_frame_without_an_embedding_is_dropped_with_its_reason(project: Projec
     project.write("video_probe", [{"episode": EPISODE}])
     project.models.fails = fail_on("frame_embeddings", Broken("negative dimension"))
     project.made("frame_embeddings")
-    made = framework.ASSETS["distinct_frames"]
+    made = ASSETS["distinct_frames"]
     step = project.step("distinct_frames")
     step.render = lambda rows, **_: ([row | {"path": "", "pixel_sha256": ""} for row in rows], {})
     result = made.function(step)

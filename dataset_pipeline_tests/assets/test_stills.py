@@ -12,8 +12,9 @@ import pytest
 
 import dataset_pipeline
 import dataset_pipeline.definitions
+from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
-from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.orchestration.runs import phases

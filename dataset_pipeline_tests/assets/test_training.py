@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
-from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.catalog import ASSETS
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.settings import Settings, load_settings, resources_folder

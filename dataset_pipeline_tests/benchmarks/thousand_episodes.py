@@ -37,10 +37,12 @@ from rich.table import Table
 from dataset_pipeline.base import timing
 from dataset_pipeline.base.ids import crop_id, file_name, frame_id, show_of
 from dataset_pipeline.definitions import build_definitions
+from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
-from dataset_pipeline.graph.framework import ASSETS, materialize
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.images.stills import images_of, stills_of
 from dataset_pipeline.orchestration.registration import register

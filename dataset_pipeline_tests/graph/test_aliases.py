@@ -12,7 +12,7 @@ import pytest
 
 from dataset_pipeline.graph.aliases import current_id, former_keys, rekey
 from dataset_pipeline.graph.declaration import DECLARATIONS
-from dataset_pipeline.graph.step import version_of
+from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.orchestration.prune import prune
 from dataset_pipeline.orchestration.registration import carry_over, owner_in, register, write_source
 from dataset_pipeline.orchestration.unfinished import project_tag

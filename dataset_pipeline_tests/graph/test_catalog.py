@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from dataset_pipeline.definitions import build_definitions
+from dataset_pipeline.graph.catalog import ASSETS, GROUPS, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, is_joined
-from dataset_pipeline.graph.framework import ASSETS, GROUPS, pipeline_asset
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS

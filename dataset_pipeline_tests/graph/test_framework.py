@@ -19,8 +19,13 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 import dataset_pipeline.assets
 from dataset_pipeline.graph import framework
+from dataset_pipeline.graph.catalog import Check, PipelineAsset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind
-from dataset_pipeline.graph.step import Result, Step, _ahead_of
+from dataset_pipeline.graph.materializing import materialize
+from dataset_pipeline.graph.pictures import _ahead_of
+from dataset_pipeline.graph.project import partitions_name
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.batching import prepared_batches
 from dataset_pipeline.orchestration.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
@@ -123,10 +128,15 @@ def test_how_something_came_about_is_told_as_far_up_as_what_is_declared_is_made_
         step.read("captions")
 
 
+# What a step is made of, and what handles it for Dagster.
+FRAMEWORK = ("reading", "pictures", "measuring", "step", "materializing", "framework")
+
+
 def test_no_asset_reaches_past_its_step():
     """Bodies and what they call with a step: no store, no resources, nothing private, no way to the framework's own."""
     package = Path(dataset_pipeline.__file__).parent
-    framework_itself = {package / "graph" / name for name in ("step.py", "framework.py")}
+    framework_itself = {package / "graph" / f"{name}.py" for name in FRAMEWORK}
+    assert all(path.is_file() for path in framework_itself)
     found = []
     for path in sorted(package.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -147,7 +157,7 @@ def _is_step(node: ast.expr) -> bool:
 
 
 def _imports(node: ast.ImportFrom, names: set[str]) -> bool:
-    return (node.module or "").endswith("assets.step") and any(alias.name in names for alias in node.names)
+    return (node.module or "").startswith("dataset_pipeline.graph") and any(alias.name in names for alias in node.names)
 
 
 def test_a_table_that_is_not_there_is_named(step):
@@ -240,11 +250,11 @@ def test_materializing_reports_what_it_wrote_though_another_run_replaces_it_at_o
 
     monkeypatch.setattr(Store, "write", overtaken)
     declaration = Declaration("multiplies", Kind.DECIDE, ())
-    made = framework.PipelineAsset(
+    made = PipelineAsset(
         declaration, lambda step: Result(multiplies(1.0), {"of": "this run"}), "set", frozenset(), {}, None
     )
     resources = SimpleNamespace(store=store, settings=load_settings())
-    pointer, kept = framework.materialize(made, Step(declaration, resources, "show.e01", None, ["show.e01"]))
+    pointer, kept = materialize(made, Step(declaration, resources, "show.e01", None, ["show.e01"]))
     assert (pointer.provenance.numbers, kept) == ({"of": "this run"}, False)
     assert pointer != store.pointer("multiplies", "show.e01")
 
@@ -257,7 +267,7 @@ def failures_of(folder, error: BaseException | None, asked: list, body=None) -> 
 
     body = body or raises
     declaration = Declaration("core_tags", Kind.JOIN, ())
-    made = framework.PipelineAsset(declaration, body, "tags", frozenset(), {}, None)
+    made = PipelineAsset(declaration, body, "tags", frozenset(), {}, None)
     asset = framework.asset_definition(made, [], dg.DynamicPartitionsDefinition(name="episodes"), "1", None)
     settings = load_settings()
     defs = dg.Definitions(assets=[asset], resources={"store": Store(str(folder)), "settings": settings})
@@ -356,10 +366,10 @@ def test_what_a_joined_asset_goes_without_is_told_in_plain_words(tmp_path):
     store.write("crops", SCHEMAS["crops"].empty(), "show.e01", Provenance(demo=True))
     declaration = Declaration("clusters", Kind.JOIN, ("crops", "crop_embeddings"))
     empty = Result(SCHEMAS["clusters"].empty())
-    made = framework.PipelineAsset(declaration, lambda step: empty, "characters", frozenset(), {}, None)
+    made = PipelineAsset(declaration, lambda step: empty, "characters", frozenset(), {}, None)
     resources = SimpleNamespace(store=store, settings=load_settings())
     log = SimpleNamespace(warning=warned.append)
-    framework.materialize(made, Step(declaration, resources, None, log, ["show.e01", "show.e02"]))
+    materialize(made, Step(declaration, resources, None, log, ["show.e01", "show.e02"]))
     assert warned == [
         "clusters goes without some episodes' crops, crop_embeddings (show.e01, show.e02): materialize them first"
     ]
@@ -387,7 +397,7 @@ def test_dagster_sees_news_where_a_table_stays_equal_and_only_what_it_left_out_c
         return Result(SCHEMAS["detections"].empty(), {UNMEASURED: len(unmeasured)}, left_out=dict(unmeasured))
 
     declaration = Declaration("detections", Kind.PROJECTION, ())
-    made = framework.PipelineAsset(declaration, body, "stills", frozenset(), {}, None)
+    made = PipelineAsset(declaration, body, "stills", frozenset(), {}, None)
     resources = SimpleNamespace(store=store, settings=load_settings())
     context: Any = SimpleNamespace(
         resources=resources,
@@ -429,9 +439,9 @@ def test_the_checks_of_many_episodes_in_one_run_speak_of_each(tmp_path, broken):
         return Result(SCHEMAS["multiplies"].table([row]), {}, {"is_fine": "broken" if step.episode in broken else ""})
 
     declaration = Declaration("multiplies", Kind.PROJECTION, ())
-    checks = {"is_fine": framework.Check("All is well.")}
-    made = framework.PipelineAsset(declaration, body, "set", frozenset(), checks, None)
-    partitions = dg.DynamicPartitionsDefinition(name=framework.partitions_name(settings))
+    checks = {"is_fine": Check("All is well.")}
+    made = PipelineAsset(declaration, body, "set", frozenset(), checks, None)
+    partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
     asset = framework.asset_definition(made, [], partitions, "1", None)
     store = Store(str(tmp_path))
     defs = dg.Definitions(assets=[asset], resources={"store": store, "settings": settings})

@@ -19,7 +19,9 @@ from PIL import Image
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.cli import app as cli
-from dataset_pipeline.graph.framework import ASSETS, _check_results, materialize
+from dataset_pipeline.graph.catalog import ASSETS
+from dataset_pipeline.graph.framework import _check_results
+from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import Outcome

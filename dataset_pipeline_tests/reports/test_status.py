@@ -17,7 +17,7 @@ import pytest
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.declaration import DECLARATIONS
-from dataset_pipeline.graph.framework import inputs_of, is_current
+from dataset_pipeline.graph.materializing import inputs_of, is_current
 from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.injected import NOT_PULLED

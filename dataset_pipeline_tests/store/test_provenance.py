@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from dataset_pipeline.graph.catalog import PipelineAsset
 from dataset_pipeline.graph.declaration import Declaration, Kind
-from dataset_pipeline.graph.framework import PipelineAsset, materialize
-from dataset_pipeline.graph.step import Result, Step
+from dataset_pipeline.graph.materializing import materialize
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration.registration import write_source
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.finding import Source

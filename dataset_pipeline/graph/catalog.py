@@ -1,0 +1,87 @@
+"""The assets of the graph: what each declares, and the function that makes it.
+
+An asset declares the tables, settings sections and model roles it reads. The declaration makes its Dagster
+dependencies, its code version and its required resources, and a body that reads anything else fails: lineage and
+versions cannot drift from the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind
+from dataset_pipeline.graph.measuring import EVERY_PICTURE_WAS_MEASURED
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
+
+
+@dataclass(frozen=True)
+class Check:
+    """A statement that should hold of an asset, by its description. Where it does not, a blocking one stops what comes
+    after, since going on would spoil data; any other warns."""
+
+    description: str
+    blocking: bool = False
+
+
+# Of every asset that runs a model over pictures by `Step.measure`.
+MEASURING = {EVERY_PICTURE_WAS_MEASURED: Check("The model gave an answer for each picture that it was to see.")}
+
+
+@dataclass(frozen=True)
+class PipelineAsset:
+    """An asset before it belongs to a project: what it declares, and the function that makes it."""
+
+    declaration: Declaration
+    function: Callable[[Step], Result]
+    group: str
+    labels: frozenset[str]
+    checks: Mapping[str, Check]
+    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None
+
+    @property
+    def name(self) -> str:
+        return self.declaration.name
+
+
+ASSETS: dict[str, PipelineAsset] = {}
+
+# As they lie from left to right in the web UI, which sorts them by who reads whom: no asset reads one of a later group.
+GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "status")
+
+
+def pipeline_asset(
+    *,
+    kind: Kind,
+    reads: Iterable[str],
+    group: str,
+    settings: Iterable[str] = (),
+    models: Iterable[str] = (),
+    algorithm: int = 1,
+    remembers: bool = False,
+    labels: Iterable[str] = (),
+    checks: Mapping[str, Check] | None = None,
+    shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
+) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
+    """Make an asset of the graph out of a function from Step to Result.
+
+    The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
+    equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
+    exports; one that `remembers` gets the identity log. `labels` are shown on it in the web UI, beside its kind.
+    `shows` gives the stored pictures, by the label of their row, of which the web UI shows a sheet. Raises ValueError
+    for a group that is none of GROUPS.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
+
+    def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
+        declaration = Declaration(
+            function.__name__, kind, tuple(reads), tuple(settings), tuple(models), algorithm, remembers
+        )
+        made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows)
+        DECLARATIONS[made.name] = declaration
+        ASSETS[made.name] = made
+        return made
+
+    return wrap

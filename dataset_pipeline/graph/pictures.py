@@ -1,0 +1,206 @@
+"""The pictures of a step: those it may look at, and those it writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from dataset_pipeline.base.parallel import map_ahead
+from dataset_pipeline.base.progress import track
+from dataset_pipeline.base.timing import timed_iteration
+from dataset_pipeline.graph.reading import Reading
+from dataset_pipeline.graph.versions import version_of
+from dataset_pipeline.store.left_out import is_of_one, reason_of
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Pictures(Reading):
+    """The part of a step that reads, draws and keeps stored pictures."""
+
+    def encoded_picture(self, path: str) -> bytes:
+        """A stored picture that a table this step has read names, as its file's bytes. PictureGone if it is gone."""
+        self._pictures.check(path)
+        return self._work.store.read_picture(path)
+
+    def local_picture(self, path: str) -> Path | None:
+        """Where such a picture lies on this machine's disk; None if the store is elsewhere."""
+        self._pictures.check(path)
+        return self._work.store.local_path(path)
+
+    def picture(self, path: str) -> np.ndarray:
+        """Such a picture, uint8 [height, width, 3] RGB. Raises PictureGone, or ValueError if it cannot be read."""
+        from dataset_pipeline.images.resize import decode
+
+        encoded = self.encoded_picture(path)
+        try:
+            return decode(encoded)
+        except ValueError as error:
+            place = self._work.store.local_path(path) or self._work.store.uri(path)
+            raise ValueError(f"{place} is damaged: delete it, and the next run makes it again ({error})") from error
+
+    def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
+        """Stored pictures in order, read a few ahead."""
+        yield from timed_iteration("decode and encode", _ahead_of(self.picture, paths))
+
+    def readable(self, paths: Iterable[str]) -> Iterator[np.ndarray | Exception]:
+        """As `pictures`, with the error in the place of a picture that is gone or damaged."""
+        yield from timed_iteration("decode and encode", _ahead_of(lambda path: _or_error(self.picture, path), paths))
+
+    def save_pictures(
+        self,
+        pictures: Iterable[tuple[dict, np.ndarray]],
+        left_out: dict[str, str],
+        format: str = "png",
+        quality: int = 100,
+    ) -> Iterator[dict]:
+        """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in.
+
+        A picture that cannot be encoded is not yielded, and `left_out` gets the reason by image id.
+        """
+        from dataset_pipeline.images.resize import encode, pixel_sha256
+
+        assert self.episode is not None
+        episode = self.episode
+
+        def save(item: tuple[dict, np.ndarray]) -> dict | None:
+            row, pixels = item
+            encoded = _or_error(lambda picture: encode(picture, format, quality), pixels)
+            if isinstance(encoded, Exception):
+                left_out[row["image_id"]] = reason_of(encoded)
+                return None
+            path = self._work.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
+            return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
+
+        saved = timed_iteration("decode and encode", _ahead_of(save, pictures))
+        yield from (row for row in saved if row is not None)
+
+    def render(
+        self,
+        rows: list[dict],
+        same: tuple[str, ...],
+        given: str,
+        draw: Callable[[list[dict]], Iterable[tuple[str, np.ndarray | Exception]]],
+    ) -> tuple[list[dict], dict[str, str]]:
+        """Pictures for the rows with `kept`, drawing only those that are not there yet.
+
+        A picture of last time is taken over if its row agrees in the columns `same` and the input table `given` is
+        the same version, or agrees in `same` alone where `given` is empty. `draw(rows)` yields (image_id, pixels), or
+        the error instead; a kept row of which no picture comes becomes `unreadable`. Returns the rows, and by image id
+        what is known of why there is no picture.
+        """
+        before = self._rendered_before(same, given)
+        kept = [row for row in rows if row["kept"]]
+        done = {
+            row["image_id"]: {**row, "path": old["path"], "pixel_sha256": old["pixel_sha256"]}
+            for row in kept
+            if (old := before.get(tuple(row[name] for name in same)))
+        }
+        absent = {row["image_id"]: row for row in kept if row["image_id"] not in done}
+        left_out: dict[str, str] = {}
+
+        def pairs() -> Iterator[tuple[dict, np.ndarray]]:
+            drawn = timed_iteration("decode and encode", draw(list(absent.values()))) if absent else ()
+            for image_id, pixels in track(drawn, self.declaration.name, len(absent)):
+                if isinstance(pixels, Exception):
+                    left_out[image_id] = reason_of(pixels)
+                else:
+                    yield absent[image_id], pixels
+
+        for row in self.save_pictures(pairs(), left_out):
+            done[row["image_id"]] = row
+        lost = {"kept": False, "reason": "unreadable", "path": "", "pixel_sha256": ""}
+        rendered = [
+            done.get(row["image_id"], {**row, **lost}) if row["kept"] else {**row, "path": "", "pixel_sha256": ""}
+            for row in rows
+        ]
+        return rendered, left_out
+
+    def redrawn(
+        self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
+    ) -> tuple[list[dict], dict[str, str]]:
+        """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels.
+
+        Also why there is none, by image id, where the picture is gone or broken.
+        """
+        from dataset_pipeline.images.resize import encode
+
+        assert self.episode is not None
+        episode = self.episode
+        store = self._work.store
+        pointer = self.last
+        before: dict[tuple, dict] = {}
+        if pointer is not None and pointer.provenance.code_version == self.code_version:
+            missing = store.missing_pictures(self.declaration.name, episode)
+            before = {
+                (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
+            }
+
+        def changed(path: str) -> tuple[np.ndarray, bytes]:
+            picture = change(self.picture(path))
+            return picture, encode(picture, format, quality)
+
+        def redraw(image: dict) -> dict | Exception:
+            known = before.get((image["image_id"], image["pixel_sha256"]))
+            if known:
+                return known
+            made = _or_error(changed, image["path"])
+            if isinstance(made, Exception):
+                return made
+            picture, encoded = made
+            path = store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
+            return {
+                "image_id": image["image_id"],
+                "source_sha256": image["pixel_sha256"],
+                "path": path,
+                "width_px": picture.shape[1],
+                "height_px": picture.shape[0],
+                "size_bytes": len(encoded),
+                "file_sha256": hashlib.sha256(encoded).hexdigest(),
+            }
+
+        made = timed_iteration("decode and encode", _ahead_of(redraw, images))
+        rows: list[dict] = []
+        left_out: dict[str, str] = {}
+        for image, found in zip(images, track(made, self.declaration.name, len(images)), strict=True):
+            if isinstance(found, Exception):
+                left_out[image["image_id"]] = reason_of(found)
+            else:
+                rows.append(found)
+        return rows, left_out
+
+    def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
+        store = self._work.store
+        pointer = self.last
+        if pointer is None or not pointer.provenance.code_version.startswith(f"{self.declaration.algorithm}-"):
+            return {}
+        if given:
+            now = self.pointer(given)
+            if now is None or pointer.provenance.inputs.get(given) != version_of(now):
+                return {}
+        missing = store.missing_pictures(self.declaration.name, self.episode)
+        return {
+            tuple(row[name] for name in same): row
+            for row in self.previous()
+            if row["path"] and row["path"] not in missing
+        }
+
+
+def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Exception:
+    """What the function gives, or the error if it is one picture's alone; raises any other."""
+    try:
+        return function(given)
+    except Exception as error:
+        if is_of_one(error):
+            return error
+        raise
+
+
+def _ahead_of(function: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
+    """The map of pictures that are read or written: a few ahead of the one at work."""
+    return map_ahead(function, items, threads=2, ahead=6)
