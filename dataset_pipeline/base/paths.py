@@ -162,18 +162,22 @@ def replace(source: Path, target: Path) -> None:
     patiently(lambda: os.replace(long_path(source), long_path(target)))
 
 
-def write_whole(path: Path, content: bytes, temporary: Path | None = None) -> None:
+def write_whole(path: Path, content: bytes, temporary: Path | None = None, durable: bool = False) -> None:
     """Put a whole file in place of any other; a link there is replaced, not followed. temporary: where it is written
-    first, on the same disk; beside it, under a name of its own, if None."""
+    first, on the same disk; beside it, under a name of its own, if None. durable: on the disk before this returns."""
     path = long_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp") if temporary is None else temporary
     try:
         if temporary is not None:
             beside.unlink(missing_ok=True)
-        with writing(path), open(beside, "xb") as file:
-            file.write(content)
-        replace(beside, path)
+        with writing(path):
+            with open(beside, "xb") as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

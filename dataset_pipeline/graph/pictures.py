@@ -132,14 +132,7 @@ class Pictures(Reading):
 
         assert self.episode is not None
         episode = self.episode
-        store = self._work.store
-        pointer = self.last
-        before: dict[tuple, dict] = {}
-        if pointer is not None and pointer.provenance.code_version == self.code_version:
-            missing = store.missing_pictures(self.declaration.name, episode)
-            before = {
-                (row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing
-            }
+        before = self._redrawn_before()
 
         def changed(path: str) -> tuple[np.ndarray, bytes]:
             picture = change(self.picture(path))
@@ -153,7 +146,7 @@ class Pictures(Reading):
             if isinstance(made, Exception):
                 return made
             picture, encoded = made
-            path = store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
+            path = self._work.store.put_picture(self.declaration.name, episode, image["image_id"], encoded, format)
             return {
                 "image_id": image["image_id"],
                 "source_sha256": image["pixel_sha256"],
@@ -173,6 +166,14 @@ class Pictures(Reading):
             else:
                 rows.append(found)
         return rows, left_out
+
+    def _redrawn_before(self) -> dict[tuple[str, str], dict]:
+        """The rows of last time whose pictures are there, by image id and pixels, if they were made the same way."""
+        pointer = self.last
+        if pointer is None or pointer.provenance.code_version != self.code_version:
+            return {}
+        missing = self._work.store.missing_pictures(self.declaration.name, self.episode)
+        return {(row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing}
 
     def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
         store = self._work.store

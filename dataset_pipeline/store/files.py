@@ -8,17 +8,15 @@ import logging
 import os
 import stat
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from dataset_pipeline.base.errors import PermanentError, writing
-from dataset_pipeline.base.paths import long_path, patiently
-from dataset_pipeline.base.paths import waits as _waits
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.paths import long_path, patiently, write_whole
 
 TEMPORARY_SUFFIX = ".tmp"
 # Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
@@ -30,8 +28,6 @@ LOCK_WAIT_S, LOCK_POLL_S = 60.0, 0.01
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class StoreError(PermanentError):
@@ -110,23 +106,12 @@ class LocalFiles:
             raise _no_root(self.root, error) from error
 
     def read(self, path: str) -> bytes:
-        return _patiently(self._at(path).read_bytes)
+        return patiently(self._at(path).read_bytes)
 
     def write(self, path: str, data: bytes, durable: bool = False) -> None:
         target = self._at(path)
         self._make(target.parent)
-        temporary = target.with_name(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
-        try:
-            with writing(target):
-                with open(temporary, "xb") as file:
-                    file.write(data)
-                    if durable:
-                        file.flush()
-                        os.fsync(file.fileno())
-                _patiently(lambda: os.replace(temporary, target))
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(target, data, durable=durable)
 
     def keep(self, path: str, size_bytes: int) -> bool:
         try:
@@ -156,7 +141,7 @@ class LocalFiles:
 
     def remove(self, path: str) -> None:
         target = self._at(path)
-        _patiently(lambda: target.unlink(missing_ok=True))
+        patiently(lambda: target.unlink(missing_ok=True))
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
@@ -267,7 +252,3 @@ def _no_root(root: Path | str, error: Exception) -> StoreError:
         f"[store] root: nothing can be kept in {root} ({reason}); "
         "name a folder that can be made and written, or a URL that fsspec knows, such as s3://bucket/folder"
     )
-
-
-def _patiently(do: Callable[[], T]) -> T:
-    return patiently(do, _waits())

@@ -149,10 +149,6 @@ class Store:
             log.warning("Earlier rows are not reused. %s", error)
             return None
 
-    def intact(self, asset: str, episode: str | None = None) -> bool:
-        """Whether there is a current table that can be read, with every picture it names."""
-        return self.previous(asset, episode) is not None and not self.missing_pictures(asset, episode)
-
     def missing_pictures(self, asset: str, episode: str | None = None) -> set[str]:
         """Paths in the current table's `path` column that no file is at. Raises what `read` raises."""
         table = self.read(asset, episode)

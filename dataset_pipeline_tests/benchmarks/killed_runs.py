@@ -26,6 +26,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
+from dataset_pipeline_tests.store.looks import intact
 
 PROGRAM = "from dataset_pipeline.cli.app import main; main()"
 
@@ -67,7 +68,7 @@ def broken(folder: Path) -> list[str]:
     for asset in SCHEMAS:
         for episode in [*store.episodes(asset), None]:
             try:
-                if store.pointer(asset, episode) and not store.intact(asset, episode):
+                if store.pointer(asset, episode) and not intact(store, asset, episode):
                     found.append(f"{asset} {episode}")
             except Exception as error:  # whatever is wrong is what is looked for
                 found.append(f"{asset} {episode}: {error}")

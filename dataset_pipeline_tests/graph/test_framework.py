@@ -18,6 +18,7 @@ import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 import dataset_pipeline.assets
+from dataset_pipeline.base import paths
 from dataset_pipeline.graph import framework
 from dataset_pipeline.graph.catalog import Check, PipelineAsset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind
@@ -30,7 +31,6 @@ from dataset_pipeline.models.batching import prepared_batches
 from dataset_pipeline.orchestration.runs import materialize_assets
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.settings.tag_rules import RulesError
-from dataset_pipeline.store import files
 from dataset_pipeline.store.left_out import UNMEASURED
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -213,7 +213,7 @@ def fill_the_disk(monkeypatch) -> None:
         def write(self, data):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "open", Full, raising=False)
+    monkeypatch.setattr(paths, "open", Full, raising=False)
 
 
 def test_a_full_disk_under_one_of_many_episodes_is_named(monkeypatch):

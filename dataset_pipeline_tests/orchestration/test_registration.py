@@ -21,6 +21,7 @@ from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.finding import Source
 from dataset_pipeline.store.store import Store
+from dataset_pipeline_tests.store.looks import intact
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_damaged_pointer_is_written_and_reported_anew(instance, store, setting
     register(instance, store, settings, [source(tmp_path)])
     (tmp_path / "store" / "video" / "show.e01" / "current.json").write_text("{")
     assert register(instance, store, settings, [source(tmp_path)]) == ["show.e01"]
-    assert store.intact("video", "show.e01")
+    assert intact(store, "video", "show.e01")
 
 
 def test_the_record_is_the_newest_event_and_names_the_run_it_was_for(instance, store, settings, tmp_path, monkeypatch):

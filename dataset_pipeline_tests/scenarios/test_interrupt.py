@@ -17,6 +17,7 @@ from PIL import Image
 from dataset_pipeline.cli.app import INTERRUPTED
 from dataset_pipeline.settings import PACKAGE
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline_tests.store.looks import intact
 
 # The child of a shell's background job, or of a test runner, may have been told to ignore the signal.
 PROGRAM = """
@@ -48,7 +49,7 @@ def test_ctrl_c_ends_the_command_at_once_and_a_later_run_goes_on_from_there(fres
     assert fresh.store.pointer("training_set") is None
     for asset in SCHEMAS:
         if fresh.store.pointer(asset, episode):
-            assert fresh.store.intact(asset, episode), asset
+            assert intact(fresh.store, asset, episode), asset
     assert not [*fresh.root.rglob("*.tmp")]
 
     outcome, _ = fresh.run(pictures.parent)

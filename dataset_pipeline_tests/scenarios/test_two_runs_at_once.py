@@ -15,6 +15,7 @@ from dataset_pipeline.demo.training.measure import fresh_scene
 from dataset_pipeline.settings import PACKAGE
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
+from dataset_pipeline_tests.store.looks import intact
 
 CHECKOUT = PACKAGE.parent
 SETTINGS = """
@@ -65,7 +66,7 @@ def test_two_runs_of_one_episode_give_one_result_and_nothing_to_clean_up(project
     for asset in SCHEMAS:
         for episode in [*store.episodes(asset), None]:
             if store.pointer(asset, episode):
-                assert store.intact(asset, episode), asset
+                assert intact(store, asset, episode), asset
     [exported] = [path for path in (project / "data" / "demo" / "exports").iterdir() if path.is_dir()]
     assert store.read("training_set").num_rows == len([*exported.rglob("*.webp")]) > 0
     assert not [*(project / "data").rglob("*.tmp")]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_pipeline.store import files
+from dataset_pipeline.base import paths
 from dataset_pipeline.store import store as store_module
 from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.provenance import Provenance
@@ -26,6 +26,7 @@ from dataset_pipeline.store.store import (
     TableOutdated,
     schema_of,
 )
+from dataset_pipeline_tests.store.looks import intact
 
 EPISODE = "frieren.s01e01"
 
@@ -181,7 +182,7 @@ def test_a_pointer_held_open_by_a_reader_is_replaced_a_moment_later(
             raise PermissionError("used by another process")
         replace(*where)
 
-    monkeypatch.setattr(files, "_waits", lambda: iter([0.0, 0.0, 0.0]))
+    monkeypatch.setattr(paths, "waits", lambda: iter([0.0, 0.0, 0.0]))
     monkeypatch.setattr(os, "replace", refused)
     store = Store(str(tmp_path))
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
@@ -192,7 +193,7 @@ def test_a_file_held_open_for_good_is_an_error(tmp_path: Path, monkeypatch: pyte
     def refused(*_: object) -> None:
         raise PermissionError("used by another process")
 
-    monkeypatch.setattr(files, "_waits", lambda: iter([0.0, 0.0, 0.0]))
+    monkeypatch.setattr(paths, "waits", lambda: iter([0.0, 0.0, 0.0]))
     monkeypatch.setattr(os, "replace", refused)
     with pytest.raises(PermissionError):
         Store(str(tmp_path)).write("quality_scores", scores((0, 0.5)), EPISODE)
@@ -331,7 +332,7 @@ def test_a_table_of_another_schema_is_refused_until_it_is_written_again(
     with pytest.raises(TableOutdated, match=f"{fault}. Materialize quality_scores again"):
         store.read("quality_scores", EPISODE)
     assert store.previous("quality_scores", EPISODE) is None
-    assert not store.intact("quality_scores", EPISODE)
+    assert not intact(store, "quality_scores", EPISODE)
     store.write("quality_scores", new.empty(), EPISODE)
     assert store.read("quality_scores", EPISODE).equals(new.empty())
 
@@ -342,20 +343,20 @@ def test_a_damaged_pointer_or_table_is_named_and_cured_by_writing_again(store: S
     with pytest.raises(TableOutdated, match=r"current\.json is damaged"):
         store.read("quality_scores", EPISODE)
     assert store.write("quality_scores", scores((0, 0.5)), EPISODE).path == path
-    assert store.intact("quality_scores", EPISODE)
+    assert intact(store, "quality_scores", EPISODE)
 
     disk.put(path, b"PAR1")
     with pytest.raises(TableOutdated, match="cannot be read"):
         store.read("quality_scores", EPISODE)
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
-    assert store.intact("quality_scores", EPISODE)
+    assert intact(store, "quality_scores", EPISODE)
 
     disk.remove(path)
     with pytest.raises(TableMissing, match="is gone: materialize quality_scores again"):
         store.read("quality_scores", EPISODE)
-    assert not store.intact("quality_scores", EPISODE)
+    assert not intact(store, "quality_scores", EPISODE)
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
-    assert store.intact("quality_scores", EPISODE)
+    assert intact(store, "quality_scores", EPISODE)
 
 
 def test_a_flipped_bit_anywhere_in_the_data_is_named_and_cured_by_writing_again(store: Store, disk) -> None:
@@ -379,7 +380,7 @@ def test_a_flipped_bit_anywhere_in_the_data_is_named_and_cured_by_writing_again(
         store.read("quality_scores", EPISODE)
     store.write("quality_scores", table, EPISODE)
     assert disk.files()[path] == whole
-    assert store.intact("quality_scores", EPISODE)
+    assert intact(store, "quality_scores", EPISODE)
 
 
 def test_a_picture_is_written_once_under_its_id_and_content(store: Store, disk) -> None:
@@ -443,7 +444,7 @@ def test_a_picture_out_of_the_store_is_missing_and_not_looked_for(tmp_path: Path
     for path in ("../x.webp", str(tmp_path / "x.webp")):
         store.write("crops", SCHEMAS["crops"].table([{**row, "path": path}]), EPISODE)
         assert store.missing_pictures("crops", EPISODE) == {path}
-        assert not store.intact("crops", EPISODE)
+        assert not intact(store, "crops", EPISODE)
 
 
 @pytest.mark.parametrize("path", ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a\\b.png", "a//b.png", ""])
@@ -466,10 +467,10 @@ def test_missing_pictures_are_those_a_table_names_and_nobody_has(store: Store, d
     here = store.put_picture("distinct_frames", EPISODE, f"{EPISODE}/00000000", b"a", "png")
     gone = store.put_picture("keyframes", EPISODE, f"{EPISODE}/00000001", b"b", "png")
     store.write("distinct_frames", frames(here, gone, ""), EPISODE)
-    assert store.intact("distinct_frames", EPISODE)
+    assert intact(store, "distinct_frames", EPISODE)
     disk.remove(gone)
     assert store.missing_pictures("distinct_frames", EPISODE) == {gone}
-    assert not store.intact("distinct_frames", EPISODE)
+    assert not intact(store, "distinct_frames", EPISODE)
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
     assert store.missing_pictures("quality_scores", EPISODE) == set()
     with pytest.raises(TableMissing):
@@ -523,7 +524,7 @@ def test_an_old_table_made_current_again_is_not_cleaned_under_the_writer(
     monkeypatch.setattr(store._files, "write", cleaned_in_between)
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
     assert store.pointer("quality_scores", EPISODE).file == first.path
-    assert store.intact("quality_scores", EPISODE)
+    assert intact(store, "quality_scores", EPISODE)
 
 
 def test_cleaning_leaves_the_episode_of_a_damaged_table_and_cleans_the_rest(store: Store, disk) -> None:

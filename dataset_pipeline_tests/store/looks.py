@@ -1,0 +1,12 @@
+"""How tests look at a store."""
+
+from __future__ import annotations
+
+from dataset_pipeline.store.condition import condition_of
+from dataset_pipeline.store.store import Store
+
+
+def intact(store: Store, asset: str, episode: str | None = None) -> bool:
+    """Whether there is a current table that can be read, with every picture it names."""
+    found = condition_of(store, asset, episode)
+    return found.pointer is not None and not found.fault and not found.gone
