@@ -1,10 +1,12 @@
-"""Names of files and folders: slugs, hashes that are the same on every system, and which files are nobody's."""
+"""Names of files and folders: slugs, hashes that are the same on every system, and which files are ignored."""
+
+from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
-from dataset_pipeline.base import ids
 from dataset_pipeline.base.paths import is_device
 
 _APOSTROPHES = str.maketrans("", "", "'’‘`´")
@@ -20,13 +22,27 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's content. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def ascii_slug(text: str) -> str:
+    """The text transliterated to `[a-z0-9_-]`; empty if nothing is left."""
+    from anyascii import anyascii
+
+    ascii_text = anyascii(unicodedata.normalize("NFC", text)).lower()
+    return re.sub(r"[^a-z0-9_]+", "-", ascii_text).strip("-_")
+
+
 def slug(text: str, max_length: int | None = None) -> str:
-    """The text in `[a-z0-9_-]`, transliterated; 8 hex digits of its hash when nothing is left.
+    """A part of a partition key: `ascii_slug` without apostrophes; 8 hex digits of its hash when nothing is left.
 
     Longer than `max_length` it is cut and ends in its hash, so that two long names with one beginning stay apart.
     """
     plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
-    slugged = ids.slug(plain, limit=10_000) or short_hash(text)
+    slugged = ascii_slug(plain) or short_hash(text)
     if max_length is not None and len(slugged) > max_length:
         slugged = f"{slugged[: max_length - 9].rstrip('-_')}-{short_hash(text)}"
     return slugged

@@ -10,6 +10,8 @@ import hashlib
 import re
 import unicodedata
 
+from dataset_pipeline.base.file_names import ascii_slug
+
 MAX_EPISODE_LENGTH = 100
 MAX_SLUG_LENGTH = 40
 
@@ -22,14 +24,6 @@ _CONTENT_HASH = re.compile(r"-[0-9a-f]{12}$")
 # A dot would start a suffix, and trainers split names without a caption on underscores.
 _TO_FILE = str.maketrans("./#_", "~@=+")
 _FROM_FILE = str.maketrans("~@=+", "./#_")
-
-
-def slug(text: str, limit: int = MAX_SLUG_LENGTH) -> str:
-    """`text` transliterated to `[a-z0-9_-]`, at most `limit` characters of its end; empty if nothing is left."""
-    from anyascii import anyascii
-
-    ascii_text = anyascii(unicodedata.normalize("NFC", text)).lower()
-    return re.sub(r"[^a-z0-9_]+", "-", ascii_text).strip("-_")[-limit:].strip("-_")
 
 
 def check_episode(episode: str) -> str:
@@ -56,6 +50,11 @@ def frame_id(episode: str, pts_ms: int) -> str:
     return f"{check_episode(episode)}/{pts_ms:08d}"
 
 
+def picture_slug(path: str) -> str:
+    """The end of a path as a slug, at most `MAX_SLUG_LENGTH` characters; empty if nothing is left."""
+    return ascii_slug(path)[-MAX_SLUG_LENGTH:].strip("-_")
+
+
 def picture_id(episode: str, relative: str) -> str:
     """The picture at `relative`, its path inside the episode's folder.
 
@@ -63,7 +62,7 @@ def picture_id(episode: str, relative: str) -> str:
     """
     path = unicodedata.normalize("NFC", relative.replace("\\", "/"))
     stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2] else path
-    name = slug(stem) or "picture"
+    name = picture_slug(stem) or "picture"
     name = re.sub(r"^(pan|plate)-", r"\1_", name)  # never read as a panorama or a plate
     return f"{check_episode(episode)}/{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 

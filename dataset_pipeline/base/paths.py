@@ -14,24 +14,14 @@ from typing import TypeVar
 
 from dataset_pipeline.base.errors import PermanentError, writing
 
-# Of the ports Windows also takes the raised digits of Latin-1.
-_DEVICES = frozenset(
-    [
-        "con",
-        "prn",
-        "aux",
-        "nul",
-        "conin$",
-        "conout$",
-        *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"),
-    ]
-)
+# Names that Windows keeps for devices; of the ports it also takes the raised digits of Latin-1.
+_DEVICE = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])"
+_IS_DEVICE = re.compile(rf"{_DEVICE}\ *(?:\.|\Z)")
 _FORBIDDEN = frozenset('<>:"\\|?*')
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 # Finds whatever may be wrong with a path, in one pass; nearly all paths have nothing of it.
 _DOUBTFUL = re.compile(
-    r"""[\x00-\x1f\x7f\ud800-\udfff<>:"\\|?*] | ^/ | // | [./\ ](?:/|$)
-    | (?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\ *(?:[./]|$)""",
+    rf"""[\x00-\x1f\x7f\ud800-\udfff<>:"\\|?*] | ^/ | // | [./\ ](?:/|$) | (?:^|/){_DEVICE}\ *(?:[./]|$)""",
     re.IGNORECASE | re.VERBOSE,
 )
 # Windows refuses to replace or open a file while another process has it open; readers hold ours for milliseconds.
@@ -50,7 +40,7 @@ class OutsideError(PermanentError, ValueError):
 
 def is_device(name: str) -> bool:
     """Whether Windows takes a file's or folder's name for a device: `con`, `NUL.txt`, `com¹`, `aux .tar.gz`."""
-    return name.partition(".")[0].rstrip(" ").lower() in _DEVICES
+    return _IS_DEVICE.match(name.lower()) is not None
 
 
 def fault_of_path(path: object) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.paths import write_whole
 
 REMEMBER_FROM_BYTES = 8 * 2**20
@@ -25,16 +25,10 @@ def sha256_of(path: Path, memory: Path | None = None) -> str:
     key = f"{os.path.realpath(path)}|{facts.st_size}|{facts.st_mtime_ns}"
     if key not in _KNOWN:
         if memory is None or facts.st_size < REMEMBER_FROM_BYTES:
-            _KNOWN[key] = compute_sha256(path)
+            _KNOWN[key] = sha256_of_file(path)
         else:
             _KNOWN[key] = _remembered(path, key, memory)
     return _KNOWN[key]
-
-
-def compute_sha256(path: Path) -> str:
-    """Hex sha256 of a file, always read from disk."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -45,7 +39,7 @@ def write_json(path: Path, value: Any) -> None:
 def _remembered(path: Path, key: str, memory: Path) -> str:
     sums: dict[str, str] = json.loads(memory.read_text("utf-8")) if memory.is_file() else {}
     if key not in sums:
-        sums[key] = compute_sha256(path)
+        sums[key] = sha256_of_file(path)
         # A cache folder that is mounted read-only is fine: the sum is computed again in the next process.
         with contextlib.suppress(OSError):
             write_json(memory, sums)

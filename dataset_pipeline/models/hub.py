@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.paths import fault_of_path, write_whole
-from dataset_pipeline.models.checksums import compute_sha256, write_json
+from dataset_pipeline.models.checksums import write_json
 from dataset_pipeline.models.registry import (
     ROLES,
     HubFile,
@@ -151,7 +152,7 @@ def _problem(pack: ModelPack, name: str, recorded: dict[str, str]) -> str:
         return "missing"
     if name not in recorded:
         return f"not listed in {pack.record.name}"
-    actual = compute_sha256(path)
+    actual = sha256_of_file(path)
     return "" if actual == recorded[name] else f"sha256 is {actual}, recorded is {recorded[name]}"
 
 
@@ -212,7 +213,7 @@ def _fetch(file: HubFile, commit: str, hub: Path, endpoint: str | None) -> Path 
         raise PullFailed(_failure(file, error)) from error
     # The hub keeps large files under their sha256 and does not compare it itself.
     content = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", content) and compute_sha256(path) != content:
+    if re.fullmatch(r"[0-9a-f]{64}", content) and sha256_of_file(path) != content:
         path.resolve().unlink()
         raise PullFailed(f"{file} arrived damaged and was removed; pull again")
     return path
@@ -237,7 +238,7 @@ def _record(
             for name, sha256 in lock["files"].items()
             if not name.startswith(f"hub/{folder}/") or name.startswith(current)
         }
-        lock["files"].update({path.relative_to(pack.root).as_posix(): compute_sha256(path) for path in paths})
+        lock["files"].update({path.relative_to(pack.root).as_posix(): sha256_of_file(path) for path in paths})
     write_json(pack.record, lock)
     for repository, revision in fetched:
         if commits[repository, revision] != revision:

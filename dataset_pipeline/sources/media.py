@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dataset_pipeline.base.file_names import posix_path
+from dataset_pipeline.base.file_names import posix_path, sha256_of_file
 from dataset_pipeline.base.ids import exact_picture_id, frame_id, picture_id
 from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.images.defects import as_row
@@ -20,15 +20,15 @@ from dataset_pipeline.repeated.tracks import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings
 from dataset_pipeline.sources.passed_over import described, left_in
 from dataset_pipeline.video.color import Conversion
+from dataset_pipeline.video.cuts import DEFAULT_CUTS, CutSettings
 from dataset_pipeline.video.decode import frames_at
 from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
 from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
-from dataset_pipeline.video.shots import Cuts, CutSettings, Shot, find_shots
+from dataset_pipeline.video.shots import Shot, find_shots
 from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
-ANY_CUTS = Cuts()
 
 
 def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,9 +55,7 @@ def _present(source: Mapping[str, Any]) -> Path:
 
 def _probed_video(path: Path) -> dict[str, Any]:
     found = probe(path)
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return {**found.row(), "pictures": None, "source_sha256": content}
+    return {**found.row(), "pictures": None, "source_sha256": sha256_of_file(path)}
 
 
 def _probed_pictures(folder: Path) -> dict[str, Any]:
@@ -92,7 +90,7 @@ def _looked_through(path: Path) -> tuple[int, str]:
 
 
 def detector(
-    settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = ANY_CUTS, hardware: str = "none"
+    settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = DEFAULT_CUTS, hardware: str = "none"
 ) -> Detector:
     """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`."""
     common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion, "hardware": hardware}
@@ -114,7 +112,7 @@ def candidates(
     probe_row: Mapping[str, Any],
     settings: KeyframesSettings,
     report: DecodeReport,
-    cuts: CutSettings = ANY_CUTS,
+    cuts: CutSettings = DEFAULT_CUTS,
     hardware: str = "none",
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.

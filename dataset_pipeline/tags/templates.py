@@ -59,7 +59,7 @@ def render(fields: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) 
     dropped = frozenset(settings.drop)
     tags = [tag for tag in fields["tags"] if rules.kind_of(tag) not in dropped] if dropped else fields["tags"]
     if settings.template == "sentence":
-        text = _sentence(fields, tags, settings, rules)
+        text = _Sentence(fields, settings, rules).text(tags)
     elif settings.template == "booru":
         text = _joined(fields, settings.order, _booru_pieces(fields, tags, settings), settings)
     else:
@@ -164,47 +164,80 @@ def _joined(
     return settings.separator.join(texts)
 
 
-def _sentence(fields: Mapping[str, Any], tags: Iterable[str], settings: CaptionsSettings, rules: Rules) -> str:
-    """`A portrait of fern with purple hair, wearing black robe. It shows smile and outdoors.`, or the free text after
-    the first half; only what `order` names is said. Nothing if there is nothing to say."""
+class _Sentence:
+    """An English caption: `A portrait of fern with purple hair, wearing black robe. It shows smile and outdoors.`, or
+    the free text after the first half. A part that `order` does not name, or that has nothing to say, is empty."""
 
-    def plain(text: str, exact: bool = False) -> str:
-        return _clean(text, settings.separator, not exact, settings.keep_mark)
+    def __init__(self, fields: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) -> None:
+        self._fields, self._settings, self._rules = fields, settings, rules
+        self._wanted = frozenset(settings.order)
 
-    wanted = frozenset(settings.order)
-    activation = [word for tag in fields["activation_tags"] if (word := plain(tag, exact=True))]
-    opening = plain(SENTENCE_KINDS.get(fields["kind"], fields["image_type"] or "picture"))
-    subject = _and([_spoken(stored, plain) for stored in fields["characters"]])
-    if "character" not in wanted or not subject:
-        subject = _people(fields["people"]) if "people" in wanted else ""
-    first = f"{'an' if opening[:1].lower() in tuple('aeiou') else 'a'} {opening}"
-    first += f" of {subject}" if subject else ""
-    source = _and([plain(name) for name in fields["series"] or [fields["show"]]]) if "show" in wanted else ""
-    first += f" from {source}" if source else ""
-    rest: list[str] = []
-    free = _free(fields["text"], settings.keep_mark) if "text" in wanted else ""
-    if free:
-        rest.append(free if free.endswith((".", "!", "?")) else f"{free}.")
-    elif "tags" in wanted:
-        worn_by_name = {outfit for stored in fields["characters"] for outfit in parse_character(stored).outfits}
-        spoken = {tag: text for tag in tags if (text := plain(tag)) and text not in worn_by_name and tag != "solo"}
-        looks = [text for tag, text in spoken.items() if rules.kind_of(tag) in CHARACTER_KINDS]
-        # What nobody is there to wear is only seen.
-        not_seen = CHARACTER_KINDS | {"outfit"} if subject else CHARACTER_KINDS
-        worn = [text for tag, text in spoken.items() if subject and rules.kind_of(tag) == "outfit"]
-        seen = [text for tag, text in spoken.items() if rules.kind_of(tag) not in not_seen]
-        first += f" with {_and(looks)}" if looks else ""
-        first += f"{',' if looks else ''} wearing {_and(worn)}" if worn else ""
-        rest += [f"It shows {_and(seen)}."] if seen else []
-    if "face_position" in wanted and fields["face_position"]:
-        place = fields["face_position"]
-        rest.append(f"The face is {'in the middle' if place == 'middle' else f'at the {place}'}.")
-    if "quality" in wanted and (word := plain(fields["quality_word"])):
-        rest.append(f"{word[:1].upper()}{word[1:]}.")
-    if "rating" in wanted and (word := plain(settings.rating_words.get(fields["rating"], ""))):
-        rest.append(f"Rating: {word}.")
-    first = ", ".join([*activation, first]) if activation else first[:1].upper() + first[1:]
-    return " ".join([f"{first}.", *rest])
+    def text(self, tags: Iterable[str]) -> str:
+        subject = self._subject()
+        first, rest = self._opening(subject), self._free_text()
+        if not rest and "tags" in self._wanted:
+            described, rest = self._described(tags, bool(subject))
+            first += described
+        activation = [word for tag in self._fields["activation_tags"] if (word := self._plain(tag, exact=True))]
+        first = ", ".join([*activation, first]) if activation else first[:1].upper() + first[1:]
+        sentences = (f"{first}.", rest, self._face(), self._quality(), self._rating())
+        return " ".join(sentence for sentence in sentences if sentence)
+
+    def _plain(self, text: str, exact: bool = False) -> str:
+        return _clean(text, self._settings.separator, not exact, self._settings.keep_mark)
+
+    def _subject(self) -> str:
+        """`fern and frieren`, else `two girls`."""
+        names = _and([_spoken(stored, self._plain) for stored in self._fields["characters"]])
+        if names and "character" in self._wanted:
+            return names
+        return _people(self._fields["people"]) if "people" in self._wanted else ""
+
+    def _opening(self, subject: str) -> str:
+        """`a portrait of fern from Sousou no Frieren`."""
+        picture = self._plain(SENTENCE_KINDS.get(self._fields["kind"], self._fields["image_type"] or "picture"))
+        opening = f"{'an' if picture[:1].lower() in tuple('aeiou') else 'a'} {picture}"
+        names = self._fields["series"] or [self._fields["show"]]
+        source = _and(map(self._plain, names)) if "show" in self._wanted else ""
+        return opening + (f" of {subject}" if subject else "") + (f" from {source}" if source else "")
+
+    def _free_text(self) -> str:
+        free = _free(self._fields["text"], self._settings.keep_mark) if "text" in self._wanted else ""
+        return free if not free or free.endswith((".", "!", "?")) else f"{free}."
+
+    def _described(self, tags: Iterable[str], has_subject: bool) -> tuple[str, str]:
+        """` with purple hair, wearing black robe`, which goes on the opening, and `It shows smile and outdoors.`"""
+        in_name = {outfit for stored in self._fields["characters"] for outfit in parse_character(stored).outfits}
+        texts: dict[str, list[str]] = {"looks": [], "worn": [], "seen": []}
+        for tag in tags:
+            text = self._plain(tag)
+            if text and text not in in_name and tag != "solo":
+                texts[self._role(tag, has_subject)].append(text)
+        looks, worn, seen = map(_and, texts.values())
+        with_looks = f" with {looks}" if looks else ""
+        wearing = f"{',' if looks else ''} wearing {worn}" if worn else ""
+        return with_looks + wearing, f"It shows {seen}." if seen else ""
+
+    def _role(self, tag: str, has_subject: bool) -> str:
+        """What nobody is there to wear is only seen."""
+        kind = self._rules.kind_of(tag)
+        if kind in CHARACTER_KINDS:
+            return "looks"
+        return "worn" if kind == "outfit" and has_subject else "seen"
+
+    def _face(self) -> str:
+        position = self._fields["face_position"] if "face_position" in self._wanted else ""
+        if not position:
+            return ""
+        return f"The face is {'in the middle' if position == 'middle' else f'at the {position}'}."
+
+    def _quality(self) -> str:
+        word = self._plain(self._fields["quality_word"]) if "quality" in self._wanted else ""
+        return f"{word[:1].upper()}{word[1:]}." if word else ""
+
+    def _rating(self) -> str:
+        word = self._settings.rating_words.get(self._fields["rating"], "") if "rating" in self._wanted else ""
+        return f"Rating: {plain}." if (plain := self._plain(word)) else ""
 
 
 def _spoken(stored: str, plain: Callable[..., str]) -> str:

@@ -73,35 +73,37 @@ def iter_frames(
     while True:
         report.clear()
         try:
-            frames = (
-                _intra_frames(path, report, how, hardware)
-                if skip
-                else _all_frames(path, threads, report, how, hardware)
-            )
-            for frame in frames:
-                if (last is None or frame.pts > last) and (
-                    frame.is_intra or not intra_only or (by_marks and frame.marked)
-                ):
+            for frame in _read_once(path, skip, threads, report, how, hardware):
+                is_wanted = not intra_only or frame.is_intra or (by_marks and frame.marked)
+                if is_wanted and (last is None or frame.pts > last):
                     last, found = frame.pts, found + 1
                     yield frame
-            if (
-                intra_only
-                and or_marked
-                and not by_marks
-                and found <= 1 < report.key_packets <= report.packets * _MARKED_SHARE
-            ):
-                by_marks, skip = True, False
-                continue
-            break
         except _CannotSkip:
             skip = False
+            continue
         except _CannotThread:
             threads = "NONE"
+            continue
+        if by_marks or not (intra_only and or_marked and _only_marks_tell(found, report)):
+            break
+        by_marks, skip = True, False
     report.reasons += _counted(report)
     if report.frames == 0 and not skip:
         raise VideoError(path, "; ".join(["no frame can be decoded", *report.reasons]))
     if intra_only and report.packets:
         report.sparse = _sparse(found, report)
+
+
+def _read_once(
+    path: Path, skip: bool, threads: str, report: DecodeReport, how: Conversion, hardware: str
+) -> Iterator[Frame]:
+    """skip: decode nothing but intra frames."""
+    return _intra_frames(path, report, how, hardware) if skip else _all_frames(path, threads, report, how, hardware)
+
+
+def _only_marks_tell(found: int, report: DecodeReport) -> bool:
+    """Whether next to no frame is intra, but the container marks several, and not so many that it says nothing."""
+    return found <= 1 < report.key_packets <= report.packets * _MARKED_SHARE
 
 
 def frames_at(
@@ -129,17 +131,24 @@ def frames_at(
             yield target, rgb
     except _CannotSeek:
         missing = set(wanted[found:])
-        for frame in iter_frames(path, report=report, conversion=how, hardware=hardware):
-            if frame.pts in missing:
-                missing.discard(frame.pts)
-                yield frame.pts, frame.rgb()
-            if not missing or frame.pts > wanted[-1]:
-                break
+        for frame in _frames_among(missing, iter_frames(path, report=report, conversion=how, hardware=hardware)):
+            yield frame.pts, frame.rgb()
         if missing:
             reason = f"no frame at pts {', '.join(str(value) for value in sorted(missing)[:10])}"
             if report is None:
                 raise VideoError(path, reason) from None
             report.reasons.append(reason)
+
+
+def _frames_among(missing: set[int], frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames at these timestamps, read no further than to the last; the set is left with what no frame has."""
+    last = max(missing)
+    for frame in frames:
+        if frame.pts in missing:
+            missing.discard(frame.pts)
+            yield frame
+        if not missing or frame.pts > last:
+            return
 
 
 class _CannotSkip(Exception):
@@ -207,84 +216,104 @@ def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion,
     # Threads that have frames in hand keep the cores busy while those before them are looked at.
     with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
         clock = Clock(stream)
-        references, marks, alpha = DamagedReferences(clock.time_base), set[int | None](), SideAlpha(stream)
-        images = _images(path, container, stream, threads, report, references, marks, alpha)
-        for before, image, after in _windows(images, how):
+        pictures = _Pictures(path, container, stream, threads, report)
+        for before, image, after in _windows(pictures.decoded(), how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
-            mispredicted = references.damaged_for(image)
+            mispredicted = pictures.references.damaged_for(image)
             report.mispredicted_frames += mispredicted and not image.is_corrupt
             pts = clock.place(image)
             if pts is None:
                 report.misplaced_frames += 1
             else:
-                marked = (stamp := stamp_of(image)) in marks
-                marks -= {stamp}
-                yield clock.frame(pts, image, mispredicted, how, before, after, marked, alpha.of(image))
+                marked, opacity = pictures.is_marked(image), pictures.alpha.of(image)
+                yield clock.frame(pts, image, mispredicted, how, before, after, marked, opacity)
         if threads != "NONE" and report.frames < report.packets - report.leading_packets:
             raise _CannotThread  # some decoders on several threads say nothing of a packet that they lost
         report.seconds = clock.seconds_shown
         report.reasons += early_end(path, container, stream, clock.start_s, clock.seconds_shown)
 
 
-def _images(
-    path: Path,
-    container: InputContainer,
-    stream: VideoStream,
-    threads: str,
-    report: DecodeReport,
-    references: DamagedReferences,
-    marks: set[int | None],
-    alpha: SideAlpha,
-) -> Iterator[av.VideoFrame]:
-    """Pictures as the decoder gives them; the stamps of packets that the container marks are added to `marks`."""
-    first, last, cropped = None, 0, Cropper(path, container, stream)
-    untold: list[int] | None = [] if _tells_no_times(container, stream) else None
-    for packet, damage in _to_the_last(_packets(path, container, stream, report)):
-        if packet is not None:
-            references.feed(packet, damage)
-            alpha.feed(packet)
-            if (stamp := stamp_of(packet)) is not None:
-                first, last = stamp if first is None else min(first, stamp), max(last, stamp)
-                if untold is not None:
-                    heapq.heappush(untold, stamp)
-                if packet.is_keyframe:
-                    marks.add(stamp)
-        elif (
-            threads != "NONE"
-            and first is not None
-            and early_end(path, container, stream, *_span_s(stream, first, last))
-        ):
-            # Of a file cut short the last packet may be half there, which threads find out after giving its frame.
-            raise _CannotThread
+class _Pictures:
+    """Pictures as a decoder gives them, with what their packets said of them."""
+
+    def __init__(
+        self, path: Path, container: InputContainer, stream: VideoStream, threads: str, report: DecodeReport
+    ) -> None:
+        self.references = DamagedReferences(Fraction(stream.time_base or Fraction(1, 1000)))
+        self.alpha = SideAlpha(stream)
+        self._path, self._container, self._stream = path, container, stream
+        self._is_threaded, self._report = threads != "NONE", report
+        self._cropped = Cropper(path, container, stream)
+        self._marks: set[int] = set()  # stamps of packets that the container calls key frames
+        self._first: int | None = None  # and the last stamp of all packets
+        self._last = 0
+        # Stamps of packets, as a heap, where the next picture that is shown has the earliest of them.
+        self._stamps: list[int] | None = [] if _tells_no_times(container, stream) else None
+
+    def decoded(self) -> Iterator[av.VideoFrame]:
+        """All pictures. Raises _CannotThread."""
+        for packet, damage in _to_the_last(_packets(self._path, self._container, self._stream, self._report)):
+            if packet is not None:
+                self._note(packet, damage)
+            elif self._is_threaded and self._is_cut_short():
+                # The last packet may be half there, which threads find out after giving its frame.
+                raise _CannotThread
+            yield from self._pictures_of(packet)
+
+    def is_marked(self, image: av.VideoFrame) -> bool:
+        """Whether the container calls its packet a key frame; said once."""
+        stamp = stamp_of(image)
+        if stamp not in self._marks:
+            return False
+        self._marks.remove(stamp)
+        return True
+
+    def _note(self, packet: av.Packet, damage: Damage) -> None:
+        self.references.feed(packet, damage)
+        self.alpha.feed(packet)
+        stamp = stamp_of(packet)
+        if stamp is None:
+            return
+        self._first, self._last = stamp if self._first is None else min(self._first, stamp), max(self._last, stamp)
+        if self._stamps is not None:
+            heapq.heappush(self._stamps, stamp)
+        if packet.is_keyframe:
+            self._marks.add(stamp)
+
+    def _is_cut_short(self) -> bool:
+        if self._first is None:
+            return False
+        time_base = self._stream.time_base or Fraction(0)
+        start_s, length_s = float(self._first * time_base), float((self._last - self._first) * time_base)
+        return bool(early_end(self._path, self._container, self._stream, start_s, length_s))
+
+    def _pictures_of(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
         try:
-            for image in cropped(stream.decode(packet)):
+            for image in self._cropped(self._stream.decode(packet)):
                 if image.time_base is None:
-                    image.time_base = stream.time_base  # of what comes after the last packet
-                if untold:
-                    image.pts = heapq.heappop(untold)
+                    image.time_base = self._stream.time_base  # of what comes after the last packet
+                if self._stamps:
+                    image.pts = heapq.heappop(self._stamps)
                 yield image
         except FFmpegError as error:
-            if threads != "NONE":
+            if self._is_threaded:
                 raise _CannotThread from error
-            report.bad_packets += 1
+            self._report.bad_packets += 1
             if packet is not None:
-                references.feed(packet, "spreads")
-                if untold and (stamp := stamp_of(packet)) in untold:
-                    untold.remove(stamp)
-                    heapq.heapify(untold)
+                self.references.feed(packet, "spreads")
+                self._forget(stamp_of(packet))
+
+    def _forget(self, stamp: int | None) -> None:
+        if self._stamps and stamp in self._stamps:
+            self._stamps.remove(stamp)
+            heapq.heapify(self._stamps)
 
 
 def _tells_no_times(container: InputContainer, stream: VideoStream) -> bool:
     """Whether a picture's time is its place in the order of showing: AVI knows none, and libavformat guesses those
     of H.264 by their place in the file."""
     return container.format.name == "avi" and stream.codec_context.codec.canonical_name == "h264"
-
-
-def _span_s(stream: VideoStream, first: int, last: int) -> tuple[float, float]:
-    """Where the packets begin and how far they reach from there, in seconds."""
-    time_base = stream.time_base or Fraction(0)
-    return float(first * time_base), float((last - first) * time_base)
 
 
 def _windows(images: Iterable[av.VideoFrame], how: Conversion) -> Iterator[_Window]:
@@ -311,26 +340,15 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
     """
     first = _first_pts(path)
     with open_video(path, "SLICE", hardware) as (container, stream):
-        context = stream.codec_context
-        codec = context.codec.canonical_name
-        if has_side_alpha(stream) or _tells_no_times(container, stream):
-            raise _CannotSkip  # whose intra pictures, or their times, may be others
-        is_intra = intra_test(codec, context.extradata)
-        if codec == "av1":
-            context.skip_frame = "NONINTRA"  # its decoder does not reorder
-        elif is_intra is None:
-            raise _CannotSkip
-        context.flags |= _OUTPUT_CORRUPT  # without the pictures before it, what is no key frame counts as corrupt
+        is_intra = _intra_test_of(container, stream)
         clock, cropped = Clock(stream, first), Cropper(path, container, stream)
         waiting: list[tuple[int, int, Frame]] = []
         last_dts, end = None, first
         for packet, damage in _to_the_last(_packets(path, container, stream, report)):
             if packet is not None:
-                dts, pts = packet.dts, packet.pts
-                if dts is None or pts is None or pts < dts or (last_dts is not None and dts < last_dts):
-                    raise _CannotSkip  # without an order of time in the packets only the decoder can tell it
-                last_dts, end = dts, max(end, pts + (packet.duration or 0))
-                while waiting and waiting[0][0] < dts:
+                last_dts, pts = _stamps_in_order(packet, last_dts)
+                end = max(end, pts + (packet.duration or 0))
+                while waiting and waiting[0][0] < last_dts:
                     yield from _placed(clock, heapq.heappop(waiting)[2], report)
             for image in cropped(_decode_alone(stream, packet, is_intra, report)):
                 if image.pts is None or image.interlaced_frame:
@@ -343,6 +361,29 @@ def _intra_frames(path: Path, report: DecodeReport, how: Conversion, hardware: s
             yield from _placed(clock, heapq.heappop(waiting)[2], report)
         report.seconds = float((end - first) * clock.time_base)
         report.reasons += early_end(path, container, stream, clock.start_s, report.seconds)
+
+
+def _intra_test_of(container: InputContainer, stream: VideoStream) -> Callable[[bytes], bool] | None:
+    """Which packets are intra pictures; None where the decoder is told to skip all others. Raises _CannotSkip."""
+    if has_side_alpha(stream) or _tells_no_times(container, stream):
+        raise _CannotSkip  # whose intra pictures, or their times, may be others
+    context = stream.codec_context
+    codec = context.codec.canonical_name
+    is_intra = intra_test(codec, context.extradata)
+    if codec == "av1":
+        context.skip_frame = "NONINTRA"  # its decoder does not reorder
+    elif is_intra is None:
+        raise _CannotSkip
+    context.flags |= _OUTPUT_CORRUPT  # without the pictures before it, what is no key frame counts as corrupt
+    return is_intra
+
+
+def _stamps_in_order(packet: av.Packet, last_dts: int | None) -> tuple[int, int]:
+    """Its dts and pts. Raises _CannotSkip without an order of time in the packets: only the decoder can tell it."""
+    dts, pts = packet.dts, packet.pts
+    if dts is None or pts is None or pts < dts or (last_dts is not None and dts < last_dts):
+        raise _CannotSkip
+    return dts, pts
 
 
 def _sparse(found: int, report: DecodeReport) -> str:
@@ -394,33 +435,45 @@ def _seek_frames(path: Path, wanted: Sequence[int], how: Conversion, hardware: s
     """Frames at the ascending timestamps `wanted`; raises _CannotSeek at the first that seeking does not reach."""
     needs_before = int(how.cadence != "progressive")
     with open_video(path, hardware=hardware) as (container, stream):
-        if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
-            raise _CannotSeek
-        if stream.codec_context.pix_fmt == "pal8":
-            raise _CannotSeek  # the palette may come with the first packet alone
-        if has_side_alpha(stream):
-            raise _CannotSeek  # whose key frames may be others
-        if may_be_joined(path) or not _is_timed(container, stream):
-            raise _CannotSeek  # several frames may have one timestamp
+        _check_seekable(path, container, stream)
         clock, cropped = Clock(stream), Cropper(path, container, stream)
         windows: Iterator[_Window] | None = None
         at: int | None = None
         for target in wanted:
-            found = None
+            found = None  # gives its pictures back to the decoder
             if windows is not None and at is not None and not _key_frame_between(stream, at, target - needs_before):
                 found, at = _decode_until(windows, target)
             else:
-                for back_s in (0, 5, 30):
-                    start = target - needs_before - round(back_s / stream.time_base)
-                    windows = _decode_from(container, stream, start, target, how, cropped)
+                for windows in _decoded_from_before(container, stream, target, how, cropped):
                     found, at = _decode_until(windows, target) if windows else (None, None)
-                    if found and needs_before and found[0] is None and target != _opening_pts(path):
-                        found = None
-                    if found:
+                    if found and (not needs_before or found[0] is not None or target == _opening_pts(path)):
                         break
+                    found = None
             if found is None:
                 raise _CannotSeek
             yield target, still(*found, clock.conversion(found[1], how), clock.aspect(found[1]))
+
+
+def _check_seekable(path: Path, container: InputContainer, stream: VideoStream) -> None:
+    """Raises _CannotSeek for a file in which a timestamp does not lead to one frame with certainty."""
+    if container.format.name.split(",")[0] not in _SEEKABLE or stream.time_base is None:
+        raise _CannotSeek
+    if stream.codec_context.pix_fmt == "pal8":
+        raise _CannotSeek  # the palette may come with the first packet alone
+    if has_side_alpha(stream):
+        raise _CannotSeek  # whose key frames may be others
+    if may_be_joined(path) or not _is_timed(container, stream):
+        raise _CannotSeek  # several frames may have one timestamp
+
+
+def _decoded_from_before(
+    container: InputContainer, stream: VideoStream, target: int, how: Conversion, cropped: Cropper
+) -> Iterator[Iterator[_Window] | None]:
+    """As `_decode_from`, from further and further before the target."""
+    needs_before = int(how.cadence != "progressive")
+    for back_s in (0, 5, 30):
+        start = target - needs_before - round(back_s / Fraction(stream.time_base or 1))
+        yield _decode_from(container, stream, start, target, how, cropped)
 
 
 def _is_timed(container: InputContainer, stream: VideoStream) -> bool:

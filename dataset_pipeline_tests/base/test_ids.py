@@ -15,9 +15,9 @@ from dataset_pipeline.base.ids import (
     frame_id,
     image_id,
     picture_id,
+    picture_slug,
     pts_ms_of,
     show_of,
-    slug,
     still_of,
 )
 
@@ -62,10 +62,10 @@ def test_a_composed_and_a_decomposed_accent_are_one_path() -> None:
 
 
 def test_titles_in_any_script_and_of_any_length_make_slugs() -> None:
-    assert slug("葬送のフリーレン") == "zangsongnofuriren"
-    assert slug("Ça va?  Très--bien!") == "ca-va-tres-bien"
-    assert slug("…!?") == ""
-    assert slug("x" * 300 + " 12") == "x" * 37 + "-12"
+    assert picture_slug("葬送のフリーレン") == "zangsongnofuriren"
+    assert picture_slug("Ça va?  Très--bien!") == "ca-va-tres-bien"
+    assert picture_slug("…!?") == ""
+    assert picture_slug("x" * 300 + " 12") == "x" * 37 + "-12"
     assert re.fullmatch(r"art\.folder/picture-[0-9a-f]{8}", picture_id("art.folder", "!!!.png"))
     assert re.fullmatch(r"art\.folder/picture-[0-9a-f]{8}", picture_id("art.folder", ".png"))
 

@@ -119,8 +119,8 @@ def test_the_sum_of_a_big_file_is_remembered_until_the_file_changes(tmp_path: Pa
 
     monkeypatch.setattr(checksums, "REMEMBER_FROM_BYTES", 4)
     read: list[Path] = []
-    compute = checksums.compute_sha256
-    monkeypatch.setattr(checksums, "compute_sha256", lambda path: read.append(path) or compute(path))
+    compute = checksums.sha256_of_file
+    monkeypatch.setattr(checksums, "sha256_of_file", lambda path: read.append(path) or compute(path))
     big, memory = tmp_path / "big", tmp_path / "sha256.json"
     big.write_bytes(b"12345678")
     first = checksums.sha256_of(big, memory)

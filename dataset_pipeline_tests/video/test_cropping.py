@@ -8,8 +8,9 @@ import pytest
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.containers import Crop, crops_of
+from dataset_pipeline.video.cuts import Cuts
 from dataset_pipeline.video.probe import probe
-from dataset_pipeline.video.shots import Cuts, find_shots
+from dataset_pipeline.video.shots import find_shots
 from dataset_pipeline.video.stream import DecodeReport
 
 VOID, VIDEO = b"\xec", b"\xe0"

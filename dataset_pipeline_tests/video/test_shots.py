@@ -8,8 +8,9 @@ import pytest
 
 from dataset_pipeline.demo.backdrops import draw_backdrop
 from dataset_pipeline.video.color import Conversion
+from dataset_pipeline.video.cuts import CutFinder, Cuts
 from dataset_pipeline.video.decode import DecodeReport
-from dataset_pipeline.video.shots import CutFinder, Cuts, find_shots
+from dataset_pipeline.video.shots import find_shots
 
 SIZE = (320, 180)
 RATE = 24

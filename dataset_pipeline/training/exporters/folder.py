@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dataset_pipeline.base.errors import PermanentError, writing
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.paths import OutsideError, check_relative, inside, links_out, long_path, patiently, replace
 
 CHECKSUMS = "checksums.sha256"
@@ -91,7 +92,7 @@ def differences_in(folder: Path) -> list[str]:
             found.append(f"{path} is a link out of the folder")
         elif path not in present:
             found.append(f"{path} removed")
-        elif not present[path].is_file() or sha256_of(present[path]) != digest:
+        elif not present[path].is_file() or sha256_of_file(present[path]) != digest:
             found.append(f"{path} changed")
     return sorted(found)
 
@@ -178,7 +179,7 @@ def _put(folder: Path, file: File) -> str:
             out.write(file.content)
         else:
             file.content(out)
-    digest = sha256_of(target)
+    digest = sha256_of_file(target)
     if file.sha256 not in ("", digest):
         raise ExportError(f"picture of image {file.of} is not the one the set lists: {file.path}")
     return digest
@@ -207,8 +208,3 @@ def files_in(folder: Path) -> dict[str, Path]:
     """Every file below the folder, links among them, by its path from there, sorted."""
     root = long_path(folder, 0)
     return {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if not path.is_dir()}
-
-
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

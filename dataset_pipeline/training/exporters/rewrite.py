@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.paths import long_path, patiently, replace, write_whole
 from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, documents_of
 from dataset_pipeline.training.exporters.exported_folder import (
@@ -31,7 +32,6 @@ from dataset_pipeline.training.exporters.folder import (
     File,
     checksum_lines,
     checksums_in,
-    sha256_of,
     within,
 )
 from dataset_pipeline.training.exporters.image_set import TRAIN, ImageSet
@@ -119,7 +119,7 @@ def _check_untouched(found: ExportedSet) -> None:
         raise ExportError(f"{found.folder / CHECKSUMS} cannot be read: copy the folder again") from None
     shards = {path.partition("#")[0] for path in found.places.values()} if found.has_shards else set()
     for path in (MANIFEST, *sorted(shards)):
-        if sums.get(path) != sha256_of(within(found.folder, path, str(found.folder))):
+        if sums.get(path) != sha256_of_file(within(found.folder, path, str(found.folder))):
             raise ExportError(f"{found.folder / path} was changed since the set was written: copy the folder again")
 
 
@@ -146,7 +146,7 @@ def _finish(folder: Path) -> RewriteReport:
         if file.of:
             sums[file.path] = file.sha256 or expected[file.path]
         elif file.path == MANIFEST:
-            sums[MANIFEST] = sha256_of(_at(folder, NEXT))
+            sums[MANIFEST] = sha256_of_file(_at(folder, NEXT))
         else:
             sums[file.path], is_new, is_left = _write_file(folder, file, expected.get(file.path, ""))
             written += is_new
@@ -244,8 +244,8 @@ def _write_file(folder: Path, file: File, expected: str) -> tuple[str, bool, boo
         partial.unlink(missing_ok=True)
         with open(partial, "xb") as out:  # a link there would be followed
             file.content(out)
-        digest = sha256_of(partial)
-    present = sha256_of(target) if target.exists() else expected
+        digest = sha256_of_file(partial)
+    present = sha256_of_file(target) if target.exists() else expected
     if present == digest and target.exists():
         return digest, False, False
     if present != expected:
@@ -273,7 +273,7 @@ def _remove(folder: Path, obsolete: Mapping[str, str]) -> list[str]:
         target = _at(folder, path)
         if not target.exists():
             continue
-        if sha256_of(target) != digest:
+        if sha256_of_file(target) != digest:
             left.append(path)
             continue
         patiently(target.unlink)
