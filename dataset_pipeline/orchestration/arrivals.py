@@ -44,20 +44,11 @@ from dataset_pipeline.sources.arrival_plan import (
     has_settled,
     plan,
 )
-from dataset_pipeline.sources.finding import (
-    Content,
-    ContentOf,
-    Discovery,
-    Found,
-    Source,
-    claims_of,
-    content_of,
-    keys_of,
-    look_at,
-    place,
-    whereabouts,
-)
+from dataset_pipeline.sources.finding import Content, ContentOf, Discovery, content_of, look_at
+from dataset_pipeline.sources.keys import claims_of, keys_of, source_of
+from dataset_pipeline.sources.locations import path_key, whereabouts
 from dataset_pipeline.sources.passed_over import keep_look
+from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
 INTERVAL_S = 30
@@ -147,7 +138,7 @@ def look_for_new(settings: Settings, store: Store, instance: dg.DagsterInstance)
             log.warning(f"{item.path} cannot be read: {error.strerror or error}")
             continue
         if key not in on_record or on_record[key].fingerprint != fingerprint:
-            new.append(item.source(key, fingerprint))
+            new.append(source_of(item, key, fingerprint))
     return sorted(new, key=lambda source: source.key)
 
 
@@ -181,7 +172,7 @@ class SettledContent:
         self.opened = 0
 
     def __call__(self, path: Path, status: os.stat_result) -> Content | None:
-        at, stamp = place(path), f"{status.st_size}-{status.st_mtime_ns}"
+        at, stamp = path_key(path), f"{status.st_size}-{status.st_mtime_ns}"
         known = self.before.get(at)
         if known is None or known.stamp != stamp:
             known = KnownFile(stamp, int(self.now_s))
@@ -255,7 +246,7 @@ def _carry_over(done: Plan, instance: dg.DagsterInstance, store: Store, settings
     seen = dict(done.state.sources)
     arriving = []
     for arrival, source in zip(done.arriving, carried.sources, strict=True):
-        at = place(source.path)
+        at = path_key(source.path)
         if source.key in carried.waiting:
             seen[at] = replace(seen[at], episode="", taken="")
         else:

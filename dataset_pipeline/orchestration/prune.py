@@ -14,7 +14,8 @@ from dataset_pipeline.orchestration.arrivals import roots_of
 from dataset_pipeline.orchestration.registration import recorded
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.sources.finding import list_sources, root_of, whereabouts
+from dataset_pipeline.sources.finding import list_sources
+from dataset_pipeline.sources.locations import root_of, whereabouts
 from dataset_pipeline.store.store import Store
 
 

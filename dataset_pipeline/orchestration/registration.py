@@ -21,7 +21,9 @@ from dataset_pipeline.graph.project import location_prefix, partitions_name
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import Recorded
-from dataset_pipeline.sources.finding import OwnerOf, Source, may_go_by, place, root_of, whereabouts
+from dataset_pipeline.sources.keys import OwnerOf, may_go_by
+from dataset_pipeline.sources.locations import path_key, root_of, whereabouts
+from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, TableOutdated
@@ -115,13 +117,13 @@ class _Held:
 
     def _add(self, episode: str, path: str, fingerprint: str) -> None:
         self.paths[episode], self.fingerprints[episode] = path, fingerprint
-        self.at.setdefault(place(path), []).append(episode)
+        self.at.setdefault(path_key(path), []).append(episode)
         self.alike.setdefault(fingerprint, []).append(episode)
 
     def former_key(self, source: Source, given: Set[str], has_copies: bool, trees: Sequence[Path]) -> str | None:
         """The key that a source went by, none of the `given` ones, which sources have today. `has_copies`: another
         source has its fingerprint too."""
-        here = [key for key in self.at.get(place(source.path), ()) if key not in given]
+        here = [key for key in self.at.get(path_key(source.path), ()) if key not in given]
         if here:
             return min(here, key=lambda key: self.fingerprints[key] != source.fingerprint)
         others = [key for key in self.alike.get(source.fingerprint, ()) if key not in given]

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from dataset_pipeline.settings import ArrivalsSettings
-from dataset_pipeline.sources.finding import Found, Rejected, Source, claims_of, keys_of, may_go_by, place, root_of
+from dataset_pipeline.sources.keys import claims_of, keys_of, may_go_by, source_of
+from dataset_pipeline.sources.locations import path_key, root_of
 from dataset_pipeline.sources.passed_over import PassedOver
+from dataset_pipeline.sources.source import Found, Rejected, Source
 
 READS_AT_ONCE = 200  # files opened, and candidates looked up, in one tick, which must end within a minute
 ARRIVALS_AT_ONCE = 20
@@ -215,7 +217,7 @@ class _Look:
         for listing in listings:
             for item in listing.found:
                 by_real_path.setdefault(item.real_path, item)
-        self.found = {place(item.path): item for item in by_real_path.values()}
+        self.found = {path_key(item.path): item for item in by_real_path.values()}
         self.registered = facts.registered()
         self.sources = {at: self._looked_at(at, item) for at, item in self.found.items()}
         self.done = Plan(notes=[fault for fault in self.faults.values() if fault])
@@ -324,7 +326,7 @@ class _Look:
             if record and begun and record.run_key and not self.facts.started(record.run_key):
                 arriving.append((at, key, record.run_key))  # a tick died before it asked for this run
             elif begun or taken == self.sources[at].fingerprint:
-                lay_at = owner if taken else place(record.path) if record else at
+                lay_at = owner if taken else path_key(record.path) if record else at
                 self._adopt(at, key, moved=lay_at != at)
             else:
                 arriving.append((at, key, ""))
@@ -339,8 +341,8 @@ class _Look:
             path = self._owners.get(key) or (on_record[key].path if key in on_record else "")
             if not path:
                 return None
-            if place(path) in self.found:
-                return self.found[place(path)].path
+            if path_key(path) in self.found:
+                return self.found[path_key(path)].path
             where = self._whereabouts(path)
             if where == "unseen" and self._root_of(path):
                 away.add(key)
@@ -360,7 +362,7 @@ class _Look:
         if moved and key in self.registered:
             if self._events_left <= 0:
                 return
-            self.done.moved.append(self.found[at].source(key, self.sources[at].fingerprint))
+            self.done.moved.append(source_of(self.found[at], key, self.sources[at].fingerprint))
         self._set_taken(at, key)
 
     def _set_taken(self, at: str, key: str) -> None:
@@ -370,7 +372,7 @@ class _Look:
     def _hand_over(self, arriving: list[tuple[str, str, str]], waiting: int) -> None:
         count = self._allowed(len(arriving), waiting)
         for at, key, run_key in arriving[:count]:
-            source = self.found[at].source(key, self.sources[at].fingerprint)
+            source = source_of(self.found[at], key, self.sources[at].fingerprint)
             self.done.arriving.append(Arrival(source, run_key or self._fresh_run_key(source)))
             self._set_taken(at, key)
 

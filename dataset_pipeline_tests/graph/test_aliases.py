@@ -19,7 +19,9 @@ from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.reports.explain import UnknownImage, explain
 from dataset_pipeline.reports.status import status_of
 from dataset_pipeline.settings import Settings, load_settings
-from dataset_pipeline.sources.finding import Source, find_sources, may_go_by
+from dataset_pipeline.sources.finding import find_sources
+from dataset_pipeline.sources.keys import may_go_by
+from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.reuse import measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS

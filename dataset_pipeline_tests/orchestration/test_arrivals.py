@@ -23,7 +23,7 @@ from dataset_pipeline.orchestration.prune import prune
 from dataset_pipeline.orchestration.registration import carry_over, register, video_key
 from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.settings import ArrivalsSettings, Settings, load_settings
-from dataset_pipeline.sources import finding as episodes
+from dataset_pipeline.sources import keys
 from dataset_pipeline.sources.arrival_plan import (
     CALM_S,
     EVENTS_AT_ONCE,
@@ -34,9 +34,12 @@ from dataset_pipeline.sources.arrival_plan import (
     State,
     plan,
 )
-from dataset_pipeline.sources.finding import Found, find_sources, keys_of, list_sources, whereabouts
+from dataset_pipeline.sources.finding import find_sources, list_sources
+from dataset_pipeline.sources.keys import keys_of
+from dataset_pipeline.sources.locations import whereabouts
 from dataset_pipeline.sources.names import ReleaseName
 from dataset_pipeline.sources.passed_over import BESIDE_VIDEOS, NOTES, last_looks
+from dataset_pipeline.sources.source import Found
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -838,7 +841,7 @@ def named_before(daemon, tmp_path, monkeypatch) -> Path:
     """A file that an earlier version of the project took up under a key that its name does not give any more."""
     path = put(tmp_path / "episodes" / BADLY_NAMED)
     with monkeypatch.context() as earlier:
-        earlier.setattr(episodes, "parse_release_name", lambda name: ReleaseName("Paper Comet - 20", 1, "e20"))
+        earlier.setattr(keys, "parse_release_name", lambda name: ReleaseName("Paper Comet - 20", 1, "e20"))
         assert daemon.ticks() == [OLD]
     return path
 

@@ -19,7 +19,7 @@ from dataset_pipeline.orchestration.registration import (
 )
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.sources.arrival_plan import Recorded
-from dataset_pipeline.sources.finding import Source
+from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.store.looks import intact
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from dataset_pipeline.base.file_names import slug
-from dataset_pipeline.sources.finding import Rejected, find_sources
+from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.names import parse_release_name, show_of_folder
+from dataset_pipeline.sources.source import Rejected
 
 MATROSKA = b"\x1a\x45\xdf\xa3"
 

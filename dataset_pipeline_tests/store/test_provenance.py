@@ -17,7 +17,7 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration.registration import write_source
 from dataset_pipeline.settings import load_settings
-from dataset_pipeline.sources.finding import Source
+from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.provenance import OF_AN_ASSET, Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import POINTER, Store

@@ -21,8 +21,9 @@ from PIL import Image
 
 from dataset_pipeline.images.pictures import open_picture
 from dataset_pipeline.settings import KeyframesSettings, load_settings
-from dataset_pipeline.sources.finding import MAX_DEPTH, Source, find_sources
+from dataset_pipeline.sources.finding import MAX_DEPTH, find_sources
 from dataset_pipeline.sources.media import candidates, full_size, probe_source
+from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video import stream as streams
 from dataset_pipeline.video.decode import iter_frames
