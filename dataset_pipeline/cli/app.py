@@ -674,7 +674,7 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     from dataset_pipeline.orchestration.runs import materialize_all
     from dataset_pipeline.reports.run_report import report_on
     from dataset_pipeline.sources.finding import find_sources
-    from dataset_pipeline.sources.passed_over import keep_look, sentences
+    from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
 
     store, places = store_of(settings), paths or roots_of(settings)
     try:
@@ -689,11 +689,11 @@ def _run(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path
     rejected: dict[str, str] = {}
     for entry in found.rejected:
         rejected[str(entry.path)] = "; ".join(filter(None, [rejected.get(str(entry.path)), entry.reason]))
-    passed_over = sentences(found.passed_over, places)
+    passed_over = summaries_by_root(found.passed_over, places)
     if fault := mixing_fault(settings, store):
         _stop(fault)
     for place in places:
-        keep_look(store, Path(os.path.abspath(place)), found.left_in(place))
+        remember_passed_over(store, Path(os.path.abspath(place)), found.left_in(place))
     if not found.sources:
         for sentence in [*(f"{path}: {reason}" for path, reason in rejected.items()), *passed_over]:
             err.print(sentence, style="red", **FOR_PATHS)

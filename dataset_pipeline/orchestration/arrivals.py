@@ -33,21 +33,21 @@ from dataset_pipeline.orchestration.unfinished import fail_dead_runs, project_ta
 from dataset_pipeline.settings import Settings, project_folder
 from dataset_pipeline.sources.arrival_plan import (
     READS_AT_ONCE,
+    Capacity,
     KnownFile,
     Listing,
     Mark,
     Plan,
     Recorded,
-    Room,
     State,
     Whereabouts,
     has_settled,
     plan,
 )
-from dataset_pipeline.sources.finding import Content, ContentOf, Discovery, content_of, look_at
+from dataset_pipeline.sources.finding import Content, ContentOf, Discovery, content_of, scan
 from dataset_pipeline.sources.keys import claims_of, keys_of, source_of
 from dataset_pipeline.sources.locations import path_key, whereabouts
-from dataset_pipeline.sources.passed_over import keep_look
+from dataset_pipeline.sources.passed_over import remember_passed_over
 from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
@@ -153,8 +153,8 @@ def survey(roots: Sequence[Path], content_at: ContentOf) -> list[Listing]:
     for root in dict.fromkeys(roots):
         try:
             with os.scandir(root):
-                look = look_at([root], content_at, folders_of_shows=True)
-                listings.append(Listing(root, look.found, look.rejected, passed_over=look.passed_over))
+                scanned = scan([root], content_at, folders_of_shows=True)
+                listings.append(Listing(root, scanned.found, scanned.rejected, passed_over=scanned.passed_over))
         except FileNotFoundError:
             remedy = "mount its disk, create it and put episodes in as <show>/<file>, or change [episodes] roots"
             listings.append(Listing(root, fault=f"there is no folder {root}: {remedy}"))
@@ -209,13 +209,13 @@ class DagsterFacts:
         tags = {RUN_KEY_TAG: run_key, **project_tag(self.settings)}
         return bool(self.instance.get_runs(dg.RunsFilter(tags=tags), limit=1))
 
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         if missing := missing_weights(model_resources(self.settings)):
-            return Room(0, "\n".join(missing))
+            return Capacity(0, "\n".join(missing))
         if fault := mixing_fault(self.settings, self.store):
-            return Room(0, fault)
+            return Capacity(0, fault)
         measuring = sum(run.job_name == self.job_name for run in self._unfinished)
-        return Room(max(0, self.settings.arrivals.at_once - measuring))
+        return Capacity(max(0, self.settings.arrivals.at_once - measuring))
 
     def busy(self) -> bool:
         return bool(self._unfinished or unfinished_backfills(self.instance, self.settings))
@@ -230,7 +230,7 @@ def _keep_looks(store: Store, listings: Sequence[Listing]) -> None:
     for listing in listings:
         if not listing.fault:
             left = Discovery([], list(listing.rejected), list(listing.passed_over)).left_in(listing.root)
-            keep_look(store, listing.root, left)
+            remember_passed_over(store, listing.root, left)
 
 
 def _carry_over(done: Plan, instance: dg.DagsterInstance, store: Store, settings: Settings) -> None:

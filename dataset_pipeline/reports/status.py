@@ -23,7 +23,7 @@ from dataset_pipeline.graph.versions import joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.orchestration.runs import phases, plain_error
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.sources.passed_over import last_looks
+from dataset_pipeline.sources.passed_over import last_summaries
 from dataset_pipeline.store.condition import Condition, Glances
 from dataset_pipeline.store.store import Store
 
@@ -185,7 +185,13 @@ def status_of(
     }
     faults = {key: found for key in (JOINED, *episodes) if (found := _faults(tables, assets, key))}
     return Status(
-        store.root, episodes, cells, gone, faults, _notes(settings, store, episodes, weights), last_looks(store)
+        store.root,
+        episodes,
+        cells,
+        gone,
+        faults,
+        _notes(settings, store, episodes, weights),
+        last_summaries(store),
     )
 
 

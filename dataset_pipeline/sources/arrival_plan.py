@@ -119,7 +119,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """How many measuring runs may be added. `fault`: why none may be, and what to do."""
 
     runs: int
@@ -145,7 +145,7 @@ class Facts(Protocol):
         """Whether there is a run of this key, whatever became of it."""
         ...
 
-    def room(self) -> Room: ...
+    def capacity(self) -> Capacity: ...
 
     def busy(self) -> bool:
         """Whether any run of the project is queued or running."""
@@ -195,10 +195,10 @@ def plan(
     now_s: float,
 ) -> Plan:
     """What to do after one look at all roots. `files`: what is known now of files whose ending does not tell."""
-    return _Look(before, listings, files, limits, facts, int(now_s)).plan()
+    return _Planner(before, listings, files, limits, facts, int(now_s)).plan()
 
 
-class _Look:
+class _Planner:
     """One look: `sources` is what is known after it, begun with what lies there and completed with what does not."""
 
     def __init__(
@@ -219,7 +219,7 @@ class _Look:
                 by_real_path.setdefault(item.real_path, item)
         self.found = {path_key(item.path): item for item in by_real_path.values()}
         self.registered = facts.registered()
-        self.sources = {at: self._looked_at(at, item) for at, item in self.found.items()}
+        self.sources = {at: self._known_now(at, item) for at, item in self.found.items()}
         self.done = Plan(notes=[fault for fault in self.faults.values() if fault])
         self.done.notes += _named(
             "no episode", [f"{x.path} {x.reason}" for listing in listings for x in listing.rejected]
@@ -252,7 +252,7 @@ class _Look:
             f"take them out by name with `dataset-pipeline prune`"
         )
 
-    def _looked_at(self, at: str, item: Found) -> Seen:
+    def _known_now(self, at: str, item: Found) -> Seen:
         old = self.before.sources.get(at)
         if old is None:
             return Seen(item.stamp, self.now_s)
@@ -387,9 +387,9 @@ class _Look:
         if not wanted:
             self.batch_began_s, self.calm_since_s = None, None
             return 0
-        room = self.facts.room()
-        if room.fault:
-            self.done.notes.append(f"{total} episodes wait. {room.fault}")
+        capacity = self.facts.capacity()
+        if capacity.fault:
+            self.done.notes.append(f"{total} episodes wait. {capacity.fault}")
             return 0
         if self.batch_began_s is not None and self.now_s - self.batch_began_s >= self.limits.join_interval_h * 3600:
             self.calm_since_s = None if self.facts.busy() else self.calm_since_s or self.now_s
@@ -400,7 +400,7 @@ class _Look:
                 )
                 return 0
             self.batch_began_s, self.calm_since_s = None, None
-        count = min(wanted, room.runs, ARRIVALS_AT_ONCE)
+        count = min(wanted, capacity.runs, ARRIVALS_AT_ONCE)
         if count == total:
             self.batch_began_s = None
         elif count and self.batch_began_s is None:

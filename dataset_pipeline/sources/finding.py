@@ -47,7 +47,7 @@ class Discovery:
 
 
 @dataclass(frozen=True)
-class Look:
+class Scan:
     """What a look at one place came upon, in no order."""
 
     found: list[Found]
@@ -77,8 +77,8 @@ def find_sources(
     named. A folder with pictures and no videos below it is one episode, unless it is itself one of `paths` and these
     are `folders_of_shows`. Keys: see `keys.keys_of`. Raises FileNotFoundError for a missing path.
     """
-    look = look_at(paths, folders_of_shows=folders_of_shows)
-    found, rejected = look.found, list(look.rejected)
+    scanned = scan(paths, folders_of_shows=folders_of_shows)
+    found, rejected = scanned.found, list(scanned.rejected)
     read: list[tuple[Found, str]] = []
     for item in found:
         try:
@@ -90,7 +90,7 @@ def find_sources(
     return Discovery(
         sorted(sources, key=lambda source: source.key),
         sorted(rejected, key=lambda item: (str(item.path), item.reason)),
-        sorted(look.passed_over),
+        sorted(scanned.passed_over),
     )
 
 
@@ -101,11 +101,11 @@ def list_sources(
 
     Opens only files whose ending says nothing, by `content_at`. Raises FileNotFoundError for a missing path.
     """
-    look = look_at(paths, content_at, folders_of_shows)
-    return look.found, look.rejected
+    scanned = scan(paths, content_at, folders_of_shows)
+    return scanned.found, scanned.rejected
 
 
-def look_at(paths: Sequence[Path], content_at: ContentOf = content_of, folders_of_shows: bool = False) -> Look:
+def scan(paths: Sequence[Path], content_at: ContentOf = content_of, folders_of_shows: bool = False) -> Scan:
     """The same, with what lies beside and is passed over."""
     found: dict[str, Found] = {}
     rejected: dict[Rejected, None] = {}
@@ -123,7 +123,7 @@ def look_at(paths: Sequence[Path], content_at: ContentOf = content_of, folders_o
                 before = found.setdefault(item.real_path, item)
                 if before.root == item.root:
                     found[item.real_path] = min(before, item, key=_detour)
-    return Look(list(found.values()), list(rejected), list(passed_over))
+    return Scan(list(found.values()), list(rejected), list(passed_over))
 
 
 def _detour(item: Found) -> tuple[bool, int, str]:
@@ -144,12 +144,12 @@ def _exists(path: Path) -> bool:
 @dataclass(frozen=True)
 class _Search:
     """What lies below a folder. `pictures`, and `texts` that may hold tags of them, are gathered where there are no
-    videos, with `odd` ones beside them; `passed_over` lie outside of every source; `whole`: all could be listed."""
+    videos, with what lies `beside` them; `passed_over` lie outside of every source; `whole`: all could be listed."""
 
     items: list[Found | Rejected]
     pictures: list[tuple[Path, os.stat_result]] = field(default_factory=list)
     texts: list[tuple[Path, os.stat_result]] = field(default_factory=list)
-    odd: list[PassedOver] = field(default_factory=list)
+    beside: list[PassedOver] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     holds_files: bool = True
     unfinished: bool = False
@@ -171,7 +171,7 @@ class _Listing:
 
     entries: list[tuple[os.DirEntry[str], os.stat_result | OSError]]
     half_loaded: set[str]
-    odd: list[PassedOver]
+    beside: list[PassedOver]
 
 
 def _list_path(path: Path, content_at: ContentOf, is_folder_of_shows: bool) -> list[Found | Rejected | PassedOver]:
@@ -226,7 +226,7 @@ class _FolderSearch:
         )
         if search.holds_videos:
             beside = _beside_videos(self._files)
-            return replace(search, passed_over=[*search.passed_over, *self._listing.odd, *beside])
+            return replace(search, passed_over=[*search.passed_over, *self._listing.beside, *beside])
         return self._as_one(self._with_pictures(search))
 
     def _take(self, entry: os.DirEntry[str], status: os.stat_result | OSError, above: frozenset[str]) -> None:
@@ -259,13 +259,13 @@ class _FolderSearch:
         rejected = {item.path for item in unread if isinstance(item, Rejected)}
         others = [path for path, _, content in files if content == "other" and path not in rejected]
         reasons = [(path, why_left(path, among_pictures=bool(pictures))) for path in others]
-        odd = self._listing.odd + [PassedOver(path, reason) for path, reason in reasons if reason]
+        beside = self._listing.beside + [PassedOver(path, reason) for path, reason in reasons if reason]
         return replace(
             search,
             pictures=pictures,
             texts=[text for search in self._below for text in search.texts] + texts,
-            odd=[item for search in self._below for item in search.odd] + odd,
-            passed_over=search.passed_over + odd,
+            beside=[item for search in self._below for item in search.beside] + beside,
+            passed_over=search.passed_over + beside,
             unfinished=bool(self._listing.half_loaded)
             or any(content is None for _, _, content in files)
             or any(search.unfinished for search in self._below),
@@ -320,17 +320,17 @@ def _listed(folder: Path) -> _Listing:
                 if is_ignored(f"download{ending}"):
                     listing.half_loaded.add(stem)
                 if is_unfinished(entry.name):
-                    listing.odd.append(PassedOver(folder / entry.name, UNFINISHED))
+                    listing.beside.append(PassedOver(folder / entry.name, UNFINISHED))
                 continue
             try:
                 listing.entries.append((entry, entry.stat()))
             except FileNotFoundError:
                 if entry.is_symlink():  # else it is gone since it was listed
-                    listing.odd.append(PassedOver(folder / entry.name, DEAD_LINK))
+                    listing.beside.append(PassedOver(folder / entry.name, DEAD_LINK))
             except OSError as error:
                 listing.entries.append((entry, error))
     listing.entries.sort(key=lambda pair: pair[0].name)
-    listing.odd.sort()
+    listing.beside.sort()
     return listing
 
 
@@ -369,7 +369,7 @@ def _folder(folder: Path, root: Path, real: str, search: _Search) -> Found:
     texts = sorted((posix_path(path.relative_to(folder)), status) for path, status in search.texts)
     counted = listed + [(relative, status) for relative, status in texts if sidecar_key(relative) in of_pictures]
     # What is passed over in it is said by its probe, which is made again when there is more or less of it.
-    left = sorted(f"{posix_path(item.path.relative_to(folder))}\0passed over\n" for item in search.odd)
+    left = sorted(f"{posix_path(item.path.relative_to(folder))}\0passed over\n" for item in search.beside)
     return Found(
         folder,
         root,

@@ -18,7 +18,7 @@ from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.repeated.tracks import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings
-from dataset_pipeline.sources.passed_over import described, left_in
+from dataset_pipeline.sources.passed_over import left_in, summaries
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, CutSettings
 from dataset_pipeline.video.decode import frames_at
@@ -41,7 +41,7 @@ def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
 def passed_over_in(source: Mapping[str, Any]) -> list[str]:
     """What a folder of pictures holds and is not read, a sentence for each reason; nothing of a video."""
     path = _present(source)
-    return described(left_in(path), path) if source["kind"] == FOLDER else []
+    return summaries(left_in(path), path) if source["kind"] == FOLDER else []
 
 
 def _present(source: Mapping[str, Any]) -> Path:

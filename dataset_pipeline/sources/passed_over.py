@@ -132,9 +132,9 @@ def unreadable(error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def described(items: Iterable[PassedOver], root: Path) -> list[str]:
+def summaries(items: Iterable[PassedOver], root: Path) -> list[str]:
     """A sentence for each reason, with the first names as seen from `root` and the number of the others."""
-    return [_sentence(paths, len(paths), reason, root) for reason, paths in _grouped(items).items()]
+    return [_summary(paths, len(paths), reason, root) for reason, paths in _grouped(items).items()]
 
 
 def _grouped(items: Iterable[PassedOver]) -> dict[str, list[Path]]:
@@ -144,7 +144,7 @@ def _grouped(items: Iterable[PassedOver]) -> dict[str, list[Path]]:
     return groups
 
 
-def _sentence(paths: Sequence[Path], count: int, reason: str, root: Path) -> str:
+def _summary(paths: Sequence[Path], count: int, reason: str, root: Path) -> str:
     inside = (path.relative_to(root) if path != root and path.is_relative_to(root) else path for path in paths[:NAMED])
     names = [shown(path) for path in inside]
     more = f" and {count - len(names)} more" if count > len(names) else ""
@@ -162,7 +162,7 @@ def printable(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def keep_look(store: Store, root: Path, items: Iterable[PassedOver]) -> None:
+def remember_passed_over(store: Store, root: Path, items: Iterable[PassedOver]) -> None:
     """Remember what this look at `root` passed over, in place of what earlier ones did there and below."""
     kept = {
         "root": str(root),
@@ -179,15 +179,15 @@ def keep_look(store: Store, root: Path, items: Iterable[PassedOver]) -> None:
 
 
 def _notes(store: Store) -> dict[str, Any]:
-    """What `keep_look` wrote, by name. What is none of its notes is left alone and named in a warning."""
+    """What `remember_passed_over` wrote, by name. What is none of its notes is left alone and named in a warning."""
     notes = store.notes(NOTES)
-    odd = [name for name, note in notes.items() if not _is_look(note)]
-    for name in odd:
+    foreign = [name for name, note in notes.items() if not _is_note(note)]
+    for name in foreign:
         log.warning(f"{store.root}/_{NOTES}/{name}.json says nothing of what was passed over: remove it")
-    return {name: note for name, note in notes.items() if name not in odd}
+    return {name: note for name, note in notes.items() if name not in foreign}
 
 
-def _is_look(note: Any) -> bool:
+def _is_note(note: Any) -> bool:
     match note:
         case {"root": str(), "groups": list(groups)}:
             return all(map(_is_group, groups))
@@ -201,17 +201,17 @@ def _is_group(group: Any) -> bool:
     return False
 
 
-def sentences(items: Iterable[PassedOver], roots: Iterable[Path]) -> list[str]:
+def summaries_by_root(items: Iterable[PassedOver], roots: Iterable[Path]) -> list[str]:
     """What a look at `roots` passed over, a sentence for each root and reason."""
     left, said = list(items), []
     for root in roots:
         inside = [item for item in left if item.path.is_relative_to(root)]
         left = [item for item in left if not item.path.is_relative_to(root)]
-        said += [f"{shown(root)}: {sentence}" for sentence in described(inside, root)]
+        said += [f"{shown(root)}: {summary}" for summary in summaries(inside, root)]
     return said
 
 
-def last_looks(store: Store) -> list[str]:
+def last_summaries(store: Store) -> list[str]:
     """What the last look at each place passed over and is still there, a sentence for each reason."""
     sentences, said = [], set()
     for note in sorted(_notes(store).values(), key=lambda note: note["root"]):
@@ -222,7 +222,7 @@ def last_looks(store: Store) -> list[str]:
             said |= {(path, reason) for path in there}
             if there:
                 count = group["count"] - len(paths) + len(there)
-                sentences.append(f"{shown(root)}: {_sentence(there, count, reason, root)}")
+                sentences.append(f"{shown(root)}: {_summary(there, count, reason, root)}")
     return sentences
 
 

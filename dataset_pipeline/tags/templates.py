@@ -142,7 +142,7 @@ def _joined(
     said: dict[str, str] = {}
     kept: int | None = None
 
-    def say(piece: Piece) -> None:
+    def add(piece: Piece) -> None:
         if piece.free:
             text = _free(piece.text, settings.keep_mark)
         else:
@@ -151,12 +151,12 @@ def _joined(
             said.setdefault(text.casefold(), text)
 
     for tag in fields["activation_tags"]:
-        say(Piece(tag, exact=True))
+        add(Piece(tag, exact=True))
     for part in order:
         if part == "tags":
             kept = len(said)
         for piece in pieces[part]():
-            say(piece)
+            add(piece)
     texts = list(said.values())
     if settings.keep_mark and kept and kept < len(texts):
         head, tail = settings.separator.join(texts[:kept]), settings.separator.join(texts[kept:])

@@ -164,7 +164,7 @@ class _Blanks:
     def feed(self, grey: np.ndarray) -> _Change | None:
         """The fade that the next frame, uint8 [height, width], has ended."""
         self._number += 1
-        content, mean = self._look(grey)
+        content, mean = self._content_and_mean(grey)
         was_inside, self.inside = self.inside, content < self._level
         is_dim, step = mean < self._level and not self.inside, mean - self._mean
         ended = None
@@ -193,7 +193,7 @@ class _Blanks:
         middle = min(max((before + after + 1) // 2, self._first), self._last)
         return _Change(middle, "fade", self._first - 1, self._last + 1)
 
-    def _look(self, grey: np.ndarray) -> tuple[float, float]:
+    def _content_and_mean(self, grey: np.ndarray) -> tuple[float, float]:
         """How far a frame is from blank, and its mean from black or white, in grey levels and but for a logo."""
         median = int(np.searchsorted(np.cumsum(np.bincount(grey.ravel(), minlength=256)), grey.size / 2))
         residue = cv2.absdiff(grey, np.full_like(grey, median)) >= self._level

@@ -174,7 +174,7 @@ def _probed(path: Path, frame: Frame, damage: tuple[str, ...]) -> VideoProbe:
         used = AS_LABELLED.resolved(image, sar)
         start_s = float(frame.pts * (stream.time_base or Fraction(1)))
         promised_s = duration_of(path, promised_duration_s(container, stream), start_s)
-        seen = _look(path, image, promised_s, used.range == "pc")
+        seen = _sampled(path, image, promised_s, used.range == "pc")
         rate, is_vfr = _timing(container, stream, seen, promised_s)
         duration_s = promised_s
         if duration_s is None or damage or (is_vfr and not stream.frames):
@@ -232,7 +232,7 @@ class _Seen:
     packet_gaps_s: tuple[float, ...]
 
 
-def _look(path: Path, first: av.VideoFrame, duration_s: float | None, full_range: bool) -> _Seen:
+def _sampled(path: Path, first: av.VideoFrame, duration_s: float | None, full_range: bool) -> _Seen:
     votes, stills, frame_gaps, packet_gaps = [], [], [], []
     for sample in sample_runs(path, duration_s):
         frames = [frame for frame in sample.frames if (frame.width, frame.height) == (first.width, first.height)]

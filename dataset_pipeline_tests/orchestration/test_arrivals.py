@@ -28,9 +28,9 @@ from dataset_pipeline.sources.arrival_plan import (
     CALM_S,
     EVENTS_AT_ONCE,
     READS_AT_ONCE,
+    Capacity,
     Plan,
     Recorded,
-    Room,
     State,
     plan,
 )
@@ -38,7 +38,7 @@ from dataset_pipeline.sources.finding import find_sources, list_sources
 from dataset_pipeline.sources.keys import keys_of
 from dataset_pipeline.sources.locations import whereabouts
 from dataset_pipeline.sources.names import ReleaseName
-from dataset_pipeline.sources.passed_over import BESIDE_VIDEOS, NOTES, last_looks
+from dataset_pipeline.sources.passed_over import BESIDE_VIDEOS, NOTES, last_summaries
 from dataset_pipeline.sources.source import Found
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -98,9 +98,9 @@ class World:
     def started(self, run_key: str) -> bool:
         return run_key in self.runs
 
-    def room(self) -> Room:
+    def capacity(self) -> Capacity:
         queued = sum(status == "queued" for status in self.runs.values())
-        return Room(0, self.fault) if self.fault else Room(max(0, self.limits.at_once - queued))
+        return Capacity(0, self.fault) if self.fault else Capacity(max(0, self.limits.at_once - queued))
 
     def busy(self) -> bool:
         return bool(self.other_runs) or "queued" in self.runs.values()
@@ -963,11 +963,14 @@ def test_sensor_and_nightly_job_keep_what_they_pass_over_for_status(daemon, tmp_
     cover = put_picture(root / "Show" / "cover.jpg")
     (root / "Empty").mkdir()
     look()
-    assert last_looks(daemon.store) == [f"{root}: Empty: is empty", f"{root}: Show/cover.jpg: {BESIDE_VIDEOS}"]
+    assert last_summaries(daemon.store) == [
+        f"{root}: Empty: is empty",
+        f"{root}: Show/cover.jpg: {BESIDE_VIDEOS}",
+    ]
     root.rename(tmp_path / "away")
     look()
     (tmp_path / "away").rename(root)
-    assert len(last_looks(daemon.store)) == 2
+    assert len(last_summaries(daemon.store)) == 2
     (root / "Empty").rmdir()
     cover.unlink()
     look()

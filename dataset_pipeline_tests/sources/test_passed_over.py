@@ -25,10 +25,10 @@ from dataset_pipeline.sources.passed_over import (
     UNKNOWN,
     UNREAD,
     PassedOver,
-    described,
-    keep_look,
-    last_looks,
+    last_summaries,
     left_in,
+    remember_passed_over,
+    summaries,
 )
 from dataset_pipeline.store.store import Store
 
@@ -114,7 +114,7 @@ def test_a_folder_of_pictures_tells_what_else_it_holds(tmp_path):
         "pipe.png": NO_FILE,
         "\udcff.png": NO_TEXT,
     }
-    sentences = described(left_in(folder), folder)
+    sentences = summaries(left_in(folder), folder)
     assert f"a.psd, sub/photo.nef: {UNREAD}" in sentences
     assert f"line\\nbreak.bin, notes.docx: {UNKNOWN}" in sentences
     assert f"?.png: {NO_TEXT}" in sentences
@@ -137,36 +137,36 @@ def test_a_folder_tells_anew_when_something_odd_comes_or_goes(tmp_path):
 
 def test_many_of_one_reason_are_one_sentence(tmp_path):
     items = [PassedOver(tmp_path / f"{number:03}" / "cover.jpg", BESIDE_VIDEOS) for number in range(500)]
-    assert described(items, tmp_path) == [f"000/cover.jpg, 001/cover.jpg and 498 more: {BESIDE_VIDEOS}"]
+    assert summaries(items, tmp_path) == [f"000/cover.jpg, 001/cover.jpg and 498 more: {BESIDE_VIDEOS}"]
 
 
 def test_the_last_look_at_a_place_counts_as_long_as_its_files_are_there(tmp_path):
     store = Store(str(tmp_path / "store"))
-    assert last_looks(store) == []
+    assert last_summaries(store) == []
     files = [touch(tmp_path / "e" / "Show" / f"{number}.jpg") for number in range(3)]
     items = [PassedOver(file, BESIDE_VIDEOS) for file in files]
-    keep_look(store, tmp_path / "e" / "Show", items)
-    keep_look(store, tmp_path / "e", items)
-    assert last_looks(store) == [f"{tmp_path}/e: Show/0.jpg, Show/1.jpg and 1 more: {BESIDE_VIDEOS}"]
+    remember_passed_over(store, tmp_path / "e" / "Show", items)
+    remember_passed_over(store, tmp_path / "e", items)
+    assert last_summaries(store) == [f"{tmp_path}/e: Show/0.jpg, Show/1.jpg and 1 more: {BESIDE_VIDEOS}"]
     assert len(store.notes(NOTES)) == 1
-    keep_look(store, tmp_path / "e" / "Show", items)
-    assert len(last_looks(store)) == 1
+    remember_passed_over(store, tmp_path / "e" / "Show", items)
+    assert len(last_summaries(store)) == 1
     files[0].unlink()
-    assert last_looks(store) == [f"{tmp_path}/e: Show/1.jpg, Show/2.jpg: {BESIDE_VIDEOS}"]
-    keep_look(store, tmp_path / "e", [])
-    assert last_looks(store) == []
+    assert last_summaries(store) == [f"{tmp_path}/e: Show/1.jpg, Show/2.jpg: {BESIDE_VIDEOS}"]
+    remember_passed_over(store, tmp_path / "e", [])
+    assert last_summaries(store) == []
 
 
 def test_a_look_at_very_many_files_keeps_a_bounded_number_and_their_count(tmp_path):
     store = Store(str(tmp_path / "store"))
     there = touch(tmp_path / "0.jpg")
     items = [PassedOver(tmp_path / f"{number}.jpg", BESIDE_VIDEOS) for number in range(2 * KEPT)]
-    keep_look(store, tmp_path, items)
+    remember_passed_over(store, tmp_path, items)
     (note,) = store.notes(NOTES).values()
     assert len(note["groups"][0]["paths"]) == KEPT
-    assert last_looks(store) == [f"{tmp_path}: {there.name} and {KEPT} more: {BESIDE_VIDEOS}"]
+    assert last_summaries(store) == [f"{tmp_path}: {there.name} and {KEPT} more: {BESIDE_VIDEOS}"]
     (tmp_path / "store" / f"_{NOTES}" / f"{next(iter(store.notes(NOTES)))}.json").write_text("{")
-    assert last_looks(store) == []
+    assert last_summaries(store) == []
 
 
 @pytest.mark.parametrize(
@@ -187,21 +187,21 @@ def test_a_note_that_is_none_costs_no_look_and_is_named(tmp_path, caplog, note):
     store = Store(str(tmp_path / "store"))
     store.write_note(NOTES, "0123", note)
     cover = touch(tmp_path / "cover.jpg")
-    keep_look(store, tmp_path, [PassedOver(cover, BESIDE_VIDEOS)])
-    assert last_looks(store) == [f"{tmp_path}: cover.jpg: {BESIDE_VIDEOS}"]
+    remember_passed_over(store, tmp_path, [PassedOver(cover, BESIDE_VIDEOS)])
+    assert last_summaries(store) == [f"{tmp_path}: cover.jpg: {BESIDE_VIDEOS}"]
     assert f"{store.root}/_{NOTES}/0123.json" in caplog.text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of any bytes")
 def test_a_question_mark_in_a_name_is_told_of_as_long_as_the_file_is_there(tmp_path):
     def look() -> list[str]:
-        return [sentence.removeprefix(f"{tmp_path}/e: ").partition(":")[0] for sentence in last_looks(store)]
+        return [sentence.removeprefix(f"{tmp_path}/e: ").partition(":")[0] for sentence in last_summaries(store)]
 
     store, folder = Store(str(tmp_path / "store")), tmp_path / "e" / "Show"
     asked, odd = touch(folder / "Who?.psd"), Path(os.fsdecode(os.fsencode(folder) + b"/\xff.mkv"))
     touch(folder / "01.mkv")
     touch(odd)
-    keep_look(store, tmp_path / "e", find_sources([tmp_path / "e"]).left_in(tmp_path / "e"))
+    remember_passed_over(store, tmp_path / "e", find_sources([tmp_path / "e"]).left_in(tmp_path / "e"))
     assert look() == ["Show/?.mkv", "Show/Who?.psd"]
     asked.unlink()
     assert look() == ["Show/?.mkv"]
