@@ -30,7 +30,7 @@ from dataset_pipeline.reports.status import Status, status_of
 from dataset_pipeline.reports.status_asset import _check
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.sources.finding import find_sources
-from dataset_pipeline.sources.passed_over import keep_look, sentences
+from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -148,7 +148,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def looked_at(root: Path, store: Store, instance: dg.DagsterInstance) -> CaptionSources:
     """The sources below `root` taken through what reads them, and what is said of them."""
     found = find_sources([root], folders_of_shows=True)
-    keep_look(store, root, found.left_in(root))
+    remember_passed_over(store, root, found.left_in(root))
     register(instance, store, SETTINGS, found.sources)
     keys = [source.key for source in found.sources]
     resources, checks = SimpleNamespace(store=store, settings=SETTINGS), []
@@ -160,7 +160,7 @@ def looked_at(root: Path, store: Store, instance: dg.DagsterInstance) -> Caption
                 check.description or "" for check in _check_results(ASSETS[asset], {"": pointer}) if not check.passed
             ]
     rejected = {str(item.path): item.reason for item in found.rejected}
-    report = report_on(store, Outcome(keys, keys), rejected, {}, (), sentences(found.passed_over, [root]))
+    report = report_on(store, Outcome(keys, keys), rejected, {}, (), summaries_by_root(found.passed_over, [root]))
     status = status_of(SETTINGS, store, instance, WEIGHTS)
     page = _check(status)
     for key in keys:
