@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from dataset_pipeline.assets import video as source
+from dataset_pipeline.assets.video import video as video_spec
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS, ancestors, is_joined
 from dataset_pipeline.graph.framework import asset_definition
@@ -14,7 +14,7 @@ from dataset_pipeline.models.injected import known_weights, model_resources
 from dataset_pipeline.orchestration import jobs
 from dataset_pipeline.orchestration.arrivals import arrivals_sensor
 from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
-from dataset_pipeline.reports.status_asset import status_asset, status_sensor
+from dataset_pipeline.reports.status.asset import status_asset, status_sensor
 from dataset_pipeline.settings import Settings, load_settings
 
 DEMO_EPISODES = "data/demo/episodes"
@@ -31,7 +31,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     store = store_of(settings)
     roles = model_resources(settings)
     weights = known_weights(roles)
-    video = source.video.replace_attributes(key=dg.AssetKey([*prefix, "video"]), partitions_def=partitions)
+    video = video_spec.replace_attributes(key=dg.AssetKey([*prefix, "video"]), partitions_def=partitions)
     assets = [
         asset_definition(
             made, prefix, partitions, made.declaration.code_version(settings, weights), _condition(name, prefix)
@@ -70,7 +70,7 @@ def _condition(asset: str, prefix: list[str]) -> dg.AutomationCondition | None:
     return keep_current(
         dg.AssetSelection.assets(dg.AssetKey([*prefix, "video"])),
         [dg.AssetKey([*prefix, name]) for name in waits_for],
-        by_way_of=dg.AssetKey([*prefix, joined]) if declaration.projection and joined else None,
+        evaluated_at=dg.AssetKey([*prefix, joined]) if declaration.projection and joined else None,
     )
 
 

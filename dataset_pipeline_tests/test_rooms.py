@@ -131,6 +131,24 @@ def test_private_names_of_dagster_are_imported_in_one_module():
     assert private == {ADAPTER}
 
 
+def test_private_methods_and_attributes_of_dagster_are_used_in_that_module_too():
+    """Every name with an underscore before it that other modules use of anything is one of the package's own."""
+    users = {module for module in modules() if {"dagster", ADAPTER} & imported(module)} - {ADAPTER}
+    nodes = {module: list(ast.walk(modules()[module])) for module in users}
+    every = [node for tree in modules().values() for node in ast.walk(tree)]
+    own = {node.name for node in every if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.id for node in every if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.attr for node in every if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    foreign = {
+        f"{module}: {node.attr}"
+        for module, found in nodes.items()
+        for node in found
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if node.attr not in own
+    }
+    assert foreign == set()
+
+
 def test_the_package_root_holds_definitions_alone():
     assert sorted(path.name for path in PACKAGE.glob("*.py")) == ["__init__.py", "definitions.py"]
     assert len((PACKAGE / "__init__.py").read_text(encoding="utf-8").splitlines()) == 1

@@ -65,7 +65,7 @@ def arrivals_sensor(
 ) -> dg.SensorDefinition:
     """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode."""
 
-    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         fail_dead_runs(context.instance)
         roots = roots_of(settings)
         before, now_s = State.of(context.cursor), time.time()
@@ -101,7 +101,7 @@ def arrivals_sensor(
 
     return dg.SensorDefinition(
         name="arrivals",
-        evaluation_fn=look,
+        evaluation_fn=evaluate,
         job=job,
         minimum_interval_seconds=INTERVAL_S,
         default_status=default_status,

@@ -18,22 +18,22 @@ TICK_S = 15  # a new episode passes a dozen stages on its way into the set, each
 
 
 def keep_current(
-    sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = (), by_way_of: dg.AssetKey | None = None
+    sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = (), evaluated_at: dg.AssetKey | None = None
 ) -> dg.AutomationCondition:
     """Run what is due once nothing it reads is running or due itself.
 
     sources: external assets, for which the sensor of arrivals alone answers. waits_for: assets further upstream that
     must be at rest too, in all episodes; joined assets and projections name all of theirs, or they would run once for
-    every batch of episodes that comes through. by_way_of: a joined asset, for a projection, which would otherwise look
-    at its own episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for
-    them.
+    every batch of episodes that comes through. evaluated_at: a joined asset, for a projection: `waits_for` is looked at
+    from there, over all episodes, since a projection sees its own episode's partitions only. Failed episodes hold up
+    nothing and are left alone until there is news for them.
     """
     busy = ~_rested() | _due(sources)
     waiting = AC.any_deps_match(busy).ignore(sources)
     above = [AC.asset_matches(key, busy) for key in waits_for]
     if above:
         anywhere = reduce(or_, above)
-        waiting |= AC.asset_matches(by_way_of, anywhere) if by_way_of else anywhere
+        waiting |= AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
     due = _due(sources)
     if not above:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.

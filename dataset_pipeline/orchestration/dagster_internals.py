@@ -3,6 +3,9 @@
 Each is used because nothing public does it; a test asserts that no other module reaches for one.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.events import ASSET_EVENTS
@@ -17,6 +20,23 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 
+
+class SqliteEventLog(SqliteEventLogStorage):
+    """Dagster's event log in SQLite, with the steps of storing an event that Dagster keeps private."""
+
+    def row_of(self, event: EventLogEntry) -> dict[str, Any]:
+        """The event as a row of the log, and of the index."""
+        return self._event_to_row(event)
+
+    def write_asset_tags(self, connection: Any, events: Sequence[EventLogEntry], numbers: Sequence[int]) -> None:
+        """Into the index. numbers: of the events' rows."""
+        self._store_asset_event_tags(connection, events, numbers)
+
+    def write_asset(self, connection: Any, event: EventLogEntry, number: int) -> None:
+        """The newest event of an asset, into the asset's row of the index."""
+        self._store_asset_event(connection, event, number)
+
+
 FAILURE_PREFIX = "dagster._core.definitions.events.Failure: "  # of the message of a step that raised dg.Failure
 
 __all__ = [
@@ -30,6 +50,6 @@ __all__ = [
     "EventLogEntry",
     "PartitionBackfill",
     "SqlEventLogStorageTable",
-    "SqliteEventLogStorage",
+    "SqliteEventLog",
     "UnresolvedAssetJobDefinition",
 ]

@@ -19,14 +19,14 @@ from dataset_pipeline.orchestration.dagster_internals import (
     ConfigurableClassData,
     EventLogEntry,
     SqlEventLogStorageTable,
-    SqliteEventLogStorage,
+    SqliteEventLog,
 )
 
 BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 os.environ.setdefault(BATCH, "500")
 
 
-class BatchedSqliteEventLog(SqliteEventLogStorage):
+class BatchedSqliteEventLog(SqliteEventLog):
     """Holds what Dagster's own log in SQLite would hold, in the same files."""
 
     @classmethod
@@ -42,19 +42,19 @@ class BatchedSqliteEventLog(SqliteEventLogStorage):
                     self.store_event(event)
 
     def _store_asset_events(self, run_id: str, events: list[EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
+        rows = [self.row_of(event) for event in events]
         insert = sa.insert(SqlEventLogStorageTable)
         with self.index_transaction() as connection:
             numbered = insert.returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
             numbers = connection.scalars(numbered, rows).all()
-            self._store_asset_event_tags(connection, events, numbers)
+            self.write_asset_tags(connection, events, numbers)
             # The row of an asset holds its newest event of a kind, so only the last of each is of interest.
             newest = {
                 (row["asset_key"], row["dagster_event_type"]): (event, number)
                 for row, event, number in zip(rows, events, numbers, strict=True)
             }
             for event, number in newest.values():
-                self._store_asset_event(connection, event, number)
+                self.write_asset(connection, event, number)
         # The run's own log last: only the index, which all processes write, may be locked for long, and what fails as a
         # batch Dagster stores again one by one.
         with self.run_connection(run_id) as connection:

@@ -100,10 +100,12 @@ def _materialize(
     build: Callable[[Settings], dg.Definitions],
     episodes: list[str],
 ) -> None:
-    def say(what: str, done: int, total: int) -> None:
+    def log_progress(what: str, done: int, total: int) -> None:
         context.log.info(f"{done + 1} of {total}: {what}")
 
-    outcome = materialize_all(build(settings), context.instance, settings, episodes, say, leave_out=["exported_set"])
+    outcome = materialize_all(
+        build(settings), context.instance, settings, episodes, log_progress, leave_out=["exported_set"]
+    )
     if outcome.failures:
-        told = "; ".join(f"{failure.asset} {failure.episode}: {failure.error}" for failure in outcome.failures)
-        raise dg.Failure(f"{len(outcome.failures)} steps failed: {told}", allow_retries=False)
+        reasons = "; ".join(f"{failure.asset} {failure.episode}: {failure.error}" for failure in outcome.failures)
+        raise dg.Failure(f"{len(outcome.failures)} steps failed: {reasons}", allow_retries=False)

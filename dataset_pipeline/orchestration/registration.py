@@ -196,7 +196,7 @@ def write_source(store: Store, source: Source) -> None:
 
 
 def found_event(settings: Settings, source: Source, run_key: str = "") -> dg.AssetMaterialization:
-    """What Dagster is told of a source; `run_key`: the run that is going to measure it."""
+    """The event that records a source in Dagster; `run_key`: the run that is going to measure it."""
     return dg.AssetMaterialization(
         asset_key=video_key(settings),
         partition=source.key,
@@ -212,18 +212,18 @@ def found_event(settings: Settings, source: Source, run_key: str = "") -> dg.Ass
 def recorded(
     instance: dg.DagsterInstance, store: Store, settings: Settings, keys: Sequence[str]
 ) -> dict[str, Recorded]:
-    """What is on record of the episodes that Dagster has ever been told of, even if they were taken out since."""
+    """What is on record of the episodes that were ever reported to Dagster, even if they were taken out since."""
     found: dict[str, Recorded] = {}
     for event in _events(instance, video_key(settings), list(dict.fromkeys(keys))):
         assert event.partition is not None
         if event.partition in found:
             continue  # newest first
         pointer = _pointer(store, event.partition)
-        told = {name: str(event.metadata[name].value) for name in ("path", "run_key") if name in event.metadata}
+        metadata = {name: str(event.metadata[name].value) for name in ("path", "run_key") if name in event.metadata}
         found[event.partition] = Recorded(
             fingerprint=(event.tags or {}).get(FINGERPRINT_TAG, ""),
-            path=(pointer.provenance.path if pointer else "") or told.get("path", ""),
-            run_key=told.get("run_key", ""),
+            path=(pointer.provenance.path if pointer else "") or metadata.get("path", ""),
+            run_key=metadata.get("run_key", ""),
         )
     return found
 

@@ -102,12 +102,12 @@ def materialize_all(
     instance: dg.DagsterInstance,
     settings: Settings,
     episodes: Sequence[str],
-    say: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     leave_out: Sequence[str] = (),
 ) -> Outcome:
     """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due.
 
-    `say(what, done, total)` hears of each run before it starts. One episode's failure leaves the others alone, now
+    `progress(what, done, total)` is called before each run. One episode's failure leaves the others alone, now
     and in later runs. Raises KeyboardInterrupt if a run is interrupted.
     """
     start_s = time.monotonic()
@@ -115,7 +115,7 @@ def materialize_all(
         episodes=list(episodes), registered=list(instance.get_dynamic_partitions(partitions_name(settings)))
     )
     try:
-        _work(defs, instance, settings, outcome, say, leave_out)
+        _work(defs, instance, settings, outcome, progress, leave_out)
     except Exception as error:
         # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
         reason = full_disk(error, instance.storage_directory())
@@ -131,7 +131,7 @@ def _work(
     instance: dg.DagsterInstance,
     settings: Settings,
     outcome: Outcome,
-    say: Callable[[str, int, int], None],
+    progress: Callable[[str, int, int], None],
     leave_out: Sequence[str],
 ) -> None:
     episodes, registered = outcome.episodes, outcome.registered
@@ -149,11 +149,11 @@ def _work(
     done = 0
     for phase in work:
         if phase.joined:
-            say(", ".join(phase.assets), done, total)
+            progress(", ".join(phase.assets), done, total)
             execute(phase.assets)
             done += 1
         elif phase.projection:
-            say(", ".join(phase.assets), done, total)
+            progress(", ".join(phase.assets), done, total)
             for assets, ready in ready_for(phase, store, registered, failed):
                 for together, wanted in due(assets, instance, settings, store, ready):
                     for first, last in _ranges(registered, wanted):
@@ -165,7 +165,7 @@ def _work(
             found = due(phase.assets, instance, settings, store, episodes)
             wanted = set().union(*(members for _, members in found))
             for episode in episodes:
-                say(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
+                progress(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
                 if episode in wanted and not execute(phase.assets, partition_key=episode):
                     failed.add(episode)
                 done += 1

@@ -63,7 +63,7 @@ class Explanation:
         return 0 if self.of_crop or self.still_px is None else min(self.still_px)
 
 
-# What tables say of the still counts for its crops too.
+# What these tables hold of a still counts for its crops too.
 OF_STILL = frozenset({"keyframes", "frame_embeddings", "distinct_frames", "stills", "detections", "repeated_frames"})
 # Tables of all episodes in which an image has a row.
 OF_ALL = frozenset({"training_set"})
@@ -112,9 +112,9 @@ def _in_order(tables: tuple[str, ...]) -> list[str]:
 
 
 def _explanation(store: Store, image: str, source: str, decisions: list[Decision]) -> Explanation:
-    told = {decision.asset: decision.row for decision in reversed(decisions)}
-    still, crop = still_of(image), told.get("crops")
-    frame = told.get("stills") or told.get("distinct_frames", {})
+    rows = {decision.asset: decision.row for decision in reversed(decisions)}
+    still, crop = still_of(image), rows.get("crops")
+    frame = rows.get("stills") or rows.get("distinct_frames", {})
     size = (frame["width_px"], frame["height_px"]) if frame.get("width_px") and frame.get("height_px") else None
     for decision in decisions:
         if decision.asset == "detections" and size and CORNERS[0] in decision.row:
@@ -126,12 +126,12 @@ def _explanation(store: Store, image: str, source: str, decisions: list[Decision
     names = (
         {} if gallery is None else dict(zip(*(gallery[it].to_pylist() for it in ("character", "name")), strict=True))
     )
-    who = {name for row in told.values() for name in row.get("characters") or ()}
+    who = {name for row in rows.values() for name in row.get("characters") or ()}
     return Explanation(
         image,
         still,
         source,
-        told.get("keyframes", {}).get("pts_s"),
+        rows.get("keyframes", {}).get("pts_s"),
         box_px,
         any(decision.demo for decision in decisions),
         decisions,
@@ -142,12 +142,12 @@ def _explanation(store: Store, image: str, source: str, decisions: list[Decision
 
 
 def _decision(asset: str, subject: str, row: dict[str, Any], pointer: Pointer) -> Decision:
-    told = {name: value for name, value in row.items() if name not in LONG_COLUMNS and name != "image_id"}
+    columns = {name: value for name, value in row.items() if name not in LONG_COLUMNS and name != "image_id"}
     made_from = pointer.provenance
     return Decision(
         asset,
         subject,
-        told,
+        columns,
         made_from.code_version,
         dict(made_from.settings),
         made_from.models,

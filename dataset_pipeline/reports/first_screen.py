@@ -23,48 +23,54 @@ DEFECTS = ("combing", "ghost", "blockiness")
 Row = Mapping[str, Any]
 
 
-def first_screen(told: Explanation) -> list[str]:
+def first_screen(explanation: Explanation) -> list[str]:
     """Lines of at most COLUMNS letters, but for the path of the source: the image, then each decision in the order of
     the work."""
-    told_of = {decision.asset: decision.row for decision in told.decisions}
+    rows = {decision.asset: decision.row for decision in explanation.decisions}
     return [
-        told.image_id,
-        *_origin(told),
-        *(line for text in _content(told, told_of) for line in _wrapped(text, 6)),
+        explanation.image_id,
+        *_origin(explanation),
+        *(line for text in _content(explanation, rows) for line in _wrapped(text, 6)),
         "",
-        *(line for text in _decisions(told) for line in _wrapped(text, NAME_COLUMNS + 1)),
+        *(line for text in _decisions(explanation) for line in _wrapped(text, NAME_COLUMNS + 1)),
         "",
         "--all prints every row, with the settings, the models and the versions behind it.",
     ]
 
 
-def boxes_of(told: Explanation) -> list[Row]:
+def boxes_of(explanation: Explanation) -> list[Row]:
     """The detections that belong to the image: the box that a crop was cut from, or all boxes of a still."""
-    found = [row for decision in told.decisions if decision.asset == "detections" and "kind" in (row := decision.row)]
-    return [row for row in found if not told.of_crop or row.get("crop_id") == told.image_id]
+    found = [
+        row for decision in explanation.decisions if decision.asset == "detections" and "kind" in (row := decision.row)
+    ]
+    return [row for row in found if not explanation.of_crop or row.get("crop_id") == explanation.image_id]
 
 
-def _origin(told: Explanation) -> Iterable[str]:
-    where = f"second {told.second_s:.3f} of " if told.second_s is not None else ""
-    yield f"from {where}{told.source}"
-    if told.box_px:
-        x0, y0, x1, y1 = told.box_px
-        within = f" of its still's {told.still_px[0]} x {told.still_px[1]} px" if told.still_px else " px"
+def _origin(explanation: Explanation) -> Iterable[str]:
+    where = f"second {explanation.second_s:.3f} of " if explanation.second_s is not None else ""
+    yield f"from {where}{explanation.source}"
+    if explanation.box_px:
+        x0, y0, x1, y1 = explanation.box_px
+        within = (
+            f" of its still's {explanation.still_px[0]} x {explanation.still_px[1]} px"
+            if explanation.still_px
+            else " px"
+        )
         yield f"cut at x {x0}..{x1}, y {y0}..{y1}{within}"
-    elif told.still_px:
-        yield f"a still of {told.still_px[0]} x {told.still_px[1]} px"
-    if told.made_with_demo_models:
+    elif explanation.still_px:
+        yield f"a still of {explanation.still_px[0]} x {explanation.still_px[1]} px"
+    if explanation.made_with_demo_models:
         yield "made with the demo models"
 
 
-def _content(told: Explanation, told_of: Mapping[str, Row]) -> Iterable[str]:
-    if who := (told_of.get("clusters") or told_of.get("selection") or {}).get("characters"):
-        yield f"who: {', '.join(_named(name, told.names) for name in who)}"
-    elif "clusters" in told_of:
+def _content(explanation: Explanation, rows: Mapping[str, Row]) -> Iterable[str]:
+    if who := (rows.get("clusters") or rows.get("selection") or {}).get("characters"):
+        yield f"who: {', '.join(_named(name, explanation.names) for name in who)}"
+    elif "clusters" in rows:
         yield "who: nobody known"
-    if tags := told_of.get("tags", {}).get("tags"):
+    if tags := rows.get("tags", {}).get("tags"):
         yield f"tags: {', '.join(tags)}"
-    if (score := told_of.get("quality_scores", {}).get("score")) is not None:
+    if (score := rows.get("quality_scores", {}).get("score")) is not None:
         yield f"quality: {score:.3f}"
 
 
@@ -73,20 +79,20 @@ def _named(character: str, names: Mapping[str, str]) -> str:
     return f"{name} ({character})" if name and name != character else character
 
 
-def _decisions(told: Explanation) -> Iterable[str]:
+def _decisions(explanation: Explanation) -> Iterable[str]:
     done = set()
-    for decision in told.decisions:
+    for decision in explanation.decisions:
         if decision.asset not in done:
             done.add(decision.asset)
             says = SAYS.get(decision.asset)
             if reason := decision.row.get(LEFT_OUT):
                 text = f"left out: {reason}"
             else:
-                text = says(decision, told) if says else _plainly(decision.row)
+                text = says(decision, explanation) if says else _plainly(decision.row)
             yield f"{decision.asset:<{NAME_COLUMNS}} {text}"
 
 
-def _keyframes(decision: Decision, told: Explanation) -> str:
+def _keyframes(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
     signals = [
         f"{name} {_number(row[name])}" for name in ("sharpness", "brightness", "contrast") if row.get(name) is not None
@@ -94,13 +100,13 @@ def _keyframes(decision: Decision, told: Explanation) -> str:
     return f"found by mode {_setting(decision, 'keyframes', 'mode')}; {', '.join(signals)}"
 
 
-def _distinct_frames(decision: Decision, told: Explanation) -> str:
+def _distinct_frames(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
     reason = row.get("reason") or ("kept" if row.get("kept") else DROPPED)
     limit = _limit(decision, "distinct_frames", "similarity")
-    keyframe = next((other.row for other in told.decisions if other.asset == "keyframes"), {})
+    keyframe = next((other.row for other in explanation.decisions if other.asset == "keyframes"), {})
     if reason == "kept":
-        others = f"the best of {told.alike} frames" if told.alike > 1 else "no other frame is"
+        others = f"the best of {explanation.alike} frames" if explanation.alike > 1 else "no other frame is"
         return f"kept: {others} alike by more than {limit}"
     if reason == "duplicate":
         return f"dropped: {_number(row.get('similarity'))} > {limit} alike to {row.get('group')}"
@@ -111,19 +117,19 @@ def _distinct_frames(decision: Decision, told: Explanation) -> str:
     return f"dropped, {reason}"
 
 
-def _repeated_frames(decision: Decision, told: Explanation) -> str:
+def _repeated_frames(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
     where = f" in a repeated stretch ({row['segment']})" if row.get("segment") else ""
     if row.get("kept"):
         return f"kept: the best copy there is{where}" if where else "kept: no better copy in another episode"
     name = "aligned_similarity" if where else "similarity"
-    told_limit = _limit(decision, "repeated_frames", name)
-    return f"dropped: {_number(row.get('similarity'))} > {told_limit} alike to {row.get('group')}{where}"
+    limit = _limit(decision, "repeated_frames", name)
+    return f"dropped: {_number(row.get('similarity'))} > {limit} alike to {row.get('group')}{where}"
 
 
-def _detections(decision: Decision, told: Explanation) -> str:
-    boxes = boxes_of(told)
-    if told.of_crop:
+def _detections(decision: Decision, explanation: Explanation) -> str:
+    boxes = boxes_of(explanation)
+    if explanation.of_crop:
         if not boxes:
             return "no box of now gives this crop"
         box = boxes[0]
@@ -136,7 +142,7 @@ def _detections(decision: Decision, told: Explanation) -> str:
     return ", ".join(f"{count} {kind} (best {_number(best[kind])})" for kind, count in counts.most_common())
 
 
-def _crops(decision: Decision, told: Explanation) -> str:
+def _crops(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
     kind, side = row["kind"], min(row["width_px"], row["height_px"])
     limit = _limit(decision, "crops", f"{kind}_min_side_px")
@@ -148,9 +154,9 @@ def _crops(decision: Decision, told: Explanation) -> str:
     return f"kept: {side} px >= {limit}, score {score}"
 
 
-def _clusters(decision: Decision, told: Explanation) -> str:
+def _clusters(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
-    who = ", ".join(_named(name, told.names) for name in row.get("characters") or ())
+    who = ", ".join(_named(name, explanation.names) for name in row.get("characters") or ())
     if row.get("difference") is None:
         return who or "nobody known"
     given = _setting(decision, "clusters", "max_difference")
@@ -159,8 +165,8 @@ def _clusters(decision: Decision, told: Explanation) -> str:
     return f"{who}: differs by {near}" if who else f"nobody known: the nearest differs by {near}"
 
 
-def _quality_scores(decision: Decision, told: Explanation) -> str:
-    selection = next((other for other in told.decisions if other.asset == "selection"), None)
+def _quality_scores(decision: Decision, explanation: Explanation) -> str:
+    selection = next((other for other in explanation.decisions if other.asset == "selection"), None)
     if selection is None:
         return _number(decision.row.get("score"))
     limit = _setting(selection, "selection", "min_quality")
@@ -168,7 +174,7 @@ def _quality_scores(decision: Decision, told: Explanation) -> str:
     return f"{_number(decision.row.get('score'))} {sign} [selection] {_limit(selection, 'selection', 'min_quality')}"
 
 
-def _tag_scores(decision: Decision, told: Explanation) -> str:
+def _tag_scores(decision: Decision, explanation: Explanation) -> str:
     tags = decision.row.get("tags") or []
     best = sorted(tags, key=lambda tag: -tag["score"])[:4]
     floor = _limit(decision, "tag_scores", "score_floor")
@@ -176,7 +182,7 @@ def _tag_scores(decision: Decision, told: Explanation) -> str:
     return f"{len(tags)} tags >= {floor}; {', '.join(named)}"
 
 
-def _tags(decision: Decision, told: Explanation) -> str:
+def _tags(decision: Decision, explanation: Explanation) -> str:
     kept, dropped = decision.row.get("tags") or [], decision.row.get("dropped") or []
     reasons = Counter(entry["reason"].partition(" of ")[0].partition(" by ")[0] for entry in dropped)
     why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in reasons.most_common())
@@ -185,10 +191,10 @@ def _tags(decision: Decision, told: Explanation) -> str:
     return f"kept {len(kept)} of {len(kept) + len(dropped)}{source}, >= {limit}" + (f"; dropped: {why}" if why else "")
 
 
-def _selection(decision: Decision, told: Explanation) -> str:
+def _selection(decision: Decision, explanation: Explanation) -> str:
     row, verdict = decision.row, decision.row.get("reason", "")
-    crop = next((other.row for other in told.decisions if other.asset == "crops"), {})
-    size = f"{told.shorter_side_px} px" if told.shorter_side_px else "its shorter side"
+    crop = next((other.row for other in explanation.decisions if other.asset == "crops"), {})
+    size = f"{explanation.shorter_side_px} px" if explanation.shorter_side_px else "its shorter side"
     faces, quality = f"{row.get('n_faces')} faces", _number(row.get("quality"))
     why: dict[str, tuple[str, str, str]] = {
         "small": (size, "<", "min_short_side_px"),
@@ -201,42 +207,42 @@ def _selection(decision: Decision, told: Explanation) -> str:
     }
     if row.get("selected"):
         limits = [(quality, "min_quality"), (size, "min_short_side_px")]
-        told_limits = (f"{value} >= {_limit(decision, 'selection', name)}" for value, name in limits)
-        return f"selected: {', '.join(told_limits)}"
+        limits_met = (f"{value} >= {_limit(decision, 'selection', name)}" for value, name in limits)
+        return f"selected: {', '.join(limits_met)}"
     if verdict in why:
         value, sign, name = why[verdict]
         return f"left out, {verdict}: {value} {sign} {_limit(decision, 'selection', name)}"
     return f"left out, {verdict}"
 
 
-def _descriptions(decision: Decision, told: Explanation) -> str:
+def _descriptions(decision: Decision, explanation: Explanation) -> str:
     return decision.row.get("text") or f"none: {decision.row.get('status')}"
 
 
-def _captions(decision: Decision, told: Explanation) -> str:
+def _captions(decision: Decision, explanation: Explanation) -> str:
     return f"{_setting(decision, 'captions', 'template')}: {decision.row.get('caption')}"
 
 
-def _training_images(decision: Decision, told: Explanation) -> str:
+def _training_images(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
     by, limit = (_setting(decision, "training_images", name) for name in ("resize_by", "max_side_px"))
     made = f"{row.get('width_px')} x {row.get('height_px')} px, {(row.get('size_bytes') or 0) / 1000:.0f} kB"
     return f"{made} {PurePath(row.get('path') or '').suffix[1:]}; {by} <= max_side_px {limit}"
 
 
-def _multiplies(decision: Decision, told: Explanation) -> str:
+def _multiplies(decision: Decision, explanation: Explanation) -> str:
     return f"{_number(decision.row.get('multiply'))} times an epoch in {decision.row.get('concept')}"
 
 
-def _training_set(decision: Decision, told: Explanation) -> str:
+def _training_set(decision: Decision, explanation: Explanation) -> str:
     return f"in the set, for {decision.row.get('split')}"
 
 
-def _hand_edited_tags(decision: Decision, told: Explanation) -> str:
+def _hand_edited_tags(decision: Decision, explanation: Explanation) -> str:
     return f"{len(decision.row.get('tags') or ())} tags in {decision.row.get('file')}"
 
 
-def _picture(decision: Decision, told: Explanation) -> str:
+def _picture(decision: Decision, explanation: Explanation) -> str:
     row = decision.row
     return f"{row.get('kind')} of {row.get('width_px')} x {row.get('height_px')} px, written by {row.get('source')}"
 

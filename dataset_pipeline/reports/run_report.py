@@ -50,8 +50,8 @@ class Report:
     @property
     def whole(self) -> bool:
         """Nothing was damaged, rejected, passed over, at fault or failed, and all was written."""
-        told = self.damaged, self.faults, self.rejected, self.passed_over, self.failures, self.unwritten
-        return not any(told)
+        wrong = self.damaged, self.faults, self.rejected, self.passed_over, self.failures, self.unwritten
+        return not any(wrong)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"whole": self.whole}
@@ -113,15 +113,15 @@ def _pointer(store: Store, asset: str, episode: str) -> Pointer | None:
         return None  # named among the faults
 
 
-def faults_of(store: Store, episode: str, said: Sequence[str] = ()) -> list[str]:
+def faults_of(store: Store, episode: str, reported: Sequence[str] = ()) -> list[str]:
     """`<asset>: <fault>` for every failed check of an episode's assets, or of the joined ones if it is empty.
 
-    Each fault once, in the order of the work. said: reasons that need not be told again.
+    Each fault once, in the order of the work. reported: reasons that stand in the report already.
     """
     from dataset_pipeline.orchestration.runs import phases
 
     found: dict[str, str] = {}
-    known = set(said)
+    known = set(reported)
     for asset in (asset for phase in phases() for asset in phase.assets if phase.joined == (not episode)):
         try:
             pointer = store.pointer(asset, episode or None)

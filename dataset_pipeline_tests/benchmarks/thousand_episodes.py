@@ -47,7 +47,7 @@ from dataset_pipeline.images.resize import encode
 from dataset_pipeline.images.stills import images_of, stills_of
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import Failure, materialize_all, materialize_assets
-from dataset_pipeline.reports.status import status_of
+from dataset_pipeline.reports.status.judging import status_of
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.schemas import MEASURED, SCHEMAS

@@ -39,7 +39,7 @@ def test_the_web_ui_is_opened_on_the_projects_folder_or_on_a_home_that_was_named
         monkeypatch.setenv("DAGSTER_HOME", chosen)
     asked: list[tuple[list[str], dict[str, str]]] = []
     monkeypatch.setattr(
-        "dataset_pipeline.cli.app.become", lambda command, environment: asked.append((command, environment))
+        "dataset_pipeline.cli.dev.become", lambda command, environment: asked.append((command, environment))
     )
     assert CliRunner().invoke(app, ["dev", "--port", "4000"]).exit_code == 0
     [(command, environment)] = asked

@@ -17,6 +17,8 @@ import typer
 from dataset_pipeline.base import paths
 from dataset_pipeline.base.errors import full_disk, writing
 from dataset_pipeline.cli import app as cli
+from dataset_pipeline.cli.common import FAILED
+from dataset_pipeline.cli.run import finish
 from dataset_pipeline.graph import framework
 from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
 from dataset_pipeline.models.hub import PullFailed
@@ -54,7 +56,7 @@ def test_a_command_prints_what_is_hopeless_and_no_traceback(monkeypatch, capsys,
     monkeypatch.setattr(cli, "app", hopeless)
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    assert caught.value.code == cli.FAILED
+    assert caught.value.code == FAILED
     assert "do this instead" in capsys.readouterr().err
 
 
@@ -131,8 +133,8 @@ def test_a_sheet_that_cannot_be_written_is_a_line_of_the_report(tmp_path, monkey
     failures = [{"asset": "crops", "episode": "a.e01", "error": "No space left on device: /store/crops"}]
     made = Report(["a.e01"], {}, {}, failures, {}, [], [], "/set", False, 1.0)
     with pytest.raises(typer.Exit) as caught:
-        cli._finish(made, settings, as_json)
-    assert caught.value.exit_code == cli.FAILED
+        finish(made, settings, as_json)
+    assert caught.value.exit_code == FAILED
     told = capsys.readouterr()
     sheet = tmp_path / "exports" / "characters.jpg"
     line = f"{sheet} could not be written: No space left on device: {sheet}"
@@ -151,7 +153,7 @@ def test_a_picture_that_is_gone_costs_the_sheet_and_not_the_report(tmp_path, mon
     monkeypatch.setattr(report, "write_character_sheet", gone)
     settings = load_settings(store__root=str(tmp_path / "store"), exported_set__root=str(tmp_path / "exports"))
     with pytest.raises(typer.Exit):
-        cli._finish(Report(["a.e01"], {}, {}, [], {}, [], [], "/set", False, 1.0), settings, False)
+        finish(Report(["a.e01"], {}, {}, [], {}, [], [], "/set", False, 1.0), settings, False)
     told = capsys.readouterr()
     assert "crops/a.png is gone" in told.err
     assert "1 episodes in 1 s" in told.out
@@ -164,5 +166,5 @@ def test_a_full_disk_under_standard_output_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(cli, "app", full)
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    assert caught.value.code == cli.FAILED
+    assert caught.value.code == FAILED
     assert capsys.readouterr().err.strip() == "No space left on device: standard output"

@@ -51,14 +51,14 @@ class World:
     def asset(self, name: str) -> dg.AssetsDefinition:
         joined = name in JOINED
         waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if joined or name in PROJECTIONS else []
-        by_way_of = dg.AssetKey("gallery") if name in PROJECTIONS else None
+        evaluated_at = dg.AssetKey("gallery") if name in PROJECTIONS else None
 
         @dg.asset(
             name=name,
             deps=[dg.AssetKey(read) for read in {**PER_EPISODE, **JOINED}[name]],
             partitions_def=None if joined else EPISODES,
             code_version=self.versions.get(name, "1"),
-            automation_condition=keep_current(VIDEO, waits_for, by_way_of),
+            automation_condition=keep_current(VIDEO, waits_for, evaluated_at),
             backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
             retry_policy=dg.RetryPolicy(max_retries=1),
         )

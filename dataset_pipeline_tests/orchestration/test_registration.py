@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from dataset_pipeline.orchestration import registration
 from dataset_pipeline.orchestration.registration import (
@@ -17,28 +16,10 @@ from dataset_pipeline.orchestration.registration import (
     video_key,
     write_source,
 )
-from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.source import Source
-from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.store.looks import intact
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    (tmp_path / "settings.toml").write_text("")
-    return load_settings(tmp_path / "settings.toml", store__root=str(tmp_path / "store"))
-
-
-@pytest.fixture
-def store(settings: Settings) -> Store:
-    return Store(settings.store.root)
-
-
-@pytest.fixture
-def instance():
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def source(tmp_path: Path, number: int = 1, fingerprint: str = "f1") -> Source:

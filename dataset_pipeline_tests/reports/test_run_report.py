@@ -18,7 +18,8 @@ import typer
 from PIL import Image
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
-from dataset_pipeline.cli import app as cli
+from dataset_pipeline.cli.common import PARTLY
+from dataset_pipeline.cli.run import finish
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.framework import _check_results
 from dataset_pipeline.graph.materializing import materialize
@@ -26,8 +27,9 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import Outcome
 from dataset_pipeline.reports.run_report import Report, faults_of, report_on
-from dataset_pipeline.reports.status import Status, status_of
-from dataset_pipeline.reports.status_asset import _check
+from dataset_pipeline.reports.status.asset import _check
+from dataset_pipeline.reports.status.judging import status_of
+from dataset_pipeline.reports.status.states import Status
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
@@ -172,7 +174,7 @@ def exit_code(report: Report, monkeypatch: pytest.MonkeyPatch) -> int:
     """Of `run`, were its set exported."""
     monkeypatch.setattr("dataset_pipeline.reports.run_report.write_character_sheet", lambda store, sheet: [])
     try:
-        cli._finish(replace(report, export_folder="somewhere"), SETTINGS, as_json=True)
+        finish(replace(report, export_folder="somewhere"), SETTINGS, as_json=True)
     except typer.Exit as leaving:
         return leaving.exit_code
     return 0
@@ -200,7 +202,7 @@ def test_report_status_and_checks_say_the_same_of_each_kind_of_input(make, reaso
         for reason in reasons:
             assert any(reason in sentence for sentence in told), (where, reason, told)
     assert report.whole == (not reasons)
-    assert exit_code(report, monkeypatch) == (cli.PARTLY if reasons else 0)
+    assert exit_code(report, monkeypatch) == (PARTLY if reasons else 0)
     assert replace(said.status, cells={}).whole == (not reasons)
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dataset_pipeline.base.errors import PermanentError
-from dataset_pipeline.cli.app import FAILED, PARTLY, app
+from dataset_pipeline.cli.app import app
+from dataset_pipeline.cli.common import FAILED, PARTLY
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.models import QualityMetric
@@ -199,7 +200,7 @@ def test_a_broken_still_a_failing_model_and_a_strip_cost_the_set_nothing_else(fr
     told = "; ".join(faults)
     for asset in ("detections", "quality_scores"):  # tag_scores says the same as detections, which is told once
         assert f"{asset}: {episode}/cut-" in told
-    assert "is damaged: delete it, and the next run makes it anew" in told
+    assert "is damaged: delete it, and the next run makes it again" in told
     assert f"{episode}/failing-" in told
     assert "negative dimension" in told
     stages = {(stage, outcome): count for stage, outcome, count in report["funnel"]}

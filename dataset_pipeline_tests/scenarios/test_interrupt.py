@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_pipeline.cli.app import INTERRUPTED
+from dataset_pipeline.cli.common import INTERRUPTED
 from dataset_pipeline.settings import PACKAGE
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline_tests.store.looks import intact

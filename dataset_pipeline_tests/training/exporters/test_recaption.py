@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from dataset_pipeline.cli.app import PARTLY, app
+from dataset_pipeline.cli.app import app
+from dataset_pipeline.cli.common import PARTLY
 from dataset_pipeline.settings import SettingsError, load_settings, resources_folder
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.tags.templates import render

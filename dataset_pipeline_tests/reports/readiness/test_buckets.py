@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dataset_pipeline.reports.buckets import (
+from dataset_pipeline.reports.readiness.buckets import (
     EVERYDREAM_BUCKETS,
     RULES,
     Fit,

@@ -22,9 +22,10 @@ from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.orchestration.runs import QUIET, phases
-from dataset_pipeline.reports import status as status_module
-from dataset_pipeline.reports.status import JOINED, Cell, Status, status_of
-from dataset_pipeline.reports.status_asset import markdown, status_asset, status_sensor
+from dataset_pipeline.reports.status import attempts
+from dataset_pipeline.reports.status.asset import markdown, status_asset, status_sensor
+from dataset_pipeline.reports.status.judging import status_of
+from dataset_pipeline.reports.status.states import JOINED, Cell, Status
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -538,7 +539,7 @@ def test_what_a_run_is_to_make_is_queued_and_then_running_until_it_is_made(whole
 
 
 def test_errors_are_found_beyond_the_first_page_of_failures(whole, monkeypatch):
-    monkeypatch.setattr(status_module, "PAGE", 1)
+    monkeypatch.setattr(attempts, "PAGE", 1)
     for episode in EPISODES:
         execute(whole, graph(keyframes=bad), partition_key=episode)
     whys = {cell.why for cell in whole.status().cells["keyframes"].values()}

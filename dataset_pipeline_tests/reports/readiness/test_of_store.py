@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dataset_pipeline.cli.app import app
-from dataset_pipeline.reports import set_report
-from dataset_pipeline.reports.set_report import leaks_in, readiness_of
+from dataset_pipeline.reports.readiness import of_store
+from dataset_pipeline.reports.readiness.of_store import leaks_in, readiness_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -24,7 +24,7 @@ STILL = {"episode": EPISODE, "kept": True, "group": "", "reason": "kept", "width
 @pytest.fixture(autouse=True)
 def words_for_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokenizer needs torch, which takes longer to import than all tests here."""
-    monkeypatch.setattr(set_report, "clip_token_counter", lambda: lambda caption: len(caption.split()))
+    monkeypatch.setattr(of_store, "clip_token_counter", lambda: lambda caption: len(caption.split()))
 
 
 def made(tmp_path: Path, captions: dict[str, str]) -> Store:

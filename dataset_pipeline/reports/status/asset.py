@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_pipeline.reports.status import STATES, Status, status_of
+from dataset_pipeline.reports.status.judging import status_of
+from dataset_pipeline.reports.status.states import STATES, Status
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
 
@@ -57,7 +58,7 @@ def status_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Keeps the page of the asset `status` up to date. Starts no runs.",
     )
-    def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         found = status_of(settings, store, context.instance, weights)
         page = markdown(found)
         seen = hashlib.sha256(page.encode()).hexdigest()[:16] + FAILING * bool(found.passed_over)
@@ -78,7 +79,7 @@ def status_sensor(
         )
         return dg.SensorResult(asset_events=[event, checked], cursor=seen)
 
-    return look
+    return evaluate
 
 
 def _check(status: Status) -> dg.AssetCheckResult:
@@ -100,7 +101,7 @@ def markdown(status: Status) -> str:
     for asset in status.cells:
         numbers = (f" {count} |" if count else " |" for count in status.counts(asset).values())
         lines.append(f"| {asset} |{''.join(numbers)}")
-    if reasons := status.told():
+    if reasons := status.reason_lines():
         lines += ["", "**What is not fresh**", "", *_listed(reasons, REASON_ROWS)]
     return "\n".join(lines)
 

@@ -13,9 +13,10 @@ import pyarrow.compute
 
 from dataset_pipeline.base.ids import still_of
 from dataset_pipeline.base.paths import write_whole
-from dataset_pipeline.reports.leakage import Embedded, Leak, leaks
-from dataset_pipeline.reports.readiness import clip_token_counter, readiness
-from dataset_pipeline.reports.readiness_page import page
+from dataset_pipeline.reports.readiness.judging import readiness
+from dataset_pipeline.reports.readiness.leakage import Embedded, Leak, leaks
+from dataset_pipeline.reports.readiness.page import page
+from dataset_pipeline.reports.readiness.tokens import clip_token_counter
 from dataset_pipeline.reports.run_report import account
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
@@ -28,7 +29,7 @@ PAGE, DATA = "readiness.html", "readiness.json"
 
 
 def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str, Any]:
-    """What `training.readiness` says of the current set. Raises StoreError where there is none."""
+    """What `judging.readiness` says of the current set. Raises StoreError where there is none."""
     table = store.read("training_set")
     pointer = store.pointer("training_set")
     episodes = sorted(set(table["episode"].to_pylist()))

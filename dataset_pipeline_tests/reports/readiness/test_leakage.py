@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_pipeline.reports.leakage import BLOCK_ROWS, Embedded, Leak, leaks, nearest
+from dataset_pipeline.reports.readiness.leakage import BLOCK_ROWS, Embedded, Leak, leaks, nearest
 
 TRAIN = {"s.e1/00000001": "a", "s.e1/00000002#head-1-2-3-4": "b"}
 

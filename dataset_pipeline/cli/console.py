@@ -1,0 +1,82 @@
+"""The two consoles, standard output and error, and what draws on them: tables and lines of progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+FOR_PATHS: dict[str, Any] = {"highlight": False, "soft_wrap": True}
+PIPED_COLUMNS = 200  # where no terminal says how wide it is, nor COLUMNS
+
+
+def console_for(stderr: bool = False) -> Console:
+    """Paths and messages hold square brackets and colons, which rich would take for its own markup."""
+    console = Console(stderr=stderr, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_COLUMNS
+    return console
+
+
+out, err = console_for(), console_for(stderr=True)
+
+
+def table_of(*headers: str, **options: Any) -> Table:
+    """A table that breaks a name too long for its column into lines, and never cuts it off."""
+    table = Table(**options)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
+
+
+class ProgressLines:
+    """Two lines on the terminal: the graph, and the pictures of the asset at work with rate and time left."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+        self.outer_task = self.inner_task = None
+        self.inner_name = ""
+
+    def outer(self, what: str, done: int, total: int) -> None:
+        if self.bar is None:
+            return
+        if self.outer_task is None:
+            self.outer_task = self.bar.add_task(what, total=total)
+        self.bar.update(self.outer_task, description=what, completed=done, total=total)
+
+    def inner(self, what: str, done: int, total: int | None) -> None:
+        if self.bar is None:
+            return
+        if self.inner_task is None or what != self.inner_name or done == 0:
+            if self.inner_task is not None:
+                self.bar.remove_task(self.inner_task)
+            self.inner_name, self.inner_task = what, self.bar.add_task(what, total=total)
+        self.bar.update(self.inner_task, completed=done, total=total)
+
+
+@contextmanager
+def showing_progress(quiet: bool) -> Iterator[ProgressLines]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+    from dataset_pipeline.base.progress import LISTENER
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+    if quiet:
+        yield ProgressLines(None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        show = ProgressLines(bar)
+        token = LISTENER.set(show.inner)
+        try:
+            yield show
+        finally:
+            LISTENER.reset(token)

@@ -1,0 +1,216 @@
+"""`run` and `demo`: episodes into a training set."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.cli.common import (
+    FAILED,
+    PARTLY,
+    JsonOption,
+    ModelsOption,
+    SettingsOption,
+    dagster_instance,
+    settings_from,
+    stop,
+    store_to_write,
+)
+from dataset_pipeline.cli.console import FOR_PATHS, err, out, showing_progress, table_of
+from dataset_pipeline.settings import Settings, project_folder
+
+if TYPE_CHECKING:
+    from dataset_pipeline.reports.run_report import Report
+    from dataset_pipeline.sources.finding import Discovery
+    from dataset_pipeline.store.store import Store
+
+
+def demo(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Where everything goes, Dagster's history too; data/demo of the project if not given.",
+            resolve_path=True,
+        ),
+    ] = None,
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw three episodes of a made-up show and turn them into a training set, with the shipped demo models."""
+    from dataset_pipeline.demo.episodes import write_show
+    from dataset_pipeline.models.registry import ROLES
+
+    own = folder is not None
+    root = folder or project_folder() / "data" / "demo"
+    places = {"store__root": str(root / "store"), "exported_set__root": str(root / "exports")} if own else {}
+    own_models = {f"models__{role}": [] if role == "detector" else "" for role in ROLES}
+    settings = settings_from(settings_file, "demo", **own_models, **places)
+    with showing_progress(as_json) as show:
+        write_show(root / "episodes", progress=lambda done, total: show.inner("drawing three episodes", done, total))
+    finish(make_set(settings, [root / "episodes"], as_json, home=root / ".dagster" if own else None), settings, as_json)
+
+
+def run(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help=r"Videos, folders of pictures, or trees of shows; the roots of \[episodes] if not given.",
+            resolve_path=True,
+        ),
+    ] = None,
+    models: ModelsOption = "",
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn episodes into a training set. What has been done before is kept; files stay where they lie."""
+    settings = settings_from(settings_file, models)
+    finish(make_set(settings, paths, as_json), settings, as_json)
+
+
+def make_set(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path | None = None) -> Report:
+    """Find the sources in `paths`, or in the roots of the settings, and make everything that is due of them.
+
+    home: where Dagster's history lies, the project's if not given."""
+    import warnings
+
+    from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.graph.project import store_of
+    from dataset_pipeline.models.loading import CALLS, reset_calls
+    from dataset_pipeline.orchestration.arrivals import roots_of
+    from dataset_pipeline.orchestration.registration import carry_over, register
+    from dataset_pipeline.orchestration.runs import materialize_all
+    from dataset_pipeline.reports.run_report import report_on
+    from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
+
+    store, places = store_of(settings), paths or roots_of(settings)
+    found = _find_in(places, settings, store, folders_of_shows=not paths)
+    rejected: dict[str, str] = {}
+    for entry in found.rejected:
+        rejected[str(entry.path)] = "; ".join(filter(None, [rejected.get(str(entry.path)), entry.reason]))
+    passed_over = summaries_by_root(found.passed_over, places)
+    store_to_write(settings)
+    for place in places:
+        remember_passed_over(store, Path(os.path.abspath(place)), found.left_in(place))
+    if not found.sources:
+        for sentence in [*(f"{path}: {reason}" for path, reason in rejected.items()), *passed_over]:
+            err.print(sentence, style="red", **FOR_PATHS)
+        stop(f"no episodes in {', '.join(map(str, places))}")
+    reset_calls()
+    with dagster_instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
+        warnings.simplefilter("ignore")
+        trees = [Path(os.path.abspath(place)) for place in [*places, *roots_of(settings)]]
+        carried = carry_over(instance, store, settings, found.sources, trees)
+        register(instance, store, settings, carried.sources)
+        outcome = materialize_all(
+            build_definitions(settings), instance, settings, [source.key for source in carried.sources], show.outer
+        )
+    return report_on(store, outcome, rejected, dict(CALLS), carried.notes, passed_over)
+
+
+def _find_in(places: Sequence[Path], settings: Settings, store: Store, folders_of_shows: bool) -> Discovery:
+    """What lies in the places. Ends the command where weights, the device or a place are missing."""
+    from dataset_pipeline.models.device import onnx_device, torch_device
+    from dataset_pipeline.models.injected import missing_weights, model_resources
+    from dataset_pipeline.orchestration.registration import owner_in
+    from dataset_pipeline.sources.finding import find_sources
+
+    try:
+        if missing := missing_weights(model_resources(settings)):
+            stop("\n".join(missing))
+        found = find_sources(places, owner_in(store), folders_of_shows=folders_of_shows)
+        if settings.models.device.startswith("cuda"):
+            torch_device(settings.models.device)
+            onnx_device(settings.models.device)
+    except OSError as error:
+        stop(str(error))
+    return found
+
+
+def finish(report: Report, settings: Settings, as_json: bool) -> None:
+    """Write the sheet of characters, print what a run came to, and end with its exit code."""
+    from dataset_pipeline.graph.project import export_root, store_of
+    from dataset_pipeline.reports.run_report import write_character_sheet
+
+    sheet = export_root(settings) / "characters.jpg"
+    names: list[str] = []
+    try:
+        names = write_character_sheet(store_of(settings), sheet)
+    except (OSError, ValueError, PermanentError) as error:
+        report.unwritten.append(f"{sheet} could not be written: {full_disk(error) or error}")
+    if as_json:
+        print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, indent=1))
+    else:
+        print_report(report, sheet, len(names))
+    if not report.export_folder or report.unwritten:
+        raise typer.Exit(FAILED)
+    if not report.whole:
+        raise typer.Exit(PARTLY)
+
+
+def print_report(report: Report, sheet: Path, characters: int) -> None:
+    table = table_of("stage", "what became of it", "images", title="Where every frame went", title_justify="left")
+    last = ""
+    for stage, outcome, count in report.funnel:
+        if last and stage != last:
+            table.add_section()
+        table.add_row(stage if stage != last else "", outcome, str(count))
+        last = stage
+    out.print(table)
+    concepts = table_of("concept", "images", "probability", "multiply", title="Concepts", title_justify="left")
+    for row in report.concepts:
+        concepts.add_row(row["concept"], str(row["images"]), f"{row['probability']:.4f}", f"{row['multiply']:.2f}")
+    out.print(concepts)
+    for note in report.renamed:
+        out.print(note, **FOR_PATHS)
+    for episode, assets in report.empty.items():
+        out.print(f"{episode}: nothing in {', '.join(assets)}", highlight=False)
+    for episode, reasons in report.damaged.items():
+        err.print(f"{episode}: {'; '.join(reasons)}", style="yellow", **FOR_PATHS)
+    for episode, faults in report.faults.items():
+        for fault in faults:
+            err.print(f"{episode or 'all episodes'}: {fault}", style="yellow", **FOR_PATHS)
+    for path, reason in report.rejected.items():
+        err.print(f"{path}: {reason}", style="yellow", **FOR_PATHS)
+    for sentence in report.passed_over:
+        err.print(sentence, style="yellow", **FOR_PATHS)
+    for failure in report.failures:
+        where = failure["episode"] or "all episodes"
+        err.print(f"{failure['asset']} failed for {where}: {failure['error']}", style="red", **FOR_PATHS)
+    for reason in report.unwritten:
+        err.print(reason, style="red", **FOR_PATHS)
+    calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
+    out.print(
+        f"{len(report.episodes)} episodes in {report.seconds:.0f} s, {calls} pictures through models, "
+        f"{characters} characters: {sheet}",
+        **FOR_PATHS,
+    )  # fmt: skip
+    if report.made_with_demo_models:
+        out.print(
+            "Made with the demo models, which know only drawn scenes: good for trying things out.", style="yellow"
+        )
+    if not report.export_folder:
+        err.print(f"Nothing was exported: {_why_nothing(report, sheet)}.", style="red", **FOR_PATHS)
+    else:
+        out.print("The training set:", report.export_folder, **FOR_PATHS)
+
+
+def _why_nothing(report: Report, sheet: Path) -> str:
+    outcomes = {(stage, outcome): count for stage, outcome, count in report.funnel}
+    if outcomes.get(("set", "in the set")):
+        return "a set there is, but it could not be written, see above"
+    if outcomes.get(("images", "selected")):
+        return "images were selected, but a step after that failed, see above"
+    reasons = [(count, outcome) for (stage, outcome), count in outcomes.items() if stage == "images"]
+    if not reasons:
+        failed = "a step failed before there was an image, see above"
+        return failed if report.failures else "no frame was found to make an image of"
+    count, reason = max(reasons)
+    if reason == "character_not_wanted":
+        return f"[selection] characters names nobody who was recognised; {sheet} shows who was"
+    return f"no image came into the set, {count} of them for the reason {reason}"

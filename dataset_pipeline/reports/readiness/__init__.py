@@ -1,0 +1,1 @@
+"""Whether a set is fit to train on, as plain JSON and as a page."""

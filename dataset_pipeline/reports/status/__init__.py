@@ -1,0 +1,1 @@
+"""Where every episode stands in every asset."""
