@@ -14,6 +14,7 @@ from dataset_pipeline_tests.test_rooms import ROOMS
 
 PACKAGE = Path(dataset_pipeline.__file__).parent
 REPOSITORY = PACKAGE.parent
+TESTS = Path(__file__).parent
 PAGE = (PACKAGE / "ARCHITECTURE.md").read_text(encoding="utf-8")
 RULES = re.findall(r"^\| (.+?) \| `([\w/]+\.py)` \| `(\w+)` \|$", PAGE, re.MULTILINE)
 
@@ -44,3 +45,14 @@ def test_the_page_lists_the_rooms_in_their_order():
     table = PAGE.partition("## The rooms")[2].partition("\n\n## ")[0]
     listed = re.findall(r"^\| `([\w.]+?)(?:/|\.py)` \|", table, re.MULTILINE)
     assert listed == [room for room in ROOMS if "." not in room]
+
+
+def test_every_name_that_a_recipe_gives_stands_in_the_code():
+    recipes = PAGE.partition("## Recipe: an asset")[2].partition("## Checks")[0]
+    prose = re.sub(r"```.*?```", "", recipes, flags=re.DOTALL)
+    spans = [span for span in re.findall(r"`([^`]+)`", prose) if "/" not in span and ".py" not in span]
+    named = {word for span in spans for word in re.findall(r"[A-Za-z_]\w{4,}", span)}
+    texts = [path.read_text(encoding="utf-8") for path in (*PACKAGE.rglob("*.py"), *TESTS.rglob("*.py"))]
+    known = set(re.findall(r"\w+", " ".join(texts))) | {"resources", "models", "settings"}
+    assert len(named) > 40
+    assert named - known == set()

@@ -29,7 +29,7 @@ from dataset_pipeline.training.balance import balance_markdown, virtual_size
 from dataset_pipeline.training.contents import faces_on, people_on
 from dataset_pipeline.training.exporters import export
 from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
-from dataset_pipeline.training.exporters.recaption import recipe_of
+from dataset_pipeline.training.exporters.remake import recipe_of
 from dataset_pipeline.training.manifest import (
     balance_rows,
     faults_of_set,

@@ -1,1 +1,1 @@
-"""What everything else stands on: ids, paths, errors, progress and timing."""
+"""What everything else stands on: ids, file names, paths, errors, progress, timing, words of tags, the parallel map."""

@@ -114,12 +114,12 @@ def recaption(
     The settings are those it was made with, but for what is given. Exit code 3 if files were left as somebody changed
     them.
     """
-    from dataset_pipeline.training.exporters import recaption as again
+    from dataset_pipeline.training.exporters import remake
 
     values = dict(map(_key_and_value, changes or ()))
     if template:
         values["template"] = template
-    _print_rewritten(lambda: again.recaption(folder, values, drop_missing), as_json)
+    _print_rewritten(lambda: remake.recaption(folder, values, drop_missing), as_json)
 
 
 def rebalance(
@@ -140,7 +140,7 @@ def rebalance(
     them.
     """
     from dataset_pipeline.settings import read_weights
-    from dataset_pipeline.training.exporters import recaption as again
+    from dataset_pipeline.training.exporters import remake
 
     def balanced() -> RewriteReport:
         given = {
@@ -149,7 +149,7 @@ def rebalance(
             "max_multiply": max_multiply,
         }
         changes = {name: value for name, value in given.items() if value is not None}
-        return again.rebalance(folder, changes, drop_missing)
+        return remake.rebalance(folder, changes, drop_missing)
 
     _print_rewritten(balanced, as_json)
 
@@ -205,7 +205,7 @@ def print_rewritten(made: RewriteReport) -> None:
     notes = (
         ("folders are named by their repeats; give the trainer the new names", made.renamed, out),
         ("the picture is gone, so the image left the set", made.dropped, out),
-        ("changed by hand and left so; delete it to have it written anew", made.left, err),
+        ("changed by hand and left so; delete it to have it written again", made.left, err),
         ("a trainer's cache of captions that changed; delete it", made.stale, err),
     )
     for note, names, console in notes:

@@ -1,1 +1,1 @@
-"""Rules about pictures: near-duplicates, crops, sizes, sheets. No model and no Dagster in here."""
+"""Pictures as arrays: reading every format, defects, crops, sizes, contact sheets. No model and no Dagster in here."""

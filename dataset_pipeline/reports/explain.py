@@ -9,11 +9,11 @@ from typing import Any
 
 from dataset_pipeline.base.ids import crop_id, episode_of, image_id, still_of
 from dataset_pipeline.graph.aliases import current_id
-from dataset_pipeline.store.left_out import LEFT_OUT
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
 
 REPEATED = "repeated_frames"  # a row an episode, with a list of its frames
+LEFT_OUT = "left_out"  # in the row of a decision: why there is no row of the image, or no picture
 
 
 class UnknownImage(LookupError):

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from dataset_pipeline.reports.explain import Decision, Explanation
-from dataset_pipeline.store.left_out import LEFT_OUT
+from dataset_pipeline.reports.explain import LEFT_OUT, Decision, Explanation
 
 COLUMNS = 100  # what a line may take
 LINES_EACH = 2  # of a decision

@@ -23,8 +23,8 @@ from dataset_pipeline.sources.names import (
 )
 from dataset_pipeline.sources.source import Found, Source
 
-MAX_SHOW_LENGTH = 60
-MAX_EPISODE_LENGTH = 30  # with the dot and the hash of a key claimed twice a key stays within 100
+MAX_SHOW_SLUG = 60
+MAX_EPISODE_SLUG = 30  # with the dot and the hash of a key claimed twice a key stays within 100
 
 # The path of the source that goes by a key and is still there, or None.
 OwnerOf = Callable[[str], Path | None]
@@ -99,7 +99,7 @@ def _show_and_episode(item: Found) -> tuple[str, str, str]:
     """Title of the show, slug of the show, slug of the episode."""
     named = _named_by_folders(item)
     title = named.title or named.release.title or item.name
-    return title, safe_first_part(slug(title, MAX_SHOW_LENGTH)), _episode_slug(item.name, named)
+    return title, safe_first_part(slug(title, MAX_SHOW_SLUG)), _episode_slug(item.name, named)
 
 
 class _Named(NamedTuple):
@@ -137,7 +137,7 @@ def _named_by_folders(item: Found) -> _Named:
 def _episode_slug(name: str, named: _Named) -> str:
     episode, is_special = named.release.episode, named.release.is_special
     if episode is None:
-        return slug(name, MAX_EPISODE_LENGTH)
+        return slug(name, MAX_EPISODE_SLUG)
     if named.special and not is_special:
         return named.special + episode.removeprefix("e").lstrip("0")
     if named.season is None:

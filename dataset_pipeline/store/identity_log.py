@@ -138,7 +138,7 @@ class IdentityLog:
         if _hash(data) != match[3]:
             raise StoreError(
                 f"{self._files.uri(path)}, an event of the identity log, is damaged: bring it back from a backup of "
-                f"this folder; if there is none, remove it, and {match[2]} is told from its other events or minted anew"
+                f"this folder; if there is none, remove it, and {match[2]} is told from its other events or made again"
             )
         found = json.loads(data)
         if found["kind"] not in get_args(Kind):

@@ -16,7 +16,6 @@ from dataset_pipeline.store.store import PictureGone
 
 Answer = TypeVar("Answer")
 
-LEFT_OUT = "left_out"  # of a table's provenance: why there is no row or no picture, by image id
 UNMEASURED = "unmeasured"  # the number of an asset that says how many pictures its model gave no answer for
 KEPT = 5000  # images of one table that are told of by name
 NAMED = 3  # in one sentence; more are counted

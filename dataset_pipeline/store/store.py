@@ -426,13 +426,13 @@ def _check_path(path: str) -> str:
 
 def _pointer(told: Any) -> Pointer:
     """The pointer in a file's JSON. Raises ValueError or TypeError for one that is none."""
-    found = Pointer(**told)
+    found = Pointer(**{"provenance": {}, **told})
     if fault := fault_of_path(found.file):
         raise OutsideError(f"file {found.file!r} {fault}")
     for name, kind in (("rows", int), ("data_version", str), ("provenance", dict), ("parts", dict)):
         if not isinstance(getattr(found, name), kind):
             raise TypeError(f"{name} is {getattr(found, name)!r}")
-    return replace(found, provenance=Provenance.from_json(told["provenance"]))
+    return replace(found, provenance=Provenance.from_json(told.get("provenance", {})))
 
 
 def _folder(asset: str, episode: str | None) -> str:

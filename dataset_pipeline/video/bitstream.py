@@ -44,8 +44,8 @@ def follows_test(codec: str, extradata: bytes | None) -> Callable[[bytes, bytes]
     """A function saying of two packets whether no picture that others lean on was lost between them, by the number that
     each carries; None for codecs that do not number their pictures.
 
-    Behind a key frame that starts anew nothing leans on what was before. It raises ValueError where the packets' first
-    bits do not tell.
+    Behind a key frame that restarts the stream nothing is predicted from what was before. It raises ValueError
+    where the packets' first bits do not tell.
     """
     return _Follows(_H264Slices(extradata or b"")) if codec == "h264" else None
 
@@ -56,7 +56,7 @@ class _Slice(NamedTuple):
     field: int | None = None  # 0: top, 1: bottom, None: of a whole frame
     numbers: int = 0  # of frames until frame_num starts over; 0: it could not be read
     is_reference: bool = False
-    starts_anew: bool = False
+    restarts: bool = False
 
 
 class _Widths(NamedTuple):
@@ -105,8 +105,8 @@ class _H264Slices:
         bits.u(widths.before)
         frame_num = bits.u(widths.frame_num)
         field = bits.u(1) if widths.may_be_field and bits.u(1) else None
-        is_reference, starts_anew = bool(nal[0] & 0x60), nal[0] & 31 == _H264_IDR
-        return _Slice(is_intra, frame_num, field, 1 << widths.frame_num, is_reference, starts_anew)
+        is_reference, restarts = bool(nal[0] & 0x60), nal[0] & 31 == _H264_IDR
+        return _Slice(is_intra, frame_num, field, 1 << widths.frame_num, is_reference, restarts)
 
     def _remember(self, nal: bytes) -> None:
         kind = nal[0] & 31
@@ -162,7 +162,7 @@ class _Follows:
         if not earlier or not later or not earlier[-1].numbers:
             raise ValueError("a packet without a numbered picture")
         number = (earlier[-1].frame_num + earlier[-1].is_reference) % earlier[-1].numbers
-        return later[0].starts_anew or later[0].frame_num == number
+        return later[0].restarts or later[0].frame_num == number
 
 
 def _read_sequence_set(bits: "_Bits") -> tuple[int, _Widths]:

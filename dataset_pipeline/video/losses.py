@@ -117,13 +117,13 @@ def damage_of(ahead: Sequence[tuple[av.Packet, bool]], may_be_joined: bool = Fal
     # Transport streams mark a packet or two before a loss, and also where recordings were joined and nothing is lost.
     dts = [later.dts for later, _ in rest if later.dts is not None]
     is_joined = packet.dts is not None and min(dts, default=packet.dts) < packet.dts
-    is_joined = is_joined or (may_be_joined and any(_begins_anew(packet, *later) for later in rest))
+    is_joined = is_joined or (may_be_joined and any(_restarts(packet, *later) for later in rest))
     if (after_gap and not packet.is_keyframe) or (packet.is_corrupt and not is_joined):
         return "spreads"
     return "own" if rest and rest[0][1] and not is_joined else "none"
 
 
-def _begins_anew(packet: av.Packet, later: av.Packet, after_gap: bool) -> bool:
+def _restarts(packet: av.Packet, later: av.Packet, after_gap: bool) -> bool:
     """Whether the later packet is the first of another recording: reception that comes back rarely does with one."""
     if not after_gap or not later.is_keyframe or later.dts is None or packet.dts is None:
         return False

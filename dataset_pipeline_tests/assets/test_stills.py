@@ -147,7 +147,7 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
         "assets/repeated.py",
         "assets/training.py",  # the funnel counts dropped frames
         "reports/run_report.py",  # so does the account of a run
-        "reports/set_report.py",  # which stills resemble one another
+        "reports/readiness/of_store.py",  # which stills resemble one another
         "reports/explain.py",  # why a frame was dropped
         "reports/first_screen.py",  # says it
     }

@@ -79,16 +79,17 @@ def test_an_error_of_an_item_is_raised_to_who_takes_the_answers():
 
 @pytest.mark.parametrize("how", ["closed", "forgotten", "interrupted"])
 def test_who_stops_early_waits_for_no_call_and_lets_none_begin(how: str):
-    go_on, begun = threading.Event(), []
+    go_on, begun, ended = threading.Event(), [], []
 
     def call(number: int) -> int:
         begun.append(number)
-        assert number == 0 or go_on.wait(5)
+        if number:
+            go_on.wait(30)
+        ended.append(number)
         return number
 
     taken = map_ahead(call, range(100), threads=2, ahead=6)
     assert next(taken) == 0
-    before = time.monotonic()
     if how == "closed":
         taken.close()
     elif how == "interrupted":
@@ -97,10 +98,9 @@ def test_who_stops_early_waits_for_no_call_and_lets_none_begin(how: str):
     else:
         del taken
         gc.collect()
-    waited_s = time.monotonic() - before
+    assert ended == [0]
     go_on.set()
     time.sleep(0.05)
-    assert waited_s < 1
     assert len(begun) <= 1 + 2 + 2  # of the two threads each may take one more as it is let go
 
 

@@ -15,7 +15,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
 
-def test_commands_that_start_at_once_in_a_new_project_open_onedagster_instance(tmp_path):
+def test_commands_that_start_at_once_in_a_new_project_open_one_instance(tmp_path):
     def opens(_: int) -> int:
         with dagster_instance(tmp_path) as instance:
             return instance.get_runs_count()

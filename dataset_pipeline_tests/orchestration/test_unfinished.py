@@ -12,7 +12,7 @@ import psutil
 from dataset_pipeline.orchestration.unfinished import PROCESS_TAG, fail_dead_runs
 
 
-def test_a_run_whose_process_was_killed_is_buried_and_a_living_one_is_not():
+def test_a_run_whose_process_was_killed_is_marked_failed_and_a_living_one_is_not():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     mark = f"{platform.node()}/{process.pid}/{psutil.Process(process.pid).create_time():.0f}"
     job = dg.Definitions(assets=[dg.asset(name="keyframes")(lambda: None)]).resolve_implicit_global_asset_job_def()

@@ -18,7 +18,7 @@ from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.explain import explain, image_of
 from dataset_pipeline.reports.run_report import account
 from dataset_pipeline.training.exporters import export
-from dataset_pipeline.training.exporters.recaption import rebalance, recaption
+from dataset_pipeline.training.exporters.remake import rebalance, recaption
 from dataset_pipeline.video.decode import frames_at
 
 

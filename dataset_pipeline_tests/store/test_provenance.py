@@ -79,6 +79,16 @@ def test_what_an_asset_makes_records_every_field_even_if_it_holds_nothing(store)
     assert (told.faults, told.demo, told.left_out) == ({}, False, {})
 
 
+def test_a_pointer_that_records_no_provenance_is_sound(store, tmp_path):
+    store.write("tags", SCHEMAS["tags"].empty(), EPISODE)
+    [path] = tmp_path.rglob(POINTER)
+    without = {name: value for name, value in json.loads(path.read_bytes()).items() if name != "provenance"}
+    path.write_text(json.dumps(without))
+    pointer = store.pointer("tags", EPISODE)
+    assert pointer is not None
+    assert pointer.provenance == Provenance()
+
+
 def test_a_source_records_where_it_lies_and_a_side_table_what_it_holds(store):
     whole_store(store)
     source = store.pointer("video", EPISODE).provenance

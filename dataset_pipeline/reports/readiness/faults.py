@@ -13,13 +13,13 @@ import pyarrow as pa
 from dataset_pipeline.reports.readiness.figures import (
     ENLARGED,
     RESOLUTIONS,
-    STILL,
     Captions,
     fit_at,
     names_of,
     scale_at,
 )
 from dataset_pipeline.reports.readiness.leakage import Leak
+from dataset_pipeline.training.selection import STILL
 
 SEVERITIES = ("serious", "warning", "note")
 STEPPED_RULE = "kohya"  # cuts every side to whole steps

@@ -14,7 +14,6 @@ from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.reports.readiness.buckets import RULES, Fit, bucket_use, fit_counted
 
 RESOLUTIONS = (512, 768, 1024)
-STILL = "still"
 ENLARGED = 1.25  # a picture enlarged by more than this is soft
 SCALING_RULE = "kohya_scaled"  # stands for the trainers that enlarge
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 from dataset_pipeline.reports.readiness.faults import EXAMPLES, Judged, faults_of
 from dataset_pipeline.reports.readiness.figures import (
     FACE_EDGES_PX,
-    STILL,
     TOKEN_EDGES,
     WORD_EDGES,
     Captions,
@@ -26,6 +25,7 @@ from dataset_pipeline.reports.readiness.figures import (
     tag_counts,
 )
 from dataset_pipeline.reports.readiness.leakage import Leak
+from dataset_pipeline.training.selection import STILL
 from dataset_pipeline.training.split import VALIDATION
 
 MEANINGS = {

@@ -170,7 +170,7 @@ class _Judge:
         return found
 
     def _inputs(self, declaration: Declaration, key: str) -> dict[str, str]:
-        """What the asset would find now, as `inputs_of` of the framework records it."""
+        """What the asset would find now, as `graph.materializing.inputs_of` records it."""
         return {
             read: self._version_over_all(read) if key == JOINED and not is_joined(read) else self._version(read, key)
             for read in declaration.reads

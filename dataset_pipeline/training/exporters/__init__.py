@@ -103,4 +103,4 @@ def _content_changes(content: str, folder: Path) -> list[str]:
     except (OSError, ValueError, RecursionError) as error:
         return [f"{MANIFEST} cannot be read: {error}"]
     is_same = isinstance(manifest, dict) and manifest.get("content") == content
-    return [] if is_same else ["captions or multiplies were made anew"]
+    return [] if is_same else ["captions or multiplies were made again"]

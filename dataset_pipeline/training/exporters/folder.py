@@ -196,7 +196,7 @@ def _write_missing(folder: Path, absolute_texts: Mapping[str, str]) -> list[str]
         elif not target.exists():
             _put(folder, File(path, text.encode()))
         elif target.read_bytes() != text.encode():
-            notes.append(f"{path} was edited, or the folder was moved; delete it to have it written anew")
+            notes.append(f"{path} was edited, or the folder was moved; delete it to have it written again")
     return notes
 
 

@@ -21,7 +21,7 @@ from dataset_pipeline.training.exporters.folder import CHECKSUMS
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 
 SHARED = {
-    *("columns", "documents", "exported_folder", "folder", "image_set", "manifest_json", "recaption", "rewrite"),
+    *("columns", "documents", "exported_folder", "folder", "image_set", "manifest_json", "remake", "rewrite"),
     "trainer_caches",
 }
 DOCUMENTS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
@@ -101,7 +101,7 @@ def test_the_same_images_with_other_core_tags_are_another_set(sample, tmp_path: 
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_papers_lie_on_top_and_nothing_else_where_pictures_are(parted, tmp_path: Path, profile: str):
+def test_the_documents_lie_on_top_and_nothing_else_where_pictures_are(parted, tmp_path: Path, profile: str):
     folder = parted.export(profile, tmp_path).folder
     on_top = {path.name for path in folder.iterdir() if path.is_file()}
     configs = {path.name for path in folder.glob("absolute/*")}
@@ -283,7 +283,8 @@ def test_files_with_absolute_paths_are_renewed_when_gone_and_left_alone_when_edi
     edited = sample.export(profile, tmp_path)
     assert (edited.folder, edited.reused, config.read_bytes()) == (folder, True, text + b" ")
     assert edited.changed == (
-        f"{folder.name}: absolute/{config.name} was edited, or the folder was moved; delete it to have it written anew",
+        f"{folder.name}: absolute/{config.name} was edited, or the folder was moved; "
+        "delete it to have it written again",
     )
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from dataset_pipeline.training.exporters import PROFILES, ExportError
 from dataset_pipeline.training.exporters.folder import differences_in
-from dataset_pipeline.training.exporters.recaption import rebalance, recaption
+from dataset_pipeline.training.exporters.remake import rebalance, recaption
 from dataset_pipeline.training.exporters.rewrite import NEXT, PARTIAL
-from dataset_pipeline_tests.training.exporters.test_recaption import exported, resealed
+from dataset_pipeline_tests.training.exporters.test_remake import exported, resealed
 
 HEAVIER = {"weights": [{"pattern": "2_characters", "weight": 6.0}]}
 OUTSIDE = [

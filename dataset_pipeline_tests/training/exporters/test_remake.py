@@ -28,7 +28,7 @@ from dataset_pipeline.tags.templates import render
 from dataset_pipeline.training.balance import balance
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export
 from dataset_pipeline.training.exporters.folder import differences_in
-from dataset_pipeline.training.exporters.recaption import rebalance, recaption, recipe_of
+from dataset_pipeline.training.exporters.remake import rebalance, recaption, recipe_of
 from dataset_pipeline.training.exporters.rewrite import NEXT, PARTIAL
 from dataset_pipeline.training.num_repeats import num_repeats
 
