@@ -206,7 +206,7 @@ def print_rewritten(made: RewriteReport) -> None:
         ("folders are named by their repeats; give the trainer the new names", made.renamed, out),
         ("the picture is gone, so the image left the set", made.dropped, out),
         ("changed by hand and left so; delete it to have it written again", made.left, err),
-        ("a trainer's cache of captions that changed; delete it", made.stale, err),
+        ("a trainer's cache of what changed; delete it", made.stale, err),
     )
     for note, names, console in notes:
         for name in names:

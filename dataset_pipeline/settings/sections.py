@@ -293,7 +293,8 @@ class CaptionsSettings(Section):
     components: Annotated[list[CaptionComponent], Field(min_length=1)]
     seed: int
     separator: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]*$", description="text without line breaks")]
-    keep_mark: Annotated[str, Field(pattern=r"^[^\s,]*$", description="text without spaces and commas")]
+    # Of the trainers only kohya knows a mark, and takes any; with one for all, the others' exports can leave it out.
+    keep_mark: Literal["", "|||"]
     spaces: bool
     drop: list[Literal["hair", "eyes", "body", "outfit"]]
     image_type: str

@@ -1,8 +1,9 @@
 """Sets for ai-toolkit: `datasets:` of a job's YAML, one entry for each concept.
 
 As it reads them (`toolkit/config_modules.py`, `toolkit/data_loader.py`): folders are walked through, hidden ones left
-out, so that no concept lies inside another; the caption is the file of the same stem with `caption_ext`; a mask is the
-picture of the same stem in `mask_path`; `num_repeats` is whole. It writes caches into the folders it is given.
+out, so that no concept lies inside another; the caption is the file of the same stem with `caption_ext`, split at
+commas and joined by a comma and a space (`get_caption`, `toolkit/dataloader_mixins.py`); a mask is the picture of the
+same stem in `mask_path`; `num_repeats` is whole. It writes caches into the folders it is given.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def text_of(caption: str) -> str:
+    """What the trainer makes the caption of: it adds the space after each comma by itself, to any that is there."""
+    return caption.replace(", ", ",")
+
+
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
     trained = [concept for concept in images.concepts if concept.part != VALIDATION]
     return {DATASETS: "datasets:\n" + "".join(_dataset(images, concept, folder) for concept in trained)}
@@ -54,13 +60,14 @@ def _dataset(images: ImageSet, concept: Concept, folder: str) -> str:
 
 PROFILE = Profile(
     title="ai-toolkit",
-    instructions=(
+    instructions=lambda images: (
         f"Put the `datasets:` of `absolute/{DATASETS}` into your job's `process:` and add `resolution` to each. "
         "Held-out pictures, if any, are in `validation` and in no file."
     ),
     places=places,
-    files=partial(captioned_and_masked, masks),
+    files=partial(captioned_and_masked, masks, text_of=text_of),
     configs=configs,
     masks=masks,
     whole_repeats=True,
+    format=2,
 )

@@ -37,15 +37,19 @@ def places_by_concept(images: ImageSet, folder_of: Callable[[Concept], str]) -> 
     }
 
 
-def captioned_pictures(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
-    """Every picture at its place, with a text file of its caption beside it."""
+def captioned_pictures(
+    images: ImageSet, places: Mapping[str, str], text_of: Callable[[str], str] = str
+) -> Iterator[File]:
+    """Every picture at its place, with a text file beside it that holds what `text_of` makes of its caption."""
     for picture in images.pictures:
-        yield from images.with_caption(places[picture.image_id], picture)
+        yield from images.with_caption(places[picture.image_id], picture, text_of(picture.caption))
 
 
-def captioned_and_masked(masks: Masks, images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+def captioned_and_masked(
+    masks: Masks, images: ImageSet, places: Mapping[str, str], text_of: Callable[[str], str] = str
+) -> Iterator[File]:
     """`captioned_pictures`, and if the set has masks one for every picture, where `masks` places it."""
-    yield from captioned_pictures(images, places)
+    yield from captioned_pictures(images, places, text_of)
     if images.has_masks:
         mask_places = masks(images, places)
         for picture in images.pictures:
@@ -61,7 +65,7 @@ class Profile:
     """How one trainer wants a set.
 
     title: the trainer's name.
-    instructions: Markdown for the card, which folder or file to give the trainer.
+    instructions: Markdown for a set's card, which folder or file to give the trainer.
     places: where each image lies, by id; in a shard as `<shard>#<name>`.
     files: all files but the documents, given the places.
     configs: config texts by name, with paths below `folder`; "" gives relative paths.
@@ -74,7 +78,7 @@ class Profile:
     """
 
     title: str
-    instructions: str
+    instructions: Callable[[ImageSet], str]
     places: Callable[[ImageSet], dict[str, str]]
     files: Callable[[ImageSet, Mapping[str, str]], Iterable[File]] = captioned_pictures
     configs: Callable[[ImageSet, str], dict[str, str]] = no_configs
@@ -186,7 +190,7 @@ def card(folder_name: str, profile: Profile, images: ImageSet) -> str:
         _hub_head(profile, images),
         f"# {folder_name}",
         _summary(profile, images),
-        f"## For the trainer\n\n{profile.instructions}{_absolute_paths_text(profile, images)}",
+        f"## For the trainer\n\n{profile.instructions(images)}{_absolute_paths_text(profile, images)}",
         f"## Concepts\n\n{_concept_table(profile, images)}",
         _epoch_text(profile, images),
         f"## How it was made\n\n{_models_text(images.about)}",

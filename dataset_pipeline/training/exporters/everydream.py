@@ -2,7 +2,9 @@
 
 As its loader reads them (`data/dataset.py`): folders are walked through, hidden ones left out; a picture's caption is
 the text file of the same stem, split at commas; `multiply.txt` is one float for the pictures of its own folder, where 0
-counts as 1; zip files are unpacked. It knows no regularization images: those are trained on like the others.
+counts as 1; zip files are unpacked. It knows no regularization images: those are trained on like the others. Held-out
+pictures are read only where `val_split_mode` is `manual` (`data/every_dream_validation.py`); by default a share of
+those to train on is held out instead.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from dataset_pipeline.training.exporters.documents import Profile, captioned_pictures
 from dataset_pipeline.training.exporters.folder import File
-from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, ImageSet
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, ImageSet
 
 
 def folder_of(part: str, concept: str) -> str:
@@ -36,12 +38,21 @@ def multiply_text(multiply: float) -> str:
     return f"{multiply:.2f}" if multiply >= 0.1 else f"{multiply:.3g}"
 
 
+def instructions(images: ImageSet) -> str:
+    text = "`data_root` is the folder `train`."
+    if VALIDATION in images.parts:
+        text += (
+            " Held-out pictures are in `validation`: in the file that `validation_config` names, write "
+            '`"val_split_mode": "manual", "manual_data_root": "<this folder>/validation"`; by default the trainer '
+            "takes a share of `train` away instead."
+        )
+    return text
+
+
 PROFILE = Profile(
     title="EveryDream2",
-    instructions=(
-        "`data_root` is the folder `train`. Held-out pictures, if any, are in `validation`, for `val_data_root`."
-    ),
+    instructions=instructions,
     places=places,
     files=files,
-    format=2,
+    format=3,
 )

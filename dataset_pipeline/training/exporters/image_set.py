@@ -147,10 +147,10 @@ class ImageSet:
         content = self.read(picture.path) if local is None else functools.partial(copy_file, local)
         return File(path, content, picture.sha256, picture.image_id)
 
-    def with_caption(self, path: str, picture: Picture) -> Iterator[File]:
-        """The picture at `path`, and its caption as a text file of the same stem."""
+    def with_caption(self, path: str, picture: Picture, text: str) -> Iterator[File]:
+        """The picture at `path`, and `text` as a text file of the same stem."""
         yield self.file(path, picture)
-        yield File(str(PurePosixPath(path).with_suffix(".txt")), picture.caption.encode())
+        yield File(str(PurePosixPath(path).with_suffix(".txt")), text.encode())
 
     def mask_file(self, path: str, picture: Picture) -> File:
         """The picture's mask as a file of the export."""
@@ -182,10 +182,10 @@ def image_set(
 ) -> ImageSet:
     """The set of rows of `training_set`, in any order; title: the trainer's name, for messages.
 
-    Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `is_reg` and `mask_path`. Unless
-    `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an
-    image twice, a caption that is empty or not one line, a concept with two multiplies, a file format the trainer does
-    not read.
+    Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `is_reg` and `mask_path`. Held-out images get
+    the multiply 1. Unless `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer
+    should be given: no rows, an image twice, a caption that is empty or not one line, a concept with two multiplies, a
+    file format the trainer does not read.
     """
     pictures = sorted((_picture(row, keeps_mark) for row in rows), key=lambda picture: picture.image_id)
     if not any(picture.part == TRAIN for picture in pictures):
@@ -231,11 +231,14 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         raise ExportError(f"image {row['image_id']} is of the split {split!r}; there are {TRAIN} and {VALIDATION}")
     if KEEP_MARK in caption and not keeps_mark:
         caption = ", ".join(filter(None, (part.strip(" ,") for part in caption.split(KEEP_MARK))))
+    part = REGULARIZATION if row.get("is_reg") else split
+    # A loss over held-out images means something only if each is seen once.
+    multiply = 1.0 if part == VALIDATION else float(f"{row['multiply']:.6g}")
     return Picture(
         image_id=row["image_id"],
-        part=REGULARIZATION if row.get("is_reg") else split,
+        part=part,
         concept=row["concept"],
-        multiply=float(f"{row['multiply']:.6g}"),
+        multiply=multiply,
         caption=caption,
         stem=file_name(row["image_id"]),
         suffix=PurePosixPath(row["path"]).suffix,

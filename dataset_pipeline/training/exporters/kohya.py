@@ -5,17 +5,22 @@ As it reads them (`library/config_util.py`, `library/*dataset*.py`):
 - Folders (`train_data_dir`, `reg_data_dir`): each subfolder is a concept, its name split at `_`, the first part a whole
   number of repeats; pictures are looked for in that folder alone, the caption is the text of the same stem.
 - Dataset file (`--dataset_config`): TOML; an unknown key anywhere is an error. Subsets of one folder are taken once.
-  `keep_tokens_separator` is taken out of captions only where they are shuffled, so the two come together.
+  `keep_tokens_separator` is taken out of captions only where they are shuffled, so the two come together; where
+  captions are shuffled, `--cache_text_encoder_outputs` is refused. A dataset with the float `validation_split = 1.0` is
+  held out whole, each picture once, from v0.10 on; older versions refuse the key, so it has a file of its own.
+- Buckets: `bucket_reso_steps` must be a multiple of 64 for SD 1 and 2, and in v0.9 for SDXL too
+  (`verify_bucket_reso_steps`). With `bucket_no_upscale` a side below a step is cut to nothing, which fails in training.
 - Masks: with `conditioning_data_dir` in every subset; every picture needs a mask of its stem there, every mask a
   picture. Such subsets cannot be regularization images, so they have a file of their own.
-- Metadata: JSON by picture; a key without a suffix is found below `image_dir` by old and new versions alike. The prompt
-  is the caption, a separator, and the tags, so that a tag must not stand in both. Repeats belong to a subset, so each
-  concept has a file.
+- Metadata: JSON by picture. A key is a path below `image_dir` with its suffix; v0.9 takes it from where the trainer was
+  started. Both find a key below the set's folder, where `image_dir` is that folder and the trainer is started in it.
+  Caption and tags would be joined by a comma without a space, so the whole caption stands in `caption`. Repeats belong
+  to a subset, so each concept has a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.training.exporters.documents import (
@@ -31,16 +36,18 @@ from dataset_pipeline.training.exporters.image_set import (
     KEEP_MARK,
     REGULARIZATION,
     TRAIN,
+    VALIDATION,
     Concept,
     ImageSet,
     Picture,
 )
 
-# Held-out pictures are kept out of both, so that no data directory of the trainer takes them.
 DATASET, MASKED, FINETUNE = "dataset.toml", "dataset-masked.toml", "finetune.toml"
-# The pictures of a set have many shapes and sizes; without these all are cropped to one, and small ones blown up. Where
-# nothing is enlarged every side is cut to whole steps; those of 32 px, which every model takes, cut half as much as 64.
-BUCKETS = {"enable_bucket": True, "bucket_no_upscale": True, "bucket_reso_steps": 32}
+HOLDING_OUT = "dataset-validation.toml"
+STEP_PX = 64
+# The pictures of a set have many shapes and sizes; without these all are cropped to one, and small ones blown up.
+BUCKETS = {"enable_bucket": True, "bucket_no_upscale": True, "bucket_reso_steps": STEP_PX}
+NAMED = 20  # pictures that the card names, of those too small
 
 
 def folder_of(concept: Concept) -> str:
@@ -54,7 +61,7 @@ def places(images: ImageSet) -> dict[str, str]:
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
     yield from captioned_pictures(images, places)
     for concept in images.concepts_of(TRAIN):
-        metadata = {picture.stem: _metadata(picture) for picture in concept.pictures}
+        metadata = {places[picture.image_id]: _metadata(picture) for picture in concept.pictures}
         yield File(f"metadata/{folder_of(concept)}.json", as_json(metadata).encode())
         if images.has_masks:
             for picture in concept.pictures:
@@ -75,7 +82,7 @@ def _mask(concept: Concept, picture: Picture) -> str:
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
     general: dict[str, Any] = {"caption_extension": ".txt"}
-    if any(KEEP_MARK in picture.caption for picture in images.pictures):
+    if _has_mark(images):
         general |= {"shuffle_caption": True, "keep_tokens_separator": KEEP_MARK}
 
     def subset(concept: Concept) -> dict[str, Any]:
@@ -85,42 +92,45 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
         }
 
     train = images.concepts_of(TRAIN)
-    regularization = [subset(concept) | {"is_reg": True} for concept in images.concepts_of(REGULARIZATION)]
-    metadata = [{"metadata_file": below(folder, f"metadata/{folder_of(concept)}.json")} for concept in train]
+    trained = [subset(concept) for concept in train]
+    trained += [subset(concept) | {"is_reg": True} for concept in images.concepts_of(REGULARIZATION)]
+    metadata = [
+        {
+            "image_dir": folder or ".",
+            "num_repeats": concept.repeats,
+            "metadata_file": below(folder, f"metadata/{folder_of(concept)}.json"),
+        }
+        for concept in train
+    ]
     texts = {
-        DATASET: _toml(general, [subset(concept) for concept in train] + regularization),
+        DATASET: _toml(general, [(BUCKETS, trained)]),
         FINETUNE: _toml(
-            {key: value for key, value in general.items() if key != "caption_extension"},
-            [subset(concept) | source for concept, source in zip(train, metadata, strict=True)],
+            {key: value for key, value in general.items() if key != "caption_extension"}, [(BUCKETS, metadata)]
         ),
     }
+    if held_out := [subset(concept) for concept in images.concepts_of(VALIDATION)]:
+        validation = BUCKETS | {"validation_split": 1.0}
+        texts[HOLDING_OUT] = _toml(general, [(BUCKETS, trained), (validation, held_out)])
     if images.has_masks:
         masks = [{"conditioning_data_dir": below(folder, f"masks/{folder_of(concept)}")} for concept in train]
-        texts[MASKED] = _toml(general, [subset(concept) | source for concept, source in zip(train, masks, strict=True)])
+        masked = [subset(concept) | source for concept, source in zip(train, masks, strict=True)]
+        texts[MASKED] = _toml(general, [(BUCKETS, masked)])
     return texts
 
 
+def _has_mark(images: ImageSet) -> bool:
+    return any(KEEP_MARK in picture.caption for picture in images.pictures)
+
+
 def _metadata(picture: Picture) -> dict[str, Any]:
-    """The caption's parts that are tags of the image apart from the rest; their order within each is kept."""
-    entry: dict[str, Any] = {"image_size": [picture.width_px, picture.height_px]}
-    known = {_plain(tag) for tag in picture.tags}
-    parts = [part.strip() for part in picture.caption.split(",")]
-    tags = [part for part in parts if _plain(part) in known]
-    if KEEP_MARK in picture.caption or not tags:
-        return entry | {"caption": picture.caption}
-    return entry | {
-        "caption": ", ".join(part for part in parts if _plain(part) not in known),
-        "tags": ", ".join(tags),
-    }
+    return {"caption": picture.caption, "image_size": [picture.width_px, picture.height_px]}
 
 
-def _plain(tag: str) -> str:
-    return tag.replace("_", " ").casefold()
-
-
-def _toml(general: Mapping[str, Any], subsets: list[dict[str, Any]]) -> str:
-    blocks = [("[general]", general), ("[[datasets]]", BUCKETS)]
-    blocks += [("[[datasets.subsets]]", subset) for subset in subsets]
+def _toml(general: Mapping[str, Any], datasets: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]]) -> str:
+    """A dataset file: what holds for all, and each dataset with its subsets."""
+    blocks = [("[general]", general)]
+    for values, subsets in datasets:
+        blocks += [("[[datasets]]", values), *(("[[datasets.subsets]]", subset) for subset in subsets)]
     return "\n".join(_toml_block(heading, values) for heading, values in blocks if values)
 
 
@@ -131,19 +141,46 @@ def _toml_block(heading: str, values: Mapping[str, Any]) -> str:
     return "\n".join([heading, *lines]) + "\n"
 
 
+def instructions(images: ImageSet) -> str:
+    flags = "--caption_extension .txt --enable_bucket"
+    if _has_mark(images):
+        flags += f' --shuffle_caption --keep_tokens_separator "{KEEP_MARK}"'
+    text = (
+        f"`--dataset_config {DATASET}` with `--resolution`, or `--train_data_dir train` (and `--reg_data_dir reg` if "
+        f"there is one) with `{flags}`. `{FINETUNE}` is the same set by metadata instead of text files; sd-scripts "
+        "v0.9 and older find its pictures only when started in this folder. Where there are masks, "
+        f"`{MASKED}` is for `--masked_loss`; regularization images cannot be part of that. Held-out pictures, if any, "
+        f"are in `validation`: `{HOLDING_OUT}` is `{DATASET}` with them as validation set, for sd-scripts v0.10 and "
+        "newer; older ones refuse it."
+    )
+    if _has_mark(images):
+        text += (
+            f"\n\nCaptions hold the mark `{KEEP_MARK}`: only what follows it is shuffled. A mark cannot be used with "
+            "`--cache_text_encoder_outputs`: sd-scripts caches no captions that are shuffled."
+        )
+    return text + _too_small_text(images)
+
+
+def _too_small_text(images: ImageSet) -> str:
+    small = [picture.image_id for picture in images.pictures if min(picture.width_px, picture.height_px) < STEP_PX]
+    if not small:
+        return ""
+    listed = ", ".join(f"`{image_id}`" for image_id in small[:NAMED])
+    more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
+    return (
+        f"\n\n**{len(small)} pictures have a side below {STEP_PX} px, and sd-scripts has no bucket for them: it stops "
+        f"at the first.** Leave them out, or take `bucket_no_upscale` out of the files: {listed}{more}."
+    )
+
+
 PROFILE = Profile(
     title="kohya sd-scripts",
-    instructions=(
-        f"`--dataset_config {DATASET}` with `--resolution`, or `--train_data_dir train` (and `--reg_data_dir reg` if "
-        f"there is one) with `--caption_extension .txt --enable_bucket`. `{FINETUNE}` is the same set by metadata "
-        f"instead of text files. Where there are masks, `{MASKED}` is for `--masked_loss`; regularization images "
-        "cannot be part of that. Held-out pictures, if any, are in `validation` and in no file: sd-scripts holds out "
-        "by a share of its own."
-    ),
+    instructions=instructions,
     places=places,
     files=files,
     configs=configs,
     masks=masks,
     whole_repeats=True,
     keeps_mark=True,
+    format=2,
 )

@@ -1,21 +1,24 @@
 """Sets for OneTrainer: a list of concepts in JSON, each a folder with pictures and captions.
 
 As it reads them (`modules/util/config/ConceptConfig.py`): keys that are missing keep their defaults; `__version` says
-which of its migrations to skip; `balancing` is a float, with REPEATS the times a concept's images are seen in an epoch.
+which of its migrations to skip; `balancing` is a float, with REPEATS the times a concept's images are seen in an epoch,
+of which the total is rounded down (`VariationSorting` and `DiskCache` of mgds).
 The prompt is the text file of the same stem, a mask `<stem>-masklabel.png`, which is never taken for a picture.
-Regularization is a concept of the type PRIOR_PREDICTION. Paths are taken from where OneTrainer runs, so that in
-practice they must be absolute.
+Regularization is a concept of the type PRIOR_PREDICTION; concepts of the type VALIDATION are read where `validation` is
+on in the preset. The file is opened in the locale's encoding (`DataLoaderMgdsMixin`), so that it holds ASCII alone.
+Paths are taken from where OneTrainer runs, so that in practice they must be absolute.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from collections.abc import Mapping
 from functools import partial
 
 from dataset_pipeline.training.exporters.documents import (
     Profile,
-    as_json,
     below,
     captioned_and_masked,
     places_by_concept,
@@ -38,7 +41,8 @@ def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
-    return {CONCEPTS: as_json([_concept(concept, folder) for concept in images.concepts])}
+    concepts = [_concept(concept, folder) for concept in images.concepts]
+    return {CONCEPTS: json.dumps(concepts, indent=1, sort_keys=True, ensure_ascii=True) + "\n"}
 
 
 def _concept(concept: Concept, folder: str) -> dict[str, object]:
@@ -52,21 +56,38 @@ def _concept(concept: Concept, folder: str) -> dict[str, object]:
         "enabled": True,
         "type": TYPES[concept.part],
         "include_subdirectories": False,
-        "balancing": concept.multiply,
+        "balancing": balancing(len(concept.pictures), concept.multiply),
         "balancing_strategy": "REPEATS",
         "loss_weight": 1.0,
         "text": {"__version": 0, "prompt_source": "sample"},
     }
 
 
-PROFILE = Profile(
-    title="OneTrainer",
-    instructions=(
+def balancing(images: int, multiply: float) -> float:
+    """The multiply, so raised or lowered that `floor(images * balancing)` is their product rounded, and 1 at least."""
+    seen = max(1, round(images * multiply))
+    millionths = -(-seen * 10**6 // images)
+    while math.floor(images * (millionths / 10**6)) < seen:
+        millionths += 1
+    return millionths / 10**6
+
+
+def instructions(images: ImageSet) -> str:
+    text = (
         f"Copy `absolute/{CONCEPTS}` to OneTrainer's `training_concepts/`, or name it as `concept_file_name` in your "
         "training preset. With masks, switch on masked training."
-    ),
+    )
+    if VALIDATION in images.parts:
+        text += " Held-out pictures are read only with `validation` switched on in the preset: it is off by default."
+    return text
+
+
+PROFILE = Profile(
+    title="OneTrainer",
+    instructions=instructions,
     places=places,
     files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,
+    format=2,
 )

@@ -110,8 +110,8 @@ def _row(images: ImageSet, picture: Picture) -> dict[str, Any]:
 
 PROFILE = Profile(
     title="Hugging Face datasets (Parquet)",
-    instructions=(
-        '`datasets.load_dataset("parquet", data_dir="<this folder>/data")`, or `load_dataset("<this folder>")`. The '
+    instructions=lambda images: (
+        '`datasets.load_dataset("<this folder>")`, or `load_dataset("parquet", data_dir="<this folder>/data")`. The '
         "picture is the column `image`, the prompt `text`. How often an image should be seen is the column `multiply`; "
         "nothing applies it by itself."
     ),

@@ -12,7 +12,7 @@ def places(images: ImageSet) -> dict[str, str]:
 
 PROFILE = Profile(
     title="any trainer that reads pictures with text files beside them",
-    instructions=(
+    instructions=lambda images: (
         "Give it the folder `train`. All pictures lie right in it, so that the multiplies below are not applied."
     ),
     places=places,

@@ -48,8 +48,8 @@ class RewriteReport:
 
     images: number in the set. captions, multiplies: ids of the images whose caption or multiply changed. written:
     number of files. left: files that a person changed, left as they are. renamed: folders, `<before> -> <after>`.
-    stale: trainers' caches of captions that changed. dropped: ids of images whose pictures are missing. finished:
-    whether a rewrite that was killed had to be finished first.
+    stale: trainers' caches of captions and folders that changed. dropped: ids of images whose pictures are missing.
+    finished: whether a rewrite that was killed had to be finished first.
     """
 
     folder: Path
@@ -155,8 +155,9 @@ def _finish(folder: Path) -> RewriteReport:
     more, edited = _write_absolute(folder, profile, before, images)
     written, left = written + more, sorted(left + edited)
     captions, multiplies = (_changed(before.rows, after.rows, column) for column in ("caption", "multiply"))
-    beside = {image_id: PurePosixPath(places[image_id]).with_suffix(".txt") for image_id in captions}
-    stale = stale_caches(folder, {path.stem for path in beside.values() if str(path) not in left})
+    pictures = [PurePosixPath(places[image_id]) for image_id in captions]
+    captioned = [path for path in pictures if str(path.with_suffix(".txt")) not in left]
+    stale = stale_caches(folder, captioned, moved.values(), {_parent(path) for path in places.values()})
     if checksums_in(folder) != sums:
         _replace(folder, CHECKSUMS, checksum_lines(sums))
     replace(folder / NEXT, folder / MANIFEST)

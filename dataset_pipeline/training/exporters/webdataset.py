@@ -79,7 +79,7 @@ def _write(images: ImageSet, pictures: list[Picture], out: BinaryIO) -> None:
 
 PROFILE = Profile(
     title="WebDataset",
-    instructions=(
+    instructions=lambda images: (
         "The shards are `train/00000.tar` and so on, each sample a picture, `.txt` with the prompt and `.json` with "
         'the rest: `webdataset.WebDataset`, or `datasets.load_dataset("webdataset", data_dir="<this folder>/train")`. '
         "How often an image should be seen is `multiply` in the JSON; nothing applies it by itself."

@@ -79,6 +79,11 @@ class SampleSet:
     def export(self, profile: str, root: Path, about: Mapping[str, Any] = ABOUT, **more: Any) -> ExportReport:
         return export(profile, self.rows, self.data.__getitem__, root, about, extra_files=BESIDE, **more)
 
+    @staticmethod
+    def multiply_of(row: Mapping[str, Any]) -> float:
+        """By which the trainer is to see the image: a held-out one once, whatever the row says."""
+        return 1.0 if row.get("split") == "validation" else row["multiply"]
+
     def of_part(self, part: str) -> dict[str, dict[str, Any]]:
         """Rows by file stem."""
         return {

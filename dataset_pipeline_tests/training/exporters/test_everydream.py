@@ -40,8 +40,15 @@ def test_the_trainer_finds_every_picture_with_its_caption_and_multiply(parted, t
     assert read["show.e1/00000003"][2] == 3.7
     assert read["show.e1/00000012"][2] == 0.004
     assert read["show.e1/00000009"][2] == 1.0
-    held_out = {image_id(name) for name in as_everydream_reads(folder / "validation")}
-    assert held_out == {f"show.e1/{number:08d}" for number in (6, 7, 8)}
+    held_out = {image_id(name): multiply for name, (*_, multiply) in as_everydream_reads(folder / "validation").items()}
+    assert held_out == {f"show.e1/{number:08d}": 1.0 for number in (6, 7, 8)}
+
+
+def test_the_card_names_the_keys_by_which_held_out_pictures_are_read(parted, tmp_path: Path):
+    key = '"val_split_mode": "manual", "manual_data_root": "<this folder>/validation"'
+    assert key in (parted.export("everydream", tmp_path).folder / "README.md").read_text("utf-8")
+    parted.rows = [row for row in parted.rows if row.get("split") != "validation"]
+    assert "val_" not in (parted.export("everydream", tmp_path).folder / "README.md").read_text("utf-8")
 
 
 def test_concepts_are_folders_of_their_own_names(sample, tmp_path: Path, files_in):

@@ -34,7 +34,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 def test_every_module_of_the_folder_is_a_profile_that_the_settings_know():
     modules = {module.name for module in pkgutil.iter_modules(exporters.__path__)}
     assert modules - SHARED == set(PROFILES)
-    assert all(load_profile(name).instructions for name in PROFILES)
+    assert all(load_profile(name).title for name in PROFILES)
 
 
 def test_an_unknown_profile_lists_the_known(sample, tmp_path: Path):
@@ -87,7 +87,7 @@ def test_manifest_and_checksums_describe_every_file(parted, tmp_path: Path, prof
         assert entry["sha256"] == row["file_sha256"]
         assert entry["caption"] == row["caption"]
         assert entry["said"] == {"characters": ["fern"]}
-        assert (entry["concept"], entry["multiply"]) == (row["concept"], row["multiply"])
+        assert (entry["concept"], entry["multiply"]) == (row["concept"], parted.multiply_of(row))
     assert sum(concept["images"] for concept in manifest["concepts"]) == 11
     assert manifest["recipe"] == {"beside": {name: listed[name] for name in (EMB_INIT, WILDCARD)}}
 
@@ -98,6 +98,14 @@ def test_the_same_images_with_other_core_tags_are_another_set(sample, tmp_path: 
     assert (other.reused, other.content_sha256 == one.content_sha256) == (False, False)
     assert (other.folder / WILDCARD).read_bytes() == b"frieren\n"
     assert "`wildcard.txt` has prompts" in (one.folder / CARD).read_text()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_card_tells_what_to_give_the_trainer(parted, tmp_path: Path, profile: str):
+    card = (parted.export(profile, tmp_path).folder / CARD).read_text("utf-8")
+    told = card.partition("## For the trainer\n\n")[2].partition("\n\n## Concepts")[0]
+    assert "`" in told
+    assert told.rstrip().endswith((".", "`"))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -321,6 +329,15 @@ def test_the_mark_that_only_kohya_knows_is_a_comma_to_others(sample, tmp_path: P
     assert (folder / "train/show~e1@00000000.txt").read_text("utf-8") == "1girl, fern, long hair, dress"
     folder = sample.export("kohya", tmp_path).folder
     assert next(folder.rglob("show~e1@00000000.txt")).read_text("utf-8") == sample.rows[0]["caption"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_held_out_image_is_seen_once_whatever_its_concept_is_balanced_to(parted, tmp_path: Path, profile: str):
+    manifest = json.loads((parted.export(profile, tmp_path).folder / MANIFEST).read_text("utf-8"))
+    held_out = [entry["multiply"] for entry in manifest["images"] if entry["part"] == "validation"]
+    assert held_out == [1.0, 1.0, 1.0]
+    (concept,) = (entry for entry in manifest["concepts"] if entry["part"] == "validation")
+    assert concept["multiply"] == concept.get("repeats", 1) == 1
 
 
 def test_plain_gives_one_folder_of_pictures_and_texts(parted, tmp_path: Path, pictures_right_in, caption_beside):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -45,7 +46,9 @@ def test_every_split_names_its_pictures_with_text_and_facts(parted, tmp_path: Pa
             assert (folder / part / name).read_bytes() == parted.data[row["path"]]
             assert line["text"] == row["caption"]
             assert {key: line[key] for key in ("image_id", "concept", "multiply", "characters", "width_px")} == {
-                key: row[key] for key in ("image_id", "concept", "multiply", "characters", "width_px")
+                **{key: row[key] for key in ("image_id", "concept", "width_px")},
+                "multiply": parted.multiply_of(row),
+                "characters": ", ".join(row["characters"]),
             }
 
 
@@ -68,7 +71,28 @@ def test_hugging_face_reads_pictures_texts_and_splits(parted, tmp_path: Path, ho
         for row in loaded[part]:
             source = rows[row["image_id"]]
             assert row["image"].size == (source["width_px"], source["height_px"])
-            assert (row["text"], row["multiply"]) == (source["caption"], source["multiply"])
+            assert (row["text"], row["multiply"]) == (source["caption"], parted.multiply_of(source))
+
+
+@pytest.mark.parametrize("how", ["imagefolder", "folder"])
+@pytest.mark.parametrize("empty", ["train", "validation", "reg"])
+def test_a_part_without_tags_characters_and_quality_is_read_with_the_others(
+    parted, tmp_path: Path, how: str, empty: str
+):
+    import datasets
+
+    for row in parted.rows:
+        row |= {"tags": ["smile", "hat"], "characters": ["fern", "stark"]}
+    for row in parted.of_part(empty).values():
+        row |= {"tags": [], "characters": [], "quality": None}
+    folder = str(parted.export("imagefolder", tmp_path / "exports").folder)
+    name = {"imagefolder": ("imagefolder", None, folder), "folder": (folder, None, None)}[how]
+    loaded = datasets.load_dataset(*name, cache_dir=str(tmp_path / "cache"))
+    for part in loaded:
+        for row in loaded[part]:
+            facts = (row["tags"], row["characters"])
+            assert facts == (("", "") if part == empty else ("smile, hat", "fern, stark"))
+            assert math.isnan(row["quality"]) if part == empty else row["quality"] == 0.5
 
 
 def test_hugging_face_reads_masks(masked, tmp_path: Path):

@@ -25,6 +25,7 @@ DATASET = {
     **dict.fromkeys(["bucket_no_upscale", "enable_bucket"], bool),
     "network_multiplier": float,
 }
+VALIDATION = {"validation_split": float, "validation_seed": int}  # since v0.10; older versions refuse them
 SUBSETS_OF = {
     "dreambooth": {**SUBSET, **DREAMBOOTH, "image_dir": str, "is_reg": bool},
     "finetune": {**SUBSET, "image_dir": str, "metadata_file": str},
@@ -74,8 +75,9 @@ def by_folders(data_dir: Path) -> dict[str, tuple[int, str]]:
     return found
 
 
-def by_dataset_file(path: Path, cwd: Path) -> dict[str, dict[str, tuple[int, str]]]:
-    """`--dataset_config` of a trainer started in `cwd`: "train" and "reg" -> stem -> (repeats, prompt)."""
+def by_dataset_file(path: Path, cwd: Path, is_old: bool = False) -> dict[str, dict[str, tuple[int, str]]]:
+    """`--dataset_config` of a trainer started in `cwd`, v0.9 if `is_old`: "train", "reg" and, if there is a dataset
+    held out, "validation" -> stem -> (repeats, prompt)."""
     config = tomllib.loads(path.read_text("utf-8"))
     assert config.keys() <= {"general", "datasets"}
     general = config.get("general", {})
@@ -89,7 +91,13 @@ def by_dataset_file(path: Path, cwd: Path) -> dict[str, dict[str, tuple[int, str
             (kind for kind, key in (("controlnet", "conditioning_data_dir"), ("finetune", "metadata_file"))
              if all(key in subset for subset in subsets)), "dreambooth"
         )  # fmt: skip
-        strict(dataset, DATASET | SUBSET | (DREAMBOOTH if kind == "dreambooth" else {}), ignored="subsets")
+        known = DATASET | SUBSET | (DREAMBOOTH if kind == "dreambooth" else {}) | ({} if is_old else VALIDATION)
+        strict(dataset, known, ignored="subsets")
+        assert dataset["enable_bucket"] is True
+        assert dataset["bucket_reso_steps"] % 64 == 0  # verify_bucket_reso_steps
+        # A share of 1 holds out the whole dataset, by a share between 0 and 1 some of it.
+        assert dataset.get("validation_split", 1.0) == 1.0
+        is_validation = "validation_split" in dataset
         identity = "metadata_file" if kind == "finetune" else "image_dir"
         assert len({subset[identity] for subset in subsets}) == len(subsets)
         masks: set[str] = set()
@@ -98,9 +106,10 @@ def by_dataset_file(path: Path, cwd: Path) -> dict[str, dict[str, tuple[int, str
             assert subset["num_repeats"] >= 1
             folder = str(cwd / subset["image_dir"])
             assert os.path.isdir(folder)
-            part = found["reg" if subset.get("is_reg") else "train"]
+            name = "reg" if subset.get("is_reg") else "validation" if is_validation else "train"
+            part = found.setdefault(name, {})
             if kind == "finetune":
-                prompts = by_metadata(cwd / subset["metadata_file"], folder)
+                prompts = by_metadata(cwd / subset["metadata_file"], folder, cwd, is_old)
             else:
                 extension = general["caption_extension"]
                 prompts = {picture: caption_of(picture, extension) for picture in glob_images(folder)}
@@ -120,14 +129,15 @@ def by_dataset_file(path: Path, cwd: Path) -> dict[str, dict[str, tuple[int, str
     return found
 
 
-def by_metadata(path: Path, image_dir: str) -> dict[str, str]:
-    """Picture -> prompt. A key without a suffix is looked for below `image_dir` by versions before and after 2026."""
+def by_metadata(path: Path, image_dir: str, cwd: Path, is_old: bool) -> dict[str, str]:
+    """Picture -> prompt. v0.9 takes a key as a path from `cwd`, else adds a suffix to it below `image_dir`; newer
+    versions take it as a path below `image_dir`."""
     prompts = {}
     for key, entry in json.loads(path.read_text("utf-8")).items():
         assert entry.keys() <= {"caption", "tags", "image_size"}
-        assert not os.path.exists(key)
-        assert not os.path.splitext(key)[1]
-        (picture,) = glob_images(image_dir, key)
+        picture = os.path.join(image_dir, key)
+        if is_old:
+            picture = str(cwd / key) if (cwd / key).exists() else glob_images(image_dir, key)[0]
         with Image.open(picture) as opened:
             assert list(opened.size) == entry["image_size"]
         tags = entry.get("tags")
@@ -161,32 +171,64 @@ def test_by_dataset_file_the_trainer_finds_the_same(parted, tmp_path: Path, wher
     assert all(Path(s["image_dir"]).is_absolute() == (where == "absolute") for s in config["datasets"][0]["subsets"])
 
 
+@pytest.mark.parametrize("is_old", [False, True], ids=["today", "v0.9"])
 @pytest.mark.parametrize("where", [".", "absolute"])
-def test_by_metadata_the_trainer_finds_the_same_prompts(parted, tmp_path: Path, where: str):
+def test_by_metadata_the_trainer_finds_the_same_prompts(parted, tmp_path: Path, where: str, is_old: bool):
     folder = parted.export("kohya", tmp_path).folder
-    found = by_dataset_file(folder / where / "finetune.toml", folder if where == "." else Path("/"))
+    cwd = folder if where == "." or is_old else Path("/")
+    found = by_dataset_file(folder / where / "finetune.toml", cwd, is_old)
     assert found == {"train": expected(parted, "train", REPEATS), "reg": {}}
     assert {path.stem for path in folder.glob("metadata/*")} == {path.name for path in folder.glob("train/*")}
 
 
-def test_in_metadata_no_tag_stands_in_the_caption_too(sample, tmp_path: Path):
+def test_a_prompt_by_metadata_is_the_caption_to_the_letter_whatever_of_it_is_a_tag(sample, tmp_path: Path):
     sample.rows[0]["tags"] = ["long_hair", "^_^", "tag 0", "not in the caption"]
     sample.rows[1]["tags"] = ["1girl", "fern", "^_^", "long hair", "tag 1"]
     folder = sample.export("kohya", tmp_path).folder
     metadata = json.loads((folder / "metadata/1_1_character~fern.json").read_text("utf-8"))
-    assert metadata["show~e1@00000000"] == {
-        "caption": "1girl, fern",
-        "tags": "^_^, long hair, tag 0",
+    assert metadata["train/1_1_character~fern/show~e1@00000000.webp"] == {
+        "caption": "1girl, fern, ^_^, long hair, tag 0",
         "image_size": [64, 48],
     }
-    assert (metadata["show~e1@00000001"]["caption"], metadata["show~e1@00000001"]["tags"]) == (
-        "",
-        "1girl, fern, ^_^, long hair, tag 1",
-    )
-    assert metadata["show~e1@00000002"] == {"caption": sample.rows[2]["caption"], "image_size": [66, 48]}
-    for stem, (_, prompt) in by_dataset_file(folder / "finetune.toml", folder)["train"].items():
-        parts = [part.strip() for part in prompt.split(",")]
-        assert sorted(parts) == sorted(sample.of_part("train")[stem]["caption"].split(", "))
+    for is_old in (False, True):
+        assert by_dataset_file(folder / "finetune.toml", folder, is_old)["train"] == expected(sample, "train", REPEATS)
+
+
+@pytest.mark.parametrize("where", [".", "absolute"])
+def test_held_out_pictures_are_a_validation_set_in_a_file_of_its_own(parted, tmp_path: Path, where: str):
+    folder = parted.export("kohya", tmp_path).folder
+    cwd = folder if where == "." else Path("/")
+    assert by_dataset_file(folder / where / "dataset-validation.toml", cwd) == {
+        part: expected(parted, part, REPEATS) for part in ("train", "reg", "validation")
+    }
+    assert by_dataset_file(folder / where / "dataset.toml", cwd, is_old=True).keys() == {"train", "reg"}
+    with pytest.raises(KeyError, match="validation_split"):
+        by_dataset_file(folder / where / "dataset-validation.toml", cwd, is_old=True)
+
+
+def test_where_nothing_is_held_out_there_is_no_file_for_validation(sample, tmp_path: Path):
+    assert not list(sample.export("kohya", tmp_path).folder.rglob("*validation*"))
+
+
+def test_pictures_below_a_step_are_named_by_the_card_and_others_are_not(sample, tmp_path: Path):
+    for row in sample.rows[:2]:
+        row |= {"width_px": 64, "height_px": 63}
+    for row in sample.rows[2:]:
+        row |= {"width_px": 64, "height_px": 64}
+    card = (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
+    assert "**2 pictures have a side below 64 px" in card
+    assert "`show.e1/00000000`, `show.e1/00000001`." in card
+    for row in sample.rows[:2]:
+        row["height_px"] = 64
+    assert "have a side below" not in (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
+
+
+def test_of_many_pictures_below_a_step_the_card_names_twenty(sample, tmp_path: Path):
+    for number in range(20, 40):
+        sample.add(number, "1_character/small", 1.0)
+    card = (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
+    assert "**26 pictures have a side below 64 px" in card
+    assert " and 6 more." in card
 
 
 def test_every_picture_has_a_mask_and_every_mask_a_picture(masked, tmp_path: Path):
@@ -223,6 +265,15 @@ def test_the_mark_of_kept_words_comes_with_shuffling_and_only_with_it(sample, tm
         general = tomllib.loads((folder / name).read_text("utf-8"))["general"]
         assert (general["shuffle_caption"], general["keep_tokens_separator"]) == (True, "|||")
         assert by_dataset_file(folder / name, folder)["train"]["show~e1@00000000"][1] == sample.rows[0]["caption"]
+    card = (folder / "README.md").read_text("utf-8")
+    assert '`--caption_extension .txt --enable_bucket --shuffle_caption --keep_tokens_separator "|||"`' in card
+    assert "A mark cannot be used with `--cache_text_encoder_outputs`" in card
+
+
+def test_without_a_mark_the_card_says_nothing_of_shuffling(sample, tmp_path: Path):
+    card = (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
+    assert "`--caption_extension .txt --enable_bucket`" in card
+    assert "shuffle" not in card
 
 
 def test_a_concept_of_any_name_is_read_back(sample, tmp_path: Path):

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from dataset_pipeline.training.exporters.onetrainer import balancing
 
 # ConceptConfig of version 2: types of the keys, with the defaults of those a concept may leave out.
 KEYS = {
@@ -21,7 +26,7 @@ READ = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif"}
 
 def as_onetrainer_reads(path: Path, cwd: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Concept type -> stem -> prompt, balancing and mask, of a trainer started in `cwd`."""
-    concepts = json.loads(path.read_text("utf-8"))
+    concepts = json.loads(path.read_text("ascii"))  # it is opened in the locale's encoding
     assert isinstance(concepts, list)
     found: dict[str, dict[str, dict[str, Any]]] = {"STANDARD": {}, "VALIDATION": {}, "PRIOR_PREDICTION": {}}
     seen = set()
@@ -44,11 +49,12 @@ def as_onetrainer_reads(path: Path, cwd: Path) -> dict[str, dict[str, dict[str, 
             if picture.suffix.lower() in READ and not picture.name.endswith(("-masklabel.png", "-condlabel.png"))
         ]
         assert pictures
+        assert concept["balancing_strategy"] == "REPEATS"
         for picture in pictures:
             mask = picture.with_name(f"{picture.stem}-masklabel.png")
             found[concept["type"]][picture.stem] = {
                 "prompt": picture.with_suffix(".txt").read_text("utf-8"),
-                "balancing": concept["balancing"],
+                "seen": math.floor(len(pictures) * concept["balancing"]),  # by all pictures of the concept, in an epoch
                 "mask": mask if mask.exists() else None,
             }
         stray = {path.name for path in folder.iterdir()} - {picture.name for picture in pictures}
@@ -63,10 +69,33 @@ def test_the_trainer_finds_every_picture_with_its_prompt_and_balancing(parted, t
     # An absolute path is found from anywhere, a relative one only from the set's folder.
     found = as_onetrainer_reads(folder / where / "concepts.json", folder if where == "." else tmp_path)
     for kind, part in (("STANDARD", "train"), ("VALIDATION", "validation"), ("PRIOR_PREDICTION", "reg")):
+        rows = parted.of_part(part)
+        images = Counter(row["concept"] for row in rows.values())
         assert found[kind] == {
-            stem: {"prompt": row["caption"], "balancing": row["multiply"], "mask": None}
-            for stem, row in parted.of_part(part).items()
+            stem: {
+                "prompt": row["caption"],
+                "seen": round(images[row["concept"]] * parted.multiply_of(row)),
+                "mask": None,
+            }
+            for stem, row in rows.items()
         }
+
+
+def test_rounded_down_an_epoch_has_the_rounded_number_of_pictures():
+    rng = random.Random(1)
+    cases = [(47, 1.42553), (54, 1.24074), (53, 1.26415), (5, 1.361), (5, 3.7), (1, 0.004), (3, 1.0), (200_000, 1.0)]
+    cases += [(rng.randint(1, 5000), round(10 ** rng.uniform(-2, 2), 4)) for _ in range(2000)]
+    for images, multiply in cases:
+        written = json.loads(json.dumps(balancing(images, multiply)))
+        assert math.floor(images * written) == max(1, round(images * multiply))
+        assert written == pytest.approx(multiply, abs=1 / images)
+
+
+def test_the_card_says_to_switch_validation_on_where_pictures_are_held_out(parted, tmp_path: Path):
+    told = "only with `validation` switched on"
+    assert told in (parted.export("onetrainer", tmp_path).folder / "README.md").read_text("utf-8")
+    parted.rows = [row for row in parted.rows if row.get("split") != "validation"]
+    assert told not in (parted.export("onetrainer", tmp_path).folder / "README.md").read_text("utf-8")
 
 
 def test_seeds_are_the_same_each_time_and_differ_between_concepts(parted, tmp_path: Path):

@@ -132,7 +132,10 @@ def read_by_trainer(profile: str, folder: Path) -> dict[str, tuple[str, float]]:
                 found[Path(line["file_name"]).stem] = (line["text"], line["multiply"])
         return found
     for picture in folder.rglob("*.webp"):
-        found[picture.stem] = (picture.with_suffix(".txt").read_text("utf-8"), seen(profile, folder, picture))
+        caption = picture.with_suffix(".txt").read_text("utf-8")
+        if profile == "ai_toolkit":
+            caption = ", ".join(caption.split(","))
+        found[picture.stem] = (caption, seen(profile, folder, picture))
     return found
 
 
@@ -159,9 +162,11 @@ def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[
     repeats = num_repeats(trained, multiplies)
     found = {}
     for number, row in enumerate(rows):
-        multiply = multiplies[row["concept"]] if number < 5 else 2.0
-        if profile in ("kohya", "ai_toolkit"):
-            multiply = repeats[row["concept"]] if number < 5 else 2.0
+        multiply = multiplies[row["concept"]] if number < 5 else {5: 1.0, 6: 2.0}[number]
+        if profile in ("kohya", "ai_toolkit") and number < 5:
+            multiply = repeats[row["concept"]]
+        if profile == "onetrainer" and number < 5:
+            multiply = round(trained[row["concept"]] * multiply) / trained[row["concept"]]
         if profile == "plain" or (profile == "ai_toolkit" and number == 5):
             multiply = 0
         elif profile == "everydream":
@@ -377,6 +382,81 @@ def test_caches_are_no_change_of_a_person_and_those_of_old_captions_are_named(tm
         "train/1_1_character~fern/show~e1@00000000_te_outputs.npz",
     }
     assert all((beside / name).read_bytes() == b"cache" for name in names)
+
+
+CACHES_OF_TRAINERS = {
+    # sd-scripts, SimpleTuner, diffusion-pipe, in the folder of the pictures
+    "{folder}/metadata_cache.json": True,
+    "{folder}/show~e1@00000000_te_outputs.npz": False,
+    "{folder}/aspect_ratio_bucket_indices_train-0001.json": True,
+    "{folder}/aspect_ratio_bucket_metadata_train-0001.json": True,
+    "{folder}/cache/sdxl/metadata/metadata.arrow": True,
+    # musubi-tuner, where its dataset file says
+    "cache/0001/show~e1@00000000_qi_te.safetensors": False,
+}
+NEVER_STALE = (
+    "{folder}/show~e1@00000000_0064x0048_sdxl.npz",
+    "{folder}/_t_e_cache/show~e1@00000000_AbC.safetensors",  # ai-toolkit's goes by the caption itself
+    "{folder}/.aitk_size.json",
+    "cache/0001/show~e1@00000000_0064x0048_qi.safetensors",
+)
+
+
+def with_caches(folder: Path, pictures: str) -> set[str]:
+    """Lays a cache of each trainer into the set; the names that a change of captions makes stale."""
+    for name in (*CACHES_OF_TRAINERS, *NEVER_STALE):
+        path = folder / name.format(folder=pictures)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"cache")
+    return {told(name.format(folder=pictures)) for name in CACHES_OF_TRAINERS}
+
+
+def told(name: str) -> str:
+    """The name that is printed: diffusion-pipe's folder is told whole."""
+    return name.partition("/cache/")[0] + "/cache/" if "/cache/" in name else name
+
+
+def test_new_captions_make_the_cache_of_every_trainer_stale_that_holds_them(tmp_path: Path):
+    folder = exported("kohya", tmp_path)
+    names = with_caches(folder, "train/1_1_character~fern")
+    assert recaption(folder, {}).stale == ()
+    assert set(recaption(folder, {"template": "sentence"}).stale) == names
+
+
+def test_a_renamed_folder_makes_every_cache_stale_that_names_it(tmp_path: Path):
+    folder = exported("kohya", tmp_path)
+    with_caches(folder, "train/3_2_characters~fern+stark")
+    with_caches(folder, "train/1_1_character~fern")  # this one keeps its name
+    made = rebalance(folder, {"weights": [{"pattern": "2_characters", "weight": 6.0}]})
+    renamed = "train/10_2_characters~fern+stark"
+    assert f"train/3_2_characters~fern+stark -> {renamed}" in made.renamed
+    others = {told(name.format(folder=renamed)) for name, names_folder in CACHES_OF_TRAINERS.items() if names_folder}
+    assert set(made.stale) == others
+
+
+def test_a_concept_called_cache_is_not_taken_for_one(tmp_path: Path):
+    rows, data = set_of()
+    for row, concept in zip(rows, ["1_character", "1_character/cache"] * 4, strict=False):
+        row |= {"concept": concept, "multiply": 1.0, "split": "train", "is_reg": False}
+    captions, weights = (section.model_dump(mode="json") for section in (SETTINGS.captions, SETTINGS.concept_balance))
+    recipe = recipe_of(captions, weights, set(), RULES)
+    folder = export("everydream", rows, data.__getitem__, tmp_path, {}, recipe=recipe).folder
+    (folder / "train/1_character/cache/latents.npz").write_bytes(b"cache")
+    made = recaption(folder, {"template": "sentence"})
+    assert len(made.captions) == 7
+    assert made.stale == ()
+
+
+def test_a_mark_that_no_trainer_is_told_is_refused_by_name(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"captions.keep_mark = '###': Input should be '' or '\|\|\|'"):
+        load_settings(resources_folder() / "settings.toml", captions__keep_mark="###")
+    folder = exported("kohya", tmp_path)
+    before = bytes_in(folder)
+    with pytest.raises(SettingsError, match=r"captions.keep_mark = '###'"):
+        recaption(folder, {"keep_mark": "###"})
+    assert bytes_in(folder) == before
+    recaption(folder, {"keep_mark": "|||"})
+    assert 'keep_tokens_separator = "|||"' in (folder / "dataset.toml").read_text("utf-8")
 
 
 def test_pictures_that_are_gone_leave_the_set_only_if_that_is_said(tmp_path: Path):
