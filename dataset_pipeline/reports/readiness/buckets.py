@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.training.exporters.kohya import BUCKETS
+from dataset_pipeline.training.exporters.kohya import STEP_PX
 
 Sizes = np.ndarray  # int64 [n], pixels
 
@@ -129,10 +129,12 @@ def onetrainer(widths: Sizes, heights: Sizes, resolution: int, *, step_px: int =
     return _covering(widths, heights, chosen[:, 0], chosen[:, 1], np.rint)
 
 
-def ai_toolkit(widths: Sizes, heights: Sizes, resolution: int, *, step_px: int = 64) -> Fit:
-    """ai-toolkit (`get_bucket_for_image_size`, toolkit/buckets.py; the step is `bucket_tolerance`): the picture scaled
-    down to the resolution's area, never up to it; of its sides rounded down or up to steps, the pair whose area is
-    nearest and not above the resolution's. A side that was rounded up makes the picture a little larger."""
+def ai_toolkit(widths: Sizes, heights: Sizes, resolution: int, *, step_px: int = 16) -> Fit:
+    """ai-toolkit (`get_bucket_for_image_size`, toolkit/buckets.py): the picture scaled down to the resolution's area,
+    never up to it; of its sides rounded down or up to steps, the pair whose area is nearest and not above the
+    resolution's. A side that was rounded up makes the picture a little larger. The step is the model's
+    (`get_bucket_divisibility`, which toolkit/data_loader.py puts in the place of `bucket_tolerance`): 16 for SD 1, SDXL
+    and most others, 32 for some (Chroma)."""
     area = resolution * resolution
     target = np.minimum(widths * heights, area)
     shrink = np.sqrt(target / (widths * heights))
@@ -150,7 +152,7 @@ def ai_toolkit(widths: Sizes, heights: Sizes, resolution: int, *, step_px: int =
 EVERYDREAM_BUCKETS = {
     512: ((512, 512), (576, 448), (640, 384), (768, 320), (896, 256), (1024, 256)),
     768: (
-        (768, 768), (832, 704), (896, 640), (960, 576), (1024, 576), (1088, 512), (1152, 512), (1280, 448), (1408, 384),
+        (768, 768), (832, 704), (896, 640), (960, 576), (1024, 576), (1152, 512), (1280, 448), (1408, 384),
         (1472, 320),
     ),
     1024: (
@@ -209,7 +211,7 @@ def _fit(bucket_width: Sizes, bucket_height: Sizes, scale: np.ndarray, width: np
 
 
 def _kohya_as_exported(widths: Sizes, heights: Sizes, resolution: int) -> Fit:
-    return kohya(widths, heights, resolution, no_upscale=True, step_px=BUCKETS["bucket_reso_steps"])
+    return kohya(widths, heights, resolution, no_upscale=True, step_px=STEP_PX)
 
 
 def _kohya_scaled(widths: Sizes, heights: Sizes, resolution: int) -> Fit:

@@ -19,6 +19,7 @@ from dataset_pipeline.reports.readiness.figures import (
     scale_at,
 )
 from dataset_pipeline.reports.readiness.leakage import Leak
+from dataset_pipeline.training.exporters.kohya import STEP_PX
 from dataset_pipeline.training.selection import STILL
 
 SEVERITIES = ("serious", "warning", "note")
@@ -70,6 +71,7 @@ def faults_of(judged: Judged) -> list[Fault]:
         _lost_on_the_way(judged.stages),
         _rare_characters(judged.characters),
         _enlarged(judged.train, judged.resolution),
+        _without_bucket(judged.train, judged.resolution),
         _dominating(judged.concepts),
         _long_captions(judged.train, judged.lengths),
         _tags_of_everything(judged.train),
@@ -233,6 +235,21 @@ def _cropped(train: pa.Table, resolution: int) -> Fault | None:
         int((share > MUCH_CROPPED).sum()),
         tuple(ids[place] for place in np.argsort(-share, kind="stable")[:EXAMPLES]),
         "The smaller a picture, the more: raise the sides in [crops], or take bucket_no_upscale out of the file.",
+    )  # fmt: skip
+
+
+def _without_bucket(train: pa.Table, resolution: int) -> Fault | None:
+    fit = fit_at(train, STEPPED_RULE, resolution)
+    none = np.flatnonzero((fit.width_px == 0) | (fit.height_px == 0))
+    if not len(none):
+        return None
+    ids = train["image_id"].to_pylist()
+    return Fault(
+        "no_bucket", "warning",
+        f"{_number(len(none), 'image has', 'images have')} a side below kohya's step of {STEP_PX} px at {resolution}.",
+        len(none), tuple(ids[place] for place in none[:EXAMPLES]),
+        "kohya as exported has no bucket for it and stops. Raise the sides in [crops], leave it out, or take "
+        "bucket_no_upscale out of the file.",
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from dataset_pipeline.reports.readiness.buckets import (
 
 kohya_2048 = functools.partial(kohya, max_bucket_px=2048)
 kohya_no_upscale = functools.partial(kohya, no_upscale=True)
+ai_toolkit_of_64 = functools.partial(ai_toolkit, step_px=64)
 kohya_steps_of_32 = functools.partial(kohya, no_upscale=True, step_px=32)
 
 
@@ -54,13 +55,16 @@ def fitted(rule: Callable[..., Fit], size: tuple[int, int], resolution: int) -> 
         (onetrainer, (1440, 1080), 1024, (1152, 896), 0.83, 3.6),
         (onetrainer, (400, 900), 1024, (704, 1472), 1.76, 7.1),
         (onetrainer, (640, 360), 512, (704, 384), 1.1, 3.0),
-        (ai_toolkit, (1920, 1080), 1024, (1344, 768), 0.71, 1.6),
+        (ai_toolkit, (1920, 1080), 1024, (1360, 768), 0.71, 0.4),
         (ai_toolkit, (320, 320), 1024, (320, 320), 1.0, 0.0),
-        (ai_toolkit, (640, 360), 1024, (640, 384), 1.07, 6.3),  # a side is rounded up
-        (ai_toolkit, (40, 40), 1024, (64, 64), 1.6, 0.0),
+        (ai_toolkit, (640, 360), 1024, (640, 352), 1.0, 2.2),
+        (ai_toolkit_of_64, (640, 360), 1024, (640, 384), 1.07, 6.3),  # a side is rounded up
+        (ai_toolkit, (40, 40), 1024, (32, 48), 1.2, 33.3),
+        (ai_toolkit_of_64, (40, 40), 1024, (64, 64), 1.6, 0.0),
         (everydream, (1920, 1080), 1024, (1344, 768), 0.71, 1.6),
         (everydream, (1080, 1920), 512, (384, 640), 0.36, 6.2),
         (everydream, (1280, 720), 768, (1024, 576), 0.8, 0.0),
+        (everydream, (1088, 512), 768, (1152, 512), 1.06, 5.7),  # 1088 x 512 is not on its list
         (center_crop, (1920, 1080), 512, (512, 512), 0.47, 43.7),
         (center_crop, (300, 400), 768, (768, 768), 2.56, 25.0),
     ],
@@ -76,7 +80,7 @@ def test_a_resized_picture_covers_its_bucket_of_whole_steps(name: str, resolutio
     widths, heights = random.integers(96, 3000, 500), random.integers(96, 3000, 500)
     fit = fit_counted(RULES[name], widths, heights, resolution)
     for sides, bucket in ((widths, fit.width_px), (heights, fit.height_px)):
-        assert (bucket % (32 if name == "kohya" else 64) == 0).all()
+        assert (bucket % (16 if name == "ai_toolkit" else 64) == 0).all()
         assert (sides * fit.scale >= bucket - 1).all()
     assert ((fit.cropped_share >= 0) & (fit.cropped_share < 1)).all()
 
@@ -111,6 +115,16 @@ def test_everydream_buckets_hold_no_more_than_their_resolution():
     for resolution, buckets in EVERYDREAM_BUCKETS.items():
         assert buckets[0] == (resolution, resolution)
         assert all(wide >= high and wide * high <= resolution**2 for wide, high in buckets)
+
+
+def test_kohyas_steps_are_those_of_the_exported_file():
+    """Its trainers for SD 1 and 2 refuse any that are no multiple of 64."""
+    fit = fit_counted(RULES["kohya"], [640, 96, 63], [360, 127, 640], 1024)
+    assert [(int(wide), int(high)) for wide, high in zip(fit.width_px, fit.height_px, strict=True)] == [
+        (640, 320),
+        (64, 64),
+        (0, 640),
+    ]
 
 
 def test_a_limit_below_the_resolution_and_a_picture_without_pixels_are_refused():

@@ -188,6 +188,14 @@ def test_a_resolution_that_fits_the_crops_is_named():
     assert "enlarged" not in {fault["name"] for fault in judged(crops, resolution=512)["faults"]}
 
 
+def test_images_that_kohya_has_no_bucket_for_are_named():
+    rows = healthy()
+    rows[3] |= {"width_px": 63, "height_px": 640}
+    [fault] = (fault for fault in judged(rows)["faults"] if fault["name"] == "no_bucket")
+    assert (fault["severity"], fault["count"], fault["examples"]) == ("warning", 1, [rows[3]["image_id"]])
+    assert fault["message"] == "1 image has a side below kohya's step of 64 px at 1024."
+
+
 def test_a_tag_that_only_most_images_of_a_character_bear_is_no_fault():
     rows = healthy()
     for row in rows[:54]:
