@@ -396,7 +396,9 @@ class TrainingSetSettings(Section):
 
 class ExportedSetSettings(Section):
     # A profile is the module of that name in training/exporters.
-    profile: Literal["ai_toolkit", "everydream", "imagefolder", "kohya", "onetrainer", "parquet", "plain", "webdataset"]
+    profile: Literal[
+        "ai_toolkit", "everydream", "imagefolder", "kohya", "musubi", "onetrainer", "parquet", "plain", "webdataset"
+    ]  # fmt: skip
     root: Root
 
 

@@ -100,6 +100,18 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def as_toml(blocks: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """TOML of headings ("[general]", "[[datasets]]", or "" for the top) with their values; empty ones are left out."""
+    return "\n".join(_toml_block(heading, values) for heading, values in blocks if values)
+
+
+def _toml_block(heading: str, values: Mapping[str, Any]) -> str:
+    lines = [
+        f"{key} = {quoted(value) if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()
+    ]
+    return "\n".join([heading, *lines] if heading else lines) + "\n"
+
+
 def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

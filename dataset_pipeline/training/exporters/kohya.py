@@ -26,10 +26,10 @@ from typing import Any
 from dataset_pipeline.training.exporters.documents import (
     Profile,
     as_json,
+    as_toml,
     below,
     captioned_pictures,
     places_by_concept,
-    quoted,
 )
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import (
@@ -128,17 +128,10 @@ def _metadata(picture: Picture) -> dict[str, Any]:
 
 def _toml(general: Mapping[str, Any], datasets: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]]) -> str:
     """A dataset file: what holds for all, and each dataset with its subsets."""
-    blocks = [("[general]", general)]
+    blocks: list[tuple[str, Mapping[str, Any]]] = [("[general]", general)]
     for values, subsets in datasets:
         blocks += [("[[datasets]]", values), *(("[[datasets.subsets]]", subset) for subset in subsets)]
-    return "\n".join(_toml_block(heading, values) for heading, values in blocks if values)
-
-
-def _toml_block(heading: str, values: Mapping[str, Any]) -> str:
-    lines = [
-        f"{key} = {quoted(value) if isinstance(value, str) else str(value).lower()}" for key, value in values.items()
-    ]
-    return "\n".join([heading, *lines]) + "\n"
+    return as_toml(blocks)
 
 
 def instructions(images: ImageSet) -> str:

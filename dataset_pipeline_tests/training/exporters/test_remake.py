@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,8 @@ from dataset_pipeline.training.num_repeats import num_repeats
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 RULES = load_rules(SETTINGS.tag_rules)
 BESIDE = {"emb_init.json": b"{}\n", "wildcard.txt": b"fern\n"}
-BESIDE_PICTURES = ("ai_toolkit", "everydream", "kohya", "onetrainer", "plain")
+BESIDE_PICTURES = ("ai_toolkit", "everydream", "kohya", "musubi", "onetrainer", "plain")
+ONLY_TRAINED = ("musubi",)  # the trainer's file names no images but those to train on
 FERN, BOTH, OTHERS = "1_character/fern", "2_characters/fern+stark", "0_characters/character_others"
 MULTIPLIES = {
     share.concept: round(share.multiply, 4)
@@ -153,6 +155,9 @@ def seen(profile: str, folder: Path, picture: Path) -> float:
     if profile == "ai_toolkit":
         datasets = yaml.safe_load((folder / "datasets.yaml").read_text("utf-8"))["datasets"]
         return next((entry["num_repeats"] for entry in datasets if entry["folder_path"] == within), 0)
+    if profile == "musubi":
+        datasets = tomllib.loads((folder / "dataset.toml").read_text("utf-8"))["datasets"]
+        return next((entry["num_repeats"] for entry in datasets if entry["image_directory"] == within), 0)
     return 0
 
 
@@ -163,11 +168,12 @@ def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[
     found = {}
     for number, row in enumerate(rows):
         multiply = multiplies[row["concept"]] if number < 5 else {5: 1.0, 6: 2.0}[number]
-        if profile in ("kohya", "ai_toolkit") and number < 5:
+        if profile in ("kohya", "ai_toolkit", "musubi") and number < 5:
             multiply = repeats[row["concept"]]
         if profile == "onetrainer" and number < 5:
             multiply = round(trained[row["concept"]] * multiply) / trained[row["concept"]]
-        if profile == "plain" or (profile == "ai_toolkit" and number == 5):
+        is_left_out = (profile in ONLY_TRAINED and number > 4) or (profile == "ai_toolkit" and number == 5)
+        if profile == "plain" or is_left_out:
             multiply = 0
         elif profile == "everydream":
             multiply = round(multiply, 2)
@@ -233,8 +239,6 @@ def test_multiplies_by_other_weights_are_those_of_the_balance(profile: str, mask
 
 
 def test_a_folder_of_repeats_takes_a_trainers_caches_along_and_its_config_names_it(tmp_path: Path):
-    import tomllib
-
     folder = exported("kohya", tmp_path)
     (folder / "train/3_2_characters~fern+stark/show~e1@00000003_0064x0048_flux.npz").write_bytes(b"latents")
     made = rebalance(folder, {"weights": [{"pattern": "2_characters", "weight": 6.0}]})
