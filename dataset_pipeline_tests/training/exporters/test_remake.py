@@ -36,7 +36,7 @@ from dataset_pipeline.training.num_repeats import num_repeats
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 RULES = load_rules(SETTINGS.tag_rules)
 BESIDE = {"emb_init.json": b"{}\n", "wildcard.txt": b"fern\n"}
-BESIDE_PICTURES = ("ai_toolkit", "everydream", "kohya", "musubi", "onetrainer", "plain")
+BESIDE_PICTURES = ("ai_toolkit", "diffusion_pipe", "everydream", "kohya", "musubi", "onetrainer", "plain")
 ONLY_TRAINED = ("musubi",)  # the trainer's file names no images but those to train on
 FERN, BOTH, OTHERS = "1_character/fern", "2_characters/fern+stark", "0_characters/character_others"
 MULTIPLIES = {
@@ -155,6 +155,10 @@ def seen(profile: str, folder: Path, picture: Path) -> float:
     if profile == "ai_toolkit":
         datasets = yaml.safe_load((folder / "datasets.yaml").read_text("utf-8"))["datasets"]
         return next((entry["num_repeats"] for entry in datasets if entry["folder_path"] == within), 0)
+    if profile == "diffusion_pipe":
+        files = [tomllib.loads((folder / name).read_text("utf-8")) for name in ("dataset.toml", "eval.toml")]
+        listed = [entry for file in files for entry in file["directory"]]
+        return next((entry["num_repeats"] for entry in listed if entry["path"] == within), 0)
     if profile == "musubi":
         datasets = tomllib.loads((folder / "dataset.toml").read_text("utf-8"))["datasets"]
         return next((entry["num_repeats"] for entry in datasets if entry["image_directory"] == within), 0)
@@ -172,7 +176,8 @@ def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[
             multiply = repeats[row["concept"]]
         if profile == "onetrainer" and number < 5:
             multiply = round(trained[row["concept"]] * multiply) / trained[row["concept"]]
-        is_left_out = (profile in ONLY_TRAINED and number > 4) or (profile == "ai_toolkit" and number == 5)
+        is_left_out = number > 4 and profile in ONLY_TRAINED
+        is_left_out |= (profile, number) in (("ai_toolkit", 5), ("diffusion_pipe", 6))
         if profile == "plain" or is_left_out:
             multiply = 0
         elif profile == "everydream":

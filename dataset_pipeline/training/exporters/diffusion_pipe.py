@@ -1,0 +1,81 @@
+"""Sets for diffusion-pipe: a dataset file in TOML, one directory for each concept, and another for held-out pictures.
+
+As it reads them (`utils/dataset.py: DirectoryDataset, SizeBucketDataset`): a directory is not walked into, and every
+file but texts and a few others is a picture; the caption is the text of the same stem, opened in the locale's encoding;
+a mask is the picture of the same stem in `mask_path`, of the same size. `num_repeats` is a float, and what it makes of
+the pictures of one size is rounded down. There are no regularization images. It writes `cache/` into each directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from dataset_pipeline.training.exporters.documents import (
+    Profile,
+    as_toml,
+    below,
+    captioned_and_masked,
+    places_by_concept,
+)
+from dataset_pipeline.training.exporters.image_set import TRAIN, VALIDATION, Concept, ImageSet
+
+DATASET, HELD_OUT = "dataset.toml", "eval.toml"
+GENERAL = {
+    "resolutions": [1024],
+    "enable_ar_bucket": True,
+    "min_ar": 0.4,
+    "max_ar": 2.5,
+    "num_ar_buckets": 9,
+    "frame_buckets": [1],
+}
+
+
+def places(images: ImageSet) -> dict[str, str]:
+    return places_by_concept(images, lambda concept: concept.flat_folder)
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {
+        picture.image_id: f"masks/{places[picture.image_id].removesuffix(picture.suffix)}.png"
+        for picture in images.pictures
+    }
+
+
+def configs(images: ImageSet, folder: str) -> dict[str, str]:
+    def text(part: str) -> str:
+        directories = [("[[directory]]", _directory(images, concept, folder)) for concept in images.concepts_of(part)]
+        return as_toml([("", GENERAL), *directories])
+
+    texts = {DATASET: text(TRAIN)}
+    return texts | {HELD_OUT: text(VALIDATION)} if VALIDATION in images.parts else texts
+
+
+def _directory(images: ImageSet, concept: Concept, folder: str) -> dict[str, Any]:
+    masks = {"mask_path": below(folder, f"masks/{concept.flat_folder}")} if images.has_masks else {}
+    return {"path": below(folder, concept.flat_folder), "num_repeats": concept.multiply, **masks}
+
+
+def instructions(images: ImageSet) -> str:
+    text = (
+        f"In the training file, `dataset = '<this folder>/absolute/{DATASET}'`; write your `resolutions` into it. "
+        "Regularization images, if any, are in `reg` and in no file. Captions are read in the locale's encoding: on "
+        "Windows set `PYTHONUTF8=1`."
+    )
+    if VALIDATION in images.parts:
+        text += (
+            " Held-out pictures: `eval_datasets = [{name = 'validation', config = "
+            f"'<this folder>/absolute/{HELD_OUT}'}}]`."
+        )
+    return text
+
+
+PROFILE = Profile(
+    title="diffusion-pipe",
+    instructions=instructions,
+    places=places,
+    files=partial(captioned_and_masked, masks),
+    configs=configs,
+    masks=masks,
+)
