@@ -398,7 +398,7 @@ class ExportedSetSettings(Section):
     # A profile is the module of that name in training/exporters.
     profile: Literal[
         "ai_toolkit", "diffusion_pipe", "everydream", "imagefolder", "kohya", "musubi", "onetrainer", "parquet",
-        "plain", "webdataset",
+        "plain", "simpletuner", "webdataset",
     ]  # fmt: skip
     root: Root
 

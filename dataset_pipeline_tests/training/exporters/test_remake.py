@@ -36,7 +36,16 @@ from dataset_pipeline.training.num_repeats import num_repeats
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 RULES = load_rules(SETTINGS.tag_rules)
 BESIDE = {"emb_init.json": b"{}\n", "wildcard.txt": b"fern\n"}
-BESIDE_PICTURES = ("ai_toolkit", "diffusion_pipe", "everydream", "kohya", "musubi", "onetrainer", "plain")
+BESIDE_PICTURES = (
+    "ai_toolkit",
+    "diffusion_pipe",
+    "everydream",
+    "kohya",
+    "musubi",
+    "onetrainer",
+    "plain",
+    "simpletuner",
+)
 ONLY_TRAINED = ("musubi",)  # the trainer's file names no images but those to train on
 FERN, BOTH, OTHERS = "1_character/fern", "2_characters/fern+stark", "0_characters/character_others"
 MULTIPLIES = {
@@ -133,7 +142,7 @@ def read_by_trainer(profile: str, folder: Path) -> dict[str, tuple[str, float]]:
             for line in map(json.loads, path.read_text("utf-8").splitlines()):
                 found[Path(line["file_name"]).stem] = (line["text"], line["multiply"])
         return found
-    for picture in folder.rglob("*.webp"):
+    for picture in (path for path in folder.rglob("*.webp") if path.parts[len(folder.parts)] != "masks"):
         caption = picture.with_suffix(".txt").read_text("utf-8")
         if profile == "ai_toolkit":
             caption = ", ".join(caption.split(","))
@@ -159,6 +168,9 @@ def seen(profile: str, folder: Path, picture: Path) -> float:
         files = [tomllib.loads((folder / name).read_text("utf-8")) for name in ("dataset.toml", "eval.toml")]
         listed = [entry for file in files for entry in file["directory"]]
         return next((entry["num_repeats"] for entry in listed if entry["path"] == within), 0)
+    if profile == "simpletuner":
+        datasets = json.loads((folder / "multidatabackend.json").read_text("utf-8"))
+        return next(entry["repeats"] + 1 for entry in datasets if entry.get("instance_data_dir") == within)
     if profile == "musubi":
         datasets = tomllib.loads((folder / "dataset.toml").read_text("utf-8"))["datasets"]
         return next((entry["num_repeats"] for entry in datasets if entry["image_directory"] == within), 0)
@@ -172,7 +184,7 @@ def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[
     found = {}
     for number, row in enumerate(rows):
         multiply = multiplies[row["concept"]] if number < 5 else {5: 1.0, 6: 2.0}[number]
-        if profile in ("kohya", "ai_toolkit", "musubi") and number < 5:
+        if profile in ("kohya", "ai_toolkit", "musubi", "simpletuner") and number < 5:
             multiply = repeats[row["concept"]]
         if profile == "onetrainer" and number < 5:
             multiply = round(trained[row["concept"]] * multiply) / trained[row["concept"]]

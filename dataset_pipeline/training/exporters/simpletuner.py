@@ -1,0 +1,107 @@
+"""Sets for SimpleTuner: `multidatabackend.json`, a list with one dataset for each concept.
+
+As it reads them (`data_backend/factory.py`, `data_backend/config/image.py: ImageBackendConfig.from_dict`): each dataset
+has an id of its own and a cache of its own; its folder is walked into; the caption is the text of the same stem with
+`caption_strategy` `textfile`; `repeats` are whole and come on top of the first time. Held-out pictures are of the type
+`eval`, regularization has `is_regularisation_data`. Masks are a dataset of the type `conditioning`, without captions; a
+mask has the picture's whole file name, suffix and all. Pictures are decoded by what they hold
+(`image_manipulation/load.py`), so that a mask is a PNG under any suffix. Once there is a dataset `text_embeds`. It
+writes `aspect_ratio_bucket_*.json` into the folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dataset_pipeline.training.exporters.documents import (
+    Profile,
+    as_json,
+    below,
+    captioned_pictures,
+    places_by_concept,
+)
+from dataset_pipeline.training.exporters.folder import File
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
+
+DATASETS = "multidatabackend.json"
+COMMON = {
+    "type": "local",
+    "metadata_backend": "discovery",
+    "crop": False,
+    "resolution": 1024,
+    "resolution_type": "pixel_area",
+    "minimum_image_size": 0,
+}
+
+
+def places(images: ImageSet) -> dict[str, str]:
+    return places_by_concept(images, lambda concept: concept.flat_folder)
+
+
+def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    return {picture.image_id: f"masks/{places[picture.image_id]}" for picture in images.pictures_of(TRAIN)}
+
+
+def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
+    yield from captioned_pictures(images, places)
+    if images.has_masks:
+        mask_places = masks(images, places)
+        for picture in images.pictures_of(TRAIN):
+            yield images.mask_file(mask_places[picture.image_id], picture)
+
+
+def configs(images: ImageSet, folder: str) -> dict[str, str]:
+    datasets: list[dict[str, Any]] = []
+    for part in images.parts:
+        for number, concept in enumerate(images.concepts_of(part), start=1):
+            datasets += _datasets(images, concept, f"{part}-{number:04d}", folder)
+    texts = {
+        "id": "text-embeds",
+        "type": "local",
+        "dataset_type": "text_embeds",
+        "default": True,
+        "cache_dir": below(folder, "cache/text"),
+    }
+    return {DATASETS: as_json([*datasets, texts])}
+
+
+def _datasets(images: ImageSet, concept: Concept, name: str, folder: str) -> list[dict[str, Any]]:
+    """The concept's dataset, and where it has masks theirs."""
+    dataset = COMMON | {
+        "id": name,
+        "dataset_type": "eval" if concept.part == VALIDATION else "image",
+        "instance_data_dir": below(folder, concept.flat_folder),
+        "caption_strategy": "textfile",
+        "cache_dir_vae": below(folder, f"cache/vae/{name}"),
+        "repeats": concept.repeats - 1,
+    }
+    if concept.part == REGULARIZATION:
+        dataset["is_regularisation_data"] = True
+    if concept.part != TRAIN or not images.has_masks:
+        return [dataset]
+    masks = COMMON | {
+        "id": f"{name}-mask",
+        "dataset_type": "conditioning",
+        "conditioning_type": "mask",
+        "source_dataset_id": name,
+        "instance_data_dir": below(folder, f"masks/{concept.flat_folder}"),
+        "caption_strategy": None,
+        "cache_dir_vae": below(folder, f"cache/vae/{name}-mask"),
+    }
+    return [dataset | {"conditioning_data": f"{name}-mask"}, masks]
+
+
+PROFILE = Profile(
+    title="SimpleTuner",
+    instructions=lambda images: (
+        f"`data_backend_config` is `absolute/{DATASETS}`; write your `resolution` into it. With a batch size above 1 "
+        "it stops at a concept that has too few pictures of one shape: train with 1, or set `crop` to true and "
+        '`crop_aspect` to `"square"`; `--allow_dataset_oversubscription` is refused where there are repeats.'
+    ),
+    places=places,
+    files=files,
+    configs=configs,
+    masks=masks,
+    whole_repeats=True,
+)
