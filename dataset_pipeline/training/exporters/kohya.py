@@ -161,8 +161,8 @@ def _too_small_text(images: ImageSet) -> str:
     listed = ", ".join(f"`{image_id}`" for image_id in small[:NAMED])
     more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
     return (
-        f"\n\n**{len(small)} pictures have a side below {STEP_PX} px, and sd-scripts has no bucket for them: it stops "
-        f"at the first.** Leave them out, or take `bucket_no_upscale` out of the files: {listed}{more}."
+        f"\n\n**Pictures with a side below {STEP_PX} px: {len(small)}. The files give them buckets of no pixels, at "
+        f"which training stops.** Leave them out, or take `bucket_no_upscale` out of the files: {listed}{more}."
     )
 
 

@@ -216,18 +216,18 @@ def test_pictures_below_a_step_are_named_by_the_card_and_others_are_not(sample, 
     for row in sample.rows[2:]:
         row |= {"width_px": 64, "height_px": 64}
     card = (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
-    assert "**2 pictures have a side below 64 px" in card
+    assert "**Pictures with a side below 64 px: 2." in card
     assert "`show.e1/00000000`, `show.e1/00000001`." in card
     for row in sample.rows[:2]:
         row["height_px"] = 64
-    assert "have a side below" not in (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
+    assert "with a side below" not in (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
 
 
 def test_of_many_pictures_below_a_step_the_card_names_twenty(sample, tmp_path: Path):
     for number in range(20, 40):
         sample.add(number, "1_character/small", 1.0)
     card = (sample.export("kohya", tmp_path).folder / "README.md").read_text("utf-8")
-    assert "**26 pictures have a side below 64 px" in card
+    assert "**Pictures with a side below 64 px: 26." in card
     assert " and 6 more." in card
 
 
