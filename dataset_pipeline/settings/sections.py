@@ -397,8 +397,8 @@ class TrainingSetSettings(Section):
 class ExportedSetSettings(Section):
     # A profile is the module of that name in training/exporters.
     profile: Literal[
-        "ai_toolkit", "diffusion_pipe", "everydream", "imagefolder", "kohya", "musubi", "onetrainer", "parquet",
-        "plain", "simpletuner", "webdataset",
+        "ai_toolkit", "diffusion_pipe", "everydream", "hydrus", "imagefolder", "kohya", "musubi", "onetrainer",
+        "parquet", "plain", "simpletuner", "webdataset",
     ]  # fmt: skip
     root: Root
 

@@ -39,8 +39,8 @@ def test_every_module_of_the_folder_is_a_profile_that_the_settings_know():
 
 def test_an_unknown_profile_lists_the_known(sample, tmp_path: Path):
     listed = (
-        "ai_toolkit, diffusion_pipe, everydream, imagefolder, kohya, musubi, onetrainer, parquet, plain, simpletuner, "
-        "webdataset"
+        "ai_toolkit, diffusion_pipe, everydream, hydrus, imagefolder, kohya, musubi, onetrainer, parquet, plain, "
+        "simpletuner, webdataset"
     )
     with pytest.raises(ExportError, match=f"unknown trainer profile 'sdxl'; known: {listed}"):
         sample.export("sdxl", tmp_path)

@@ -46,6 +46,7 @@ BESIDE_PICTURES = (
     "plain",
     "simpletuner",
 )
+CAPTIONED = tuple(name for name in PROFILES if name != "hydrus")  # its sidecars hold tags alone
 ONLY_TRAINED = ("musubi",)  # the trainer's file names no images but those to train on
 FERN, BOTH, OTHERS = "1_character/fern", "2_characters/fern+stark", "0_characters/character_others"
 MULTIPLIES = {
@@ -210,7 +211,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("masks", [False, True], ids=["plain", "masked"])
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", CAPTIONED)
 def test_captions_by_another_template_are_what_the_trainer_reads_and_back_again_no_byte_differs(
     profile: str, masks: bool, tmp_path: Path
 ):
@@ -232,7 +233,7 @@ def test_captions_by_another_template_are_what_the_trainer_reads_and_back_again_
 
 
 @pytest.mark.parametrize("masks", [False, True], ids=["plain", "masked"])
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", CAPTIONED)
 def test_multiplies_by_other_weights_are_those_of_the_balance(profile: str, masks: bool, tmp_path: Path):
     folder = exported(profile, tmp_path, masks)
     first, pictures = bytes_in(folder), stamps(folder)
@@ -253,6 +254,16 @@ def test_multiplies_by_other_weights_are_those_of_the_balance(profile: str, mask
     assert made.multiplies == {"show.e1/00000003"}
     rebalance(folder, {"weights": SETTINGS.concept_balance.model_dump()["weights"], "max_multiply": 10.0})
     assert bytes_in(folder) == first
+
+
+def test_sidecars_of_tags_are_left_by_new_captions_and_multiplies(tmp_path: Path):
+    folder = exported("hydrus", tmp_path)
+    sidecars = {name: data for name, data in bytes_in(folder).items() if name.endswith(".webp.txt")}
+    assert len(sidecars) == 7
+    assert len(recaption(folder, {"template": "sentence"}).captions) == 7
+    assert rebalance(folder, {"max_multiply": 2.0}).multiplies
+    assert differences_in(folder) == []
+    assert sidecars.items() <= bytes_in(folder).items()
 
 
 def test_a_folder_of_repeats_takes_a_trainers_caches_along_and_its_config_names_it(tmp_path: Path):
