@@ -182,19 +182,19 @@ def test_an_exported_folder_can_be_made_anew_by_itself(finished, tmp_path: Path)
     assert embeddings.keys() == {row["character"] for row in finished.rows("core_tags")} | {"screenshots"}
 
 
-def test_for_kohya_the_tags_of_every_image_stand_apart_from_its_caption(finished, tmp_path: Path):
+def test_for_kohya_the_metadata_of_every_image_holds_its_whole_caption_with_its_tags(finished, tmp_path: Path):
     store = finished.store
     rows = store.read("training_set").to_pylist()
     folder = export("kohya", rows, store.read_picture, tmp_path, {}, store.local_path).folder
     found = [json.loads(path.read_text("utf-8")) for path in folder.glob("metadata/*.json")]
-    said = {stem: entry for entries in found for stem, entry in entries.items()}
+    said = {Path(place).stem: entry for entries in found for place, entry in entries.items()}
+    assert all((folder / place).is_file() for entries in found for place in entries)
     assert len(said) == len(rows)
     for row in rows:
         entry = said[file_name(row["image_id"])]
-        tags, caption = (set(entry.get(key, "").split(", ")) - {""} for key in ("tags", "caption"))
-        assert tags == {tag.replace("_", " ") for tag in row["tags"]}
-        assert tags | caption == set(row["caption"].split(", "))
-        assert not tags & caption
+        assert entry["caption"] == row["caption"]
+        assert {tag.replace("_", " ") for tag in row["tags"]} <= set(entry["caption"].split(", "))
+        assert "tags" not in entry
 
 
 def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_character(drawn_show, fresh):
