@@ -151,6 +151,7 @@ def multiplies(step: Step) -> Result:
     settings=["training_set"],
     group="set",
     algorithm=2,
+    traced=True,
     labels=["python"],
     checks={
         "every_image_has_a_caption": Check("No caption is empty: a trainer would learn from silence.", blocking=True),
@@ -200,6 +201,8 @@ def exported_set(step: Step) -> Result:
         raise ValueError("the training set was made by an earlier version: `dataset-pipeline run`, then export again")
     episodes, shows = ({row[name] for row in rows} for name in ("episode", "show"))
     about = step.origin("training_set") | {"models": models_behind(step, episodes)}
+    if lineage := step.lineage("training_set"):
+        about["lineage"] = lineage.to_json()
     rules = load_rules(step.settings.tag_rules)
     behind = {asset: settings_behind(step, asset, episodes) for asset in ("captions", "concept_balance")}
     for asset in [asset for asset, settings in behind.items() if settings is None]:

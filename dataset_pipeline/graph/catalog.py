@@ -60,6 +60,7 @@ def pipeline_asset(
     models: Iterable[str] = (),
     algorithm: int = 1,
     remembers: bool = False,
+    traced: bool = False,
     labels: Iterable[str] = (),
     checks: Mapping[str, Check] | None = None,
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
@@ -68,16 +69,16 @@ def pipeline_asset(
 
     The function's docstring is what the web UI shows. Raise `algorithm` whenever the function's answer changes for
     equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
-    exports; one that `remembers` gets the identity log. `labels` are shown on it in the web UI, beside its kind.
-    `shows` gives the stored pictures, by the label of their row, of which the web UI shows a sheet. Raises ValueError
-    for a group that is none of GROUPS.
+    exports; one that `remembers` gets the identity log, and of one that is `traced` the lineage is noted. `labels` are
+    shown on it in the web UI, beside its kind. `shows` gives the stored pictures, by the label of their row, of which
+    the web UI shows a sheet. Raises ValueError for a group that is none of GROUPS.
     """
     if group not in GROUPS:
         raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
 
     def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
         declaration = Declaration(
-            function.__name__, kind, tuple(reads), tuple(settings), tuple(models), algorithm, remembers
+            function.__name__, kind, tuple(reads), tuple(settings), tuple(models), algorithm, remembers, traced
         )
         made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows)
         DECLARATIONS[made.name] = declaration

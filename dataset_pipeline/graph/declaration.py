@@ -31,7 +31,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Declaration:
-    """What one asset is and reads. Those that `remember` read the identity log and add to it."""
+    """What one asset is and reads. Those that `remember` read the identity log and add to it; of those that are
+    `traced` the lineage is noted with each table."""
 
     name: str
     kind: Kind
@@ -40,6 +41,7 @@ class Declaration:
     models: tuple[str, ...] = ()
     algorithm: int = 1
     remembers: bool = False
+    traced: bool = False
 
     @property
     def joined(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataset_pipeline.base.timing import span
 from dataset_pipeline.graph.catalog import PipelineAsset
 from dataset_pipeline.graph.declaration import is_joined
+from dataset_pipeline.graph.lineage import lineage_of
 from dataset_pipeline.graph.reading import work_of
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
 from dataset_pipeline.graph.step import Step
@@ -37,6 +38,7 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     before, verdict = _judged(step, inputs)
     if before is not None and verdict.current and not declaration.exports:
         return before, True
+    lineage = lineage_of(step) if declaration.traced else None
     with span("rules"):
         result = made.function(step)
     if inputs.missing:
@@ -59,7 +61,7 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     )
     with span("store"):
         # Not what is current now: another run may have put its own in place.
-        return store.write(made.name, result.table, step.episode, provenance).pointer, False
+        return store.write(made.name, result.table, step.episode, provenance, lineage).pointer, False
 
 
 def is_current(step: Step) -> bool:

@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.graph.declaration import is_joined
+from dataset_pipeline.graph.lineage import table_name
 from dataset_pipeline.graph.measuring import Measuring
 from dataset_pipeline.graph.versions import version_for, version_of
+from dataset_pipeline.store.lineage import Lineage
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
 
 
@@ -67,6 +69,11 @@ class Step(Measuring):
         if not self.declaration.exports:
             raise LookupError(f"{self.declaration.name} does not declare that it exports")
         return self._work.resources.export_root
+
+    def lineage(self, asset: str) -> Lineage | None:
+        """What the current table of a declared joined asset was made from; None if that was not noted."""
+        pointer = self.pointer(asset)
+        return self._work.store.lineage(asset, table_name(pointer)) if pointer else None
 
     def origin(self, asset: str) -> dict[str, Any]:
         """What a set's manifest says of where it comes from: versions and whether demo models had a part in it."""

@@ -1,7 +1,8 @@
 """Where tables and pictures live.
 
 `<asset>/<episode or _all>/<content hash>.parquet` never changes once written; `current.json` beside it names the one
-that counts and is replaced last. Pictures lie in the same folder under a name that holds id and content hash.
+that counts and is replaced last. Pictures lie in the same folder under a name that holds id and content hash. Beside a
+training set `<content hash>.json` is its lineage, so that sets which are not current can be compared.
 
 Side tables, `<asset>__measured`, only ever gain rows. Their pointer also says which older tables the current one
 `holds`; whatever else lies beside it was written by another run at the same moment, and counts too. So a lost race
@@ -30,6 +31,7 @@ from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.paths import OutsideError, fault_of_path, is_device
 from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
+from dataset_pipeline.store.lineage import Lineage
 from dataset_pipeline.store.provenance import NOTHING_RECORDED, Provenance
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical, versions_of_parts
@@ -42,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _ASSET = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE = re.compile(r"[0-9a-f]{12}\.parquet")
+_LINEAGE = re.compile(r"[0-9a-f]{12}\.json")
 _PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
 
 
@@ -79,6 +82,16 @@ class Written:
     data_version: str
     changed: bool
     pointer: Pointer
+
+
+@dataclass(frozen=True)
+class Version:
+    """A table of a joined asset that still lies in the store. name: the content hash. age_s: since it was written, or
+    found to be wanted again. current: it is the one that counts."""
+
+    name: str
+    age_s: float
+    current: bool
 
 
 @dataclass(frozen=True)
@@ -185,8 +198,9 @@ class Store:
         table: pa.Table,
         episode: str | None = None,
         provenance: Provenance = NOTHING_RECORDED,
+        lineage: Lineage | None = None,
     ) -> Written:
-        """Make `table` the current one. Rows are sorted by key first.
+        """Make `table` the current one. Rows are sorted by key first. lineage: to be noted beside the table.
 
         Equal content leaves the files as they are, but for a pointer whose provenance differs. Raises ValueError if
         the table does not fit the asset's schema, TypeError if the provenance is not plain JSON.
@@ -209,12 +223,50 @@ class Store:
         encoded = _parquet(table)
         if not self._files.keep(path, len(encoded)) or self._files.read(path) != encoded:
             self._files.write(path, encoded, durable=True)
+        if lineage is not None:
+            note = json.dumps(lineage.to_json(with_tables=True), sort_keys=True).encode()
+            self._files.write(f"{path.removesuffix('.parquet')}.json", note)
         if pointer != before:
             told = vars(pointer) | {"provenance": pointer.provenance.to_json()}
             text = json.dumps(told, indent=1, sort_keys=True) + "\n"
             self._files.write(f"{folder}/{POINTER}", text.encode(), durable=True)
         changed = before is None or before.file != path
         return Written(path, pointer.rows, pointer.data_version, changed, pointer)
+
+    def versions(self, asset: str) -> list[Version]:
+        """The tables of a joined asset that still lie here, the current one first, then the youngest."""
+        folder, pointer = _folder(asset, None), self.pointer(asset)
+        found = []
+        for name in self._files.names(folder):
+            if _TABLE.fullmatch(name):
+                with suppress(FileNotFoundError):
+                    age_s, _ = self._files.age_and_size(f"{folder}/{name}")
+                    is_current = pointer is not None and pointer.file == f"{folder}/{name}"
+                    found.append(Version(name.removesuffix(".parquet"), age_s, is_current))
+        return sorted(found, key=lambda version: (not version.current, version.age_s))
+
+    def lineage(self, asset: str, name: str) -> Lineage | None:
+        """What the table of this name, of a joined asset, was made from; None if that was not noted."""
+        if not _LINEAGE.fullmatch(f"{name}.json"):
+            return None
+        try:
+            return Lineage.from_json(json.loads(self._files.read(f"{_folder(asset, None)}/{name}.json")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("What %s %s was made from cannot be read (%r), and is not told.", asset, name, error)
+            return None
+
+    def version(self, asset: str, name: str, episode: str | None = None) -> pa.Table | None:
+        """The table of this name, current or not; None if it is gone. Raises TableOutdated if it cannot be read."""
+        if not _TABLE.fullmatch(f"{name}.parquet"):
+            return None
+        pointer = Pointer(f"{_folder(asset, episode)}/{name}.parquet", 0, "")
+        try:
+            stored = self._load(pointer, asset, episode)
+        except TableMissing:
+            return None
+        return _aligned(stored, schema_of(asset), _label(asset, episode))
 
     def add_rows(self, asset: str, rows: pa.Table, episode: str) -> pa.Table:
         """Add to a side table the rows whose key it does not have yet, and return the whole of it.
@@ -327,10 +379,10 @@ class Store:
     def clean(self, grace_s: float) -> Cleaned:
         """Remove what no pointer reaches and nobody wrote or kept in the last `grace_s` seconds.
 
-        These are tables that are not current, pictures that no current table's `path` names, and temporary files of
-        killed runs. Other files are left alone. The grace period must exceed the length of a run, as a run writes its
-        pictures before the table that names them. Where a table cannot be read, all of its episode stays; if it is of
-        all episodes, so do all pictures.
+        These are tables that are not current with their lineage, pictures that no current table's `path` names, and
+        temporary files of killed runs. Other files are left alone. The grace period must exceed the length of a run, as
+        a run writes its pictures before the table that names them. Where a table cannot be read, all of its episode
+        stays; if it is of all episodes, so do all pictures.
         """
         folders = [
             f"{asset}/{episode}"
@@ -352,7 +404,7 @@ class Store:
         for name in spared - {ALL_EPISODES}:  # what was renamed has pictures under its former keys
             if (formers := self.previous("episode_aliases", _episode(name))) is not None:
                 spared = spared | {_folder("video", key).partition("/")[2] for key in formers["former"].to_pylist()}
-        counts = {"tables": 0, "pictures": 0, "temporary": 0, "size_bytes": 0}
+        counts = {"tables": 0, "pictures": 0, "temporary": 0, "lineages": 0, "size_bytes": 0}
         for folder, names in listed.items():
             if folder.rpartition("/")[2] in spared:
                 continue
@@ -368,6 +420,7 @@ class Store:
                     self._files.remove(path)
                     counts[kind] += 1
                     counts["size_bytes"] += size
+        del counts["lineages"]  # each lay beside a table that was counted
         return Cleaned(**counts, unreadable=tuple(unreadable.values()))
 
     def _reached_from(self, folder: str, names: Sequence[str]) -> set[str]:
@@ -383,6 +436,7 @@ class Store:
             table = self._load(pointer, asset, episode, columns=["path"])
         except TableMissing:
             return beside
+        beside.add(f"{pointer.file.removesuffix('.parquet')}.json")
         return {pointer.file, *beside, *(table["path"].to_pylist() if table.num_columns else ())}
 
     def _load(self, pointer: Pointer, asset: str, episode: str | None, columns: list[str] | None = None) -> pa.Table:
@@ -409,6 +463,8 @@ def _kind_of(path: str) -> str | None:
         return "temporary"
     if _TABLE.fullmatch(name):
         return "tables"
+    if _LINEAGE.fullmatch(name):
+        return "lineages"
     return "pictures" if _PICTURE.fullmatch(name) else None
 
 

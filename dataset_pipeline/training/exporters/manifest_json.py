@@ -86,10 +86,29 @@ class _Recipe(BaseModel):
     beside: dict[Annotated[str, AfterValidator(_relative_path)], _Sha256] = {}
 
 
+class _Made(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    algorithm: str
+    settings: dict[str, dict[str, Any]]
+    models: dict[str, str]
+    episodes: list[str] = []
+
+
+class _Lineage(BaseModel):
+    """What `store.lineage.Lineage.to_json` gives."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    sources: dict[str, str]
+    steps: dict[str, list[_Made]]
+
+
 class _About(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     models: list[dict[str, Any]] | None = None
+    lineage: _Lineage | None = None
 
 
 class _Manifest(BaseModel):
