@@ -1,5 +1,16 @@
 """The assets of the graph. Importing the package declares them all."""
 
-from dataset_pipeline.assets import characters, crops, descriptions, frames, repeated, scores, tags, training, video
+from dataset_pipeline.assets import (
+    characters,
+    clips,
+    crops,
+    descriptions,
+    frames,
+    repeated,
+    scores,
+    tags,
+    training,
+    video,
+)
 
-__all__ = ["characters", "crops", "descriptions", "frames", "repeated", "scores", "tags", "training", "video"]
+__all__ = ["characters", "clips", "crops", "descriptions", "frames", "repeated", "scores", "tags", "training", "video"]

@@ -26,6 +26,7 @@ from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.core import emb_init, wildcard
 from dataset_pipeline.training.balance import balance_markdown, virtual_size
+from dataset_pipeline.training.clips import rows_of_set
 from dataset_pipeline.training.contents import faces_on, people_on
 from dataset_pipeline.training.exporters import export
 from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
@@ -182,7 +183,7 @@ def training_set(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.EXPORT,
-    reads=["training_set", "core_tags", "character_gallery"],
+    reads=["training_set", "core_tags", "character_gallery", "clips", "training_clips"],
     settings=["exported_set", "tag_rules"],
     group="set",
     algorithm=2,
@@ -207,6 +208,8 @@ def exported_set(step: Step) -> Result:
     behind = {asset: settings_behind(step, asset, episodes) for asset in ("captions", "concept_balance")}
     for asset in [asset for asset, settings in behind.items() if settings is None]:
         step.log.warning(f"the set was not all made by one and the same [{asset}]: bring it up to date, export again")
+    multiplies = {row["concept"]: row["multiply"] for row in rows}
+    rows += rows_of_set(step.rows("clips"), step.rows("training_clips"), multiplies)
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
     names = names_by_id(step.read("character_gallery"))

@@ -1,7 +1,8 @@
 """Ids of images, made of facts alone, and the file names they map to.
 
-An image id is `<episode>/<still>` or `<episode>/<still>#<kind>-<x>-<y>-<w>-<h>`; the episode is the partition key
-`<show>.<episode>`. Ids are lower-case ASCII, so they compare and sort alike everywhere.
+An image id is `<episode>/<still>` or `<episode>/<still>#<kind>-<x>-<y>-<w>-<h>`, that of a clip
+`<episode>/clip-<first ms>-<last ms>`; the episode is the partition key `<show>.<episode>`. Ids are lower-case ASCII, so
+they compare and sort alike everywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _EPISODE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _IMAGE = re.compile(_EPISODE.pattern + r"/[a-z0-9_-]+(#[a-z]+(-\d+){4})?")
 _KIND = re.compile(r"[a-z]+")
 _FRAME = re.compile(r"\d{8,}")
-_SPAN = re.compile(r"(?:pan|plate)-(\d{8,})-\d{8,}")
+_SPAN = re.compile(r"(?:pan|plate|clip)-(\d{8,})-\d{8,}")
 _CONTENT_HASH = re.compile(r"-[0-9a-f]{12}$")
 # A dot would start a suffix, and trainers split names without a caption on underscores.
 _TO_FILE = str.maketrans("./#_", "~@=+")
@@ -50,6 +51,20 @@ def frame_id(episode: str, pts_ms: int) -> str:
     return f"{check_episode(episode)}/{pts_ms:08d}"
 
 
+def clip_id(episode: str, start_s: float, end_s: float) -> str:
+    """The clip from one time to another, in seconds after the episode's first video frame."""
+    start_ms, end_ms = round(start_s * 1000), round(end_s * 1000)
+    if not 0 <= start_ms <= end_ms:
+        raise ValueError(f"a clip of {episode} cannot last from {start_s} s to {end_s} s")
+    return f"{check_episode(episode)}/clip-{start_ms:08d}-{end_ms:08d}"
+
+
+def is_clip(image: str) -> bool:
+    """Whether an image id is that of a clip."""
+    name = image.partition("/")[2]
+    return name.startswith("clip-") and _SPAN.fullmatch(name) is not None
+
+
 def picture_slug(path: str) -> str:
     """The end of a path as a slug, at most `MAX_SLUG_LENGTH` characters; empty if nothing is left."""
     return ascii_slug(path)[-MAX_SLUG_LENGTH:].strip("-_")
@@ -63,7 +78,7 @@ def picture_id(episode: str, relative: str) -> str:
     path = unicodedata.normalize("NFC", relative.replace("\\", "/"))
     stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2] else path
     name = picture_slug(stem) or "picture"
-    name = re.sub(r"^(pan|plate)-", r"\1_", name)  # never read as a panorama or a plate
+    name = re.sub(r"^(pan|plate|clip(?=-\d{8,}$))-", r"\1_", name)  # never read as a panorama, a plate or a clip
     return f"{check_episode(episode)}/{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
@@ -137,7 +152,8 @@ def show_of(episode: str) -> str:
 
 
 def pts_ms_of(image: str) -> int | None:
-    """Where in the video an image is from, in ms; the first frame of a panorama or plate; None for folder pictures."""
+    """Where in the video an image is from, in ms; of a panorama, a plate or a clip the first frame; None for folder
+    pictures."""
     still = still_of(image).partition("/")[2]
     if _FRAME.fullmatch(still):
         return int(still)

@@ -15,6 +15,7 @@ from dataset_pipeline.base.timing import timed_iteration
 from dataset_pipeline.graph.reading import Reading
 from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.store.left_out import is_of_one, reason_of
+from dataset_pipeline.video.clip_files import ClipFile
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -166,6 +167,41 @@ class Pictures(Reading):
             else:
                 rows.append(found)
         return rows, left_out
+
+    def encoded(
+        self,
+        rows: list[dict],
+        same: tuple[str, ...],
+        given: str,
+        suffix: str,
+        encode: Callable[[list[dict]], Iterable[tuple[str, ClipFile | Exception]]],
+    ) -> tuple[list[dict], dict[str, str]]:
+        """Rows of `training_clips` for rows of `clips`, encoding only files that are not there yet; by image id why
+        there is none.
+
+        A file of last time stays if its row agrees in the columns `same`, and the asset's `code_version` and the
+        version of the input table `given` are those of last time. `encode(rows)` yields (image_id, file), or the error.
+        """
+        assert self.episode is not None
+        is_same_code = self.last is not None and self.last.provenance.code_version == self.code_version
+        before = self._rendered_before(same, given) if is_same_code else {}
+        done = {row["image_id"]: old for row in rows if (old := before.get(tuple(row[name] for name in same)))}
+        absent = {row["image_id"]: row for row in rows if row["image_id"] not in done}
+        left_out: dict[str, str] = {}
+        made = timed_iteration("decode and encode", encode(list(absent.values()))) if absent else ()
+        for image_id, file in track(made, self.declaration.name, len(absent)):
+            if isinstance(file, Exception):
+                left_out[image_id] = reason_of(file)
+                continue
+            path = self._work.store.put_picture(self.declaration.name, self.episode, image_id, file.data, suffix)
+            done[image_id] = {name: absent[image_id][name] for name in same} | {
+                "path": path,
+                "width_px": file.width_px,
+                "height_px": file.height_px,
+                "size_bytes": len(file.data),
+                "file_sha256": hashlib.sha256(file.data).hexdigest(),
+            }
+        return list(done.values()), left_out
 
     def _redrawn_before(self) -> dict[tuple[str, str], dict]:
         """The rows of last time whose pictures are there, by image id and pixels, if they were made the same way."""

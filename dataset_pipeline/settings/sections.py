@@ -394,6 +394,32 @@ class TrainingSetSettings(Section):
     seed: int
 
 
+def _can_be_encoded(frames: int) -> int:
+    """Video models compress the frames after the first by fours."""
+    if frames % 4 != 1:
+        raise ValueError(f"must be 4 n + 1, as {frames // 4 * 4 + 1} or {frames // 4 * 4 + 5}")
+    return frames
+
+
+ClipLength = Annotated[int, Field(ge=5, le=1025), AfterValidator(_can_be_encoded)]
+
+
+class ClipsSettings(Section):
+    enabled: bool
+    frames: Annotated[list[ClipLength], Field(min_length=1)]
+    fps: Annotated[int, Field(ge=1, le=60)]
+    max_per_shot: Annotated[int, Field(ge=1, le=100)]
+    margin_s: Annotated[float, Field(ge=0.0, le=10.0)]
+    min_change: Byte
+    min_contrast: Share
+
+
+class TrainingClipsSettings(Section):
+    resize_by: ResizeBy
+    max_side_px: Annotated[int, Field(ge=64, le=4096)]
+    crf: Annotated[int, Field(ge=0, le=51)]
+
+
 class ExportedSetSettings(Section):
     # A profile is the module of that name in training/exporters.
     profile: Literal[
@@ -433,6 +459,8 @@ class Settings(Section):
     training_images: TrainingImagesSettings
     concept_balance: ConceptBalanceSettings
     training_set: TrainingSetSettings
+    clips: ClipsSettings
+    training_clips: TrainingClipsSettings
     exported_set: ExportedSetSettings
 
     def section_hash(self, *names: str) -> str:

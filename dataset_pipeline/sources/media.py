@@ -17,8 +17,9 @@ from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.repeated.tracks import PER_SECOND, THUMB, fingerprints
-from dataset_pipeline.settings import KeyframesSettings
+from dataset_pipeline.settings import KeyframesSettings, TrainingClipsSettings
 from dataset_pipeline.sources.passed_over import left_in, summaries
+from dataset_pipeline.video.clip_files import ClipFile, clip_files
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, CutSettings
 from dataset_pipeline.video.decode import frames_at
@@ -261,3 +262,16 @@ def shots_of(
             "fingerprints": thumbs[inside].ravel(),
         }
     return rows
+
+
+def clip_files_of(
+    source: Mapping[str, Any],
+    wanted: Sequence[Mapping[str, Any]],
+    probe_row: Mapping[str, Any],
+    settings: KeyframesSettings,
+    clips: TrainingClipsSettings,
+    hardware: str = "none",
+) -> Iterator[tuple[str, ClipFile | ValueError]]:
+    """(id, file) of rows of `clips`, in the colour of the stills, or why there is none; see `clip_files`."""
+    conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
+    yield from clip_files(_present(source), wanted, conversion, probe_row["frame_rate"], clips, hardware)

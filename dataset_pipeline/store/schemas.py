@@ -452,6 +452,54 @@ SCHEMAS = {
             silent=frozenset({"path"}),
         ),
         TableSchema(
+            "clips",  # every span of a shot that may be one
+            {
+                "image_id": STRING,
+                "episode": STRING,
+                "shot": INT,
+                "start_s": FLOAT,  # when the first frame is shown, and when the last one
+                "end_s": FLOAT,
+                "frames": INT,
+                "fps": INT,
+                "kept": BOOL,
+                "reason": STRING,  # kept, short, blank, held, repeated, duplicate, undescribed
+                "concept": STRING,  # this and what follows but the split: of kept ones
+                "quality": FLOAT,
+                "characters": STRINGS,
+                "caption": STRING,
+                "people": STRING,  # this and what follows: as in captions
+                "n_people": INT,
+                "show_title": STRING,
+                "series": STRINGS,
+                "artists": STRINGS,
+                "image_type": STRING,
+                "rating": STRING,
+                "face_position": STRING,
+                "quality_word": STRING,
+                "activation_tags": STRINGS,
+                "tags": STRINGS,
+                "text": STRING,
+                "split": STRING,  # train or validation
+            },
+            key=("image_id",),
+            silent=frozenset({"reason"}),
+        ),
+        TableSchema(
+            "training_clips",
+            {
+                "image_id": STRING,
+                "frames": INT,
+                "fps": INT,
+                "path": STRING,
+                "width_px": INT,
+                "height_px": INT,
+                "size_bytes": INT,
+                "file_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema(
             "exported_set",
             {
                 "profile": STRING,

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from dataset_pipeline.base.ids import pts_ms_of
+from dataset_pipeline.base.ids import is_clip, pts_ms_of
 from dataset_pipeline.base.tag_words import is_people_count, people_number
 from dataset_pipeline.settings import CaptionsSettings
 from dataset_pipeline.settings.tag_rules import Rules
@@ -69,7 +69,10 @@ def caption_fields(row: Mapping[str, Any], said: CaptionSources, show: str, sett
 
 
 def image_type_of(image_id: str, settings: CaptionsSettings) -> str:
-    """What an image is called: one taken from a video by another word than one taken from a picture of a folder."""
+    """What an image is called: one taken from a video by another word than one taken from a picture of a folder. A
+    clip is none."""
+    if is_clip(image_id):
+        return ""
     return settings.picture_type if pts_ms_of(image_id) is None else settings.image_type
 
 

@@ -34,6 +34,7 @@ SENTENCE_KINDS = {
     "head": "portrait",
     "face": "close-up",
     "hand": "close-up of a hand",
+    "clip": "video clip",
 }
 POSITIONS = {"left": "at left", "middle": "in the middle", "right": "at right"}
 UNKNOWN_ARTISTS = frozenset({"", "anonymous"})

@@ -178,6 +178,12 @@ def to_rgb(
     return np.ascontiguousarray(_without_bars(upright(rgb, how.rotation_deg or 0, bool(how.mirrored)), how))
 
 
+def to_yuv(rgb: np.ndarray) -> av.VideoFrame:
+    """The way back: RGB uint8 [height, width, 3] as a picture in yuv420p by BT.709's matrix, limited range."""
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+    return _scaled(image, f"out_color_matrix=bt709:in_range=pc:out_range=tv:flags=bicubic+{_HIGH_QUALITY}", "yuv420p")
+
+
 def upright(pixels: np.ndarray, rotation_deg: int, mirrored: bool) -> np.ndarray:
     """The array [height, width, ...] as it is shown; a view of it."""
     turns = round(rotation_deg / 90) % 4

@@ -96,6 +96,8 @@ class Project:
         self.write("distinct_frames", [frame | kept | {"group": frame["image_id"]} for frame in frames])
         self.write("repeated_frames", [], None)
         self.write("hand_edited_tags", [])
+        self.write("video_probe", [{"episode": EPISODE, "readable": True}])
+        self.write("shots", [])
 
     def step(self, asset: str) -> Step:
         episode = None if DECLARATIONS[asset].joined else EPISODE

@@ -36,7 +36,7 @@ SETTINGS = load_settings(
     selection__max_crop_share=1.0,
 )
 # Whoever names distinct_frames asks about frames: which were dropped and why, or which resemble one another.
-OF_FRAMES = {"repeated_frames", "stills", "training_set"}
+OF_FRAMES = {"repeated_frames", "stills", "training_set", "clips"}
 
 
 @dataclass
@@ -80,6 +80,8 @@ def project(tmp_path: Path) -> Project:
     project.write("distinct_frames", [frame | kept | {"group": frame["image_id"]} for frame in frames])
     project.write("repeated_frames", [], None)
     project.write("hand_edited_tags", [])
+    project.write("video_probe", [{"episode": EPISODE, "readable": True}])
+    project.write("shots", [])
     assert list(project.made("stills")) == [FRAME, OTHER]
     return project
 
@@ -146,6 +148,7 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
         "images/stills.py",
         "assets/repeated.py",
         "assets/training.py",  # the funnel counts dropped frames
+        "assets/clips.py",  # which frames lie in a shot, and which stills they stand for
         "reports/run_report.py",  # so does the account of a run
         "reports/readiness/of_store.py",  # which stills resemble one another
         "reports/explain.py",  # why a frame was dropped

@@ -32,6 +32,8 @@ READS_SETTINGS = {
     "training_images": {"training_images"},
     "concept_balance": {"concept_balance", "training_set"},
     "training_set": {"training_set"},
+    "clips": {"clips", "captions", "tag_rules", "training_set"},
+    "training_clips": {"training_clips", "keyframes", "video"},
     "exported_set": {"exported_set", "tag_rules"},
 }
 USES_MODELS = {
@@ -69,6 +71,8 @@ KINDS = {
     "concept_balance": Kind.JOIN,
     "multiplies": Kind.PROJECTION,
     "training_set": Kind.JOIN,
+    "clips": Kind.PROJECTION,
+    "training_clips": Kind.PROJECTION,
     "exported_set": Kind.EXPORT,
 }
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
@@ -113,12 +117,14 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("distinct_frames__similarity", 0.9, {"distinct_frames"}),
         ("video__hardware", "cuda", set()),
         ("crops__person_min_side_px", 300, {"crops"}),
-        ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames"}),
+        ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames", "training_clips"}),
         ("tags__max_tags", 5, {"tags"}),
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
         ("concept_balance__max_images", 5, {"concept_balance"}),
         ("training_images__filter", "area", {"training_images"}),
-        ("training_set__validation_share", 0.1, {"concept_balance", "training_set"}),
+        ("training_set__validation_share", 0.1, {"concept_balance", "training_set", "clips"}),
+        ("clips__fps", 24, {"clips"}),
+        ("training_clips__crf", 20, {"training_clips"}),
         ("descriptions__url", "http://elsewhere/v1", set()),
         ("descriptions__prompt", "What is it?", {"descriptions"}),
         ("models__device", "cpu", set()),
@@ -192,7 +198,9 @@ def test_joined_assets_wait_for_everything_upstream():
         "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "stills", "detections",
         "crops", "crop_embeddings",
     }  # fmt: skip
-    assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - {"training_set", "exported_set"}
+    not_before = {"training_set", "clips", "training_clips", "exported_set"}
+    assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - not_before
+    assert ancestors(DECLARATIONS["exported_set"]) == {"video", *DECLARATIONS} - {"exported_set"}
 
 
 def test_checks_are_named_as_statements_and_bear_the_episode():

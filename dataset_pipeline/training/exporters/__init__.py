@@ -72,7 +72,9 @@ def export(
     extra_files = extra_files or {}
     extra_sha256 = {name: hashlib.sha256(data).hexdigest() for name, data in extra_files.items()}
     recipe = {**(recipe or {}), "beside": extra_sha256}
-    images = image_set(rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark, recipe)
+    images = image_set(
+        rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark, recipe, chosen.reads_clips
+    )
     places = chosen.places(images)
     documents = documents_of(profile, chosen, images, places)
 

@@ -4,6 +4,10 @@ As it reads them (`utils/dataset.py: DirectoryDataset, SizeBucketDataset`): a di
 file but texts and a few others is a picture; the caption is the text of the same stem, opened in the locale's encoding;
 a mask is the picture of the same stem in `mask_path`, of the same size. `num_repeats` is a float, and what it makes of
 the pictures of one size is rounded down. There are no regularization images. It writes `cache/` into each directory.
+
+Clips: a video is brought to the model's rate by taking frames twice or not at all, and goes to the longest bucket that
+is not longer; one that is too short for all is left out. `size_buckets` (width, height, frames) of a directory stand in
+the place of `resolutions` and `frame_buckets`, so that no clip is scaled.
 """
 
 from __future__ import annotations
@@ -17,9 +21,10 @@ from dataset_pipeline.training.exporters.documents import (
     as_toml,
     below,
     captioned_and_masked,
+    clip_folders,
     places_by_concept,
 )
-from dataset_pipeline.training.exporters.image_set import TRAIN, VALIDATION, Concept, ImageSet
+from dataset_pipeline.training.exporters.image_set import CLIP_PARTS, TRAIN, VALIDATION, Concept, ImageSet
 
 DATASET, HELD_OUT = "dataset.toml", "eval.toml"
 GENERAL = {
@@ -40,16 +45,27 @@ def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
     return {
         picture.image_id: f"masks/{places[picture.image_id].removesuffix(picture.suffix)}.png"
         for picture in images.pictures
+        if not picture.frames
     }
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
     def text(part: str) -> str:
-        directories = [("[[directory]]", _directory(images, concept, folder)) for concept in images.concepts_of(part)]
-        return as_toml([("", GENERAL), *directories])
+        directories = [_directory(images, concept, folder) for concept in images.concepts_of(part)]
+        directories += [
+            {
+                "path": below(folder, path),
+                "num_repeats": concept.multiply,
+                "size_buckets": [
+                    list(size) for size in sorted({(it.width_px, it.height_px, it.frames) for it in clips})
+                ],
+            }
+            for concept, path, clips in clip_folders(images, part)
+        ]
+        return as_toml([("", GENERAL), *(("[[directory]]", directory) for directory in directories)])
 
-    texts = {DATASET: text(TRAIN)}
-    return texts | {HELD_OUT: text(VALIDATION)} if VALIDATION in images.parts else texts
+    is_held_out = {VALIDATION, CLIP_PARTS[VALIDATION]} & set(images.parts)
+    return {DATASET: text(TRAIN)} | ({HELD_OUT: text(VALIDATION)} if is_held_out else {})
 
 
 def _directory(images: ImageSet, concept: Concept, folder: str) -> dict[str, Any]:
@@ -63,7 +79,9 @@ def instructions(images: ImageSet) -> str:
         "Regularization images, if any, are in `reg` and in no file. Captions are read in the locale's encoding: on "
         "Windows set `PYTHONUTF8=1`."
     )
-    if VALIDATION in images.parts:
+    if images.clips:
+        text += " `size_buckets` are the sizes of the clips (width, height, frames); a model of pictures takes none."
+    if {VALIDATION, CLIP_PARTS[VALIDATION]} & set(images.parts):
         text += (
             " Held-out pictures: `eval_datasets = [{name = 'validation', config = "
             f"'<this folder>/absolute/{HELD_OUT}'}}]`."
@@ -78,4 +96,5 @@ PROFILE = Profile(
     files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,
+    reads_clips=True,
 )

@@ -12,7 +12,9 @@ from typing import Any
 from dataset_pipeline.training.exporters.folder import ABSOLUTE, CHECKSUMS, File, content_hash
 from dataset_pipeline.training.exporters.image_set import (
     CAPTION_FIELDS,
+    CLIP_PARTS,
     REGULARIZATION,
+    TRAIN,
     VALIDATION,
     Concept,
     ImageSet,
@@ -29,12 +31,26 @@ Masks = Callable[[ImageSet, Mapping[str, str]], dict[str, str]]
 
 
 def places_by_concept(images: ImageSet, folder_of: Callable[[Concept], str]) -> dict[str, str]:
-    """Where each image lies, by id: directly in the folder of its concept and part."""
+    """Where each image lies, by id: directly in the folder of its concept and part; clips in that of their length."""
     return {
-        picture.image_id: f"{folder_of(concept)}/{picture.name}"
+        picture.image_id: f"{folder_of_clip(concept, picture) if picture.frames else folder_of(concept)}/{picture.name}"
         for concept in images.concepts
         for picture in concept.pictures
     }
+
+
+def folder_of_clip(concept: Concept, clip: Picture) -> str:
+    """A concept's clips of one length lie in one folder."""
+    return f"{concept.flat_folder}/{clip.frames}"
+
+
+def clip_folders(images: ImageSet, split: str) -> list[tuple[Concept, str, list[Picture]]]:
+    """The concepts with clips of a split, their folders and the clips in each."""
+    found: dict[str, tuple[Concept, list[Picture]]] = {}
+    for concept in images.concepts_of(CLIP_PARTS[split]):
+        for clip in concept.pictures:
+            found.setdefault(folder_of_clip(concept, clip), (concept, []))[1].append(clip)
+    return [(concept, folder, clips) for folder, (concept, clips) in found.items()]
 
 
 def captioned_pictures(
@@ -53,7 +69,8 @@ def captioned_and_masked(
     if images.has_masks:
         mask_places = masks(images, places)
         for picture in images.pictures:
-            yield images.mask_file(mask_places[picture.image_id], picture)
+            if picture.image_id in mask_places:
+                yield images.mask_file(mask_places[picture.image_id], picture)
 
 
 def no_configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -74,6 +91,7 @@ class Profile:
     read_from_shard: the bytes of a file in a shard, given the shard and the name; None for profiles without shards.
     whole_repeats: the trainer takes whole repeats only, no fractions.
     keeps_mark: the trainer knows `|||` in captions.
+    reads_clips: it takes videos; sets for others hold none.
     format: raised when the same images are laid out in another way than before.
     """
 
@@ -87,6 +105,7 @@ class Profile:
     read_from_shard: Callable[[Path, str], bytes] | None = None
     whole_repeats: bool = False
     keeps_mark: bool = False
+    reads_clips: bool = False
     format: int = 1
 
 
@@ -161,6 +180,8 @@ def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks:
         "caption": picture.caption,
         "said": caption_fields,
     }
+    if picture.frames:
+        entry |= {"frames": picture.frames, "fps": picture.fps}
     if picture.mask_path:
         entry["masked"] = True
     if mask := masks.get(picture.image_id):
@@ -226,8 +247,10 @@ def _hub_head(profile: Profile, images: ImageSet) -> str:
 def _summary(profile: Profile, images: ImageSet) -> str:
     counts = {part: len(images.pictures_of(part)) for part in images.parts}
     names = {VALIDATION: "held out for validation", REGULARIZATION: "for regularization"}
+    names |= {CLIP_PARTS[part]: f"clips {names.get(part, 'to train on')}" for part in (TRAIN, VALIDATION)}
     parts = [f"{count} {names.get(part, 'to train on')}" for part, count in counts.items()]
-    text = f"A set for {profile.title}: {len(images.pictures)} pictures ({', '.join(parts)})."
+    what = "pictures and clips" if images.clips else "pictures"
+    text = f"A set for {profile.title}: {len(images.pictures)} {what} ({', '.join(parts)})."
     if images.about.get("made_with_demo_models"):
         text += (
             "\n\n**Made with the demo models, which know nothing of real pictures. Good for trying the pipeline out; "

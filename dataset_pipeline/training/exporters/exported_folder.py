@@ -16,7 +16,14 @@ from dataset_pipeline.base.paths import links_out, long_path
 from dataset_pipeline.training.exporters import PROFILES, load_profile
 from dataset_pipeline.training.exporters.documents import MANIFEST, Profile
 from dataset_pipeline.training.exporters.folder import ExportError, within
-from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS, REGULARIZATION, TRAIN, ImageSet, image_set
+from dataset_pipeline.training.exporters.image_set import (
+    CAPTION_FIELDS,
+    CLIP_PARTS,
+    REGULARIZATION,
+    TRAIN,
+    ImageSet,
+    image_set,
+)
 from dataset_pipeline.training.exporters.manifest_json import read_manifest
 
 Rows = list[dict[str, Any]]
@@ -50,7 +57,8 @@ class ExportedSet:
     def image_set(self, rows: Rows, recipe: Mapping[str, Any]) -> ImageSet:
         profile = self.profile
         local_path = (lambda path: None) if self.has_shards else (lambda path: long_path(self.folder / path))
-        return image_set(rows, self.read, local_path, self.about, profile.title, profile.keeps_mark, recipe)
+        about, title, keeps_mark = self.about, profile.title, profile.keeps_mark
+        return image_set(rows, self.read, local_path, about, title, keeps_mark, recipe, profile.reads_clips)
 
     def read(self, place: str) -> bytes:
         """The bytes of a picture or mask of the folder. Raises ExportError for what a shard does not hold."""
@@ -110,6 +118,7 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
     image_id = entry["image_id"]
     copied = {name: entry[name] for name in ("kind", "width_px", "height_px", "quality", "concept", "multiply")}
     is_reg = entry["part"] == REGULARIZATION
+    split_of_clips = {part: split for split, part in CLIP_PARTS.items()}
     return {
         "image_id": image_id,
         "episode": episode_of(image_id),
@@ -118,8 +127,10 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
         "caption": entry["caption"],
         "path": entry["file"],
         "file_sha256": entry["sha256"],
-        "split": TRAIN if is_reg else entry["part"],
+        "split": TRAIN if is_reg else split_of_clips.get(entry["part"], entry["part"]),
         "is_reg": is_reg,
+        "frames": entry.get("frames", 0),
+        "fps": entry.get("fps", 0),
         "mask_path": entry.get("mask_file", MANIFEST) if entry.get("masked") else "",
         **CAPTION_FIELDS,
         **entry["said"],

@@ -20,8 +20,11 @@ from dataset_pipeline.training.split import TRAIN, VALIDATION
 
 # Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
 REGULARIZATION = "reg"
-# File formats that every trainer here reads.
+# So do clips, as trainers of pictures take none. By the split of a clip:
+CLIP_PARTS = {TRAIN: "clips", VALIDATION: "clips_validation"}
+# File formats that every trainer here reads, and that of clips.
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+CLIP_SUFFIX = ".mp4"
 # In a caption, a trainer that knows this mark shuffles only what follows it; other trainers would read it as a word.
 KEEP_MARK = "|||"
 SEPARATORS = re.compile(r"[/\\]")  # of folders; Windows takes both
@@ -45,9 +48,10 @@ CAPTION_FIELDS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of the set. path, sha256: of its encoded file in the store. stem: its file name without the suffix,
-    which has no dot, no underscore, and is unique in the set. multiply, quality: rounded, so that a folder's manifest
-    holds them as they are. row: as given, for whatever else a trainer can use."""
+    """One image of the set, or a clip. path, sha256: of its encoded file in the store. stem: its file name without the
+    suffix, which has no dot, no underscore, and is unique in the set. multiply, quality: rounded, so that a folder's
+    manifest holds them as they are. frames, fps: of a clip, else 0. row: as given, for whatever else a trainer can
+    use."""
 
     image_id: str
     part: str
@@ -63,6 +67,8 @@ class Picture:
     quality: float | None
     tags: tuple[str, ...]
     mask_path: str
+    frames: int
+    fps: int
     row: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -106,12 +112,12 @@ class ImageSet:
 
     @functools.cached_property
     def concepts(self) -> tuple[Concept, ...]:
-        """Sorted by part (train, validation, reg) and name."""
+        """Sorted by part (train, validation, reg, clips, clips_validation) and name."""
         members: dict[tuple[str, str], list[Picture]] = defaultdict(list)
         for picture in self.pictures:
             members[picture.part, picture.concept].append(picture)
         found = []
-        for part in (TRAIN, VALIDATION, REGULARIZATION):
+        for part in (TRAIN, VALIDATION, REGULARIZATION, *CLIP_PARTS.values()):
             of_part = {concept: pictures for (other, concept), pictures in members.items() if other == part}
             multiplies = {concept: pictures[0].multiply for concept, pictures in of_part.items()}
             repeats = num_repeats({concept: len(pictures) for concept, pictures in of_part.items()}, multiplies)
@@ -136,6 +142,10 @@ class ImageSet:
     def name(self) -> str:
         shows = {picture.row["show"] for picture in self.pictures}
         return (safe_name(shows.pop()) if len(shows) == 1 else "") or "set"
+
+    @functools.cached_property
+    def clips(self) -> tuple[Picture, ...]:
+        return tuple(picture for picture in self.pictures if picture.frames)
 
     @functools.cached_property
     def has_masks(self) -> bool:
@@ -179,15 +189,18 @@ def image_set(
     title: str,
     keeps_mark: bool,
     recipe: Mapping[str, Any],
+    reads_clips: bool = False,
 ) -> ImageSet:
-    """The set of rows of `training_set`, in any order; title: the trainer's name, for messages.
+    """The set of rows of `training_set`, in any order; title: the trainer's name, for messages. reads_clips: clips,
+    rows with `frames` and `fps`, are part of it.
 
     Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `is_reg` and `mask_path`. Held-out images get
     the multiply 1. Unless `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer
     should be given: no rows, an image twice, a caption that is empty or not one line, a concept with two multiplies, a
     file format the trainer does not read.
     """
-    pictures = sorted((_picture(row, keeps_mark) for row in rows), key=lambda picture: picture.image_id)
+    wanted = (row for row in rows if reads_clips or not row.get("frames"))
+    pictures = sorted((_picture(row, keeps_mark) for row in wanted), key=lambda picture: picture.image_id)
     if not any(picture.part == TRAIN for picture in pictures):
         raise ExportError(
             "there is nothing to train on, all is held out for validation: lower [training_set] validation_share"
@@ -209,7 +222,7 @@ def image_set(
         other = concepts.setdefault((picture.part, concept.replace("/", "~").casefold()), concept)
         if other != concept:
             raise ExportError(f"concepts {other} and {concept} would be one folder")
-        if picture.suffix.lower() not in READ_SUFFIXES:
+        if picture.suffix.lower() not in ({CLIP_SUFFIX} if picture.frames else READ_SUFFIXES):
             raise ExportError(f"{title} does not read {picture.path} of image {image_id}")
     return ImageSet(tuple(pictures), read, local_path, about, recipe)
 
@@ -231,9 +244,10 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         raise ExportError(f"image {row['image_id']} is of the split {split!r}; there are {TRAIN} and {VALIDATION}")
     if KEEP_MARK in caption and not keeps_mark:
         caption = ", ".join(filter(None, (part.strip(" ,") for part in caption.split(KEEP_MARK))))
-    part = REGULARIZATION if row.get("is_reg") else split
+    frames = row.get("frames") or 0
+    part = REGULARIZATION if row.get("is_reg") else CLIP_PARTS[split] if frames else split
     # A loss over held-out images means something only if each is seen once.
-    multiply = 1.0 if part == VALIDATION else float(f"{row['multiply']:.6g}")
+    multiply = 1.0 if split == VALIDATION and not row.get("is_reg") else float(f"{row['multiply']:.6g}")
     return Picture(
         image_id=row["image_id"],
         part=part,
@@ -249,6 +263,8 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         quality=None if row["quality"] is None else round(row["quality"], 4),
         tags=tuple(row.get("tags") or ()),
         mask_path=row.get("mask_path") or "",
+        frames=frames,
+        fps=row.get("fps") or 0,
         row=row,
     )
 

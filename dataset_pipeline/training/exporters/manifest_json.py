@@ -72,6 +72,8 @@ class _Image(_Strict):
     multiply: _Finite
     caption: str
     said: _CaptionFields
+    frames: Annotated[int, Field(ge=0)] = 0
+    fps: Annotated[int, Field(ge=0)] = 0
     masked: bool = False
     mask_file: _Place = ""
     mask_sha256: str = ""

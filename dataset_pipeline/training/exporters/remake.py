@@ -44,18 +44,21 @@ def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
 
 def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> RewriteReport:
     """Balance the concepts that an exported folder trains on, by the settings it was made with and `changes` to
-    [concept_balance]. Held-out and regularization images keep their multiplies. Raises as `recaption`."""
+    [concept_balance]. Held-out and regularization images keep their multiplies; clips get those of the images of their
+    concept. Raises as `recaption`."""
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
         if "balance" not in recipe:
             raise ExportError(f"{folder} does not say how it was balanced: run, then export the set again")
         settings = _settings(folder, "concept_balance", recipe["balance"], changes).concept_balance
         trained = [row["split"] == TRAIN and not row["is_reg"] for row in rows]
-        counts = Counter(row["concept"] for row, is_trained in zip(rows, trained, strict=True) if is_trained)
+        counts = Counter(
+            row["concept"] for row in rows if row["split"] == TRAIN and not (row["is_reg"] or row["frames"])
+        )
         shares = balance(counts, settings.weights, settings.min_multiply, settings.max_multiply)
         multiplies = {share.concept: share.multiply for share in shares}
         balanced = [
-            row | ({"multiply": multiplies[row["concept"]]} if is_trained else {})
+            row | ({"multiply": multiplies.get(row["concept"], row["multiply"])} if is_trained else {})
             for row, is_trained in zip(rows, trained, strict=True)
         ]
         return balanced, {**recipe, "balance": settings.model_dump(mode="json")}
