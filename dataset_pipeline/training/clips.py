@@ -186,6 +186,8 @@ def _said(
         "quality_word": quality_word(quality, captions),
         "text": nearest.said["text"],
     }
+    if len(fields["characters"]) > 1:  # one after another, each alone
+        fields["tags"] = [tag for tag in fields["tags"] if tag != "solo"]
     caption = render(fields, captions, rules)
     return {
         **{name: value for name, value in fields.items() if name not in ("kind", "show")},

@@ -29,6 +29,7 @@ from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_
 SIDE_STEP_PX = 16  # video models take sides that are multiples of it
 ENCODER, PRESET = "libx264", "fast"
 _BT709, _LIMITED = 1, 1
+_TIE_S = 1e-6  # of two frames as near, the later one, whatever floats make of it
 
 
 class ClipFileSettings(Protocol):
@@ -123,6 +124,7 @@ class _Clip:
     def show(self, frame: Frame, until_s: float) -> None:
         """Take a frame for all the times that come before `until_s`."""
         count = 0
+        until_s -= _TIE_S
         while self._shown + count < self._frames and self._start_s + (self._shown + count) / self._fps < until_s:
             count += 1
         if not count or self._fault:
