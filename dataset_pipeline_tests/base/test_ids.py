@@ -9,11 +9,13 @@ import pytest
 
 from dataset_pipeline.base.ids import (
     check_episode,
+    clip_id,
     crop_id,
     episode_of,
     file_name,
     frame_id,
     image_id,
+    is_clip,
     picture_id,
     picture_slug,
     pts_ms_of,
@@ -112,11 +114,16 @@ def test_parts_of_an_id_are_told() -> None:
     )  # fmt: skip
     assert pts_ms_of(f"{EPISODE}/pan-00012000-00015000") == 12_000
     assert pts_ms_of(f"{EPISODE}/plate-00012000-00015000#person-1-2-3-4") == 12_000
+    clip = clip_id(EPISODE, 12.0, 17.0004)
+    assert (clip, pts_ms_of(clip), is_clip(clip)) == (f"{EPISODE}/clip-00012000-00017000", 12_000, True)
+    assert image_id(f"train/{file_name(clip)}.mp4") == clip
+    assert not is_clip(f"{EPISODE}/pan-00012000-00015000")
 
 
 def test_no_picture_of_a_folder_passes_for_a_frame_or_a_panorama() -> None:
     for number in range(3000):
-        for name in (f"{number:08d}.png", f"pan-{number:08d}.png", f"plate-{number:08d}.png", f"pan/{number:08d}.png"):
+        for name in (f"{number:08d}.png", f"pan-{number:08d}.png", f"plate-{number:08d}.png", f"pan/{number:08d}.png",
+                     f"clip-{number:08d}.png"):  # fmt: skip
             assert pts_ms_of(picture_id("art.folder", name)) is None
 
 

@@ -280,6 +280,8 @@ HASHES = {
     "training_images": "220c5ec5419b",
     "concept_balance": "b33974e67015",
     "training_set": "a71b4160acda",
+    "clips": "762d2a279e25",
+    "training_clips": "f1980eabe415",
     "exported_set": "52ce7b3fa4f1",
 }
 

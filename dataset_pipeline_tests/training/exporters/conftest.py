@@ -158,3 +158,29 @@ def pictures_right_in():
         return found
 
     return look
+
+
+@pytest.fixture
+def clipped(parted: SampleSet) -> SampleSet:
+    """`parted` with three clips to train on, two of them of one concept and length, and one held out."""
+    for number, frames, size in (
+        (30, 81, (848, 480)),
+        (31, 33, (848, 480)),
+        (32, 81, (640, 352)),
+        (33, 81, (848, 480)),
+    ):
+        row = parted.add(
+            number,
+            multiply=1.361,
+            image_id=f"show.e1/clip-{number:08d}-{number + frames:08d}",
+            kind="clip",
+            frames=frames,
+            fps=16,
+            split="validation" if number == 33 else "train",
+            path=f"training_clips/show.e1/{number}.mp4",
+            width_px=size[0],
+            height_px=size[1],
+        )
+        parted.data[row["path"]] = f"video {number}".encode()
+        row["file_sha256"] = hashlib.sha256(parted.data[row["path"]]).hexdigest()
+    return parted

@@ -1,0 +1,125 @@
+"""Which clips go into the set, and what is said of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dataset_pipeline.settings import DEFAULTS, TrainingSetSettings, load_settings
+from dataset_pipeline.settings.tag_rules import load_rules
+from dataset_pipeline.training.clips import Copies, Described, copies_of, decide_clips, rows_of_set
+from dataset_pipeline.video.clip_spans import Span
+
+EPISODE = "show.e2"
+SETTINGS = load_settings(DEFAULTS)
+RULES = load_rules(SETTINGS.tag_rules)
+NONE = Copies()
+UNSAID: dict[str, Any] = {
+    "characters": [], "people": "", "n_people": 0, "show": "Show", "series": [], "artists": [],
+    "image_type": "screencap", "rating": "general", "face_position": "",
+    "quality_word": "", "activation_tags": [], "tags": [], "text": "",
+}  # fmt: skip
+
+
+def still(pts_s: float, episode: str = EPISODE) -> str:
+    return f"{episode}/{round(pts_s * 1000):08d}"
+
+
+def image(image_id: str, concept: str = "1_character/fern", **said: Any) -> Described:
+    kind = "person" if "#" in image_id else "still"
+    return Described(
+        image_id, kind, concept, 0.5, UNSAID | {"characters": ["fern"], "people": "1girl", "n_people": 1} | said
+    )
+
+
+def frame(pts_s: float, stands_for: str = "") -> dict:
+    return {"image_id": still(pts_s), "pts_s": pts_s, "group": stands_for or still(pts_s)}
+
+
+def decided(
+    frames: list[dict], images: list[Described], copies: Copies = NONE, shots: int = 3, reason: str = ""
+) -> dict[int, dict]:
+    """Clips by shot, of shots of 10 s each with a clip in the middle."""
+    spans = [Span(number, 10.0 * number + 2, 10.0 * number + 8, 97, reason) for number in range(shots)]
+    limits = [{"number": number, "start_s": 10.0 * number, "end_s": 10.0 * number + 10} for number in range(shots)]
+    split = TrainingSetSettings(validation_share=0.0, seed=0)
+    rows = decide_clips(EPISODE, spans, limits, frames, copies, images, 16, SETTINGS.captions, RULES, split)
+    return {row["shot"]: row for row in rows}
+
+
+def reasons(*args: Any, **kwargs: Any) -> list[str]:
+    return [row["reason"] for row in decided(*args, **kwargs).values()]
+
+
+def test_an_id_is_made_of_the_times_of_the_first_and_the_last_frame():
+    row = decided([frame(5)], [image(still(5))], shots=1)[0]
+    assert (row["image_id"], row["frames"], row["kept"]) == ("show.e2/clip-00002000-00008000", 97, True)
+
+
+def test_a_shot_of_which_the_set_has_no_image_is_undescribed_and_a_held_one_stays_held():
+    assert reasons([frame(5), frame(15)], [image(still(5))]) == ["kept", "undescribed", "undescribed"]
+    assert reasons([frame(5)], [image(still(5))], shots=1, reason="held") == ["held"]
+
+
+def test_a_frame_at_the_shots_edge_serves_where_none_lies_in_the_clip():
+    assert decided([frame(10.0)], [image(still(10))])[1]["caption"] == "1girl, fern"
+    said = decided([frame(10.0), frame(14)], [image(still(10)), image(still(14), characters=["stark"])])[1]
+    assert said["characters"] == ["stark"]
+
+
+def test_of_shots_that_show_the_same_the_first_stays():
+    frames = [frame(5), frame(15, still(5)), frame(25), frame(26, still(5))]
+    assert reasons(frames, [image(still(5)), image(still(25))]) == ["kept", "duplicate", "kept"]
+
+
+def test_a_shot_that_several_episodes_have_stays_where_most_of_its_stills_do():
+    def repeated(mine: list[bool]) -> Copies:
+        here, there = [], []
+        for number, stays in enumerate(mine):
+            one, other = still(1 + number), still(1 + number, "show.e1")
+            kept = one if stays else other
+            here.append({"image_id": one, "group": kept})
+            there.append({"image_id": other, "group": kept})
+        return copies_of([{"episode": EPISODE, "frames": here}, {"episode": "show.e1", "frames": there}])
+
+    frames, images = [frame(1), frame(2), frame(3)], [image(still(number)) for number in (1, 2, 3)]
+    for mine, reason in (([True] * 3, "kept"), ([True, False, True], "kept"), ([False, True, False], "repeated")):
+        assert reasons(frames, images, repeated(mine), shots=1) == [reason]
+    assert reasons(frames[:2], images, repeated([True, False]), shots=1) == ["repeated"]  # show.e1 comes first
+
+
+def test_a_still_that_no_other_episode_has_makes_no_repeat():
+    alone = copies_of([{"episode": EPISODE, "frames": [{"image_id": still(5), "group": still(5)}]}])
+    assert reasons([frame(5)], [image(still(5))], alone, shots=1) == ["kept"]
+
+
+def test_what_half_of_the_stills_say_is_said_of_the_clip():
+    images = [
+        image(still(3), tags=["solo", "smile", "forest"], characters=["fern"]),
+        image(still(5), tags=["smile", "forest"], people="2girls", n_people=2, characters=["fern", "frieren"]),
+        image(still(7), "2_characters/fern+stark", tags=["forest", "night"], characters=["stark", "fern"]),
+        image(f"{still(7)}#person-1-2-3-4", tags=["hat"], characters=["stark"]),  # its still is there
+    ]
+    row = decided([frame(3), frame(5), frame(7)], images, shots=1)[0]
+    assert row["characters"] == ["fern"]
+    assert row["tags"] == ["smile", "forest"]
+    assert (row["people"], row["n_people"], row["concept"]) == ("1girl", 1, "1_character/fern")
+    assert row["caption"] == "1girl, fern, smile, forest"
+    assert row["quality"] == pytest.approx(0.5)
+
+
+def test_where_the_set_has_no_stills_its_crops_say_who_is_there_and_nobody_is_solo_beside_another():
+    crops = [image(f"{still(5)}#person-{n}-2-3-4", characters=[who], tags=["solo"]) for n, who in enumerate(("a", "b"))]
+    row = decided([frame(5)], crops, shots=1)[0]
+    assert row["characters"] == ["a", "b"]
+    assert row["caption"] == "1girl, a, b"
+
+
+def test_rows_of_the_set_are_clips_with_a_file_and_bear_the_multiply_of_their_concept():
+    clips = list(decided([frame(5), frame(15), frame(25)], [image(still(n), str(n)) for n in (5, 15, 25)]).values())
+    facts = {"path": "x.mp4", "width_px": 848, "height_px": 480, "file_sha256": "0" * 64}
+    files = [{"image_id": row["image_id"], **facts} for row in clips[1:]]
+    [row] = rows_of_set(clips, files, {"5": 1.0, "15": 2.5})
+    assert (row["image_id"], row["multiply"], row["kind"], row["show"]) == (clips[1]["image_id"], 2.5, "clip", "show")
+    assert (row["frames"], row["fps"], row["path"]) == (97, 16, "x.mp4")
