@@ -13,6 +13,7 @@ from dataset_pipeline.base.errors import PermanentError, full_disk
 from dataset_pipeline.cli.common import FAILED, INTERRUPTED
 from dataset_pipeline.cli.console import err
 from dataset_pipeline.cli.dev import dev
+from dataset_pipeline.cli.diff import diff
 from dataset_pipeline.cli.doctor import doctor
 from dataset_pipeline.cli.episodes import clean, prune
 from dataset_pipeline.cli.explain import explain
@@ -43,7 +44,7 @@ app = typer.Typer(
 for command in (demo, run):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dev)
-for command in (status, explain, find, export, recaption, rebalance, report, clean, prune, doctor):
+for command in (status, explain, find, export, recaption, rebalance, report, diff, clean, prune, doctor):
     app.command()(command)
 app.add_typer(models_app, name="models")
 

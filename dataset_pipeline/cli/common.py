@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.store.store import Store
 
 FAILED, PARTLY = 1, 3  # exit codes: it failed; not everything is done, or some inputs were damaged or failed
+DIFFERENT = PARTLY  # `diff`: the two sets are not the same
 INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 
 SettingsOption = Annotated[

@@ -3,7 +3,6 @@ what `status` says of them."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from dataset_pipeline.graph.declaration import Declaration
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import CONTENT, Section, Settings
+from dataset_pipeline.settings.changes import told_change
 from dataset_pipeline.store.condition import Condition
 from dataset_pipeline.store.left_out import UNMEASURED
 from dataset_pipeline.store.provenance import Provenance
@@ -18,7 +18,6 @@ from dataset_pipeline.store.provenance import Provenance
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 UNREADABLE = "unreadable"  # the same of pictures that could not be read
 READABLE = "readable"  # whether there was a picture to be had from a source
-LONGEST_CHANGE = 100
 
 
 @dataclass(frozen=True)
@@ -135,28 +134,6 @@ def _changed(present: Present, section: str, before: Mapping[str, Any]) -> str:
     values: Section = getattr(present.settings, section)
     # Tables of earlier versions recorded what counts for nothing, and not their files.
     names = {**now, **before}.keys() - values.marked() - ({CONTENT} - before.keys())
-    changes = [_change(name, before, now) for name in {**now, **before} if name in names]
+    changes = [told_change(name, before, now) for name in {**now, **before} if name in names]
     told = ", ".join(change for change in changes if change)
     return f"[{section}] {told}" if told else ""
-
-
-def _change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    if name == CONTENT:
-        return "its files" if before.get(name) != now.get(name) else ""
-    if name not in now:
-        return f"{name} is gone"
-    if name not in before:
-        return f"{name} is new"
-    old, new = before[name], now[name]
-    if old == new:
-        return ""
-    if isinstance(old, list) and isinstance(new, list):
-        parts = [f"+{json.dumps(entry)}" for entry in new if entry not in old]
-        parts += [f"-{json.dumps(entry)}" for entry in old if entry not in new]
-        if parts:
-            return _shortened(f"{name} {' '.join(parts)}")
-    return _shortened(f"{name} {json.dumps(old)} -> {json.dumps(new)}")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_CHANGE else text[: LONGEST_CHANGE - 2] + " …"

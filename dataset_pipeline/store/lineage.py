@@ -26,11 +26,13 @@ class Made:
 @dataclass(frozen=True)
 class Lineage:
     """sources: the version of each episode's source, by its key. steps: how each asset made its tables, by asset and
-    episode. tables: the names of these tables without their ending; empty where no store is at hand."""
+    episode. tables: the names of these tables without their ending; empty where no store is at hand. of: the name of
+    the table whose lineage it is, if that is known."""
 
     sources: Mapping[str, str] = field(default_factory=dict)
     steps: Mapping[str, Mapping[str, Made]] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    of: str = ""
 
     def made(self, asset: str, episode: str) -> Made | None:
         """How an asset made its table of an episode, or the one of all episodes; None if that is not known."""
@@ -48,6 +50,7 @@ class Lineage:
             "sources": dict(sorted(self.sources.items())),
             "steps": {asset: _told(by_episode) for asset, by_episode in sorted(self.steps.items())},
         }
+        told |= {"of": self.of} if self.of else {}
         return told | ({"tables": {name: dict(it) for name, it in self.tables.items()}} if with_tables else {})
 
     @classmethod
@@ -55,7 +58,7 @@ class Lineage:
         """What `to_json` gave, its types checked before."""
         sources = dict(told["sources"])
         steps = {asset: _by_episode(variants, sources) for asset, variants in told["steps"].items()}
-        return cls(sources, steps, told.get("tables", {}))
+        return cls(sources, steps, told.get("tables", {}), told.get("of", ""))
 
 
 def _told(by_episode: Mapping[str, Made]) -> list[dict[str, Any]]:

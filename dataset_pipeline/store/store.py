@@ -250,7 +250,8 @@ class Store:
         if not _LINEAGE.fullmatch(f"{name}.json"):
             return None
         try:
-            return Lineage.from_json(json.loads(self._files.read(f"{_folder(asset, None)}/{name}.json")))
+            told = json.loads(self._files.read(f"{_folder(asset, None)}/{name}.json"))
+            return replace(Lineage.from_json(told), of=name)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as error:

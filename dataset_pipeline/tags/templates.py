@@ -41,6 +41,8 @@ UNKNOWN_ARTISTS = frozenset({"", "anonymous"})
 NUMBERS = ("no", "a", "two", "three", "four", "five")
 BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+")
 PEOPLE_SEPARATOR = ", "
+# In a caption, a trainer that knows this mark shuffles only what follows it; other trainers would read it as a word.
+KEEP_MARK = "|||"
 
 
 class Piece(NamedTuple):
@@ -74,6 +76,13 @@ def render(fields: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) 
         return text
     fallback = (KIND_WORDS.get(fields["kind"], ""), fields["image_type"], fields["show"], "picture")
     return next(text for text in (_clean(text, settings.separator, settings.spaces) for text in fallback) if text)
+
+
+def without_mark(caption: str) -> str:
+    """The caption for a trainer that does not know `|||`: a comma stands in its place."""
+    if KEEP_MARK not in caption:
+        return caption
+    return ", ".join(filter(None, (part.strip(" ,") for part in caption.split(KEEP_MARK))))
 
 
 def chance(seed: int, image_id: str, part: str) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_pipeline.base.ids import file_name
+from dataset_pipeline.tags.templates import without_mark
 from dataset_pipeline.training.arrangement import safe_name
 from dataset_pipeline.training.exporters.folder import ExportError, File, copy_file
 from dataset_pipeline.training.num_repeats import num_repeats
@@ -25,8 +26,6 @@ CLIP_PARTS = {TRAIN: "clips", VALIDATION: "clips_validation"}
 # File formats that every trainer here reads, and that of clips.
 READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 CLIP_SUFFIX = ".mp4"
-# In a caption, a trainer that knows this mark shuffles only what follows it; other trainers would read it as a word.
-KEEP_MARK = "|||"
 SEPARATORS = re.compile(r"[/\\]")  # of folders; Windows takes both
 # What captions are rendered from: columns that rows of a set may have, with the value that means `unknown`.
 CAPTION_FIELDS: dict[str, Any] = {
@@ -242,8 +241,6 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
     split, caption = row.get("split") or TRAIN, row["caption"] or ""
     if split not in (TRAIN, VALIDATION):
         raise ExportError(f"image {row['image_id']} is of the split {split!r}; there are {TRAIN} and {VALIDATION}")
-    if KEEP_MARK in caption and not keeps_mark:
-        caption = ", ".join(filter(None, (part.strip(" ,") for part in caption.split(KEEP_MARK))))
     frames = row.get("frames") or 0
     part = REGULARIZATION if row.get("is_reg") else CLIP_PARTS[split] if frames else split
     # A loss over held-out images means something only if each is seen once.
@@ -253,7 +250,7 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         part=part,
         concept=row["concept"],
         multiply=multiply,
-        caption=caption,
+        caption=caption if keeps_mark else without_mark(caption),
         stem=file_name(row["image_id"]),
         suffix=PurePosixPath(row["path"]).suffix,
         path=row["path"],

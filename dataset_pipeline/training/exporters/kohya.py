@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dataset_pipeline.tags.templates import KEEP_MARK
 from dataset_pipeline.training.exporters.documents import (
     Profile,
     as_json,
@@ -33,7 +34,6 @@ from dataset_pipeline.training.exporters.documents import (
 )
 from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import (
-    KEEP_MARK,
     REGULARIZATION,
     TRAIN,
     VALIDATION,

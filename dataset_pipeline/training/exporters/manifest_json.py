@@ -104,6 +104,7 @@ class _Lineage(BaseModel):
 
     sources: dict[str, str]
     steps: dict[str, list[_Made]]
+    of: str = ""
 
 
 class _About(BaseModel):

@@ -31,11 +31,11 @@ def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
     """
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
-        made, wanted = _captions(folder, recipe, {}), _captions(folder, recipe, changes)
+        made, wanted = captions_of(folder, recipe, {}), captions_of(folder, recipe, changes)
         for name in NEEDS_PICTURES:
             if getattr(made, name) != getattr(wanted, name):
                 raise ExportError(f"captions.{name} decides what is found on pictures: change it where the set is made")
-        rules = _rules(recipe["tag_kinds"])
+        rules = rules_of(recipe["tag_kinds"])
         captioned = [_captioned(row, made, wanted, rules) for row in rows]
         return captioned, {**recipe, "captions": wanted.model_dump(mode="json")}
 
@@ -50,7 +50,7 @@ def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
         if "balance" not in recipe:
             raise ExportError(f"{folder} does not say how it was balanced: run, then export the set again")
-        settings = _settings(folder, "concept_balance", recipe["balance"], changes).concept_balance
+        settings = settings_of(folder, "concept_balance", recipe["balance"], changes).concept_balance
         trained = [row["split"] == TRAIN and not row["is_reg"] for row in rows]
         counts = Counter(
             row["concept"] for row in rows if row["split"] == TRAIN and not (row["is_reg"] or row["frames"])
@@ -79,7 +79,8 @@ def recipe_of(
     return {name: value for name, value in known.items() if value is not None} | {"tag_kinds": kinds}
 
 
-def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> CaptionsSettings:
+def captions_of(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> CaptionsSettings:
+    """The [captions] that a folder's recipe says, and then changed. Raises ExportError where it says none."""
     if "captions" not in recipe:
         raise ExportError(
             f"{folder} does not say by which settings its captions were made, as they were several: "
@@ -89,10 +90,10 @@ def _captions(folder: Path, recipe: Mapping[str, Any], changes: Mapping[str, Any
     if "picture_type" not in made_with and "image_type" in made_with:  # pictures were called as frames are
         made_with = {**made_with, "picture_type": made_with["image_type"]}
         changes = {"picture_type": changes["image_type"], **changes} if "image_type" in changes else changes
-    return _settings(folder, "captions", made_with, changes).captions
+    return settings_of(folder, "captions", made_with, changes).captions
 
 
-def _settings(folder: Path, section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
+def settings_of(folder: Path, section: str, made_with: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
     """The settings with this section as the set was made with it, and then changed. Raises SettingsError for wrong
     changes, and ExportError if the section itself is not valid."""
     try:
@@ -129,7 +130,7 @@ def _changed_fields(row: Mapping[str, Any], made: CaptionsSettings, wanted: Capt
     return fields
 
 
-def _rules(tag_kinds: Mapping[str, Sequence[str]]) -> Rules:
+def rules_of(tag_kinds: Mapping[str, Sequence[str]]) -> Rules:
     """Rules that know only the kinds of these tags."""
     none = dict.fromkeys(MATCHES, ())
     known = {tag: kind for kind, tags in tag_kinds.items() for tag in tags}

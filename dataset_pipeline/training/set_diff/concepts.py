@@ -1,0 +1,147 @@
+"""How the concepts of two sets differ: images that moved, and multiplies that changed."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from dataset_pipeline.settings import ConceptBalanceSettings
+from dataset_pipeline.training.arrangement import OTHERS
+from dataset_pipeline.training.balance import balance
+from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason, changed_weights
+from dataset_pipeline.training.set_diff.sets import Image, TrainingSet
+from dataset_pipeline.training.split import TRAIN
+
+ARRANGEMENT = ("arrangement", "many_characters", "min_images_per_combination")
+SAME_MULTIPLY = 1e-5  # relative: manifests hold six digits
+OTHER_IMAGES = "as images came and left"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept on one side. epoch_share: of the images that an epoch shows."""
+
+    images: int = 0
+    multiply: float = 0.0
+    epoch_share: float = 0.0
+
+
+@dataclass(frozen=True)
+class ConceptChange:
+    """A concept that is trained on and has other images or another multiply than before."""
+
+    concept: str
+    before: Concept
+    after: Concept
+    reason: Reason
+
+
+def why_moved(old: Image, new: Image, changes: Changes) -> Reason:
+    """Of an image whose concept is another."""
+    keys: list[Key] = [("concept_balance", name) for name in ARRANGEMENT]
+    changed = changes.keys("concept_balance", "")
+    who = [image.fields.get("characters") or [] for image in (old, new)]
+    by_arrangement = tuple(changed[key] for key in keys if key in changed)
+    if who[0] != who[1] and ("concept_balance", "arrangement") not in changed:
+        names = " -> ".join(", ".join(map(str, it)) or "nobody" for it in who)
+        return Reason("other characters on it", changes.causes("clusters", old.episode), f"({names})")
+    if by_arrangement:
+        return Reason("another arrangement", by_arrangement)
+    if OTHERS in old.concept.split("/") or OTHERS in new.concept.split("/"):
+        few = "fewer" if OTHERS in new.concept.split("/") else "more"
+        causes = changes.upstream("selection", "")
+        return Reason(f"{few} images of its combination, {OTHER_IMAGES}", causes)
+    return Reason("other contents", changes.upstream("concept_balance", ""))
+
+
+def concept_changes(old: TrainingSet, new: TrainingSet, changes: Changes) -> list[ConceptChange]:
+    """The concepts that changed, those whose share of an epoch moved most first."""
+    before, after = _concepts(old), _concepts(new)
+    judge = _Judge(old, new, before, after, changes)
+    found = []
+    for concept in sorted(before.keys() | after.keys()):
+        one, other = before.get(concept, Concept()), after.get(concept, Concept())
+        if one.images != other.images or not _same(one.multiply, other.multiply):
+            found.append(ConceptChange(concept, one, other, judge.why(concept, one, other)))
+    return sorted(found, key=lambda it: (-abs(it.after.epoch_share - it.before.epoch_share), it.concept))
+
+
+class _Judge:
+    """Balances the images of one set by the settings of the other: what gives the new multiply alone is the reason."""
+
+    def __init__(
+        self,
+        old: TrainingSet,
+        new: TrainingSet,
+        before: Mapping[str, Concept],
+        after: Mapping[str, Concept],
+        changes: Changes,
+    ) -> None:
+        self.changed = {
+            key: text for key, text in changes.keys("concept_balance", "").items() if key[1] not in ARRANGEMENT
+        }
+        self.weights = (
+            {}
+            if old.balance is None or new.balance is None
+            else changed_weights(*([weight.model_dump() for weight in it.weights] for it in (old.balance, new.balance)))
+        )
+        counts_before, counts_after = ({name: it.images for name, it in side.items()} for side in (before, after))
+        self.by_images = _multiplies(counts_after, old.balance)
+        self.by_settings = _multiplies(counts_before, new.balance)
+
+    def why(self, concept: str, before: Concept, after: Concept) -> Reason:
+        more = after.images - before.images
+        images = f"{abs(more)} image{'s' if abs(more) != 1 else ''} {'more' if more > 0 else 'fewer'}" if more else ""
+        if not before.images or not after.images:
+            return Reason("a new concept" if after.images else "no image of it is left")
+        if _same(before.multiply, after.multiply):
+            return Reason("other images", (), f"({images})")
+        detail = f"({images})" if images else ""
+        if _same(self.by_images.get(concept), after.multiply) or not self._settings():
+            return Reason("balanced anew, as images of it or of other concepts came and left", (), detail)
+        told = self._told(concept)
+        if _same(self.by_settings.get(concept), after.multiply):
+            return Reason("balanced otherwise", told, detail)
+        return Reason("balanced otherwise and over other images", told, detail)
+
+    def _settings(self) -> bool:
+        return bool(self.changed)
+
+    def _told(self, concept: str) -> tuple[str, ...]:
+        """The weights of its own folders; if none of these changed, whatever did."""
+        parts = concept.split("/")
+        paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+        own = [
+            text
+            for pattern, text in self.weights.items()
+            if pattern in parts or any(fnmatchcase(path, pattern) for path in paths)
+        ]
+        limits = [text for (_, key), text in self.changed.items() if key in ("min_multiply", "max_multiply")]
+        if own:
+            return (f"[concept_balance] weights {', '.join(own)}", *limits)
+        return tuple(self.changed.values())
+
+
+def _concepts(of: TrainingSet) -> dict[str, Concept]:
+    trained = [image for image in of.images.values() if image.part == TRAIN]
+    counts = Counter(image.concept for image in trained)
+    multiplies = {image.concept: image.multiply for image in trained}
+    epoch = math.fsum(count * multiplies[concept] for concept, count in counts.items()) or 1.0
+    return {
+        concept: Concept(count, multiplies[concept], count * multiplies[concept] / epoch)
+        for concept, count in counts.items()
+    }
+
+
+def _multiplies(counts: Mapping[str, int], settings: ConceptBalanceSettings | None) -> dict[str, float]:
+    if settings is None:
+        return {}
+    shares = balance(counts, settings.weights, settings.min_multiply, settings.max_multiply)
+    return {share.concept: share.multiply for share in shares}
+
+
+def _same(one: float | None, other: float) -> bool:
+    return one is not None and math.isclose(one, other, rel_tol=SAME_MULTIPLY)

@@ -1,0 +1,262 @@
+"""Why an image is in one set and not in the other.
+
+Where the tables behind the set without it are at hand, its own rows say at which step it was left out; the cause is
+what changed of the settings which that step goes by, else of what is behind it. Without tables each changed setting is
+held against what the other set says of the image: it decided, cannot have decided, or may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataset_pipeline.base.ids import episode_of
+from dataset_pipeline.characters.names import parse_character
+from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
+from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
+
+STILL = "still"
+QUOTAS = ("max_images", "max_images_per_concept", "max_images_per_character")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason of `selection` in words, the keys of [selection] it goes by, and the asset whose answer it goes by."""
+
+    what: str
+    keys: tuple[str, ...]
+    measured_by: str
+
+
+RULES = {
+    "kind_not_wanted": Rule("of a kind that is not wanted", ("stills", "crops"), "selection"),
+    "small": Rule("too small", ("min_short_side_px",), "images"),
+    "not_scored": Rule("without a quality score", (), "quality_scores"),
+    "not_tagged": Rule("without tags", (), "tag_scores"),
+    "low_quality": Rule("of too low a quality", ("min_quality",), "quality_scores"),
+    "faces_not_counted": Rule("without counted faces", ("min_faces", "max_faces"), "detections"),
+    "too_few_faces": Rule("with too few faces", ("min_faces", "face_min_score"), "detections"),
+    "too_many_faces": Rule("with too many faces", ("max_faces", "face_min_score"), "detections"),
+    "nobody_known": Rule("without a known character", ("without_characters",), "clusters"),
+    "character_not_wanted": Rule("without a wanted character", ("characters",), "clusters"),
+}
+
+
+class Presence:
+    """The reasons why images of one set are not in `without`. is_gone: that is the newer set of the two."""
+
+    def __init__(self, without: TrainingSet, other: TrainingSet, changes: Changes, is_gone: bool) -> None:
+        self.without, self.other, self.changes, self.is_gone = without, other, changes, is_gone
+        self._episodes = without.lineage.sources.keys() or {image.episode for image in without.images.values()}
+        self._sources = {version: key for key, version in without.lineage.sources.items()}
+
+    def why(self, image: Image) -> Reason:
+        episode = image.episode
+        if episode not in self._episodes:
+            return Reason(self._of_episode(episode))
+        rows = self.without.tables("selection", episode)
+        if rows is None:
+            return self._by_settings(image)
+        row = rows.get(image.image_id)
+        if row is None and image.is_crop and image.still_id in rows:
+            return self._of_crop(image)
+        if row is None:
+            return self._of_frame(image)
+        return self._not_in_set(image) if row["selected"] else self._by_rule(image, row, rows)
+
+    def _of_episode(self, episode: str) -> str:
+        version = self.other.lineage.sources.get(episode, "")
+        if renamed := self._sources.get(version):
+            old, new = (episode, renamed) if self.is_gone else (renamed, episode)
+            return f"episode {old} is called {new} now"
+        return f"episode {episode} is {'gone' if self.is_gone else 'new'}"
+
+    def _says(self, what: str) -> str:
+        return what if self.is_gone else f"before {what}"
+
+    def _reason(self, what: str, causes: tuple[str, ...], detail: str = "") -> Reason:
+        return Reason(self._says(what), causes, detail)
+
+    # ------------------------------------------------------------------------------------------------ by tables
+
+    def _of_frame(self, image: Image) -> Reason:
+        still, episode = image.still_id, image.episode
+        row = self.without.row("distinct_frames", still)
+        cut_from = "cut from a frame that is " if image.is_crop else ""
+        if row is None:
+            return self._reason("no frame that was looked at", self.changes.upstream("keyframes", episode))
+        reason = row["reason"]
+        if reason == "duplicate":
+            return self._near_duplicate(row, episode, cut_from)
+        keys: dict[str, list[Key]] = {
+            "blank": [("distinct_frames", "min_contrast")],
+            **{name: [("frame_defects", f"max_{name}"), ("frame_defects", "drop")] for name in ("combing", "ghost")},
+            "blockiness": [("frame_defects", "max_blockiness"), ("frame_defects", "drop")],
+        }
+        causes = self.changes.causes("distinct_frames", episode, keys.get(reason, ()), "keyframes")
+        if row["kept"]:
+            return self._reason("a frame that the later steps did not see", causes)
+        return self._reason(f"{cut_from}{reason.replace('_', ' ')}", causes)
+
+    def _near_duplicate(self, row: Row, episode: str, cut_from: str) -> Reason:
+        what, limit = f"{cut_from}a near-duplicate", ("distinct_frames", "similarity")
+        changed = self.changes.keys("distinct_frames", episode)
+        made = self.other.lineage.made("distinct_frames", episode)
+        there = made.settings.get(limit[0], {}).get(limit[1]) if made else None
+        # By the other set's limit the two frames are not alike.
+        if limit in changed and there is not None and row["similarity"] <= there:
+            return self._reason(what, (changed[limit],), f"of {row['group']}")
+        return self._reason(what, self.changes.upstream("distinct_frames", episode), f"of {row['group']}")
+
+    def _of_crop(self, image: Image) -> Reason:
+        episode, kind = image.episode, image.kind
+        row = self.without.row("crops", image.image_id)
+        if row is not None and row["reason"] == "small":
+            causes = self.changes.causes("crops", episode, [("crops", f"{kind}_min_side_px")])
+            return self._reason("too small a crop", causes, f"({min(row['width_px'], row['height_px'])} px)")
+        if row is not None:
+            return self._reason("a crop that the later steps did not see", self.changes.upstream("images", episode))
+        settings = self._settings("crops", episode)
+        if settings and kind not in settings.get("kinds", [kind]):
+            return self._reason(
+                "of a kind that is not cropped", self.changes.causes("crops", episode, [("crops", "kinds")])
+            )
+        score = (self.other.row("crops", image.image_id) or {}).get("score")
+        if score is not None and score < settings.get(f"{kind}_min_score", 0.0):
+            causes = self.changes.causes("crops", episode, [("crops", f"{kind}_min_score")])
+            return self._reason(f"no {kind} that is found with enough certainty", causes, f"({score:.3g})")
+        return self._reason(f"no {kind} that is found", self.changes.upstream("crops", episode))
+
+    def _by_rule(self, image: Image, row: Row, rows: Rows) -> Reason:
+        reason, episode = row["reason"], image.episode
+        if reason == "repeated":
+            return self._repeated(image)
+        if reason == "crop_fills_still":
+            return self._fills_still(image, rows)
+        rule = RULES.get(reason, Rule(reason.replace("_", " "), (), "selection"))
+        detail = f"({row['quality']:.3g})" if reason == "low_quality" and row["quality"] is not None else ""
+        settings = self._settings("selection", episode)
+        # The value that the other set saw passes this set's limit too: it is the value that changed.
+        keys = [key for key in rule.keys if VERDICTS[key](image, settings) is not False]
+        causes = self.changes.causes("selection", episode, [("selection", key) for key in keys], rule.measured_by)
+        return self._reason(rule.what, causes, detail)
+
+    def _repeated(self, image: Image) -> Reason:
+        row = self.without.row("repeated_frames", image.still_id) or {}
+        group = row.get("group", "")
+        what, detail = "a copy of a better picture in another place", f"({group})" if group else ""
+        if group and episode_of(group) in (self.changes.gone + self.changes.came):
+            state = "new" if self.is_gone else "gone"
+            return self._reason(what, (f"episode {episode_of(group)} is {state}",), detail)
+        keys = [("repeated_frames", name) for name in ("similarity", "aligned_similarity")]
+        return self._reason(what, self.changes.causes("repeated_frames", image.episode, keys), detail)
+
+    def _fills_still(self, image: Image, rows: Rows) -> Reason:
+        what, detail = "a crop that fills its still", f"({image.still_id})"
+        keys = self.changes.keys("selection", image.episode)
+        if text := keys.get(("selection", "max_crop_share")):
+            return self._reason(what, (text,), detail)
+        # The still is in this set, and was not in the other: what let it in left the crop out.
+        still = self.without.images.get(image.still_id)
+        if still is not None and image.still_id not in self.other.images:
+            into = Presence(self.other, self.without, self.changes, not self.is_gone)
+            return self._reason(what, into.why(still).causes, detail)
+        return self._reason(what, self.changes.upstream("selection", image.episode), detail)
+
+    def _not_in_set(self, image: Image) -> Reason:
+        if image.image_id in self.without.over_quota():
+            keys = [("concept_balance", name) for name in QUOTAS]
+            causes = self.changes.causes("concept_balance", "", keys)
+            return self._reason("over a quota", causes)
+        causes = self.changes.upstream("training_images", image.episode)
+        return self._reason("selected, but its picture or caption could not be made", causes)
+
+    def _settings(self, asset: str, episode: str) -> Mapping[str, Any]:
+        made = self.without.lineage.made(asset, episode)
+        return made.settings.get(asset, {}) if made else {}
+
+    # ------------------------------------------------------------------------------------------------ by settings
+
+    def _by_settings(self, image: Image) -> Reason:
+        """Without tables: which changed setting decides by what the other set says of the image."""
+        episode = image.episode
+        selection, changed = self._settings("selection", episode), self.changes.keys("selection", episode)
+        verdicts = {key: VERDICTS[key](image, selection) for section, key in changed if key in VERDICTS}
+        for rule in RULES.values():
+            for key in rule.keys:
+                if verdicts.get(key):
+                    detail = f"({image.quality:.3g})" if key == "min_quality" else ""
+                    return self._reason(rule.what, (changed["selection", key],), detail)
+        crops = self.changes.keys("crops", episode)
+        if (
+            image.is_crop
+            and ("crops", "kinds") in crops
+            and image.kind not in self._settings("crops", episode)["kinds"]
+        ):
+            return self._reason("of a kind that is not cropped", (crops["crops", "kinds"],))
+        ruled_out = {changed["selection", key] for key, verdict in verdicts.items() if verdict is False}
+        quotas = self.changes.keys("concept_balance", episode)
+        possible = [
+            *self.changes.upstream("selection", episode, self._without_part(image, selection)),
+            *(text for (_, key), text in quotas.items() if key in QUOTAS),
+        ]
+        return Reason("", tuple(it for it in dict.fromkeys(possible) if it not in ruled_out))
+
+    def _without_part(self, image: Image, selection: Mapping[str, Any]) -> frozenset[str]:
+        """Assets that cannot have decided on a still: who and how many are on it matters only where settings ask."""
+        if image.is_crop or not selection:
+            return frozenset()
+        asks_who = bool(selection.get("characters")) or not selection.get("without_characters")
+        asks_faces = selection.get("min_faces", 0) > 0 or selection.get("max_faces", -1) >= 0
+        crops = {"crops", "crop_embeddings", "character_gallery", "clusters"}
+        return frozenset(
+            {"tag_scores", *(() if asks_who else crops), *(() if asks_who or asks_faces else ("detections",))}
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- verdicts
+
+
+def _kind(image: Image, settings: Mapping[str, Any]) -> bool:
+    return (
+        not settings.get("stills", True) if not image.is_crop else image.kind not in settings.get("crops", [image.kind])
+    )
+
+
+def _quality(image: Image, settings: Mapping[str, Any]) -> bool | None:
+    return None if image.quality is None else image.quality < settings.get("min_quality", image.quality)
+
+
+def _side(image: Image, settings: Mapping[str, Any]) -> bool | None:
+    """A training image may have been scaled down, so that one that is too small may come of a larger picture."""
+    return False if min(image.width_px, image.height_px) >= settings.get("min_short_side_px", 0) else None
+
+
+def _nobody(image: Image, settings: Mapping[str, Any]) -> bool:
+    return not image.fields.get("characters") and (image.is_crop or not settings.get("without_characters", True))
+
+
+def _not_wanted(image: Image, settings: Mapping[str, Any]) -> bool | None:
+    wanted = settings.get("characters") or []
+    known = {part for name in image.fields.get("characters", ()) for part in (name, parse_character(name).name)}
+    return bool(wanted) and not known & set(wanted)
+
+
+def _unknown(image: Image, settings: Mapping[str, Any]) -> None:
+    """What is counted on the picture is in no manifest."""
+
+
+# Whether a key of [selection] alone leaves the image out: it does, it does not, or that is not known.
+VERDICTS: dict[str, Callable[[Image, Mapping[str, Any]], bool | None]] = {
+    "stills": lambda image, settings: not image.is_crop and _kind(image, settings),
+    "crops": lambda image, settings: image.is_crop and _kind(image, settings),
+    "min_short_side_px": _side,
+    "min_quality": _quality,
+    "min_faces": _unknown,
+    "max_faces": _unknown,
+    "face_min_score": _unknown,
+    "without_characters": _nobody,
+    "characters": _not_wanted,
+    "max_crop_share": lambda image, settings: None if image.is_crop else False,
+}

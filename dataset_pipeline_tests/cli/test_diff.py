@@ -1,0 +1,98 @@
+"""`diff` as a person types it: sets of the store and exported folders, and its exit codes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.lineage import JOINED, Lineage, Made
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
+from dataset_pipeline_tests.cli.project import PIXEL, Project
+
+EPISODE = "one.one"
+
+
+def write_set(project: Project, dropped: str = "", **changes: Any) -> str:
+    """Make a set of two images current, without the second if a reason is given why it is `dropped`; its name."""
+    settings, ids = load_settings(DEFAULTS, **changes), [f"{EPISODE}/{number:08}" for number in (1, 2)]
+    rows = []
+    for image_id in ids:
+        path = project.store.put_picture("training_images", EPISODE, image_id, PIXEL, "png")
+        row = {"image_id": image_id, "episode": EPISODE, "show": "one", "kind": "still", "concept": "1_character/fern"}
+        row |= {"characters": ["fern"], "multiply": 1.0, "caption": "fern", "quality": 0.25, "path": path}
+        row |= {"width_px": 1, "height_px": 1, "file_sha256": hashlib.sha256(PIXEL).hexdigest(), "split": "train"}
+        rows.append(CAPTION_FIELDS | row)
+    reasons = {ids[0]: "selected", ids[1]: dropped or "selected"}
+    told = [
+        {"image_id": it, "still_id": it, "selected": why == "selected", "reason": why, "quality": 0.25}
+        for it, why in reasons.items()
+    ]
+    table = project.store.write("selection", SCHEMAS["selection"].table(told), EPISODE).path
+    steps = {
+        name: {EPISODE: Made("1", {name: getattr(settings, name).counted()})}
+        for name in ("selection", "distinct_frames")
+    }
+    steps["concept_balance"] = {JOINED: Made("1", {"concept_balance": settings.concept_balance.counted()})}
+    lineage = Lineage({EPISODE: "v1"}, steps, {"selection": {EPISODE: Path(table).stem}})
+    kept = rows[:1] if dropped else rows
+    return Path(project.store.write("training_set", SCHEMAS["training_set"].table(kept), lineage=lineage).path).stem
+
+
+def test_a_set_that_is_not_current_any_more_is_compared_with_the_current_one(project: Project, tmp_path: Path):
+    first = write_set(project)
+    second = write_set(project, "low_quality", selection__min_quality=0.3, distinct_frames__similarity=0.9)
+    code, output, errors = project.command("diff", first[:5], "--page", str(tmp_path / "page.html"))
+    assert (code, errors) == (3, "")
+    assert "1 image left\n      1  of too low a quality, since [selection] min_quality 0.0 -> 0.3" in output
+    assert f"{EPISODE}/00000002 (0.25)" in output
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count("data:image/jpeg;base64,") == 1
+    code, output, _ = project.command("diff", "current", first, "--json")
+    told = json.loads(output)
+    assert (code, told["counts"]["came"], told["same"]) == (3, 1, False)
+    assert told["differences"][0]["reason"].startswith("before of too low a quality (0.25), since [selection]")
+    for name in (second, "current"):
+        code, output, errors = project.command("diff", name)
+        assert (code, output.splitlines()[-1], errors) == (0, "no difference", "")
+
+
+def test_the_sets_that_there_are_can_be_listed(project: Project):
+    first, second = write_set(project), write_set(project, "low_quality")
+    code, output, _ = project.command("diff", "--list", "--json")
+    listed = [(it["name"], it["images"], it["current"], it["traced"]) for it in json.loads(output)]
+    assert (code, listed) == (0, [(second, 1, True, True), (first, 2, False, True)])
+    code, output, _ = project.command("diff", "--list")
+    assert (code, all(name in output for name in (first, second, "current"))) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "name the set to compare with"),
+        (["nothing"], "'nothing' is no folder, and no training set begins so in"),
+        (["current"], "there is no training set in"),
+        (["episodes"], "manifest.json"),
+    ],
+)
+def test_what_cannot_be_compared_ends_with_one_and_says_what_to_do(
+    arguments: list[str], told: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "episodes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = project.command("diff", *arguments)
+    assert (code, output) == (1, "")
+    assert told in errors
+
+
+def test_a_damaged_set_of_the_store_is_named(project: Project):
+    name = write_set(project)
+    (project.root / "store" / "training_set" / "_all" / f"{name}.parquet").write_bytes(b"cut off")
+    code, _, errors = project.command("diff", "current")
+    assert code == 1
+    assert "cannot be read" in errors
