@@ -11,14 +11,16 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dataset_pipeline.base.ids import file_name
+from dataset_pipeline.base.ids import episode_of, file_name
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.explain import explain, image_of
 from dataset_pipeline.reports.run_report import account
+from dataset_pipeline.reports.set_diff.sides import compare, side_of_folder, side_of_store
 from dataset_pipeline.training.exporters import export
 from dataset_pipeline.training.exporters.remake import rebalance, recaption
+from dataset_pipeline.training.set_diff.diff import SetDiff
 from dataset_pipeline.video.decode import frames_at
 
 
@@ -83,12 +85,32 @@ def test_what_dagster_has_forgotten_is_told_it_again_without_any_model(copy_of_f
 def test_a_larger_minimum_crop_calls_no_model_and_neither_does_the_way_back(copy_of_finished, drawn_show):
     crops_before = sum(row["kept"] for row in copy_of_finished.rows("crops"))
     before = tables_of(copy_of_finished)
+    exported = copy_of_finished.exported_folder
     _, calls = copy_of_finished.run(drawn_show.folder, crops__person_min_side_px=120)
     assert calls == {}
+    for old, new in ((set_before(copy_of_finished, before), "current"), (exported, copy_of_finished.exported_folder)):
+        found = differences(copy_of_finished, old, new)
+        gone = found.of("left")
+        small = [it for it in gone if it.reason.what == "too small a crop"]
+        assert len(small) >= 5
+        assert {it.reason.causes for it in found.differences} == {("[crops] person_min_side_px 80 -> 120",)}
+        assert {it.image_id for it in small} == {it.image_id for it in gone if "#person" in it.image_id}
     assert 0 < sum(row["kept"] for row in copy_of_finished.rows("crops")) < crops_before
     _, calls = copy_of_finished.run(drawn_show.folder)
     assert calls == {}
     assert tables_of(copy_of_finished) == before
+
+
+def differences(project, *sides: Path | str) -> SetDiff:
+    """Between two exported folders of a project, or two sets of its store."""
+    store, settings = project.store, project.settings()
+    read = (side_of_folder(it, [store]) if isinstance(it, Path) else side_of_store(store, it, settings) for it in sides)
+    return compare(*read)
+
+
+def set_before(project, tables: dict[str, str]) -> str:
+    """The name of the set that was current when these were the tables."""
+    return Path(tables["training_set/_all"]).stem
 
 
 def test_two_runs_in_two_folders_give_the_same_bytes(finished, drawn_show, fresh):
@@ -174,8 +196,13 @@ def test_an_exported_folder_can_be_made_anew_by_itself(finished, tmp_path: Path)
     folder = tmp_path / "set"
     shutil.copytree(finished.exported_folder, folder)
     first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert differences(finished, finished.exported_folder, folder).same
+    assert differences(finished, folder, "current").same
     assert (recaption(folder, {}).written, rebalance(folder, {}).written) == (0, 0)
     assert len(recaption(folder, {"template": "sentence"}).captions) == finished.store.read("training_set").num_rows
+    [(reason, changed)] = differences(finished, finished.exported_folder, folder).by_reason("caption")
+    assert reason == 'other caption settings, since [captions] template "booru" -> "sentence"'
+    assert len(changed) == finished.store.read("training_set").num_rows
     recaption(folder, {"template": "booru"})
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
     embeddings = json.loads((folder / "emb_init.json").read_text("utf-8"))
@@ -202,6 +229,7 @@ def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_charact
     characters = {row["image_id"]: row["characters"] for row in fresh.rows("clusters") if row["characters"]}
     concepts = {row["image_id"]: row["concept"] for row in fresh.rows("training_set")}
     ids = {row["character"] for row in fresh.rows("character_gallery")}
+    before = tables_of(fresh)
     log = {path: path.read_bytes() for path in (fresh.root / "store" / "_identities").rglob("*.json")}
     assert len(ids) >= 3
     assert len(log) == len(ids)
@@ -216,3 +244,13 @@ def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_charact
     both = concepts.keys() & in_set.keys()
     assert len(both) >= 0.9 * len(concepts)
     assert {image: in_set[image]["concept"] for image in both} == {image: concepts[image] for image in both}
+
+    new = min(drawn_show.truths)
+    found = differences(fresh, set_before(fresh, before), "current")
+    assert {it.reason.sentence for it in found.of("came") if episode_of(it.image_id) == new} == {
+        f"episode {new} is new"
+    }
+    assert all(
+        f"episode {new} is new" in it.reason.causes for it in found.differences if episode_of(it.image_id) != new
+    )
+    assert len(found.of("came")) >= len(in_set) / 5

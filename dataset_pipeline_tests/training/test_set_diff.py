@@ -264,6 +264,13 @@ def test_what_is_over_a_quota_goes_by_the_quota():
     assert reasons(made_set([gone]), new, LEFT) == ["over a quota, since [concept_balance] max_images 0 -> 1"]
 
 
+def test_an_image_that_was_taken_out_of_an_exported_folder_is_no_setting_s_doing():
+    gone = image(1)
+    tables = {**selection((gone, "selected")), ("training_set", E1): {gone.image_id: {"image_id": gone.image_id}}}
+    new = made_set([], tables=tables, selection__min_quality=0.6)
+    assert reasons(made_set([gone]), new, LEFT) == ["taken out of the folder after it was exported"]
+
+
 # ------------------------------------------------------------------------------------------- by manifests alone
 
 

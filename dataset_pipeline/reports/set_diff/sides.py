@@ -45,6 +45,7 @@ COLUMNS = {
     "crops": ["image_id", "kind", "width_px", "height_px", "score", "reason"],
     "tags": ["image_id", "hand_edited", "dropped"],
     "training_images": ["image_id", "source_sha256"],
+    SET: ["image_id"],
 }
 
 
@@ -308,7 +309,8 @@ class _Tables:
 
     def _table(self, asset: str, episode: str) -> Any:
         key = None if is_joined(asset) else episode
-        read = partial(self._store.version, asset, self._lineage.table(asset, episode), key)
+        name = self._lineage.of if asset == SET else self._lineage.table(asset, episode)
+        read = partial(self._store.version, asset, name, key)
         try:
             found = read()
             return self._store.find(asset, key) if found is None and self._is_current else found

@@ -165,6 +165,8 @@ class Presence:
         return self._reason(what, self.changes.upstream("selection", image.episode), detail)
 
     def _not_in_set(self, image: Image) -> Reason:
+        if self.without.row("training_set", image.image_id):
+            return self._reason("taken out of the folder after it was exported", ())
         if image.image_id in self.without.over_quota():
             keys = [("concept_balance", name) for name in QUOTAS]
             causes = self.changes.causes("concept_balance", "", keys)
