@@ -56,7 +56,7 @@ def test_a_set_that_is_not_current_any_more_is_compared_with_the_current_one(pro
     code, output, _ = project.command("diff", "current", first, "--json")
     told = json.loads(output)
     assert (code, told["counts"]["came"], told["same"]) == (3, 1, False)
-    assert told["differences"][0]["reason"].startswith("before of too low a quality (0.25), since [selection]")
+    assert told["differences"][0]["reason"].startswith("no longer of too low a quality (0.25), since [selection]")
     for name in (second, "current"):
         code, output, errors = project.command("diff", name)
         assert (code, output.splitlines()[-1], errors) == (0, "no difference", "")

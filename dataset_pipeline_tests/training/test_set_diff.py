@@ -154,7 +154,7 @@ def test_an_image_s_own_row_says_which_of_many_changed_settings_left_it_out(reas
     [sentence] = reasons(old, new, LEFT)
     assert sentence.startswith(told)
     [sentence] = reasons(new, old, CAME)
-    assert sentence.startswith(f"before {told.partition(' [')[0]}")
+    assert sentence.startswith(f"no longer {told.partition(' [')[0]}")
 
 
 def test_a_score_that_changed_and_not_the_limit_is_what_left_an_image_out():
@@ -186,7 +186,7 @@ def test_a_near_duplicate_names_the_frame_that_stands_for_it_and_the_limit(crop:
     assert reasons(made_set([gone]), new, LEFT) == [f"{of_frame}a near-duplicate of a.e1/00003000, {cause}"]
     back = made_set([], tables=tables, distinct_frames__similarity=0.9)
     assert reasons(back, made_set([gone]), CAME) == [
-        f"before {of_frame}a near-duplicate of a.e1/00003000, since [distinct_frames] similarity 0.9 -> 0.95"
+        f"no longer {of_frame}a near-duplicate of a.e1/00003000, since [distinct_frames] similarity 0.9 -> 0.95"
     ]
 
 
@@ -218,7 +218,7 @@ def test_a_crop_that_is_too_small_or_not_certain_goes_by_the_setting_of_its_kind
     old = made_set([image(1), head, person], tables={("crops", E1): {person.image_id: scored}})
     assert reasons(old, new, LEFT) == [
         "too small a crop (100 px), since [crops] head_min_side_px 96 -> 128",
-        "no person that is found with enough certainty (0.5), since [crops] person_min_score 0.3 -> 0.8",
+        "a person not found with enough certainty (0.5), since [crops] person_min_score 0.3 -> 0.8",
     ]
 
 
@@ -255,7 +255,9 @@ def test_an_episode_that_is_called_otherwise_is_neither_new_nor_gone():
 
 def test_frames_of_a_replaced_episode_are_no_frames_of_the_other_one():
     new = made_set([image(2)], {E1: "v2"}, {**selection((image(2), "selected")), ("distinct_frames", E1): {}})
-    assert reasons(made_set([image(1)]), new, LEFT) == ["no frame that was looked at, since episode a.e1 was replaced"]
+    assert reasons(made_set([image(1)]), new, LEFT) == [
+        "a frame that was not looked at, since episode a.e1 was replaced"
+    ]
 
 
 def test_what_is_over_a_quota_goes_by_the_quota():
@@ -276,14 +278,14 @@ def test_an_image_that_was_taken_out_of_an_exported_folder_is_no_setting_s_doing
 
 def test_without_tables_the_one_setting_that_changed_is_the_reason():
     old, new = made_set([image(1)]), made_set([], distinct_frames__similarity=0.9)
-    assert reasons(old, new, LEFT) == ["[distinct_frames] similarity 0.95 -> 0.9"]
+    assert reasons(old, new, LEFT) == ["since [distinct_frames] similarity 0.95 -> 0.9"]
 
 
 @pytest.mark.parametrize(
     ("quality", "told"),
     [
         (0.25, "of too low a quality (0.25), since [selection] min_quality 0.0 -> 0.3"),
-        (0.5, "[distinct_frames] similarity 0.95 -> 0.9"),
+        (0.5, "since [distinct_frames] similarity 0.95 -> 0.9"),
         (None, "[distinct_frames] similarity 0.95 -> 0.9 and [selection] min_quality 0.0 -> 0.3 both changed"),
     ],
 )
@@ -296,7 +298,7 @@ def test_without_tables_settings_of_crops_decide_on_no_still():
     new = made_set([], crops__head_min_side_px=200, distinct_frames__similarity=0.9)
     old = made_set([image(1), image(2, crop="person")])
     assert reasons(old, new, LEFT) == [
-        "[distinct_frames] similarity 0.95 -> 0.9",
+        "since [distinct_frames] similarity 0.95 -> 0.9",
         "[crops] head_min_side_px 96 -> 200 and [distinct_frames] similarity 0.95 -> 0.9 both changed",
     ]
 

@@ -47,9 +47,11 @@ class Reason:
 
 
 def _joined(what: str, causes: tuple[str, ...], cause: str) -> str:
-    if not what or not cause:
-        return what or cause or "nothing on record says why"
-    return f"{what}; {cause}" if len(causes) > 1 else f"{what}, since {cause}"
+    if not cause:
+        return what or "nothing on record says why"
+    if len(causes) > 1:
+        return f"{what}; {cause}" if what else cause
+    return f"{what}, since {cause}" if what else f"since {cause}"
 
 
 class Changes:

@@ -73,7 +73,7 @@ class Presence:
         return f"episode {episode} is {'gone' if self.is_gone else 'new'}"
 
     def _says(self, what: str) -> str:
-        return what if self.is_gone else f"before {what}"
+        return what if self.is_gone else f"no longer {what}"
 
     def _reason(self, what: str, causes: tuple[str, ...], detail: str = "") -> Reason:
         return Reason(self._says(what), causes, detail)
@@ -85,7 +85,7 @@ class Presence:
         row = self.without.row("distinct_frames", still)
         cut_from = "cut from a frame that is " if image.is_crop else ""
         if row is None:
-            return self._reason("no frame that was looked at", self.changes.upstream("keyframes", episode))
+            return self._reason("a frame that was not looked at", self.changes.upstream("keyframes", episode))
         reason = row["reason"]
         if reason == "duplicate":
             return self._near_duplicate(row, episode, cut_from)
@@ -125,8 +125,8 @@ class Presence:
         score = (self.other.row("crops", image.image_id) or {}).get("score")
         if score is not None and score < settings.get(f"{kind}_min_score", 0.0):
             causes = self.changes.causes("crops", episode, [("crops", f"{kind}_min_score")])
-            return self._reason(f"no {kind} that is found with enough certainty", causes, f"({score:.3g})")
-        return self._reason(f"no {kind} that is found", self.changes.upstream("crops", episode))
+            return self._reason(f"a {kind} not found with enough certainty", causes, f"({score:.3g})")
+        return self._reason(f"a {kind} that is not found", self.changes.upstream("crops", episode))
 
     def _by_rule(self, image: Image, row: Row, rows: Rows) -> Reason:
         reason, episode = row["reason"], image.episode
@@ -172,7 +172,7 @@ class Presence:
             causes = self.changes.causes("concept_balance", "", keys)
             return self._reason("over a quota", causes)
         causes = self.changes.upstream("training_images", image.episode)
-        return self._reason("selected, but its picture or caption could not be made", causes)
+        return self._reason("without a picture or a caption", causes)
 
     def _settings(self, asset: str, episode: str) -> Mapping[str, Any]:
         made = self.without.lineage.made(asset, episode)
