@@ -239,7 +239,7 @@ def test_images_come_and_go_with_their_episode_and_with_better_copies_in_another
         ("repeated_frames", E1): {image(1).image_id: {"group": f"{E2}/00000009", "kept": False}},
     }
     old = made_set([image(1)])
-    new = made_set([image(9, E2)], both, tables)
+    new = made_set([image(9, E2)], both, tables, repeated_frames__similarity=0.96)
     assert reasons(old, new, CAME) == ["episode a.e2 is new"]
     assert reasons(old, new, LEFT) == [
         "a copy of a better picture in another place (a.e2/00000009), since episode a.e2 is new"
@@ -323,6 +323,7 @@ def captioned(by: Any, **fields: Any) -> Image:
     [
         ({"captions__template": "sentence"}, '[captions] template "booru" -> "sentence"'),
         ({"captions__drop": ["hair"]}, '[captions] drop +"hair"'),
+        ({"captions__template": "sentence", "captions__separator": "; "}, '[captions] template "booru" -> "sentence"'),
         ({"captions__separator": "; ", "captions__seed": 9}, '[captions] separator ", " -> "; "'),
     ],
 )
@@ -399,9 +400,9 @@ def test_a_caption_that_a_person_wrote_is_no_setting_s_doing():
 
 
 def test_fields_that_do_not_show_in_the_caption_are_no_reason():
-    """The rating is in no caption of the default order."""
-    new = made_set([image(1, rating="explicit", tags=["robe"])], tag_thresholds__general=0.5)
-    [sentence] = reasons(made_set([image(1, rating="general")]), new, CAPTION)
+    """The description is in no caption of the default order."""
+    new = made_set([image(1, text="A mage.", tags=["robe"])], tag_thresholds__general=0.5)
+    [sentence] = reasons(made_set([image(1, text="A girl.")]), new, CAPTION)
     assert sentence.startswith("other tags (-purple_hair)")
 
 
@@ -450,6 +451,15 @@ def test_weights_and_images_that_both_moved_a_multiply_are_told_together():
     new = made_set(in_concepts({"a": 3, "b": 1}, {"a": 1.0, "b": 1.5}), concept_balance__weights=weights)
     found = {it.concept: it.reason.sentence for it in compared(old, new).concepts}
     assert found["b"] == "balanced otherwise and over other images, since [concept_balance] weights a 1 -> 2"
+
+
+def test_a_weight_that_moves_nothing_is_not_the_reason_for_multiplies_that_follow_the_images():
+    weights = [{"pattern": "nobody", "weight": 9.0}]
+    old = made_set(in_concepts({"a": 2, "b": 1}, {"a": 1.0, "b": 2.0}), concept_balance__weights=[])
+    new = made_set(in_concepts({"a": 3, "b": 1}, {"a": 1.0, "b": 3.0}), concept_balance__weights=weights)
+    found = {it.concept: it.reason for it in compared(old, new).concepts}
+    assert found["b"].what.startswith("balanced anew")
+    assert found["b"].causes == ()
 
 
 def test_weights_are_told_pattern_by_pattern_and_the_first_of_two_counts():
