@@ -96,3 +96,25 @@ def test_a_damaged_set_of_the_store_is_named(project: Project):
     code, _, errors = project.command("diff", "current")
     assert code == 1
     assert "cannot be read" in errors
+
+
+def test_an_exported_folder_is_explained_by_the_tables_behind_it_and_by_no_others(project: Project):
+    """A later run by other settings gives the same images, by other tables: the folder's own manifest must do then."""
+    write_set(project)
+    old = exported(project)
+    changes = {"selection__min_quality": 0.3, "distinct_frames__similarity": 0.9}
+    write_set(project, "small", **changes)
+    new = exported(project)
+    code, output, _ = project.command("diff", str(old), str(new))
+    assert (code, "      1  too small, since [distinct_frames]" in output) == (3, True)
+    write_set(project, "too_few_faces", **changes, selection__max_crop_share=0.5)
+    code, output, _ = project.command("diff", str(old), str(new))
+    assert (code, "      1  of too low a quality, since [selection] min_quality 0.0 -> 0.3" in output) == (3, True)
+
+
+def exported(project: Project) -> Path:
+    for asset in ("core_tags", "character_gallery"):
+        project.store.write(asset, SCHEMAS[asset].empty())
+    code, output, errors = project.command("export", "plain")
+    assert (code, errors) == (0, "")
+    return Path(output.splitlines()[-1])

@@ -32,7 +32,7 @@ from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 from dataset_pipeline.training.exporters.manifest_json import read_manifest
 from dataset_pipeline.training.exporters.remake import captions_of, rules_of, settings_of
 from dataset_pipeline.training.set_diff.diff import SetDiff, diff
-from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
+from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet, no_tables
 from dataset_pipeline.training.split import VALIDATION
 
 SET = training_set.name
@@ -95,7 +95,7 @@ def side_of_folder(path: Path, stores: Iterable[Store]) -> Side:
     edited = _edited_captions(folder, entries) if document == MANIFEST else {}
     told = listed["about"].get("lineage")
     lineage = _with_recipe(Lineage.from_json(told) if told else Lineage(), recipe)
-    tables, over_quota = _tables_of(stores, lineage)
+    tables, over_quota = _tables_of(stores, told)
     made = TrainingSet(
         name=str(path),
         images={it: _of_entry(entry, edited.get(it)) for it, entry in entries.items()},
@@ -187,16 +187,17 @@ def _known(read: Callable[[], Any]) -> Any:
 
 
 def _tables_of(
-    stores: Iterable[Store], lineage: Lineage
+    stores: Iterable[Store], told: Mapping[str, Any] | None
 ) -> tuple[Callable[[str, str], Rows | None], Callable[[], Collection[str]]]:
-    nothing: tuple[Any, Any] = (TrainingSet("", {}).tables, TrainingSet("", {}).over_quota)
-    if not lineage.of:
-        return nothing
-    for store in stores:
-        if noted := store.lineage(SET, lineage.of):
+    """The tables behind a set whose manifest tells this lineage, if a store still has them. A set that was made again
+    by other settings may have the same images, and then other tables lie behind it."""
+    name = told.get("of", "") if told else ""
+    for store in stores if name else ():
+        noted = store.lineage(SET, name)
+        if noted is not None and noted.to_json() == told:
             tables = _Tables(store, noted, is_current=False)
             return tables.rows, tables.over_quota
-    return nothing
+    return no_tables, frozenset
 
 
 # ---------------------------------------------------------------------------------------------------- the store
