@@ -107,7 +107,7 @@ def test_an_exported_folder_is_explained_by_the_tables_behind_it_and_by_no_other
     new = exported(project)
     code, output, _ = project.command("diff", str(old), str(new))
     assert (code, "      1  too small, since [distinct_frames]" in output) == (3, True)
-    write_set(project, "too_few_faces", **changes, selection__max_crop_share=0.5)
+    write_set(project, "too_few_faces", **changes, selection__max_crop_share=0.3)
     code, output, _ = project.command("diff", str(old), str(new))
     assert (code, "      1  of too low a quality, since [selection] min_quality 0.0 -> 0.3" in output) == (3, True)
 
