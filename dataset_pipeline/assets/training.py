@@ -14,6 +14,7 @@ from dataset_pipeline.assets.repeated import repeated_stills
 from dataset_pipeline.characters.names import names_by_id
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined
+from dataset_pipeline.graph.lineage import made_by
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNREADABLE
 from dataset_pipeline.graph.step import Step
@@ -22,6 +23,7 @@ from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
 from dataset_pipeline.settings.tag_rules import load_rules
+from dataset_pipeline.store.lineage import Lineage, Made
 from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.core import emb_init, wildcard
@@ -203,7 +205,8 @@ def exported_set(step: Step) -> Result:
     episodes, shows = ({row[name] for row in rows} for name in ("episode", "show"))
     about = step.origin("training_set") | {"models": models_behind(step, episodes)}
     if lineage := step.lineage("training_set"):
-        about["lineage"] = lineage.to_json()
+        told = lineage.to_json()
+        about["lineage"] = told | {"steps": told["steps"] | clips_behind(step, episodes)}
     rules = load_rules(step.settings.tag_rules)
     behind = {asset: settings_behind(step, asset, episodes) for asset in ("captions", "concept_balance")}
     for asset in [asset for asset, settings in behind.items() if settings is None]:
@@ -236,6 +239,17 @@ def exported_set(step: Step) -> Result:
         {"folder": str(report.folder), "pictures": report.images},
         notes={LEFT_ALONE: left_alone} if left_alone else {},
     )
+
+
+def clips_behind(step: Step, episodes: Collection[str]) -> dict[str, Any]:
+    """How the clips of these episodes were made, as a lineage tells it: the set is made from none."""
+    found: dict[str, dict[str, Made]] = {}
+    for asset, episode in itertools.product(
+        ("clips", "training_clips"), sorted(set(step.episodes).intersection(episodes))
+    ):
+        if (pointer := step.pointer(asset, episode)) and pointer.rows:
+            found.setdefault(asset, {})[episode] = made_by(pointer.provenance)
+    return Lineage(steps=found).to_json()["steps"]
 
 
 def left_alone_markdown(changed: Sequence[str]) -> str:

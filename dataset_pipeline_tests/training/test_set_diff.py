@@ -439,8 +439,8 @@ def test_multiplies_that_follow_the_images_have_no_setting_for_a_reason():
     old = made_set(in_concepts({"a": 2, "b": 1}, {"a": 1.0, "b": 2.0}), concept_balance__weights=[])
     new = made_set(in_concepts({"a": 3, "b": 1}, {"a": 1.0, "b": 3.0}), concept_balance__weights=[])
     found = {it.concept: it for it in compared(old, new).concepts}
-    assert found["a"].reason.sentence == "other images (1 image more)"
-    assert found["b"].reason.sentence.startswith("balanced anew, as images of it or of other concepts came and left")
+    assert found["a"].reason.sentence == "other images to train on (1 image more)"
+    assert found["b"].reason.sentence == "balanced over other images to train on"
     assert (found["b"].before.images, found["b"].after.images) == (1, 1)
 
 
@@ -450,7 +450,9 @@ def test_weights_and_images_that_both_moved_a_multiply_are_told_together():
     old = made_set(in_concepts({"a": 2, "b": 1}, {"a": 1.0, "b": 2.0}), concept_balance__weights=[])
     new = made_set(in_concepts({"a": 3, "b": 1}, {"a": 1.0, "b": 1.5}), concept_balance__weights=weights)
     found = {it.concept: it.reason.sentence for it in compared(old, new).concepts}
-    assert found["b"] == "balanced otherwise and over other images, since [concept_balance] weights a 1 -> 2"
+    assert (
+        found["b"] == "balanced otherwise and over other images to train on, since [concept_balance] weights a 1 -> 2"
+    )
 
 
 def test_a_weight_that_moves_nothing_is_not_the_reason_for_multiplies_that_follow_the_images():
@@ -458,8 +460,20 @@ def test_a_weight_that_moves_nothing_is_not_the_reason_for_multiplies_that_follo
     old = made_set(in_concepts({"a": 2, "b": 1}, {"a": 1.0, "b": 2.0}), concept_balance__weights=[])
     new = made_set(in_concepts({"a": 3, "b": 1}, {"a": 1.0, "b": 3.0}), concept_balance__weights=weights)
     found = {it.concept: it.reason for it in compared(old, new).concepts}
-    assert found["b"].what.startswith("balanced anew")
+    assert found["b"].what == "balanced over other images to train on"
     assert found["b"].causes == ()
+
+
+def test_a_concept_of_which_images_are_held_out_has_that_for_its_reason():
+    listed = in_concepts({"a": 2, "b": 1}, {"a": 1.0, "b": 2.0})
+    old = made_set(listed, concept_balance__weights=[])
+    held = [replace(listed[0], part="validation", multiply=1.0), *(replace(it, multiply=1.0) for it in listed[1:])]
+    changes = {"concept_balance__weights": [], "training_set__validation_share": 0.3}
+    cause = "since [training_set] validation_share 0.0 -> 0.3"
+    assert {it.concept: it.reason.sentence for it in compared(old, made_set(held, **changes)).concepts} == {
+        "a": f"other images to train on (1 image fewer), {cause}",
+        "b": f"balanced over other images to train on, {cause}",
+    }
 
 
 def test_weights_are_told_pattern_by_pattern_and_the_first_of_two_counts():
@@ -515,6 +529,26 @@ def test_a_picture_made_from_other_pixels_is_not_laid_on_how_it_is_written():
     old = made_set([image(1)], tables=rows[0])
     new = made_set([image(1, sha256="f" * 64)], {E1: "v2"}, rows[1], training_images__quality=50)
     assert reasons(old, new, PIXELS) == ["made from other pixels, since episode a.e1 was replaced"]
+
+
+# ---------------------------------------------------------------------------------------------------- clips
+
+
+def test_clips_are_compared_where_both_sets_may_have_them_and_go_by_their_own_settings():
+    clip = replace(image(2), image_id=f"{E1}/clip-00000100-00000900", kind="clip", part="clips")
+    drawn = Lineage({E1: "v1"}, {"training_clips": {E1: Made("1", {"training_clips": {"max_side_px": 512}})}})
+    coarse = Lineage({E1: "v1"}, {"training_clips": {E1: Made("1", {"training_clips": {"max_side_px": 256}})}})
+    spans = [Made("1", {"clips": {"fps": it, "enabled": True}, "captions": {"seed": it}}) for it in (8, 16)]
+    old, new = (
+        replace(made_set([image(1), clip]), lineage=replace(it, steps={**it.steps, "clips": {E1: made}}))
+        for it, made in zip((drawn, coarse), spans, strict=True)
+    )
+    assert reasons(old, replace(new, images={}), LEFT) == ["nothing on record says why"]
+    old, new = (replace(it, has_clips=True) for it in (old, new))
+    without = replace(new, images={image(1).image_id: image(1)})
+    assert reasons(old, without, LEFT) == ["since [clips] fps 8 -> 16"]
+    other = replace(new, images={**without.images, clip.image_id: replace(clip, sha256="f" * 64)})
+    assert reasons(old, other, PIXELS) == ["written otherwise, since [training_clips] max_side_px 512 -> 256"]
 
 
 # ---------------------------------------------------------------------------------------------------- changes

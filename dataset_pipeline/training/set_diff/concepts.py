@@ -88,6 +88,9 @@ class _Judge:
             if old.balance is None or new.balance is None
             else changed_weights(*([weight.model_dump() for weight in it.weights] for it in (old.balance, new.balance)))
         )
+        # Where no image came, left or moved, those to train on are others only by what is held out.
+        places = [{it: image.concept for it, image in side.images.items()} for side in (old, new)]
+        self.held_out = tuple(changes.keys("training_set", "").values()) if places[0] == places[1] else ()
         counts_before, counts_after = ({name: it.images for name, it in side.items()} for side in (before, after))
         self.by_images = _multiplies(counts_after, old.balance)
         self.by_settings = _multiplies(counts_before, new.balance)
@@ -98,14 +101,14 @@ class _Judge:
         if not before.images or not after.images:
             return Reason("a new concept" if after.images else "no image of it is left")
         if _same(before.multiply, after.multiply):
-            return Reason("other images", (), f"({images})")
+            return Reason("other images to train on", self.held_out, f"({images})")
         detail = f"({images})" if images else ""
         if _same(self.by_images.get(concept), after.multiply) or not self._settings():
-            return Reason("balanced anew, as images of it or of other concepts came and left", (), detail)
+            return Reason("balanced over other images to train on", self.held_out, detail)
         told = self._told(concept)
         if _same(self.by_settings.get(concept), after.multiply):
             return Reason("balanced otherwise", told, detail)
-        return Reason("balanced otherwise and over other images", told, detail)
+        return Reason("balanced otherwise and over other images to train on", told, detail)
 
     def _settings(self) -> bool:
         return bool(self.changed)

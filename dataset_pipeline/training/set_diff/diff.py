@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from dataset_pipeline.base.ids import is_clip
 from dataset_pipeline.training.set_diff.captions import Captions
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.concepts import ConceptChange, concept_changes, why_moved
@@ -91,7 +92,12 @@ class SetDiff:
 
 
 def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]], joined: Collection[str]) -> SetDiff:
-    """Compare two sets. behind: everything an asset is made from, by asset; joined: the assets over all episodes."""
+    """Compare two sets. behind: everything an asset is made from, by asset; joined: the assets over all episodes.
+
+    Clips are compared where both sets may have them: trainers of pictures are given none, and the store has them apart.
+    """
+    if not (old.has_clips and new.has_clips):
+        old, new = _without_clips(old), _without_clips(new)
     changes = Changes(old.lineage, new.lineage, behind, joined)
     came, left = Presence(old, new, changes, is_gone=False), Presence(new, old, changes, is_gone=True)
     captions = Captions(old, new, changes)
@@ -115,6 +121,10 @@ def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]]
     )
 
 
+def _without_clips(of: TrainingSet) -> TrainingSet:
+    return replace(of, images={it: image for it, image in of.images.items() if not is_clip(it)})
+
+
 def _of_both(
     one: Image, other: Image, old: TrainingSet, new: TrainingSet, captions: Captions, changes: Changes
 ) -> Iterable[Difference]:
@@ -136,7 +146,8 @@ def _why_drawn(image: Image, old: TrainingSet, new: TrainingSet, changes: Change
     """Of an image whose file is another: by how it is written, or because what it is written from is another."""
     rows = [side.row("training_images", image.image_id) for side in (old, new)]
     other_pixels = None not in rows and rows[0]["source_sha256"] != rows[1]["source_sha256"]  # type: ignore[index]
-    if not other_pixels and (told := changes.own("training_images", image.episode)):
+    written_by = "training_clips" if is_clip(image.image_id) else "training_images"
+    if not other_pixels and (told := changes.own(written_by, image.episode)):
         return Reason("written otherwise", told)
     return Reason("made from other pixels", changes.upstream("images", image.episode))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_pipeline.base.ids import episode_of
+from dataset_pipeline.base.ids import episode_of, is_clip
 from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
@@ -55,6 +55,9 @@ class Presence:
         episode = image.episode
         if episode not in self._episodes:
             return Reason(self._of_episode(episode))
+        if is_clip(image.image_id):
+            keys = [key for key in self.changes.keys("clips", episode) if key[0] == "clips"]
+            return Reason("", self.changes.causes("clips", episode, keys))
         rows = self.without.tables("selection", episode)
         if rows is None:
             return self._by_settings(image)
