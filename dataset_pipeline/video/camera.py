@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Literal
 
 import cv2
@@ -23,7 +24,7 @@ _CORNERS_PER_PART = 3
 _MIN_CORNERS = 8
 _CORNER_QUALITY, _CORNER_DISTANCE_PX = 0.004, 4
 _FLOW = {
-    "winSize": (15, 15),
+    "winSize": (11, 11),
     "maxLevel": 4,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.02),
 }
@@ -31,7 +32,8 @@ _SAME_PX = 1.0  # corners this near to where a similarity puts them agree with i
 _SAME_SHARE = 0.5
 _DETAIL_FROM, _DETAIL_OVER_NOISE = 1.5, 2.0  # grey levels; times the noise
 _NOISE_PERCENTILE = 25
-_SURROUNDINGS_PX = 25
+_BLUR_PX, _SURROUNDINGS_PX = 0.5, 13
+_LEVELS_BACK = 2
 _SHOWN_FROM = 0.5  # of a part
 _MIN_PARTS = 3
 # Figures stand in the middle and on the lower edge; what lies at the other edges is background more often.
@@ -85,92 +87,125 @@ class Tracker:
         self.forget()
 
     def forget(self) -> None:
-        self._reference: _Reference | None = None
-        self._before: tuple[int, np.ndarray, np.ndarray] | None = None  # number, frame, place in the reference
+        self._reference: _Picture | None = None
+        self._before: tuple[int, _Picture, np.ndarray] | None = None  # number, frame, place in the reference
 
     def feed(self, number: int, grey: np.ndarray) -> Step | None:
         """The step from the frame fed before to this one, uint8 [height, width]; None for the first."""
-        if self._reference is None or self._before is None or self._before[1].shape != grey.shape:
-            self._reference, self._before = _Reference(grey), (number, grey, np.eye(3))
+        if self._reference is None or self._before is None or self._before[1].grey.shape != grey.shape:
+            self._reference = _Picture(grey)
+            self._before = number, self._reference, np.eye(3)
             return None
         first, previous, place_before = self._before
-        if float(cv2.absdiff(previous, grey).mean()) < _HELD_BELOW:
-            self._before = number, grey, place_before
+        if cv2.norm(previous.grey, grey, cv2.NORM_L1) < _HELD_BELOW * grey.size:
+            self._before = number, _Picture(grey), place_before
             return Step(first, number, np.eye(3)[:2], 1.0)
-        place, agreement = self._reference.locate(grey, place_before)
+        picture = _Picture(grey)
+        place, agreement = self._reference.locate(picture, place_before)
         if agreement < _KEEP_REFERENCE_FROM:
-            nearer = _Reference(previous)
-            nearer_place, nearer_agreement = nearer.locate(grey, np.eye(3))
+            nearer_place, nearer_agreement = previous.locate(picture, np.eye(3))
             if nearer_agreement < _TRACKED_FROM:
-                nearer_place, nearer_agreement = nearer.locate(grey, _shift(previous, grey))
+                nearer_place, nearer_agreement = previous.locate(picture, _shift(previous.grey, grey))
             if nearer_agreement > agreement:
-                self._reference, place, agreement = nearer, nearer_place, nearer_agreement
+                self._reference, place, agreement = previous, nearer_place, nearer_agreement
                 place_before = np.eye(3)
         if agreement < _TRACKED_FROM:
-            self._reference, place, place_before = _Reference(grey), np.eye(3), np.eye(3)
+            self._reference, place, place_before = picture, np.eye(3), np.eye(3)
             agreement = 0.0
-        self._before = number, grey, place
-        return Step(first, number, (place @ np.linalg.inv(place_before))[:2], agreement)
+        self._before = number, picture, place
+        return Step(first, number, (place @ _inverse(place_before))[:2], agreement)
 
 
-class _Reference:
-    """A frame and its corners."""
+class _Picture:
+    """A frame with what is measured on it, once it is asked for. Lines are compared at half its size, where they say
+    as much for a quarter of the work; places are in pixels of the frame all the same."""
 
     def __init__(self, grey: np.ndarray) -> None:
+        self.grey = grey
         height, width = grey.shape
-        self._grey, self._lines = _levelled(grey), _lines(grey)
-        aside = [cv2.absdiff(self._lines, np.roll(self._lines, 2, axis)) for axis in (0, 1)]
-        self._detail = np.maximum(*(_by_part(one) for one in aside))
+        self._size = max(_PARTS, width // 2), max(_PARTS, height // 2)
+        self._scale = np.array(self._size) / (width, height)
         self._middle = np.array([width / 2, height / 2], np.float32)
-        found = cv2.goodFeaturesToTrack(self._grey, 0, _CORNER_QUALITY, _CORNER_DISTANCE_PX)
+
+    @cached_property
+    def lines(self) -> np.ndarray:
+        """What stands out from its surroundings, float32: the same in a fade's next frame, whatever else is covered."""
+        smooth = cv2.GaussianBlur(
+            cv2.resize(self.grey, self._size, interpolation=cv2.INTER_AREA).astype(np.float32), (3, 3), _BLUR_PX
+        )
+        return smooth - cv2.blur(smooth, (_SURROUNDINGS_PX, _SURROUNDINGS_PX))
+
+    @cached_property
+    def _detail(self) -> np.ndarray:
+        aside = (cv2.absdiff(self.lines, np.roll(self.lines, 1, axis)) for axis in (0, 1))
+        return np.maximum(*(_by_part(one) for one in aside))
+
+    @cached_property
+    def _levelled(self) -> np.ndarray:
+        """The same contrast at each moment of a fade; what has none stays as it is."""
+        mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(self.grey))
+        if deviation < 2:
+            return self.grey
+        levels = np.clip((np.arange(256) - mean) * (45 / deviation) + 128, 0, 255)
+        return cv2.LUT(self.grey, levels.round().astype(np.uint8))
+
+    @cached_property
+    def _points(self) -> np.ndarray:
+        """Its corners, float32 [n, 2]: the strongest of each part."""
+        found = cv2.goodFeaturesToTrack(self._levelled, 0, _CORNER_QUALITY, _CORNER_DISTANCE_PX)
         points = np.empty((0, 2), np.float32) if found is None else found[:, 0]
-        part = (points * _PARTS / (width, height)).astype(int) @ (1, _PARTS)
+        part = (points * _PARTS / self.grey.shape[::-1]).astype(int) @ (1, _PARTS)
         # Strongest first: the first few of each part stay.
         order = np.argsort(part, kind="stable")
         rank = np.arange(len(part)) - np.searchsorted(part[order], part[order])
-        self._points = points[order[rank < _CORNERS_PER_PART]]
+        return points[order[rank < _CORNERS_PER_PART]]
 
-    def locate(self, grey: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, float]:
+    def locate(self, other: _Picture, guess: np.ndarray) -> tuple[np.ndarray, float]:
         """Where this frame's picture lies in another, as a 3x3 matrix, and the share of its parts that agree.
 
         Of the guess, the similarity most corners follow and that of the others, the one that most parts agree with. A
         part with detail agrees if it differs from what is there by less than half of what it differs from itself 2
         pixels away.
         """
-        lines = _lines(grey)
-        still, agreement = self._best(lines, [guess])
+        places, differences = [guess], [self._differences(other, guess)]
+        still, agreement = self._best(places, differences)
         if agreement >= _NOTHING_MOVED_FROM:
             return still, agreement
-        return self._best(lines, [guess, *self._similarities(grey, guess)])
+        for place in self._similarities(other, guess):
+            places.append(place)
+            differences.append(self._differences(other, place))
+        return self._best(places, differences)
 
-    def _best(self, lines: np.ndarray, places: list[np.ndarray]) -> tuple[np.ndarray, float]:
-        differences = np.array([self._differences(lines, place) for place in places])
+    def _best(self, places: list[np.ndarray], differences: list[np.ndarray]) -> tuple[np.ndarray, float]:
+        by_place = np.array(differences)
         # Parts without detail differ by noise alone, wherever they are taken from.
-        least = np.nan_to_num(differences, nan=np.inf).min(axis=0)
-        noise = float(np.percentile(least[least < np.inf], _NOISE_PERCENTILE)) if (least < np.inf).any() else 0.0
+        least = np.fmin.reduce(by_place, axis=0)
+        least = least[~np.isnan(least)]
+        noise = float(np.percentile(least, _NOISE_PERCENTILE)) if least.size else 0.0
         judged = self._detail > _DETAIL_FROM + _DETAIL_OVER_NOISE * noise
-        agree = differences < _SAME_SHARE * (self._detail - noise) + noise
-        shown = ~np.isnan(differences) & judged
-        best = int(np.argmax(((agree & shown) * _WEIGHTS).sum(axis=(1, 2))))
+        shown = ~np.isnan(by_place) & judged
+        agree = shown & (by_place < _SAME_SHARE * (self._detail - noise) + noise)
+        best = int(np.argmax((agree * _WEIGHTS).sum(axis=(1, 2))))
         judges = int(np.count_nonzero(shown[best]))
-        agreement = np.count_nonzero(agree[best] & shown[best]) / judges if judges >= _MIN_PARTS else 0.0
+        agreement = np.count_nonzero(agree[best]) / judges if judges >= _MIN_PARTS else 0.0
         return places[best], agreement
 
-    def _similarities(self, grey: np.ndarray, guess: np.ndarray) -> Iterator[np.ndarray]:
-        if len(self._points) < _MIN_CORNERS:
+    def _similarities(self, other: _Picture, guess: np.ndarray) -> Iterator[np.ndarray]:
+        points = self._points
+        if len(points) < _MIN_CORNERS:
             return
-        grey = _levelled(grey)
-        expected = _moved(self._points - self._middle, guess) + self._middle
+        here, grey = self._levelled, other._levelled
+        expected = _moved(points - self._middle, guess) + self._middle
         there, found, _ = cv2.calcOpticalFlowPyrLK(
-            self._grey, grey, self._points, expected.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **_FLOW
+            here, grey, points, expected.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **_FLOW
         )
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-            grey, self._grey, there, self._points.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **_FLOW
+            grey, here, there, points.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **(_FLOW | {"maxLevel": _LEVELS_BACK})
         )
         sure = (found[:, 0] > 0) & (found_back[:, 0] > 0)
         sure &= ((there >= 0) & (there < grey.shape[::-1])).all(axis=1)
-        sure &= np.linalg.norm(back - self._points, axis=1) < _SAME_PX
-        origin, target = (self._points - self._middle)[sure], (there - self._middle)[sure]
+        sure &= np.linalg.norm(back - points, axis=1) < _SAME_PX
+        origin, target = (points - self._middle)[sure], (there - self._middle)[sure]
         for _ in range(2):
             if len(origin) < _MIN_CORNERS:
                 return
@@ -181,16 +216,21 @@ class _Reference:
             others = inliers[:, 0] == 0
             origin, target = origin[others], target[others]
 
-    def _differences(self, lines: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def _differences(self, other: _Picture, place: np.ndarray) -> np.ndarray:
         """Mean difference of each part to what is where `place` puts it; not a number for parts out of the picture."""
-        to_middle = np.array([[1, 0, self._middle[0]], [0, 1, self._middle[1]], [0, 0, 1]])
-        there = (to_middle @ place @ np.linalg.inv(to_middle))[:2]
-        size = (lines.shape[1], lines.shape[0])
+        lines = other.lines
+        if (place == np.eye(3)).all():
+            return _by_part(cv2.absdiff(lines, self.lines))
+        # From pixels of the frame around its middle to those of the lines from their corner.
+        there = place[:2] * (self._scale[:, None] / (*self._scale, 1))
+        middle = self._middle * self._scale
+        there[:, 2] += middle - there[:, :2] @ middle
         # What is there, brought back to its place in the reference.
-        brought = cv2.warpAffine(lines, there, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        inside = cv2.warpAffine(np.ones_like(lines), there, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        shown = _by_part(inside)
-        total = _by_part(cv2.absdiff(brought, self._lines) * inside)
+        brought = cv2.warpAffine(lines, there, self._size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        whole = np.ones(lines.shape, np.uint8)
+        inside = cv2.warpAffine(whole, there, self._size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        shown = _by_part(inside.astype(np.float32))
+        total = _by_part(cv2.copyTo(cv2.absdiff(brought, self.lines), inside))
         return np.where(shown > _SHOWN_FROM, total / np.maximum(shown, _SHOWN_FROM), np.nan)
 
 
@@ -245,14 +285,24 @@ def _growth(step: Step) -> float:
     return float(np.log(np.hypot(step.matrix[0, 0], step.matrix[1, 0])))
 
 
-def _lines(grey: np.ndarray) -> np.ndarray:
-    """What stands out from its surroundings, float32: the same in a fade's next frame, whatever else is covered."""
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 0.8)
-    return smooth - cv2.blur(smooth, (_SURROUNDINGS_PX, _SURROUNDINGS_PX))
-
-
 def _by_part(values: np.ndarray) -> np.ndarray:
-    return cv2.resize(values.astype(np.float32), (_PARTS, _PARTS), interpolation=cv2.INTER_AREA)
+    """Mean of each part of float32 [height, width], float32 [`_PARTS`, `_PARTS`]."""
+    height, width = values.shape
+    return _shares_of_parts(height) @ values @ _shares_of_parts(width).T
+
+
+@cache
+def _shares_of_parts(length: int) -> np.ndarray:
+    """By how much each of so many pixels in a row counts for the mean of each part, float32 [`_PARTS`, length]."""
+    edges = np.linspace(0, length, _PARTS + 1)
+    pixels = np.arange(length)
+    inside = np.minimum(pixels + 1, edges[1:, None]) - np.maximum(pixels, edges[:-1, None])
+    return (np.maximum(inside, 0) * _PARTS / length).astype(np.float32)
+
+
+def _inverse(place: np.ndarray) -> np.ndarray:
+    """Of the 3x3 matrix of a similarity; for so few numbers LAPACK wakes its threads."""
+    return np.vstack([cv2.invertAffineTransform(place[:2]), (0, 0, 1)])
 
 
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -265,11 +315,3 @@ def _shift(previous: np.ndarray, grey: np.ndarray) -> np.ndarray:
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     (dx, dy), _ = cv2.phaseCorrelate(previous.astype(np.float32), grey.astype(np.float32), window)
     return np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1]])
-
-
-def _levelled(grey: np.ndarray) -> np.ndarray:
-    """The same contrast at each moment of a fade; what has none stays as it is."""
-    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
-    if deviation < 2:
-        return grey
-    return cv2.convertScaleAbs(np.clip((grey - mean) * (45 / deviation) + 128, 0, 255))
