@@ -23,10 +23,11 @@ from dataset_pipeline.video.clip_files import ClipFile, clip_files
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, CutSettings
 from dataset_pipeline.video.decode import frames_at
+from dataset_pipeline.video.frame_pass import Seen, View
 from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
 from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
-from dataset_pipeline.video.shots import Shot, find_shots
+from dataset_pipeline.video.shots import SMALL_SIDE_PX, Shot, find_shots
 from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
@@ -242,16 +243,9 @@ def shots_of(
     """Rows of `shots`, each with the fingerprints of its frames; none for pictures and for what cannot be read."""
     if source["kind"] == FOLDER or not probe_row["readable"]:
         return []
-    seen: list[tuple[float, np.ndarray]] = []
-
-    def watch(pts_s: float, small: np.ndarray) -> None:
-        if not seen or int(pts_s * PER_SECOND) > int(seen[-1][0] * PER_SECOND):
-            seen.append(
-                (pts_s, cv2.cvtColor(cv2.resize(small, THUMB, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
-            )
-
-    rows = find_shots(_present(source), Conversion.of(probe_row), cuts, report, watch, hardware)
-    taken = fingerprints(seen)
+    prints = _Fingerprints()
+    rows = find_shots(_present(source), Conversion.of(probe_row), cuts, report, [prints], hardware)
+    taken = fingerprints(prints.seen)
     times_s = taken["pts_s"].to_numpy()
     thumbs = np.stack(taken["thumb"].to_numpy()) if len(times_s) else np.zeros((0, THUMB[0] * THUMB[1]), np.uint8)
     for row in rows:
@@ -275,3 +269,16 @@ def clip_files_of(
     """(id, file) of rows of `clips`, in the colour of the stills, or why there is none; see `clip_files`."""
     conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
     yield from clip_files(_present(source), wanted, conversion, probe_row["frame_rate"], clips, hardware)
+
+
+class _Fingerprints:
+    """Sees the pictures that fingerprints are made of, so small that those of a whole episode can be kept."""
+
+    view = View(SMALL_SIDE_PX, PER_SECOND)
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, np.ndarray]] = []
+
+    def feed(self, seen: Seen) -> None:
+        small = cv2.resize(seen.bgr, THUMB, interpolation=cv2.INTER_AREA)
+        self.seen.append((seen.pts_s, cv2.cvtColor(small, cv2.COLOR_BGR2RGB)))

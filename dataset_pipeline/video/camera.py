@@ -8,6 +8,7 @@ detailed figure that moves over a plain background has no more votes than the ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -31,7 +32,7 @@ _FLOW = {
 _SAME_PX = 1.0  # corners this near to where a similarity puts them agree with it
 _SAME_SHARE = 0.5
 _DETAIL_FROM, _DETAIL_OVER_NOISE = 1.5, 2.0  # grey levels; times the noise
-_NOISE_PERCENTILE = 25
+_NOISE_QUANTILE = 0.25
 _BLUR_PX, _SURROUNDINGS_PX = 0.5, 13
 _LEVELS_BACK = 2
 _SHOWN_FROM = 0.5  # of a part
@@ -103,7 +104,9 @@ class Tracker:
         picture = _Picture(grey)
         place, agreement = self._reference.locate(picture, place_before)
         if agreement < _KEEP_REFERENCE_FROM:
-            nearer_place, nearer_agreement = previous.locate(picture, np.eye(3))
+            nearer_place, nearer_agreement = place, agreement
+            if self._reference is not previous:
+                nearer_place, nearer_agreement = previous.locate(picture, np.eye(3))
             if nearer_agreement < _TRACKED_FROM:
                 nearer_place, nearer_agreement = previous.locate(picture, _shift(previous.grey, grey))
             if nearer_agreement > agreement:
@@ -180,8 +183,7 @@ class _Picture:
         by_place = np.array(differences)
         # Parts without detail differ by noise alone, wherever they are taken from.
         least = np.fmin.reduce(by_place, axis=0)
-        least = least[~np.isnan(least)]
-        noise = float(np.percentile(least, _NOISE_PERCENTILE)) if least.size else 0.0
+        noise = _quantile(least[~np.isnan(least)], _NOISE_QUANTILE)
         judged = self._detail > _DETAIL_FROM + _DETAIL_OVER_NOISE * noise
         shown = ~np.isnan(by_place) & judged
         agree = shown & (by_place < _SAME_SHARE * (self._detail - noise) + noise)
@@ -298,6 +300,15 @@ def _shares_of_parts(length: int) -> np.ndarray:
     pixels = np.arange(length)
     inside = np.minimum(pixels + 1, edges[1:, None]) - np.maximum(pixels, edges[:-1, None])
     return (np.maximum(inside, 0) * _PARTS / length).astype(np.float32)
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """As NumPy's, for a few values in a tenth of its time; 0 of none."""
+    if not values.size:
+        return 0.0
+    place = share * (values.size - 1)
+    low, high = np.sort(values)[[int(place), math.ceil(place)]]
+    return float(low + (high - low) * (place % 1))
 
 
 def _inverse(place: np.ndarray) -> np.ndarray:

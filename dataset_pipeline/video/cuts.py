@@ -1,7 +1,7 @@
-"""Cuts of a video: hard ones and fades, by PySceneDetect's detectors on small copies of the frames.
+"""Cuts of a video: hard ones and fades, found on small copies of the frames.
 
-The detectors get frames by number and answer by number; times are the frames' own timestamps, so that a variable frame
-rate moves no cut.
+Hard cuts follow the rule of PySceneDetect's AdaptiveDetector, its scores in hue, saturation and value included. Frames
+are counted; times are the frames' own timestamps, so that a variable frame rate moves no cut.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 
 Transition = Literal["start", "cut", "fade"]
 
-_WINDOW = 2  # frames on both sides that AdaptiveDetector compares with
+_WINDOW = 2  # frames on both sides that a change is compared with
 _FLASH_FRAMES = 6  # a picture that is back within so many was interrupted, not cut
 _FLASH_SHARE = 0.35  # of the change at the cut: what is back differs by less
 _ABRUPT = 25  # grey levels from one frame to the next: no fade
 _MIN_CHANGE, _STANDS_OUT = 3.0, 2.0  # grey levels; times the change between the frames around
+_NO_CHANGE = 0.00001  # mean grey levels
 _SPECKS = 0.001  # share of a frame's pixels that are noise
 _FLATNESS = 4.0  # a standard deviation below a quarter of the fade level is flat
 _PICTURE_SPREAD = 12.0  # standard deviation of grey levels
@@ -30,7 +31,7 @@ _LOGO_MARGIN = 0.25  # of a frame's sides, in which logos lie
 _LOGO_LIKENESS = 0.3  # correlation of its edges with those that were there before the blank
 _FADING_FRAMES = 2 * _FLASH_FRAMES  # looked at on both sides of a blank
 _FADING_STEP = 0.25  # grey levels that the mean of a fading frame changes by at least
-_THUMBNAIL_PX = 32
+SIGNATURE_PX = 32, 18  # columns and rows
 
 
 class CutSettings(Protocol):
@@ -81,28 +82,25 @@ class CutFinder:
     LATE_FRAMES = _FLASH_FRAMES
 
     def __init__(self, settings: CutSettings) -> None:
-        from scenedetect import AdaptiveDetector
-
         self._settings = settings
-        self._hard = AdaptiveDetector(settings.cut_ratio, 0, _WINDOW, settings.cut_change)
+        self._hard = _AdaptiveChanges(settings.cut_ratio, settings.cut_change)
         self._blanks = _Blanks(settings.fade_level)
         self._changes: list[_Change] = []
         self._recent: deque[_Seen] = deque(maxlen=2 * _FADING_FRAMES)
         self._number = -1
         self._last_cut_s: float | None = None
 
-    def feed(self, small: np.ndarray, pts_s: float) -> list[Cut]:
-        """The cuts that the next frame, BGR uint8 [height, width, 3], has made certain, in order."""
-        from scenedetect import FrameTimecode
-
+    def feed(self, small: np.ndarray, grey: np.ndarray, pts_s: float) -> list[Cut]:
+        """The cuts that the next frame has made certain, in order; the frame as BGR uint8 [height, width, 3] and as its
+        luma [height, width]."""
         self._number += 1
-        at = FrameTimecode(self._number, fps=24.0)
         if self._last_cut_s is None:
             self._last_cut_s = pts_s
-        faded = self._blanks.feed(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-        self._recent.append(_Seen(self._number, pts_s, self._blanks.inside, _thumbnail(small)))
-        for cut in self._hard.process_frame(at, small):
-            number = cut.frame_num
+        faded = self._blanks.feed(grey)
+        thumbnail = cv2.resize(small, SIGNATURE_PX, interpolation=cv2.INTER_AREA)
+        self._recent.append(_Seen(self._number, pts_s, self._blanks.inside, thumbnail))
+        if self._hard.feed(small):
+            number = self._number - _WINDOW
             self._changes.append(_Change(number, "cut", number - 1, number))
         self._changes += [faded] if faded else []
         return self._certain(self._number)
@@ -115,6 +113,11 @@ class CutFinder:
     def in_blank(self) -> bool:
         """Whether the last frame was blank."""
         return self._blanks.inside
+
+    @property
+    def signature(self) -> np.ndarray:
+        """The last frame in luma, uint8 [18, 32]."""
+        return cv2.cvtColor(self._recent[-1].thumbnail, cv2.COLOR_BGR2GRAY)
 
     def _certain(self, number: int | None) -> list[Cut]:
         """What no later frame can revoke."""
@@ -138,6 +141,25 @@ class CutFinder:
             return change.transition
         out, black, last, back = (one.thumbnail for one in sides if one)
         return "cut" if min(_difference(out, black), _difference(last, back)) > _ABRUPT else "fade"
+
+
+class _AdaptiveChanges:
+    """Changes by at least `least`, of 255, that are at least `ratio` times the mean of those around them."""
+
+    def __init__(self, ratio: float, least: float) -> None:
+        self._ratio, self._least = ratio, least
+        self._before: np.ndarray | None = None
+        self._scores: deque[float] = deque(maxlen=2 * _WINDOW + 1)
+
+    def feed(self, small: np.ndarray) -> bool:
+        """Whether such a change led to the frame `_WINDOW` before this one, BGR uint8 [height, width, 3]."""
+        before, self._before = self._before, cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
+        self._scores.append(0.0 if before is None else cv2.norm(self._before, before, cv2.NORM_L1) / small.size)
+        if len(self._scores) <= 2 * _WINDOW:
+            return False
+        score = self._scores[_WINDOW]
+        around = (sum(self._scores) - score) / (2 * _WINDOW)
+        return score >= self._least and (around < _NO_CHANGE or score >= self._ratio * around)
 
 
 class _Blanks:
@@ -195,14 +217,18 @@ class _Blanks:
 
     def _content_and_mean(self, grey: np.ndarray) -> tuple[float, float]:
         """How far a frame is from blank, and its mean from black or white, in grey levels and but for a logo."""
-        median = int(np.searchsorted(np.cumsum(np.bincount(grey.ravel(), minlength=256)), grey.size / 2))
-        residue = cv2.absdiff(grey, np.full_like(grey, median)) >= self._level
-        share, seen = np.count_nonzero(residue) / residue.size, grey.ravel()
+        seen, counts = grey, _histogram(grey)
+        median = int(np.searchsorted(np.cumsum(counts), grey.size / 2))
+        strays = np.abs(np.arange(256) - median) >= self._level
+        share = counts[strays].sum() / grey.size
         if share > _LOGO_SHARE:
             self._picture = grey
-        elif share > _SPECKS and self._is_logo(grey, residue):
-            seen = grey[cv2.dilate(residue.view(np.uint8), np.ones((5, 5), np.uint8)) == 0]
-        shares = np.cumsum(np.bincount(seen, minlength=256)) / seen.size
+        elif share > _SPECKS:
+            residue = cv2.absdiff(grey, np.full_like(grey, median)) >= self._level
+            if self._is_logo(grey, residue):
+                seen = grey[cv2.dilate(residue.view(np.uint8), np.ones((5, 5), np.uint8)) == 0]
+                counts = _histogram(seen)
+        shares = np.cumsum(counts) / seen.size
         darkest, brightest = np.searchsorted(shares, (_SPECKS, 1 - _SPECKS))
         mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(seen))
         self._has_pictures = self._has_pictures or spread > _PICTURE_SPREAD
@@ -218,6 +244,10 @@ class _Blanks:
         around = cv2.dilate(residue.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
         one, other = (_edges(picture)[:, around].ravel() for picture in (grey, self._picture))
         return abs(float(one @ other)) >= _LOGO_LIKENESS * float(np.sqrt((one @ one) * (other @ other)))
+
+
+def _histogram(grey: np.ndarray) -> np.ndarray:
+    return cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(int)
 
 
 def _edges(grey: np.ndarray) -> np.ndarray:
@@ -284,12 +314,8 @@ def _pictures(first: int, last: int, seen: dict[int, _Seen]) -> list[np.ndarray]
     return [seen[number].thumbnail for number in range(first, last + 1) if number in seen]
 
 
-def _thumbnail(small: np.ndarray) -> np.ndarray:
-    return cv2.resize(small, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.int16)
-
-
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).mean())
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
 
 
 def _is_near(one: np.ndarray, other: np.ndarray, change: float) -> bool:

@@ -1,12 +1,13 @@
 """Shots of a video: where each begins and ends, how the camera moves in it, and its sharpest frames.
 
-Memory does not grow with the length of the video, only with that of a shot, by a few bytes a frame.
+Memory does not grow with the length of the video, only with that of a shot, by some 600 bytes a frame.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -16,13 +17,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from dataset_pipeline.video.camera import Step, Tracker, camera_motion
-from dataset_pipeline.video.color import Conversion, square_size, upright
+from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, Cut, CutFinder, CutSettings
-from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_frames
+from dataset_pipeline.video.decode import DecodeReport, Frame
+from dataset_pipeline.video.frame_pass import Seen, Shrinker, View, Viewer, run_pass
 from dataset_pipeline.video.keyframes import Detector
 
 SMALL_SIDE_PX = 180  # short side of the frames that cuts and motion are sought on
 TRACKED_PER_S = 12.0
+_TRACKED_AHEAD = 16  # frames that wait for the tracker
 
 
 def find_shots(
@@ -30,59 +33,56 @@ def find_shots(
     conversion: Conversion | None,
     settings: CutSettings,
     report: DecodeReport,
-    watch: Callable[[float, np.ndarray], None] = lambda pts_s, small: None,
+    viewers: Sequence[Viewer] = (),
     hardware: str = "none",
 ) -> list[dict[str, Any]]:
     """The shots of a video in order, as rows of `shots` without their episode.
 
     They cover the frames without a gap: `start_pts` is a shot's first frame, `end_s` the start of the next shot or the
     end of the last frame. `transition` says how the shot begins. `dx_px` and `dy_px` are in pixels of the full upright
-    picture, `motion` and the rest as in `CameraMotion`. `watch` sees each frame's seconds and small copy, BGR uint8
-    [h, w, 3], so that one decoding serves for more. Damage is written into `report`; a video without a readable
-    frame gives none. Raises FileNotFoundError.
+    picture, `motion` and the rest as in `CameraMotion`. `frame_pts_s` are the seconds of its frames and `signatures`
+    their luma at `SIGNATURE_PX`, uint8 [frames, 18, 32]. The `viewers` look on in the same pass. Damage is written into
+    `report`; a video without a readable frame gives none. Raises FileNotFoundError and HardwareMissing.
     """
-    shots = _Shots(settings)
-    try:
-        for frame in iter_frames(path, report=report, conversion=conversion, hardware=hardware):
-            small = shots.shrink(frame)
-            watch(frame.pts_s, small)
-            shots.feed(frame, small)
-    except VideoError as error:
-        report.reasons.append(error.reason)
-        return []
-    return shots.finished()
+    with ThreadPoolExecutor(1) as tracking:
+        finder = _ShotFinder(settings, tracking)
+        run_pass(path, [finder, *viewers], report, conversion, hardware)
+        return finder.finished()
 
 
-class _Shots:
-    """Puts a video's frames, cuts and camera motion together to rows, one shot after another."""
+class _ShotFinder:
+    """Puts a video's frames, cuts and camera motion together to rows, one shot after another.
 
-    def __init__(self, settings: CutSettings) -> None:
-        self.shrink = Shrinker()
-        self._finder, self._tracker = CutFinder(settings), Tracker()
+    The camera is followed in a thread of its own, frame after frame.
+    """
+
+    view = View(SMALL_SIDE_PX)
+
+    def __init__(self, settings: CutSettings, tracking: ThreadPoolExecutor) -> None:
+        self._finder, self._tracker, self._tracking = CutFinder(settings), Tracker(), tracking
         self._rows: list[dict[str, Any]] = []
         self._first, self._transition = 0, "start"  # of the shot that goes on
-        self._frames: list[tuple[int, float]] = []  # pts and pts_s from its first on
-        self._steps: list[Step] = []
-        self._number = -1
+        self._frames: list[tuple[int, float, np.ndarray]] = []  # pts, pts_s and signature from its first on
+        self._steps: deque[tuple[int, Future[Step | None]]] = deque()  # by the number of the frame that they lead to
         self._waiting: deque[tuple[int, float, np.ndarray | None]] = deque()  # to be tracked: number, pts_s, grey
         self._tracked_s = -1.0
+        self._begins = True  # with the next tracked frame the camera is followed anew
+        self._last: Seen | None = None
 
-    def feed(self, frame: Frame, small: np.ndarray) -> None:
-        """The next frame and the small copy of it."""
-        self._number += 1
-        self._frames.append((frame.pts, frame.pts_s))
-        cuts = self._finder.feed(small, frame.pts_s)
-        grey = None if self._finder.in_blank else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        self._waiting.append((self._number, frame.pts_s, grey))
+    def feed(self, seen: Seen) -> None:
+        self._last = seen
+        cuts = self._finder.feed(seen.bgr, seen.grey, seen.pts_s)
+        self._frames.append((seen.pts, seen.pts_s, self._finder.signature))
+        self._waiting.append((seen.number, seen.pts_s, None if self._finder.in_blank else seen.grey))
         self._cut(cuts)
-        self._track(self._number - self._finder.LATE_FRAMES)  # no cut can come to lie before it any more
+        self._track(seen.number - self._finder.LATE_FRAMES)  # no cut can come to lie before it any more
 
     def finished(self) -> list[dict[str, Any]]:
         """The rows of all shots, when there are no more frames."""
-        self._cut(self._finder.finish())
-        self._track(self._number)
-        if self._frames:
-            self._close(self._number + 1)
+        if self._last is not None:
+            self._cut(self._finder.finish())
+            self._track(self._last.number)
+            self._close(self._last.number + 1)
         return self._rows
 
     def _cut(self, cuts: list[Cut]) -> None:
@@ -93,11 +93,13 @@ class _Shots:
 
     def _close(self, end: int) -> None:
         """End the shot before the frame of that number."""
+        assert self._last is not None
         length = end - self._first
         shot, self._frames = self._frames[:length], self._frames[length:]
-        inside = [step for step in self._steps if step.last < end]
-        self._steps = [step for step in self._steps if step.first >= end]
-        motion = camera_motion(inside, *self.shrink.size_px)
+        steps = [future.result() for number, future in self._steps if number < end]
+        self._steps = deque(one for one in self._steps if one[0] >= end)
+        height, width = self._last.grey.shape
+        motion = camera_motion([step for step in steps if step and step.first >= self._first], width, height)
         last_s = shot[-1][1]
         step_s = last_s - shot[-2][1] if len(shot) > 1 else 0.0
         self._rows.append(
@@ -110,10 +112,12 @@ class _Shots:
                 "transition": self._transition,
                 "motion": motion.motion,
                 "direction": motion.direction,
-                "dx_px": motion.dx_px * self.shrink.factor,
-                "dy_px": motion.dy_px * self.shrink.factor,
+                "dx_px": motion.dx_px * self._last.factor,
+                "dy_px": motion.dy_px * self._last.factor,
                 "zoom": motion.zoom,
                 "confidence": motion.confidence,
+                "frame_pts_s": [pts_s for _, pts_s, _ in shot],
+                "signatures": np.stack([signature for _, _, signature in shot]),
             }
         )
 
@@ -122,12 +126,18 @@ class _Shots:
         while self._waiting and self._waiting[0][0] <= until:
             number, pts_s, grey = self._waiting.popleft()
             if grey is None or number == self._first:
-                self._tracker.forget()
-                self._tracked_s = -1.0
+                self._begins, self._tracked_s = True, -1.0
             if grey is not None and pts_s - self._tracked_s >= 1 / TRACKED_PER_S - 0.001:
                 self._tracked_s = pts_s
-                step = self._tracker.feed(number, grey)
-                self._steps += [step] if step else []
+                self._steps.append((number, self._tracking.submit(self._followed, number, grey, self._begins)))
+                self._begins = False
+                if len(self._steps) > _TRACKED_AHEAD:
+                    self._steps[-_TRACKED_AHEAD][1].result()  # so that no more of them wait
+
+    def _followed(self, number: int, grey: np.ndarray, begins: bool) -> Step | None:
+        if begins:
+            self._tracker.forget()
+        return self._tracker.feed(number, grey)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +151,12 @@ class Shot(Detector):
     FADED_SHARE: ClassVar[float] = 0.6
 
     def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        finder, shrink, sharpest = CutFinder(self.cuts), Shrinker(), _Sharpest(4 * self.frames_per_shot)
+        finder, shrink, sharpest = CutFinder(self.cuts), Shrinker(SMALL_SIDE_PX), _Sharpest(4 * self.frames_per_shot)
         waiting: deque[tuple[int, Frame]] = deque()
         number = -1
         for number, frame in enumerate(frames):
-            cuts = finder.feed(shrink(frame), frame.pts_s)
+            small = shrink(number, frame)
+            cuts = finder.feed(small.bgr, small.grey, frame.pts_s)
             if not (finder.in_blank or frame.corrupt):
                 waiting.append((number, frame))
             yield from self._before(cuts, waiting, sharpest)
@@ -232,29 +243,3 @@ class _Measured(NamedTuple):
 def _keep_sharper(best: dict[int, _Measured], part: int, one: _Measured) -> None:
     if part not in best or one.sharpness > best[part].sharpness:
         best[part] = one
-
-
-class Shrinker:
-    """Small copies of frames, BGR uint8, upright, with square pixels, without bars; all of the first one's size."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-        self.factor = 1.0  # side of the full picture by that of the copy
-        self.size_px = (0, 0)
-
-    def __call__(self, frame: Frame) -> np.ndarray:
-        how = frame.conversion.resolved(frame.image, frame.sar)
-        full = square_size(frame.image.width, frame.image.height, how.sar or frame.sar)
-        factor = max(1.0, min(full) / SMALL_SIDE_PX)
-        width, height = (max(8, round(side / factor)) for side in full)
-        copy = self._reformatter.reformat(frame.image, width, height, "bgr24", interpolation="AREA").to_ndarray()
-        shown = upright(copy, how.rotation_deg or 0, bool(how.mirrored))
-        if (full[::-1] if round((how.rotation_deg or 0) / 90) % 2 else full) == how.bars_size_px:
-            # One more pixel of each side with a bar: its edge is blurred into it.
-            left, top, right, bottom = (int(-(-bar // factor)) + 1 if bar else 0 for bar in how.bars_px)
-            shown = shown[top : shown.shape[0] - bottom, left : shown.shape[1] - right]
-        small = np.ascontiguousarray(shown)
-        size_px = (small.shape[1], small.shape[0])
-        if self.size_px == (0, 0):
-            self.factor, self.size_px = factor, size_px
-        return small if size_px == self.size_px else cv2.resize(small, self.size_px, interpolation=cv2.INTER_AREA)

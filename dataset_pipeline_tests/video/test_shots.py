@@ -51,7 +51,9 @@ def _flat(level: float, frames: int) -> list[np.ndarray]:
 
 def _cuts(pictures: list[np.ndarray], settings: Cuts = Cuts()) -> list[tuple[int, str]]:  # noqa: B008
     finder = CutFinder(settings)
-    found = [cut for number, picture in enumerate(pictures) for cut in finder.feed(picture, number / RATE)]
+    greys = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
+    pairs = enumerate(zip(pictures, greys, strict=True))
+    found = [cut for number, (picture, grey) in pairs for cut in finder.feed(picture, grey, number / RATE)]
     return [(cut.number, cut.transition) for cut in found + finder.finish()]
 
 

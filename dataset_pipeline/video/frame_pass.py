@@ -1,0 +1,147 @@
+"""One pass over the frames of a video for all who look at them: each is decoded once and made small once for each size.
+
+A viewer declares of which size and how often it wants to see the picture; to add one is to hand it to `run_pass` with
+the others. The decoder's threads, one that makes small copies and the viewers work at the same time, on frames in their
+order: a file is not cut into segments, since the damage and the time line of a place depend on what came before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import floor, inf
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from dataset_pipeline.base.parallel import map_ahead
+from dataset_pipeline.video.color import Conversion, square_size, upright
+from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_frames
+
+_FRAMES_AHEAD = 3  # made small while viewers look at the one before
+
+
+@dataclass(frozen=True)
+class View:
+    """What a viewer wants: copies with that short side, of each frame or of the first in each `1 / per_s` seconds."""
+
+    short_side_px: int
+    per_s: float = inf
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A small copy of a frame: upright, with square pixels, without bars, of the same size all along.
+
+    `number` counts all frames of the video. `bgr`: uint8 [height, width, 3]; `grey`: its luma, uint8 [height, width].
+    `factor`: pixels of the full upright picture to one of the copy, at least 1.
+    """
+
+    number: int
+    pts: int
+    pts_s: float
+    bgr: np.ndarray
+    grey: np.ndarray
+    factor: float
+
+
+class Viewer(Protocol):
+    """Who looks at the frames of a pass."""
+
+    @property
+    def view(self) -> View: ...
+
+    def feed(self, seen: Seen) -> None:
+        """The next frame that is due, in order."""
+        ...
+
+
+def run_pass(
+    path: Path,
+    viewers: Sequence[Viewer],
+    report: DecodeReport,
+    conversion: Conversion | None = None,
+    hardware: str = "none",
+) -> None:
+    """Show the frames of a video to all viewers, each what it is due.
+
+    Damage is written into `report`, also that no frame can be read. A few frames are held at a time, however long the
+    video. Raises FileNotFoundError and HardwareMissing.
+    """
+    shrinkers = {side: Shrinker(side) for side in sorted({viewer.view.short_side_px for viewer in viewers})}
+    frames = iter_frames(path, report=report, conversion=conversion, hardware=hardware)
+
+    def shrunk(due: tuple[int, Frame, list[Viewer]]) -> list[tuple[Viewer, Seen]]:
+        number, frame, now = due
+        sides = {viewer.view.short_side_px for viewer in now}
+        seen = {side: shrinkers[side](number, frame) for side in sorted(sides)}
+        return [(viewer, seen[viewer.view.short_side_px]) for viewer in now]
+
+    with _opencv_on_one_thread():
+        try:
+            # One thread: the size of all copies is that of the first.
+            for shown in map_ahead(shrunk, _timetable(frames, viewers), threads=1, ahead=_FRAMES_AHEAD):
+                for viewer, seen in shown:
+                    viewer.feed(seen)
+        except VideoError as error:
+            report.reasons.append(error.reason)
+
+
+def _timetable(frames: Iterator[Frame], viewers: Sequence[Viewer]) -> Iterator[tuple[int, Frame, list[Viewer]]]:
+    """Each frame that somebody is due to see, with its number and those viewers."""
+    stretches = [-1] * len(viewers)
+    for number, frame in enumerate(frames):
+        now = []
+        for place, viewer in enumerate(viewers):
+            rate = viewer.view.per_s
+            stretch = number if rate == inf else floor(frame.pts_s * rate + 1e-6)
+            if stretch > stretches[place]:
+                stretches[place] = stretch
+                now.append(viewer)
+        if now:
+            yield number, frame, now
+
+
+@contextmanager
+def _opencv_on_one_thread() -> Iterator[None]:
+    """Of pictures so small OpenCV's threads wait longer for one another than they work."""
+    many = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(many)
+
+
+class Shrinker:
+    """Makes the small copies of a video's frames; all are of the first one's size."""
+
+    def __init__(self, short_side_px: int) -> None:
+        self._short_side_px = short_side_px
+        self._reformatter = VideoReformatter()
+        self._factor = 1.0
+        self._size_px = (0, 0)
+
+    def __call__(self, number: int, frame: Frame) -> Seen:
+        how = frame.conversion.resolved(frame.image, frame.sar)
+        full = square_size(frame.image.width, frame.image.height, how.sar or frame.sar)
+        factor = max(1.0, min(full) / self._short_side_px)
+        width, height = (max(8, round(side / factor)) for side in full)
+        area = {"interpolation": "AREA", "threads": 1}
+        copy = self._reformatter.reformat(frame.image, width, height, "bgr24", **area).to_ndarray()
+        shown = upright(copy, how.rotation_deg or 0, bool(how.mirrored))
+        if (full[::-1] if round((how.rotation_deg or 0) / 90) % 2 else full) == how.bars_size_px:
+            # One more pixel of each side with a bar: its edge is blurred into it.
+            left, top, right, bottom = (int(-(-bar // factor)) + 1 if bar else 0 for bar in how.bars_px)
+            shown = shown[top : shown.shape[0] - bottom, left : shown.shape[1] - right]
+        bgr = np.ascontiguousarray(shown)
+        if self._size_px == (0, 0):
+            self._factor, self._size_px = factor, (bgr.shape[1], bgr.shape[0])
+        if (bgr.shape[1], bgr.shape[0]) != self._size_px:
+            bgr = cv2.resize(bgr, self._size_px, interpolation=cv2.INTER_AREA)
+        grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        return Seen(number, frame.pts, frame.pts_s, bgr, grey, self._factor)
