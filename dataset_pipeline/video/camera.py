@@ -34,7 +34,6 @@ _SAME_SHARE = 0.5
 _DETAIL_FROM, _DETAIL_OVER_NOISE = 1.5, 2.0  # grey levels; times the noise
 _NOISE_QUANTILE = 0.25
 _BLUR_PX, _SURROUNDINGS_PX = 0.5, 13
-_LEVELS_BACK = 2
 _SHOWN_FROM = 0.5  # of a part
 _MIN_PARTS = 3
 # Figures stand in the middle and on the lower edge; what lies at the other edges is background more often.
@@ -201,12 +200,7 @@ class _Picture:
         there, found, _ = cv2.calcOpticalFlowPyrLK(
             here, grey, points, expected.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **_FLOW
         )
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-            grey, here, there, points.copy(), flags=cv2.OPTFLOW_USE_INITIAL_FLOW, **(_FLOW | {"maxLevel": _LEVELS_BACK})
-        )
-        sure = (found[:, 0] > 0) & (found_back[:, 0] > 0)
-        sure &= ((there >= 0) & (there < grey.shape[::-1])).all(axis=1)
-        sure &= np.linalg.norm(back - points, axis=1) < _SAME_PX
+        sure = (found[:, 0] > 0) & ((there >= 0) & (there < grey.shape[::-1])).all(axis=1)
         origin, target = (points - self._middle)[sure], (there - self._middle)[sure]
         for _ in range(2):
             if len(origin) < _MIN_CORNERS:
@@ -321,8 +315,13 @@ def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _shift(previous: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """The whole picture's shift by phase correlation, as a 3x3 matrix."""
-    height, width = grey.shape
-    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
-    (dx, dy), _ = cv2.phaseCorrelate(previous.astype(np.float32), grey.astype(np.float32), window)
-    return np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1]])
+    """The whole picture's shift by phase correlation, to a pixel or two, as a 3x3 matrix."""
+    size = grey.shape[1] // 2, grey.shape[0] // 2
+    halves = [cv2.resize(one, size, interpolation=cv2.INTER_AREA).astype(np.float32) for one in (previous, grey)]
+    (dx, dy), _ = cv2.phaseCorrelate(*halves, _window(*size))
+    return np.array([[1, 0, 2 * dx], [0, 1, 2 * dy], [0, 0, 1]])
+
+
+@cache
+def _window(width: int, height: int) -> np.ndarray:
+    return cv2.createHanningWindow((width, height), cv2.CV_32F)

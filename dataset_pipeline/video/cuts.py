@@ -218,9 +218,8 @@ class _Blanks:
     def _content_and_mean(self, grey: np.ndarray) -> tuple[float, float]:
         """How far a frame is from blank, and its mean from black or white, in grey levels and but for a logo."""
         seen, counts = grey, _histogram(grey)
-        median = int(np.searchsorted(np.cumsum(counts), grey.size / 2))
-        strays = np.abs(np.arange(256) - median) >= self._level
-        share = counts[strays].sum() / grey.size
+        median = int(counts.cumsum().searchsorted(grey.size / 2))
+        share = 1 - counts[max(0, median - self._level + 1) : median + self._level].sum() / grey.size
         if share > _LOGO_SHARE:
             self._picture = grey
         elif share > _SPECKS:
@@ -228,8 +227,7 @@ class _Blanks:
             if self._is_logo(grey, residue):
                 seen = grey[cv2.dilate(residue.view(np.uint8), np.ones((5, 5), np.uint8)) == 0]
                 counts = _histogram(seen)
-        shares = np.cumsum(counts) / seen.size
-        darkest, brightest = np.searchsorted(shares, (_SPECKS, 1 - _SPECKS))
+        darkest, brightest = counts.cumsum().searchsorted((_SPECKS * seen.size, (1 - _SPECKS) * seen.size))
         mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(seen))
         self._has_pictures = self._has_pictures or spread > _PICTURE_SPREAD
         flat = _FLATNESS * spread if self._has_pictures else 255.0
@@ -247,7 +245,8 @@ class _Blanks:
 
 
 def _histogram(grey: np.ndarray) -> np.ndarray:
-    return cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(int)
+    """How many pixels have each level, float64 [256]."""
+    return cv2.calcHist([grey], [0], None, [256], [0, 256])[:, 0].astype(float)
 
 
 def _edges(grey: np.ndarray) -> np.ndarray:

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from math import floor, inf
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from dataset_pipeline.base.parallel import map_ahead
-from dataset_pipeline.video.color import Conversion, square_size, upright
+from dataset_pipeline.video.color import Conversion, is_mirrored, square_size, upright
 from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_frames
 
 _FRAMES_AHEAD = 3  # made small while viewers look at the one before
@@ -123,25 +124,42 @@ class Shrinker:
     def __init__(self, short_side_px: int) -> None:
         self._short_side_px = short_side_px
         self._reformatter = VideoReformatter()
+        self._shapes: dict[tuple[int, int, Fraction], _Shape] = {}
         self._factor = 1.0
         self._size_px = (0, 0)
 
     def __call__(self, number: int, frame: Frame) -> Seen:
-        how = frame.conversion.resolved(frame.image, frame.sar)
-        full = square_size(frame.image.width, frame.image.height, how.sar or frame.sar)
-        factor = max(1.0, min(full) / self._short_side_px)
-        width, height = (max(8, round(side / factor)) for side in full)
+        image, how = frame.image, frame.conversion
+        sar = frame.sar if how.measured_on is not None or how.sar is None else how.sar
+        shape = self._shapes.get(key := (image.width, image.height, sar))
+        if shape is None:
+            shape = self._shapes[key] = self._shape_of(*key)
+        width, height = shape.size_px
         area = {"interpolation": "AREA", "threads": 1}
-        copy = self._reformatter.reformat(frame.image, width, height, "bgr24", **area).to_ndarray()
-        shown = upright(copy, how.rotation_deg or 0, bool(how.mirrored))
-        if (full[::-1] if round((how.rotation_deg or 0) / 90) % 2 else full) == how.bars_size_px:
+        copy = self._reformatter.reformat(image, width, height, "bgr24", **area).to_ndarray()
+        rotation_deg = image.rotation if how.rotation_deg is None else how.rotation_deg
+        shown = upright(copy, rotation_deg, is_mirrored(image) if how.mirrored is None else how.mirrored)
+        if (shape.full_px[::-1] if round(rotation_deg / 90) % 2 else shape.full_px) == how.bars_size_px:
             # One more pixel of each side with a bar: its edge is blurred into it.
-            left, top, right, bottom = (int(-(-bar // factor)) + 1 if bar else 0 for bar in how.bars_px)
+            left, top, right, bottom = (int(-(-bar // shape.factor)) + 1 if bar else 0 for bar in how.bars_px)
             shown = shown[top : shown.shape[0] - bottom, left : shown.shape[1] - right]
         bgr = np.ascontiguousarray(shown)
         if self._size_px == (0, 0):
-            self._factor, self._size_px = factor, (bgr.shape[1], bgr.shape[0])
+            self._factor, self._size_px = shape.factor, (bgr.shape[1], bgr.shape[0])
         if (bgr.shape[1], bgr.shape[0]) != self._size_px:
             bgr = cv2.resize(bgr, self._size_px, interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         return Seen(number, frame.pts, frame.pts_s, bgr, grey, self._factor)
+
+    def _shape_of(self, width: int, height: int, sar: Fraction) -> _Shape:
+        full_px = square_size(width, height, sar)
+        factor = max(1.0, min(full_px) / self._short_side_px)
+        return _Shape(full_px, factor, (max(8, round(full_px[0] / factor)), max(8, round(full_px[1] / factor))))
+
+
+class _Shape(NamedTuple):
+    """Of pictures with square pixels, as coded: their size, and how many times smaller a copy is, and its size."""
+
+    full_px: tuple[int, int]
+    factor: float
+    size_px: tuple[int, int]
