@@ -26,7 +26,6 @@ DISTRIBUTIONS = {
     "onnxruntime": "onnxruntime-gpu",
     "open_clip": "open-clip-torch",
     "pillow_jxl": "pillow-jxl-plugin",
-    "scenedetect": "scenedetect-headless",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 
-STRING, INT, FLOAT, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+STRING, INT, FLOAT, BOOL, BYTES = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary()
 STRINGS = pa.list_(STRING)
 VECTOR = pa.list_(pa.float32())
 
@@ -22,7 +22,8 @@ class TableSchema:
 
     `key`: rows are unique and sorted by it. `silent`: columns left out of the data version (times, paths, reasons).
     `decimals`: floats are rounded to so many places in the data version. `part`: of a joined table, `show` or
-    `episode` if an episode reads only the rows that bear its own in that column.
+    `episode` if an episode reads only the rows that bear its own in that column. `alone`: columns so large that they
+    are read of one episode at a time, and null where many are read at once.
     """
 
     name: str
@@ -31,6 +32,7 @@ class TableSchema:
     silent: frozenset[str] = frozenset()
     decimals: int = 4
     part: str = ""
+    alone: frozenset[str] = frozenset()
 
     @property
     def arrow(self) -> pa.Schema:
@@ -152,8 +154,13 @@ SCHEMAS = {
                 "confidence": FLOAT,  # in the motion, 0..1
                 "fingerprint_pts_s": pa.list_(FLOAT),
                 "fingerprints": pa.list_(pa.uint8()),  # 9 x 16 luma values each, one after another
+                "frame_pts": pa.list_(INT),  # of each frame, in the stream's time base
+                "frame_pts_s": pa.list_(FLOAT),
+                "signatures": BYTES,  # of each frame 18 x 32 luma values, one after another
             },
             key=("episode", "number"),
+            silent=frozenset({"frame_pts", "frame_pts_s", "signatures"}),
+            alone=frozenset({"frame_pts", "frame_pts_s", "signatures"}),
         ),
         TableSchema(
             "keyframes",

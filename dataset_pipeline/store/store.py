@@ -143,15 +143,15 @@ class Store:
             raise TableMissing(f"there is no table yet of {_label(asset, episode)}: materialize {asset} first")
         return table
 
-    def find(self, asset: str, episode: str | None = None) -> pa.Table | None:
-        """Like `read`, but None if the table was never written."""
+    def find(self, asset: str, episode: str | None = None, columns: list[str] | None = None) -> pa.Table | None:
+        """Like `read`, but None if the table was never written. Of a table other than `columns` nulls are given."""
         schema = schema_of(asset)
         pointer = self.pointer(asset, episode)
         if pointer is None:
             return None
         if asset.endswith(MEASURED_SUFFIX) and (tables := self._side_tables(asset, episode, pointer)[0]):
             return _first_of_each(tables, schema)
-        stored = self._load(pointer, asset, episode)
+        stored = self._load(pointer, asset, episode, columns)
         return _aligned(stored, schema, _label(asset, episode))
 
     def previous(self, asset: str, episode: str | None = None) -> pa.Table | None:
@@ -175,8 +175,11 @@ class Store:
         return named - there
 
     def read_many(self, asset: str, episodes: Sequence[str]) -> pa.Table:
-        """The tables of several episodes one after another; episodes without one are skipped."""
-        found = map_all(lambda episode: self.find(asset, episode), episodes)
+        """The tables of several episodes one after another, with nulls for what the schema wants read `alone`;
+        episodes without one are skipped."""
+        schema = schema_of(asset)
+        columns = [name for name in schema.columns if name not in schema.alone] if schema.alone else None
+        found = map_all(lambda episode: self.find(asset, episode, columns), episodes)
         tables = [table for table in found if table is not None]
         return pa.concat_tables(tables) if tables else schema_of(asset).empty()
 

@@ -105,10 +105,11 @@ def _feed(digest: Any, array: pa.Array, decimals: int | None) -> None:
         _tag(digest, "list", len(values))
         digest.update(_numpy(array.value_lengths(), 0, "<i8"))
         _feed(digest, values, decimals)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        text = pc.fill_null(array, "").cast(pa.large_string())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+        is_text = not pa.types.is_binary(kind)
+        text = pc.fill_null(array, "" if is_text else b"").cast(pa.large_string() if is_text else pa.large_binary())
         offsets = np.frombuffer(text.buffers()[1], dtype="<i8")[text.offset : text.offset + len(text) + 1]
-        _tag(digest, "string", len(text))
+        _tag(digest, "string" if is_text else "binary", len(text))
         if len(text):
             digest.update(np.ascontiguousarray(np.diff(offsets)))
             data = text.buffers()[2]

@@ -317,8 +317,8 @@ def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def _shift(previous: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """The whole picture's shift by phase correlation, to a pixel or two, as a 3x3 matrix."""
     size = grey.shape[1] // 2, grey.shape[0] // 2
-    halves = [cv2.resize(one, size, interpolation=cv2.INTER_AREA).astype(np.float32) for one in (previous, grey)]
-    (dx, dy), _ = cv2.phaseCorrelate(*halves, _window(*size))
+    one, other = (cv2.resize(it, size, interpolation=cv2.INTER_AREA).astype(np.float32) for it in (previous, grey))
+    (dx, dy), _ = cv2.phaseCorrelate(one, other, _window(*size))
     return np.array([[1, 0, 2 * dx], [0, 1, 2 * dy], [0, 0, 1]])
 
 

@@ -121,6 +121,8 @@ class CutFinder:
 
     def _certain(self, number: int | None) -> list[Cut]:
         """What no later frame can revoke."""
+        if not self._changes:
+            return []
         cuts = []
         self._changes.sort(key=lambda change: change.number)
         seen = {one.number: one for one in self._recent}

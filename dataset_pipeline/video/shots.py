@@ -40,9 +40,9 @@ def find_shots(
 
     They cover the frames without a gap: `start_pts` is a shot's first frame, `end_s` the start of the next shot or the
     end of the last frame. `transition` says how the shot begins. `dx_px` and `dy_px` are in pixels of the full upright
-    picture, `motion` and the rest as in `CameraMotion`. `frame_pts_s` are the seconds of its frames and `signatures`
-    their luma at `SIGNATURE_PX`, uint8 [frames, 18, 32]. The `viewers` look on in the same pass. Damage is written into
-    `report`; a video without a readable frame gives none. Raises FileNotFoundError and HardwareMissing.
+    picture, `motion` and the rest as in `CameraMotion`. `frame_pts`, `frame_pts_s` and `signatures` are of each
+    of its frames, the last its luma at `SIGNATURE_PX`, uint8 row by row. The `viewers` look on in the same pass. Damage
+    is written into `report`; a video without a readable frame gives none. Raises FileNotFoundError and HardwareMissing.
     """
     with ThreadPoolExecutor(1) as tracking:
         finder = _ShotFinder(settings, tracking)
@@ -62,7 +62,7 @@ class _ShotFinder:
         self._finder, self._tracker, self._tracking = CutFinder(settings), Tracker(), tracking
         self._rows: list[dict[str, Any]] = []
         self._first, self._transition = 0, "start"  # of the shot that goes on
-        self._frames: list[tuple[int, float, np.ndarray]] = []  # pts, pts_s and signature from its first on
+        self._frames: list[tuple[int, float, bytes]] = []  # pts, pts_s and signature from its first on
         self._steps: deque[tuple[int, Future[Step | None]]] = deque()  # by the number of the frame that they lead to
         self._waiting: deque[tuple[int, float, np.ndarray | None]] = deque()  # to be tracked: number, pts_s, grey
         self._tracked_s = -1.0
@@ -72,7 +72,7 @@ class _ShotFinder:
     def feed(self, seen: Seen) -> None:
         self._last = seen
         cuts = self._finder.feed(seen.bgr, seen.grey, seen.pts_s)
-        self._frames.append((seen.pts, seen.pts_s, self._finder.signature))
+        self._frames.append((seen.pts, seen.pts_s, self._finder.signature.tobytes()))
         self._waiting.append((seen.number, seen.pts_s, None if self._finder.in_blank else seen.grey))
         self._cut(cuts)
         self._track(seen.number - self._finder.LATE_FRAMES)  # no cut can come to lie before it any more
@@ -116,8 +116,9 @@ class _ShotFinder:
                 "dy_px": motion.dy_px * self._last.factor,
                 "zoom": motion.zoom,
                 "confidence": motion.confidence,
+                "frame_pts": [pts for pts, _, _ in shot],
                 "frame_pts_s": [pts_s for _, pts_s, _ in shot],
-                "signatures": np.stack([signature for _, _, signature in shot]),
+                "signatures": b"".join(signature for _, _, signature in shot),
             }
         )
 

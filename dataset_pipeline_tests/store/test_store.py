@@ -260,6 +260,15 @@ def test_many_episodes_are_read_in_the_given_order_and_missing_ones_skipped(stor
     assert store.episodes("quality_scores") == ["a.1", "a.2", "b.1"]
 
 
+def test_columns_that_are_read_alone_are_null_where_many_episodes_are_read(store: Store) -> None:
+    frames = {"frames": 2, "frame_pts": [0, 512], "frame_pts_s": [0.0, 0.04], "signatures": bytes(range(144)) * 8}
+    row = {"episode": "a.1", "number": 0, "fingerprints": [1, 2]} | frames
+    store.write("shots", SCHEMAS["shots"].table([row]), "a.1")
+    [alone], [among_many] = store.read("shots", "a.1").to_pylist(), store.read_many("shots", ["a.1"]).to_pylist()
+    assert {name: alone[name] for name in frames} == frames
+    assert among_many == alone | dict.fromkeys(("frame_pts", "frame_pts_s", "signatures"))
+
+
 @pytest.mark.parametrize(
     "episode", ["../x", "a/b", "", ".", "..", "_all", "A.B", "a..b", "a\\b", "a:b", "x" * 101, "a\n"]
 )

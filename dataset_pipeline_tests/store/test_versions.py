@@ -130,6 +130,16 @@ def test_layout_in_memory_does_not_count() -> None:
         assert content_hash(canonical(other, MIXED)) == content_hash(canonical(table, MIXED))
 
 
+def test_bytes_count_by_their_content_and_where_they_end() -> None:
+    schema = TableSchema("bytes", {"id": pa.string(), "data": pa.binary()}, key=("id",))
+
+    def version(*data: bytes | None) -> str:
+        return data_version(schema.table([{"id": str(n), "data": one} for n, one in enumerate(data)]), schema)
+
+    assert version(b"ab", b"c") == version(b"ab", b"c")
+    assert len({version(b"ab", b"c"), version(b"a", b"bc"), version(b"ab", None), version(b"ab", b"")}) == 4
+
+
 def test_what_lies_under_a_null_does_not_count() -> None:
     schema = TableSchema("nulls", {"id": pa.string(), "count": pa.int64(), "score": pa.float64()}, key=("id",))
     masked = pa.table(

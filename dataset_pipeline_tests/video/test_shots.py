@@ -182,6 +182,12 @@ def test_shots_cover_the_video_at_the_times_of_its_own_frames(tmp_path):
     assert [(row["motion"], row["direction"]) for row in rows] == [("static", ""), ("pan", "right"), ("static", "")]
     assert rows[1]["dx_px"] == pytest.approx(120, abs=12)
     assert all(0.4 < row["confidence"] <= 1 for row in rows)
+    assert [pts for row in rows for pts in row["frame_pts"]] == times
+    assert [s for row in rows for s in row["frame_pts_s"]] == pytest.approx([(time - 1000) / 1000 for time in times])
+    signatures = np.frombuffer(b"".join(row["signatures"] for row in rows), np.uint8).reshape(len(pictures), 18, 32)
+    for picture, signature in zip(pictures, signatures, strict=True):
+        luma = cv2.cvtColor(cv2.resize(picture, (32, 18), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+        assert np.abs(signature - luma.astype(int)).max() <= 3
 
 
 def test_the_cameras_way_is_in_pixels_of_the_full_picture_without_its_bars(tmp_path):

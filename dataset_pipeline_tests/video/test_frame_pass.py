@@ -1,0 +1,133 @@
+"""Frames are decoded once for all who look at them, and no later step decodes the whole file again."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_pipeline.settings import load_settings
+from dataset_pipeline.sources.media import candidates, full_size, probe_source, shots_of
+from dataset_pipeline.video import decode
+from dataset_pipeline.video.cuts import Cuts
+from dataset_pipeline.video.decode import DecodeReport, iter_frames
+from dataset_pipeline.video.frame_pass import Seen, View, run_pass
+from dataset_pipeline.video.shots import find_shots
+from dataset_pipeline.video.stream import Cropper
+
+
+class Decoded(Counter[str]):
+    """Pictures that decoders gave, by the step that was `at` work. All of them pass the cropper."""
+
+    at = ""
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
+    found, crop = Decoded(), Cropper.__call__
+
+    def counted(self: Cropper, images) -> Iterator:
+        for image in crop(self, images):
+            found[found.at] += 1
+            yield image
+
+    monkeypatch.setattr(Cropper, "__call__", counted)
+    return found
+
+
+class Watching:
+    """Keeps what it sees."""
+
+    def __init__(self, *view: float) -> None:
+        self.view = View(*view)  # pyright: ignore[reportArgumentType]
+        self.seen: list[Seen] = []
+
+    def feed(self, seen: Seen) -> None:
+        self.seen.append(seen)
+
+
+def test_each_viewer_sees_what_it_declares_and_each_frame_is_decoded_once(clip, decoded):
+    path = clip("b_pyramid.mp4")  # 120 frames of 160x120, 24 a second
+    every, large, rare = Watching(60), Watching(1000), Watching(90, 3.0)
+    report = DecodeReport()
+    run_pass(path, [every, large, rare], report)
+    assert decoded.total() == report.frames == 120
+    assert [seen.number for seen in every.seen] == list(range(120))
+    assert [seen.number for seen in rare.seen] == list(range(0, 120, 8))
+    assert [(v.seen[0].bgr.shape, v.seen[0].factor) for v in (every, large, rare)] == [
+        ((60, 80, 3), 2.0), ((120, 160, 3), 1.0), ((90, 120, 3), pytest.approx(4 / 3)),
+    ]  # fmt: skip
+    for seen, frame in zip(every.seen, iter_frames(path), strict=True):
+        assert (seen.pts, seen.pts_s) == (frame.pts, frame.pts_s)
+        whole = frame.rgb()[:, :, ::-1].reshape(60, 2, 80, 2, 3).mean(axis=(1, 3))
+        assert np.abs(seen.bgr - whole).mean() < 8
+
+
+def test_viewers_of_one_size_are_shown_one_copy(clip):
+    one, other = Watching(60), Watching(60, 4.0)
+    run_pass(clip("b_pyramid.mp4"), [one, other], DecodeReport())
+    assert len(other.seen) == 20
+    by_number = {seen.number: seen for seen in one.seen}
+    assert all(seen is by_number[seen.number] for seen in other.seen)
+
+
+def test_a_frame_without_a_viewer_that_is_due_is_not_made_small(clip, monkeypatch):
+    made: list[int] = []
+    monkeypatch.setattr(
+        "dataset_pipeline.video.frame_pass.Shrinker.__call__", lambda self, number, frame: made.append(number)
+    )
+    rare = Watching(60, 2.0)
+    run_pass(clip("b_pyramid.mp4"), [rare], DecodeReport())
+    assert made == list(range(0, 120, 12))
+
+
+def test_an_error_of_a_viewer_is_raised_and_a_file_without_frames_is_told(clip, tmp_path):
+    class Failing(Watching):
+        def feed(self, seen: Seen) -> None:
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        run_pass(clip("b_pyramid.mp4"), [Failing(60)], DecodeReport())
+    path, report = tmp_path / "notes.mkv", DecodeReport()
+    path.write_text("not a video")
+    run_pass(path, [Watching(60)], report)
+    assert "cannot be opened" in report.reasons[0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_shots_are_the_same_for_any_number_of_threads(clip, monkeypatch, threads):
+    path = clip("b_pyramid.mp4")
+    rows = find_shots(path, None, Cuts(), DecodeReport())
+    assert len(rows) > 3
+    monkeypatch.setattr(decode, "MAX_THREADS", threads)
+    monkeypatch.setattr("dataset_pipeline.video.shots._TRACKED_AHEAD", threads)
+    monkeypatch.setattr("dataset_pipeline.video.frame_pass._FRAMES_AHEAD", threads - 1)
+    assert find_shots(path, None, Cuts(), DecodeReport()) == rows
+
+
+@pytest.fixture(scope="module")
+def minute(ffmpeg, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("minute") / "minute.mp4"
+    drawn = "testsrc2=s=160x90:r=24:d=60,hue=h=300*floor(t/3)"
+    ffmpeg("-f", "lavfi", "-i", drawn, "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "48", path)
+    return path
+
+
+def test_no_step_but_shots_decodes_a_whole_file(minute, decoded):
+    source = {"episode": "show.01", "kind": "video", "path": str(minute)}
+    settings = load_settings()
+    frames = 60 * 24
+    decoded.at = "video_probe"
+    row = probe_source(source)
+    decoded.at = "shots"
+    rows = shots_of(source, row, settings.shots, DecodeReport())
+    decoded.at = "keyframes"
+    found = [one for one, _ in candidates(source, row, settings.keyframes, DecodeReport())]
+    decoded.at = "distinct_frames"
+    kept = {one["image_id"]: one for one in found[::3]}
+    assert len(dict(full_size(source, kept, row, settings.keyframes))) == len(kept) >= 10
+    assert sum(one["frames"] for one in rows) == decoded["shots"] == frames
+    assert decoded["keyframes"] < 1.2 * len(found) < frames / 20
+    assert decoded["distinct_frames"] < frames / 10
+    assert decoded["video_probe"] < frames / 4
