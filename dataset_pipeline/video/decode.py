@@ -53,6 +53,7 @@ def iter_frames(
     report: DecodeReport | None = None,
     conversion: Conversion | None = None,
     hardware: str = "none",
+    for_small: bool = False,
 ) -> Iterator[Frame]:
     """All frames in the order of their timestamps, or only the intra frames (`pict_type` I).
 
@@ -63,7 +64,8 @@ def iter_frames(
     rise, also in milliseconds; frames that would share one are left out and counted. Where a recording starts over
     (joined transport streams), time goes on from the frame before. Memory does not grow with the length.
     `conversion` says what `Frame.rgb()` does; one that puts fields together needs each frame's neighbours, so that for
-    it all frames are decoded. `hardware`: `none`, or a device of ffmpeg such as `cuda`.
+    it all frames are decoded. `hardware`: `none`, or a device of ffmpeg such as `cuda`. `for_small`: frames that no
+    other is built on keep the edges of their blocks, which small copies do not show and which take time to smooth.
     Raises FileNotFoundError, VideoError and HardwareMissing.
     """
     report = report if report is not None else DecodeReport()
@@ -73,7 +75,7 @@ def iter_frames(
     while True:
         report.clear()
         try:
-            for frame in _read_once(path, skip, threads, report, how, hardware):
+            for frame in _read_once(path, skip, threads, report, how, hardware, for_small):
                 is_wanted = not intra_only or frame.is_intra or (by_marks and frame.marked)
                 if is_wanted and (last is None or frame.pts > last):
                     last, found = frame.pts, found + 1
@@ -95,10 +97,12 @@ def iter_frames(
 
 
 def _read_once(
-    path: Path, skip: bool, threads: str, report: DecodeReport, how: Conversion, hardware: str
+    path: Path, skip: bool, threads: str, report: DecodeReport, how: Conversion, hardware: str, for_small: bool
 ) -> Iterator[Frame]:
     """skip: decode nothing but intra frames."""
-    return _intra_frames(path, report, how, hardware) if skip else _all_frames(path, threads, report, how, hardware)
+    if skip:
+        return _intra_frames(path, report, how, hardware)
+    return _all_frames(path, threads, report, how, hardware, for_small)
 
 
 def _only_marks_tell(found: int, report: DecodeReport) -> bool:
@@ -211,10 +215,14 @@ def _to_the_last(packets: Iterator[tuple[av.Packet, Damage]]) -> Iterator[tuple[
     yield None, "none"
 
 
-def _all_frames(path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str) -> Iterator[Frame]:
+def _all_frames(
+    path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str, for_small: bool
+) -> Iterator[Frame]:
     """Every frame, in the order the decoder shows them."""
     # Threads that have frames in hand keep the cores busy while those before them are looked at.
     with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
+        if for_small:
+            stream.codec_context.options |= {"skip_loop_filter": "noref"}
         clock = Clock(stream)
         pictures = _Pictures(path, container, stream, threads, report)
         for before, image, after in _windows(pictures.decoded(), how):

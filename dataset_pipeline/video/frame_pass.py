@@ -74,7 +74,7 @@ def run_pass(
     video. Raises FileNotFoundError and HardwareMissing.
     """
     shrinkers = {side: Shrinker(side) for side in sorted({viewer.view.short_side_px for viewer in viewers})}
-    frames = iter_frames(path, report=report, conversion=conversion, hardware=hardware)
+    frames = iter_frames(path, report=report, conversion=conversion, hardware=hardware, for_small=True)
 
     def shrunk(due: tuple[int, Frame, list[Viewer]]) -> list[tuple[Viewer, Seen]]:
         number, frame, now = due

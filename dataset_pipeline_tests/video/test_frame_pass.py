@@ -82,6 +82,13 @@ def test_a_frame_without_a_viewer_that_is_due_is_not_made_small(clip, monkeypatc
     assert made == list(range(0, 120, 12))
 
 
+def test_frames_for_small_copies_are_the_same_frames_but_for_edges_of_their_blocks(clip):
+    pairs = zip(iter_frames(clip("b_pyramid.mp4")), iter_frames(clip("b_pyramid.mp4"), for_small=True), strict=True)
+    apart = [np.abs(one.rgb().astype(int) - other.rgb()).mean() for one, other in pairs if one.pts == other.pts]
+    assert len(apart) == 120
+    assert 0 < max(apart) < 2
+
+
 def test_an_error_of_a_viewer_is_raised_and_a_file_without_frames_is_told(clip, tmp_path):
     class Failing(Watching):
         def feed(self, seen: Seen) -> None:
