@@ -60,7 +60,9 @@ def clips(step: Step) -> Result:
 def training_clips(step: Step) -> Result:
     """The clips as H.264 files, in the colour that stills have. `[training_clips]` says how large.
 
-    Where any is missing, the episode is decoded once more, up to the last of them.
+    Where any is missing, the episode is decoded once more, up to the last of them: at 1080p about 0.1 core-seconds for
+    each second of video, and 3 core-seconds and 1 MB for each clip of 81 frames at 848x480. 24 minutes with 80 clips
+    take some 400 core-seconds and 80 MB.
     """
     settings = step.settings
     wanted = [row for row in step.rows("clips") if row["kept"]]

@@ -100,6 +100,8 @@ class Project:
         self.caption("fern", "booru")
         for asset in ("training_images", "concept_balance", "multiplies"):
             self.made(asset)
+        for asset in ("clips", "training_clips"):
+            self.write(asset, [])
         rows, pointer, _ = self.made("training_set")
         return rows, pointer
 
