@@ -20,6 +20,8 @@ MEASURED = (
     "quality_scores",
     "tag_scores",
     "hand_edited_tags",
+    "video_probe",
+    "shots",
 )
 
 
