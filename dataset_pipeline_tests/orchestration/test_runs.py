@@ -22,6 +22,7 @@ MEASURED = (
     "hand_edited_tags",
     "video_probe",
     "shots",
+    "distinct_frames",
 )
 
 
