@@ -1,4 +1,5 @@
-"""Whole repeats (`num_repeats` in kohya and ai-toolkit) for trainers that cannot show an image 1.36 times."""
+"""Whole repeats (`num_repeats` in kohya and ai-toolkit) for trainers that cannot show an image 1.36 times, and
+fractions for those that round down what they make of them."""
 
 from __future__ import annotations
 
@@ -27,3 +28,11 @@ def num_repeats(counts: Mapping[str, int], multiplies: Mapping[str, float]) -> d
             repeats[concept] += 1
             missing -= counts[concept]
     return repeats
+
+
+def least_factor(images: int, times: int) -> float:
+    """The least number of millionths by which `images` give `times` when their product is rounded down."""
+    millionths = -(-times * 10**6 // images)
+    while math.floor(images * (millionths / 10**6)) < times:
+        millionths += 1
+    return millionths / 10**6

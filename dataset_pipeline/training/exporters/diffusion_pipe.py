@@ -3,7 +3,8 @@
 As it reads them (`utils/dataset.py: DirectoryDataset, SizeBucketDataset`): a directory is not walked into, and every
 file but texts and a few others is a picture; the caption is the text of the same stem, opened in the locale's encoding;
 a mask is the picture of the same stem in `mask_path`, of the same size. `num_repeats` is a float, and what it makes of
-the pictures of one size is rounded down. There are no regularization images. It writes `cache/` into each directory.
+the pictures of one aspect is rounded down; below 1 the same pictures are left out of every epoch. There are no
+regularization images. It writes `cache/` into each directory.
 
 Clips: a video is brought to the model's rate by taking frames twice or not at all, and goes to the longest bucket that
 is not longer; one that is too short for all is left out. `size_buckets` (width, height, frames) of a directory stand in
@@ -12,6 +13,8 @@ the place of `resolutions` and `frame_buckets`, so that no clip is scaled.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -24,10 +27,11 @@ from dataset_pipeline.training.exporters.documents import (
     clip_folders,
     places_by_concept,
 )
-from dataset_pipeline.training.exporters.image_set import CLIP_PARTS, TRAIN, VALIDATION, Concept, ImageSet
+from dataset_pipeline.training.exporters.image_set import CLIP_PARTS, TRAIN, VALIDATION, Concept, ImageSet, Picture
+from dataset_pipeline.training.num_repeats import least_factor
 
 DATASET, HELD_OUT = "dataset.toml", "eval.toml"
-GENERAL = {
+GENERAL: dict[str, Any] = {
     "resolutions": [1024],
     "enable_ar_bucket": True,
     "min_ar": 0.4,
@@ -70,7 +74,27 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 
 def _directory(images: ImageSet, concept: Concept, folder: str) -> dict[str, Any]:
     masks = {"mask_path": below(folder, f"masks/{concept.flat_folder}")} if images.has_masks else {}
-    return {"path": below(folder, concept.flat_folder), "num_repeats": concept.multiply, **masks}
+    return {"path": below(folder, concept.flat_folder), "num_repeats": num_repeats(concept), **masks}
+
+
+def num_repeats(concept: Concept) -> float:
+    """The least repeats, 1 at least, with which an epoch has as many of the concept's pictures as by its multiply,
+    although those of each aspect are rounded down."""
+    counts = Counter(map(_aspect, concept.pictures)).values()
+    total = len(concept.pictures)
+    wanted = round(total * concept.multiply)
+    steps = {1.0}  # where one more picture is seen; `wanted / total` is the least that could do
+    for images in counts:
+        steps |= {least_factor(images, images * wanted // total + more) for more in range(images + 2)}
+    return min(step for step in steps if step >= 1 and sum(int(images * step) for images in counts) >= wanted)
+
+
+def _aspect(picture: Picture) -> int:
+    """Which of the aspects the picture is counted to: the nearest, by their logarithms."""
+    lowest, highest = math.log(GENERAL["min_ar"]), math.log(GENERAL["max_ar"])
+    step = (highest - lowest) / (GENERAL["num_ar_buckets"] - 1)
+    place = round((math.log(picture.width_px / picture.height_px) - lowest) / step)
+    return min(max(place, 0), GENERAL["num_ar_buckets"] - 1)
 
 
 def instructions(images: ImageSet) -> str:
@@ -97,4 +121,5 @@ PROFILE = Profile(
     configs=configs,
     masks=masks,
     reads_clips=True,
+    format=2,
 )

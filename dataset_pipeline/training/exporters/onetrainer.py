@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -24,6 +23,7 @@ from dataset_pipeline.training.exporters.documents import (
     places_by_concept,
 )
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
+from dataset_pipeline.training.num_repeats import least_factor
 
 CONCEPTS = "concepts.json"
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
@@ -65,11 +65,7 @@ def _concept(concept: Concept, folder: str) -> dict[str, object]:
 
 def balancing(images: int, multiply: float) -> float:
     """The multiply, so raised or lowered that `floor(images * balancing)` is their product rounded, and 1 at least."""
-    seen = max(1, round(images * multiply))
-    millionths = -(-seen * 10**6 // images)
-    while math.floor(images * (millionths / 10**6)) < seen:
-        millionths += 1
-    return millionths / 10**6
+    return least_factor(images, max(1, round(images * multiply)))
 
 
 def instructions(images: ImageSet) -> str:

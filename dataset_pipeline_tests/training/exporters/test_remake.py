@@ -187,7 +187,7 @@ def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[
         multiply = multiplies[row["concept"]] if number < 5 else {5: 1.0, 6: 2.0}[number]
         if profile in ("kohya", "ai_toolkit", "musubi", "simpletuner") and number < 5:
             multiply = repeats[row["concept"]]
-        if profile == "onetrainer" and number < 5:
+        if profile in ("onetrainer", "diffusion_pipe") and number < 5:  # all are of one aspect
             multiply = round(trained[row["concept"]] * multiply) / trained[row["concept"]]
         is_left_out = number > 4 and profile in ONLY_TRAINED
         is_left_out |= (profile, number) in (("ai_toolkit", 5), ("diffusion_pipe", 6))
