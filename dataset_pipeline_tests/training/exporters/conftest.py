@@ -25,6 +25,8 @@ ABOUT = {
 # So that every reader of a set meets files that it must not take for captions or metadata.
 BESIDE = {EMB_INIT: b'{"fern": ["purple hair"]}\n', WILDCARD: b"fern\nfern, purple hair\n"}
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+# Every caption has these, so that each profile's test shows that the trainer reads them to the letter.
+ODD_WORDS = """re:zero \\(a, b\\), it's "so", [x] {y|z}, 100% #1 <l:1>, フリーレン, 😀 e\u0301"""
 
 
 def encoded(color: tuple[int, ...], size: tuple[int, int], suffix: str) -> bytes:
@@ -65,7 +67,7 @@ class SampleSet:
             "characters": ["fern"],
             "concept": concept,
             "multiply": multiply,
-            "caption": f"1girl, fern, ^_^, long hair, tag {number}",
+            "caption": f"1girl, fern, ^_^, long hair, tag {number}, {ODD_WORDS}",
             "quality": 0.5,
             "path": path,
             "width_px": width_px,

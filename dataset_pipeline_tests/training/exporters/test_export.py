@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import dataset_pipeline.training.exporters as exporters
+from dataset_pipeline.settings import resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters import PROFILES, ExportError, export, load_profile
 from dataset_pipeline.training.exporters.documents import CARD, EMB_INIT, MANIFEST, WILDCARD
@@ -45,6 +47,14 @@ def test_an_unknown_profile_lists_the_known(sample, tmp_path: Path):
     with pytest.raises(ExportError, match=f"unknown trainer profile 'sdxl'; known: {listed}"):
         sample.export("sdxl", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_settings_file_lists_every_profile():
+    """In the comment on `[exported_set] profile`."""
+    text = (resources_folder() / "settings.toml").read_text("utf-8")
+    comment = text.partition("# Trainer or format to export for: ")[2].partition("\nprofile = ")[0]
+    words = re.sub(r"\([^)]*\)|\n#", "", comment).rstrip(".").split(",")
+    assert tuple(word.strip() for word in words) == PROFILES
 
 
 @pytest.mark.parametrize("profile", PROFILES)
