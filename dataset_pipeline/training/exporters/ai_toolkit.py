@@ -8,30 +8,19 @@ same stem in `mask_path`; `num_repeats` is whole. It writes caches into the fold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 from dataset_pipeline.training.exporters.documents import (
     Profile,
     below,
     captioned_and_masked,
-    places_by_concept,
+    masks_apart,
+    places_in_flat_folders,
     quoted,
 )
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, VALIDATION, Concept, ImageSet
 
 DATASETS = "datasets.yaml"
-
-
-def places(images: ImageSet) -> dict[str, str]:
-    return places_by_concept(images, lambda concept: concept.flat_folder)
-
-
-def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
-    return {
-        picture.image_id: f"masks/{places[picture.image_id].removesuffix(picture.suffix)}.png"
-        for picture in images.pictures
-    }
 
 
 def text_of(caption: str) -> str:
@@ -64,10 +53,10 @@ PROFILE = Profile(
         f"Put the `datasets:` of `absolute/{DATASETS}` into your job's `process:` and add `resolution` to each. "
         "Held-out pictures, if any, are in `validation` and in no file."
     ),
-    places=places,
-    files=partial(captioned_and_masked, masks, text_of=text_of),
+    places=places_in_flat_folders,
+    files=partial(captioned_and_masked, masks_apart, text_of=text_of),
     configs=configs,
-    masks=masks,
+    masks=masks_apart,
     whole_repeats=True,
     format=2,
 )

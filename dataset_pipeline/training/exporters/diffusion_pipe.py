@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,8 @@ from dataset_pipeline.training.exporters.documents import (
     below,
     captioned_and_masked,
     clip_folders,
-    places_by_concept,
+    masks_apart,
+    places_in_flat_folders,
 )
 from dataset_pipeline.training.exporters.image_set import CLIP_PARTS, TRAIN, VALIDATION, Concept, ImageSet, Picture
 from dataset_pipeline.training.num_repeats import least_factor
@@ -39,18 +39,6 @@ GENERAL: dict[str, Any] = {
     "num_ar_buckets": 9,
     "frame_buckets": [1],
 }
-
-
-def places(images: ImageSet) -> dict[str, str]:
-    return places_by_concept(images, lambda concept: concept.flat_folder)
-
-
-def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
-    return {
-        picture.image_id: f"masks/{places[picture.image_id].removesuffix(picture.suffix)}.png"
-        for picture in images.pictures
-        if not picture.frames
-    }
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -116,10 +104,10 @@ def instructions(images: ImageSet) -> str:
 PROFILE = Profile(
     title="diffusion-pipe",
     instructions=instructions,
-    places=places,
-    files=partial(captioned_and_masked, masks),
+    places=places_in_flat_folders,
+    files=partial(captioned_and_masked, masks_apart),
     configs=configs,
-    masks=masks,
+    masks=masks_apart,
     reads_clips=True,
     format=2,
 )

@@ -53,6 +53,19 @@ def clip_folders(images: ImageSet, split: str) -> list[tuple[Concept, str, list[
     return [(concept, folder, clips) for folder, (concept, clips) in found.items()]
 
 
+def places_in_flat_folders(images: ImageSet) -> dict[str, str]:
+    return places_by_concept(images, lambda concept: concept.flat_folder)
+
+
+def masks_apart(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
+    """Masks below `masks` as the pictures are, each of its picture's stem."""
+    return {
+        picture.image_id: f"masks/{places[picture.image_id].removesuffix(picture.suffix)}.png"
+        for picture in images.pictures
+        if not picture.frames
+    }
+
+
 def captioned_pictures(
     images: ImageSet, places: Mapping[str, str], text_of: Callable[[str], str] = str
 ) -> Iterator[File]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dataset_pipeline.training.exporters.documents import Profile, as_toml, below, clip_folders, places_by_concept
+from dataset_pipeline.training.exporters.documents import Profile, as_toml, below, clip_folders, places_in_flat_folders
 from dataset_pipeline.training.exporters.image_set import TRAIN, ImageSet
 
 DATASET = "dataset.toml"
@@ -26,10 +26,6 @@ GENERAL = {
     "enable_bucket": True,
     "bucket_no_upscale": True,
 }
-
-
-def places(images: ImageSet) -> dict[str, str]:
-    return places_by_concept(images, lambda concept: concept.flat_folder)
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -74,7 +70,7 @@ def instructions(images: ImageSet) -> str:
 PROFILE = Profile(
     title="musubi-tuner",
     instructions=instructions,
-    places=places,
+    places=places_in_flat_folders,
     configs=configs,
     whole_repeats=True,
     reads_clips=True,

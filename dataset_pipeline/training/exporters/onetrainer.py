@@ -20,17 +20,13 @@ from dataset_pipeline.training.exporters.documents import (
     Profile,
     below,
     captioned_and_masked,
-    places_by_concept,
+    places_in_flat_folders,
 )
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
 from dataset_pipeline.training.num_repeats import least_factor
 
 CONCEPTS = "concepts.json"
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
-
-
-def places(images: ImageSet) -> dict[str, str]:
-    return places_by_concept(images, lambda concept: concept.flat_folder)
 
 
 def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +77,7 @@ def instructions(images: ImageSet) -> str:
 PROFILE = Profile(
     title="OneTrainer",
     instructions=instructions,
-    places=places,
+    places=places_in_flat_folders,
     files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,

@@ -11,17 +11,17 @@ writes `aspect_ratio_bucket_*.json` into the folders.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from dataset_pipeline.training.exporters.documents import (
     Profile,
     as_json,
     below,
-    captioned_pictures,
-    places_by_concept,
+    captioned_and_masked,
+    places_in_flat_folders,
 )
-from dataset_pipeline.training.exporters.folder import File
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
 
 DATASETS = "multidatabackend.json"
@@ -35,20 +35,8 @@ COMMON = {
 }
 
 
-def places(images: ImageSet) -> dict[str, str]:
-    return places_by_concept(images, lambda concept: concept.flat_folder)
-
-
 def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
     return {picture.image_id: f"masks/{places[picture.image_id]}" for picture in images.pictures_of(TRAIN)}
-
-
-def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
-    yield from captioned_pictures(images, places)
-    if images.has_masks:
-        mask_places = masks(images, places)
-        for picture in images.pictures_of(TRAIN):
-            yield images.mask_file(mask_places[picture.image_id], picture)
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
@@ -99,8 +87,8 @@ PROFILE = Profile(
         "it stops at a concept that has too few pictures of one shape: train with 1, or set `crop` to true and "
         '`crop_aspect` to `"square"`; `--allow_dataset_oversubscription` is refused where there are repeats.'
     ),
-    places=places,
-    files=files,
+    places=places_in_flat_folders,
+    files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,
     whole_repeats=True,
