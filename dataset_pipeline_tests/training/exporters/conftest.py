@@ -38,9 +38,10 @@ def encoded(color: tuple[int, ...], size: tuple[int, int], suffix: str) -> bytes
 
 
 class SampleSet:
-    """Rows of a training set and the pictures they name, each of another colour and width."""
+    """Rows of a training set and the pictures they name, each of another colour and width. size_px: the smallest."""
 
-    def __init__(self) -> None:
+    def __init__(self, size_px: tuple[int, int] = (64, 48)) -> None:
+        self.size_px = size_px
         self.data: dict[str, bytes] = {}
         self.rows: list[dict[str, Any]] = []
 
@@ -54,7 +55,7 @@ class SampleSet:
         **more: Any,
     ) -> dict[str, Any]:
         path = f"training_images/show.e1/{number}{suffix}"
-        width_px, height_px = 64 + number, 48
+        width_px, height_px = self.size_px[0] + number, self.size_px[1]
         self.data[path] = encoded((number * 20 % 256, 90, 200), (width_px, height_px), suffix)
         if mask:
             more["mask_path"] = f"masks/{number}.png"
