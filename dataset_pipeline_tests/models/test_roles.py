@@ -239,6 +239,7 @@ def test_quality_weights_that_do_not_fit_the_network_are_refused(torch_pack: Pat
         metric.score([np.zeros((32, 32, 3), np.uint8)])
 
 
+@pytest.mark.thorough
 def test_hyperiqa_equals_pyiqas_own_on_the_same_weights_and_downloads_no_backbone(tmp_path: Path):
     import pyiqa
     import torch

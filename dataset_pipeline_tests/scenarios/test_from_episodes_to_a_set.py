@@ -113,6 +113,7 @@ def set_before(project, tables: dict[str, str]) -> str:
     return Path(tables["training_set/_all"]).stem
 
 
+@pytest.mark.thorough
 def test_two_runs_in_two_folders_give_the_same_bytes(finished, drawn_show, fresh):
     episodes = list(reversed(drawn_show.episodes))
     outcome, _ = fresh.run(*episodes)

@@ -64,6 +64,7 @@ def measured(shipped_pack: Path) -> Measured:
     return measure(shipped_pack, scenes=MEASURED_SCENES)
 
 
+@pytest.mark.thorough
 def test_people_and_heads_are_found_through_imgutils(measured: Measured) -> None:
     for kind in ("person", "head"):
         assert measured[f"detect_{kind}"]["precision"] >= 0.85
@@ -73,21 +74,25 @@ def test_people_and_heads_are_found_through_imgutils(measured: Measured) -> None
         assert measured[f"detect_{kind}"]["recall"] >= 0.8
 
 
+@pytest.mark.thorough
 def test_crops_of_one_character_cluster_at_the_packs_threshold(measured: Measured) -> None:
     assert measured["identity person"]["adjusted_rand"] >= 0.8
     assert measured["identity person"]["others_within_threshold"] <= 0.05
 
 
+@pytest.mark.thorough
 def test_hair_colour_is_told_in_the_dark_too(measured: Measured) -> None:
     assert measured["hair colour"]["top1"] >= 0.85
     assert measured["none, one or more people"]["accuracy"] >= 0.6
 
 
+@pytest.mark.thorough
 def test_near_duplicates_lie_above_the_default_threshold_and_other_shots_below(measured: Measured) -> None:
     assert measured["near-duplicates"]["above_0.95"] >= 0.9
     assert measured["different shots of one moment"]["above_0.95"] <= 0.02
 
 
+@pytest.mark.thorough
 def test_a_damaged_frame_scores_lower_than_its_clean_twin(measured: Measured) -> None:
     for damage in ("blur of 1.5 px", "blur of 3 px", "motion blur of 9 px"):
         assert measured[f"quality, {damage}"]["lower_than_clean"] >= 0.9

@@ -30,6 +30,7 @@ def run(path: Path, batch: np.ndarray) -> list[np.ndarray]:
     return session.run(None, {session.get_inputs()[0].name: batch.astype(np.float32)})
 
 
+@pytest.mark.thorough
 def test_a_short_training_writes_a_complete_pack(tiny_pack: Path) -> None:
     index = json.loads((tiny_pack / "pack.json").read_text())
     assert index["files"] == sha256_of_files(tiny_pack)
@@ -37,6 +38,7 @@ def test_a_short_training_writes_a_complete_pack(tiny_pack: Path) -> None:
     assert "Not measured" in (tiny_pack / "CARD.md").read_text()
 
 
+@pytest.mark.thorough
 def test_the_exported_detectors_keep_the_yolo_contract(tiny_pack: Path) -> None:
     import onnx
 
@@ -55,6 +57,7 @@ def test_the_exported_detectors_keep_the_yolo_contract(tiny_pack: Path) -> None:
         assert json.loads((folder / "threshold.json").read_text())["threshold"] == role.default_threshold
 
 
+@pytest.mark.thorough
 def test_the_exported_identity_keeps_the_ccip_contract(tiny_pack: Path) -> None:
     folder = snapshot_dir(tiny_pack, CCIP_REPO) / CCIP_MODEL
     pictures = np.random.default_rng(0).random((3, 3, 384, 384))
@@ -68,6 +71,7 @@ def test_the_exported_identity_keeps_the_ccip_contract(tiny_pack: Path) -> None:
     assert json.loads((folder / "metrics.json").read_text())["threshold"] == pytest.approx(0.178475)
 
 
+@pytest.mark.thorough
 def test_the_exported_tagger_keeps_the_wd14_contract(tiny_pack: Path) -> None:
     with (snapshot_dir(tiny_pack, TAGGER_MODEL) / "selected_tags.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -82,6 +86,7 @@ def test_the_exported_tagger_keeps_the_wd14_contract(tiny_pack: Path) -> None:
     assert not np.allclose(prediction, run(path, picture[..., ::-1])[0])
 
 
+@pytest.mark.thorough
 def test_open_clip_and_torch_load_what_was_written(tiny_pack: Path) -> None:
     import open_clip
     import torch
