@@ -100,12 +100,11 @@ def kohya(folder: Path) -> dict[str, list[Seen]]:
 
 
 def everydream(folder: Path) -> dict[str, list[Seen]]:
+    from data import aspects, resolver
     from data.data_loader import DataLoaderMultiAspect
     from data.every_dream import EveryDreamBatch
     from data.every_dream_validation import EveryDreamValidator
     from plugins.plugins import PluginRunner
-
-    from data import aspects, resolver
 
     captions: list[str] = []
 
