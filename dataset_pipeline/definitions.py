@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from dataset_pipeline.assets.video import video as video_spec
@@ -20,16 +23,16 @@ from dataset_pipeline.settings import Settings, load_settings
 DEMO_EPISODES = "data/demo/episodes"
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
+def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None) -> dg.Definitions:
     """One project as a code location.
 
     A pack other than the real one prefixes its asset keys and its partitions, so that projects share a Dagster
-    instance without mixing.
+    instance without mixing. `roles`: what stands for the settings' models, by role.
     """
     prefix = location_prefix(settings)
     partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
     store = store_of(settings)
-    roles = model_resources(settings)
+    roles = dict(roles or model_resources(settings))
     weights = known_weights(roles)
     video = video_spec.replace_attributes(key=dg.AssetKey([*prefix, "video"]), partitions_def=partitions)
     assets = [

@@ -16,6 +16,7 @@ from dataset_pipeline.cli.dev import dev
 from dataset_pipeline.cli.diff import diff
 from dataset_pipeline.cli.doctor import doctor
 from dataset_pipeline.cli.episodes import clean, prune
+from dataset_pipeline.cli.estimate import estimate
 from dataset_pipeline.cli.explain import explain
 from dataset_pipeline.cli.find import find
 from dataset_pipeline.cli.models import models_app
@@ -41,7 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for command in (demo, run):
+for command in (demo, run, estimate):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dev)
 for command in (status, explain, find, export, recaption, rebalance, report, diff, clean, prune, doctor):

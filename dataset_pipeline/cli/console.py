@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dataset_pipeline.base.progress import TimeLeft
+
 FOR_PATHS: dict[str, Any] = {"highlight": False, "soft_wrap": True}
 PIPED_COLUMNS = 200  # where no terminal says how wide it is, nor COLUMNS
 
@@ -34,11 +36,26 @@ def table_of(*headers: str, **options: Any) -> Table:
     return table
 
 
+def duration(seconds: float) -> str:
+    """`1 h 05 min`, `3 min 20 s`, `12 s`, `0.4 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 class ProgressLines:
-    """Two lines on the terminal: the graph, and the pictures of the asset at work with rate and time left."""
+    """Two lines on the terminal: the graph with the time that all of it still takes, once `time_left` tells, and the
+    pictures of the asset at work with their rate."""
 
     def __init__(self, bar: Any) -> None:
         self.bar = bar
+        self.time_left: TimeLeft | None = None
         self.outer_task = self.inner_task = None
         self.inner_name = ""
 
@@ -58,24 +75,37 @@ class ProgressLines:
             self.inner_name, self.inner_task = what, self.bar.add_task(what, total=total)
         self.bar.update(self.inner_task, completed=done, total=total)
 
+    def left(self, task_id: Any) -> str:
+        """The time left, in words, on the line of the graph."""
+        if self.time_left is None or task_id != self.outer_task:
+            return ""
+        left_s = self.time_left.shown_s()
+        return "" if left_s is None else f"about {duration(left_s)} left"
+
 
 @contextmanager
-def showing_progress(quiet: bool) -> Iterator[ProgressLines]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+def showing_progress(quiet: bool, inner: bool = True) -> Iterator[ProgressLines]:
+    """`inner`: whether the line of the asset at work is shown."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
     from dataset_pipeline.base.progress import LISTENER
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+            return Text(f"{task.speed:.1f}/s" if task.speed and task.id != show.outer_task else "")
 
+    class Left(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(show.left(task.id))
+
+    show = ProgressLines(None)
     if quiet:
-        yield ProgressLines(None)
+        yield show
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), Left())
     with Progress(*columns, console=err, transient=True) as bar:
-        show = ProgressLines(bar)
-        token = LISTENER.set(show.inner)
+        show.bar = bar
+        token = LISTENER.set(show.inner if inner else None)
         try:
             yield show
         finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.base.progress import TimeLeft
 from dataset_pipeline.cli.common import (
     FAILED,
     PARTLY,
@@ -28,7 +29,6 @@ from dataset_pipeline.settings import Settings, project_folder
 if TYPE_CHECKING:
     from dataset_pipeline.reports.run_report import Report
     from dataset_pipeline.sources.finding import Discovery
-    from dataset_pipeline.store.store import Store
 
 
 def demo(
@@ -84,12 +84,12 @@ def make_set(settings: Settings, paths: list[Path] | None, as_json: bool, home: 
     from dataset_pipeline.models.loading import CALLS, reset_calls
     from dataset_pipeline.orchestration.arrivals import roots_of
     from dataset_pipeline.orchestration.registration import carry_over, register
-    from dataset_pipeline.orchestration.runs import materialize_all
+    from dataset_pipeline.orchestration.runs import earlier_rates, materialize_all
     from dataset_pipeline.reports.run_report import report_on
     from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
 
     store, places = store_of(settings), paths or roots_of(settings)
-    found = _find_in(places, settings, store, folders_of_shows=not paths)
+    found = find_in(places, settings, folders_of_shows=not paths)
     rejected: dict[str, str] = {}
     for entry in found.rejected:
         rejected[str(entry.path)] = "; ".join(filter(None, [rejected.get(str(entry.path)), entry.reason]))
@@ -107,14 +107,17 @@ def make_set(settings: Settings, paths: list[Path] | None, as_json: bool, home: 
         trees = [Path(os.path.abspath(place)) for place in [*places, *roots_of(settings)]]
         carried = carry_over(instance, store, settings, found.sources, trees)
         register(instance, store, settings, carried.sources)
+        sizes = {source.key: float(source.size_bytes) for source in carried.sources}
+        show.time_left = TimeLeft(sizes, earlier_rates(instance, settings, sizes))
         outcome = materialize_all(
-            build_definitions(settings), instance, settings, [source.key for source in carried.sources], show.outer
+            build_definitions(settings), instance, settings, list(sizes), show.outer, time_left=show.time_left
         )
     return report_on(store, outcome, rejected, dict(CALLS), carried.notes, passed_over)
 
 
-def _find_in(places: Sequence[Path], settings: Settings, store: Store, folders_of_shows: bool) -> Discovery:
+def find_in(places: Sequence[Path], settings: Settings, folders_of_shows: bool) -> Discovery:
     """What lies in the places. Ends the command where weights, the device or a place are missing."""
+    from dataset_pipeline.graph.project import store_of
     from dataset_pipeline.models.device import onnx_device, torch_device
     from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.orchestration.registration import owner_in
@@ -123,7 +126,7 @@ def _find_in(places: Sequence[Path], settings: Settings, store: Store, folders_o
     try:
         if missing := missing_weights(model_resources(settings)):
             stop("\n".join(missing))
-        found = find_sources(places, owner_in(store), folders_of_shows=folders_of_shows)
+        found = find_sources(places, owner_in(store_of(settings)), folders_of_shows=folders_of_shows)
         if settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import dagster as dg
 
 from dataset_pipeline.base.errors import PermanentError, full_disk
 from dataset_pipeline.base.parallel import map_all
+from dataset_pipeline.base.progress import TimeLeft
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.materializing import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
@@ -34,6 +35,7 @@ from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+LATEST_RUNS = 100  # of which earlier durations are read
 WRAPPERS = ("Dagster", "RetryRequested")  # what Dagster wraps around an error
 INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"})
 
@@ -45,6 +47,10 @@ class Phase:
     assets: tuple[str, ...]
     joined: bool
     projection: bool
+
+    @property
+    def name(self) -> str:
+        return ", ".join(self.assets)
 
 
 @dataclass
@@ -104,18 +110,19 @@ def materialize_all(
     episodes: Sequence[str],
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     leave_out: Sequence[str] = (),
+    time_left: TimeLeft | None = None,
 ) -> Outcome:
     """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due.
 
-    `progress(what, done, total)` is called before each run. One episode's failure leaves the others alone, now
-    and in later runs. Raises KeyboardInterrupt if a run is interrupted.
+    `progress(what, done, total)` is called before each run, and `time_left` learns of the runs. One episode's failure
+    leaves the others alone, now and in later runs. Raises KeyboardInterrupt if a run is interrupted.
     """
     start_s = time.monotonic()
     outcome = Outcome(
         episodes=list(episodes), registered=list(instance.get_dynamic_partitions(partitions_name(settings)))
     )
     try:
-        _work(defs, instance, settings, outcome, progress, leave_out)
+        _work(defs, instance, settings, outcome, progress, leave_out, time_left or TimeLeft())
     except Exception as error:
         # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
         reason = full_disk(error, instance.storage_directory())
@@ -126,6 +133,26 @@ def materialize_all(
     return outcome
 
 
+def earlier_rates(
+    instance: dg.DagsterInstance, settings: Settings, sizes: Mapping[str, float], leave_out: Sequence[str] = ()
+) -> dict[str, float]:
+    """By phase, the seconds for one unit of size that its latest runs took, for `TimeLeft`: an episode's by `sizes`, in
+    the middle of those that are known; all else has the size 1."""
+    work = {frozenset(phase.assets): phase for phase in phases(leave_out)}
+    done = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags=project_tag(settings))
+    rates: dict[str, list[float]] = {}
+    for record in instance.get_run_records(done, limit=LATEST_RUNS):
+        run, start_s, end_s = record.dagster_run, record.start_time, record.end_time
+        phase = work.get(frozenset(key.path[-1] for key in run.asset_selection or ()))
+        if phase is None or start_s is None or end_s is None:
+            continue
+        alone = not (phase.joined or phase.projection)
+        size = sizes.get(run.tags.get(PARTITION_TAG, "")) if alone else 1.0
+        if size and (alone or phase.name not in rates):
+            rates.setdefault(phase.name, []).append((end_s - start_s) / size)
+    return {name: sorted(found)[len(found) // 2] for name, found in rates.items()}
+
+
 def _work(
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
@@ -133,6 +160,7 @@ def _work(
     outcome: Outcome,
     progress: Callable[[str, int, int], None],
     leave_out: Sequence[str],
+    time_left: TimeLeft,
 ) -> None:
     episodes, registered = outcome.episodes, outcome.registered
 
@@ -148,26 +176,34 @@ def _work(
     total = sum(len(episodes) if not (phase.joined or phase.projection) else 1 for phase in work)
     done = 0
     for phase in work:
+        alone = not (phase.joined or phase.projection)
+        time_left.expect(phase.name, [time_left.size_of(episode) for episode in episodes] if alone else [1.0])
+    for phase in work:
         if phase.joined:
-            progress(", ".join(phase.assets), done, total)
-            execute(phase.assets)
+            progress(phase.name, done, total)
+            with time_left.part(phase.name):
+                execute(phase.assets)
             done += 1
         elif phase.projection:
-            progress(", ".join(phase.assets), done, total)
-            for assets, ready in ready_for(phase, store, registered, failed):
-                for together, wanted in due(assets, instance, settings, store, ready):
-                    for first, last in _ranges(registered, wanted):
-                        one = first == last
-                        tags = {PARTITION_TAG: first} if one else {RANGE_START_TAG: first, RANGE_END_TAG: last}
-                        execute(together, tags=tags)
+            progress(phase.name, done, total)
+            with time_left.part(phase.name):
+                for assets, ready in ready_for(phase, store, registered, failed):
+                    for together, wanted in due(assets, instance, settings, store, ready):
+                        for first, last in _ranges(registered, wanted):
+                            one = first == last
+                            tags = {PARTITION_TAG: first} if one else {RANGE_START_TAG: first, RANGE_END_TAG: last}
+                            execute(together, tags=tags)
             done += 1
         else:
             found = due(phase.assets, instance, settings, store, episodes)
             wanted = set().union(*(members for _, members in found))
+            time_left.expect(phase.name, [time_left.size_of(episode) for episode in episodes if episode in wanted])
             for episode in episodes:
                 progress(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
-                if episode in wanted and not execute(phase.assets, partition_key=episode):
-                    failed.add(episode)
+                if episode in wanted:
+                    with time_left.part(phase.name, time_left.size_of(episode)):
+                        if not execute(phase.assets, partition_key=episode):
+                            failed.add(episode)
                 done += 1
 
 

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from dataset_pipeline.cli.console import PIPED_COLUMNS, console_for, table_of
+from dataset_pipeline.base.progress import TimeLeft
+from dataset_pipeline.cli.console import PIPED_COLUMNS, ProgressLines, console_for, duration, table_of
 
 
 def letters(text: str) -> str:
@@ -29,3 +30,29 @@ def test_without_a_terminal_lines_are_wide(monkeypatch: pytest.MonkeyPatch):
     assert console_for().width == PIPED_COLUMNS
     monkeypatch.setenv("COLUMNS", "60")
     assert console_for().width == 60
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.44, "0.4 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.6, "1 h 00 min"),
+        (3900, "1 h 05 min"),
+    ],
+)
+def test_durations_are_told_in_two_units_at_most(seconds: float, words: str):
+    assert duration(seconds) == words
+
+
+def test_the_time_left_stands_on_the_line_of_the_graph_once_there_is_a_basis():
+    show = ProgressLines(None)
+    show.outer_task = 1
+    assert show.left(1) == ""
+    show.time_left = TimeLeft(now=lambda: 0.0)
+    show.time_left.expect("measure", [1.0])
+    assert show.left(1) == ""
+    show.time_left.earlier["measure"] = 65.0
+    assert (show.left(1), show.left(2)) == ("about 1 min 05 s left", "")
