@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import psutil
 import typer
 
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.cli.common import FAILED, PARTLY, JsonOption, ModelsOption, SettingsOption, settings_from, stop
 from dataset_pipeline.cli.console import FOR_PATHS, duration, err, out, showing_progress, table_of
 from dataset_pipeline.cli.run import find_in
@@ -34,7 +35,8 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """How long `run` will take for the same paths on this machine, and how much disk: measured on excerpts of them.
-    Nothing is kept of it."""
+
+    Nothing is kept of it. What is done already costs nothing; with too little room on a disk the exit code is 1."""
     from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.orchestration.arrivals import roots_of
     from dataset_pipeline.reports.estimate.measuring import estimate as measure
@@ -47,10 +49,13 @@ def estimate(
         for path, reason in faults.items():
             err.print(f"{path}: {reason}", style="red", **FOR_PATHS)
         stop(f"no episodes in {', '.join(map(str, places))}")
-    with showing_progress(as_json, inner=False) as show:
-        told = measure(
-            settings, found.sources, build_definitions, seconds, psutil.Process().create_time(), progress=show.outer
-        )
+    try:
+        with showing_progress(as_json, inner=False) as show:
+            told = measure(
+                settings, found.sources, build_definitions, seconds, psutil.Process().create_time(), show.outer
+            )
+    except PermanentError as error:
+        stop(str(error))
     told.faults.update(faults)
     if as_json:
         print(json.dumps(asdict(told) | {"lacking_bytes": told.lacking_bytes}, indent=1))

@@ -1,1 +1,2 @@
-"""What people ask afterwards: status, the account of a run, readiness of a set, explain, find, doctor."""
+"""What people ask afterwards, and before: status, the account of a run, readiness of a set, explain, find, doctor, and
+what a run will cost."""

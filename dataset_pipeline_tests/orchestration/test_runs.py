@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+import dataset_pipeline.definitions  # noqa: F401 (the phases are those of its assets)
 from dataset_pipeline.orchestration.runs import materialize_assets, phases, ready_for
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
