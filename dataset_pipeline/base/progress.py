@@ -78,13 +78,15 @@ class TimeLeft:
 
     def left_s(self) -> float | None:
         """Seconds that all parts still take; None without a basis."""
-        part, waiting = self._part, {kind: sum(sizes) for kind, sizes in self._waiting.items()}
+        # Copies, since a thread of its own draws while the run goes on.
+        part, ended = self._part, dict(self._ended)
+        waiting = {kind: sum(sizes) for kind, sizes in dict(self._waiting).items()}
         rates = {kind: rate for kind in waiting if (rate := self._rate(kind)) is not None}
         first = next(iter(waiting), "")
         to_come = waiting.get(first) or (part is not None and part[0] == first)
         if not rates or (to_come and first not in rates):
             return None
-        spent_s = sum(seconds for seconds, _ in self._ended.values())
+        spent_s = sum(seconds for seconds, _ in ended.values())
         left_s = sum(rate * waiting[kind] for kind, rate in rates.items())
         if part is not None:
             kind, size, begun_s = part

@@ -36,7 +36,8 @@ def estimate(
 ) -> None:
     """How long `run` will take for the same paths on this machine, and how much disk: measured on excerpts of them.
 
-    Nothing is kept of it. What is done already costs nothing; with too little room on a disk the exit code is 1."""
+    Nothing is kept of it. What is done already costs nothing; with too little room on a disk the exit code is 1. Where
+    images are to be described, the service is asked about those of the excerpts."""
     from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.orchestration.arrivals import roots_of
     from dataset_pipeline.reports.estimate.measuring import estimate as measure

@@ -36,6 +36,15 @@ def test_nothing_is_told_before_an_episode_has_ended(clock: Clock):
     assert left.left_s() is not None
 
 
+def test_what_a_join_took_earlier_is_no_basis_for_episodes(clock: Clock):
+    left = TimeLeft(earlier={"join": 7.0}, now=clock)
+    left.expect("measure", [1.0])
+    left.expect("join", [1.0])
+    assert left.left_s() is None
+    run(left, clock, "measure", 1.0, 50.0)
+    assert left.left_s() == pytest.approx(7)
+
+
 def test_episodes_take_time_by_their_size(clock: Clock):
     left = TimeLeft({"a": 10.0, "b": 30.0, "c": 20.0}, now=clock)
     left.expect("measure", [left.size_of(episode) for episode in "abc"])

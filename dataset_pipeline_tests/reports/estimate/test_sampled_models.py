@@ -55,6 +55,14 @@ def test_a_slow_model_looks_at_two_and_repeats_itself():
     assert slow.seen == 2
 
 
+def test_no_look_begins_once_the_time_is_over():
+    slow = Slow(0.005)
+    model = sampled(slow, 0.02)  # two take 0.01 s, four more 0.02 s
+    assert len(model.score(iter(PICTURES))) == 20
+    assert slow.seen in (2, 6)
+    assert model.budget_s <= 0
+
+
 @pytest.mark.parametrize("budget_s", [60.0, math.inf])
 def test_with_time_enough_all_answers_are_its_own(budget_s: float):
     slow = Slow(0.0)
