@@ -36,11 +36,11 @@ def test_finished_episodes_cost_nothing(finished: Project, drawn_show: DrawnShow
 
 def test_an_excerpt_tells_what_the_episode_comes_to(finished: Project, drawn_show: DrawnShow, fresh: Project):
     (source,) = find_sources([drawn_show.episodes[0]]).sources
-    told: Estimate = estimate(fresh.settings(), [source], build_definitions, seconds=1.0)
+    told: Estimate = estimate(fresh.settings(), [source], build_definitions, seconds=5.0)
     frames = finished.store.read("keyframes", source.key).num_rows
     stills = finished.store.read("stills", source.key).num_rows
     assert told.units["candidates"] == pytest.approx(frames, rel=0.1)
-    assert told.units["stills"] == pytest.approx(stills, rel=0.35)
+    assert told.units["stills"] == pytest.approx(stills, rel=0.5)
     assert told.rests_on["units"]["candidates"] < frames
     assert {stage.asset for stage in told.stages} == DECLARATIONS.keys() | {"start", "dagster"}
     assert told.seconds == pytest.approx(sum(stage.seconds for stage in told.stages))

@@ -38,7 +38,7 @@ from dataset_pipeline.orchestration.runs import Outcome, materialize_all
 from dataset_pipeline.orchestration.unfinished import PARTITION_TAG
 from dataset_pipeline.repeated.near_duplicates import decide_distinct
 from dataset_pipeline.reports.estimate.excerpts import Excerpt, copied, cut, key_frames_of, spread
-from dataset_pipeline.reports.estimate.sampled_models import SampledModel
+from dataset_pipeline.reports.estimate.sampled_models import METHODS, SampledModel
 from dataset_pipeline.reports.estimate.scaling import (
     Looks,
     Rate,
@@ -52,12 +52,13 @@ from dataset_pipeline.reports.run_report import report_on, write_character_sheet
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.media import probe_source
 from dataset_pipeline.sources.source import Source
+from dataset_pipeline.store.left_out import PLAIN
 from dataset_pipeline.store.store import Store, TableOutdated
 from dataset_pipeline.video.durations import measured, promised_duration_s
 from dataset_pipeline.video.stream import VideoError, open_video
 
-FIRST_WINDOW_S = 6.0  # the excerpt of the first two passes, or so many pictures of a folder
-FIRST_PICTURES = 6
+FIRST_SHARE = 1 / 10  # of the time for measuring: so long is the excerpt of the first two passes ...
+FIRST_PICTURES = 6  # ... or so many pictures of a folder
 LEAST_GROWTH = 2.5  # the third pass is so much longer than the second, whatever time is left
 WINDOW_S = 8.0  # shortest window of the third pass: long enough for neighbours to be near-duplicates
 MOST_WINDOWS = 12
@@ -338,6 +339,21 @@ class Bench:
             store,
         )
 
+    def warmed(self, cold: Pass) -> Pass:
+        """The first pass, and the loading of models that had nothing to look at in it."""
+        start_s, start_core_s = time.perf_counter(), time.process_time()
+        for role, model in self.models.items():
+            if not any(call.wall.looked_at for call in model.calls):
+                kinds = [self.settings.detections.kinds] if role == "detector" else []
+                getattr(model, METHODS[role])(iter([PLAIN]), *kinds)
+        wall_s, core_s = time.perf_counter() - start_s, time.process_time() - start_core_s
+        wall, core = cold.wall, cold.core
+        return replace(
+            cold,
+            wall=replace(wall, total_s=wall.total_s + wall_s),
+            core=replace(core, total_s=core.total_s + core_s),
+        )
+
     def _note_steps(self, wall: Spent, core: Spent, cores: Cores) -> None:
         """Note the steps of the runs since the last pass."""
         for record in self.instance.get_run_records():
@@ -368,8 +384,14 @@ def _units_in(store: Store, episode: str) -> Units:
     seconds = store.read("video_probe", episode).to_pylist()[0].get("duration_s") or 0.0
     rows = {asset: store.read(asset, episode).num_rows for asset in ("keyframes", "stills", "images")}
     crops = sum(bool(path) for path in store.read("crops", episode)["path"].to_pylist())
-    selected = found.num_rows if (found := store.find("training_images", episode)) is not None else 0
+    selected = _reasons(store, episode).count("selected")
     return Units(1, seconds, rows["keyframes"], rows["stills"], crops, rows["images"], selected)
+
+
+def _reasons(store: Store, episode: str) -> list[str]:
+    """Why each image of an excerpt was selected or not."""
+    found = store.find("selection", episode)
+    return [] if found is None else found["reason"].to_pylist()
 
 
 def _bytes_in(folder: Path) -> int:
@@ -454,10 +476,10 @@ def _measured(
     progress: Callable[[str, int, int], None],
 ) -> Measured:
     begun_s, first = time.monotonic(), chosen[0]
-    short = _excerpt(first, bench.root / "short", FIRST_PICTURES if first.is_folder else FIRST_WINDOW_S)
+    short = _excerpt(first, bench.root / "short", FIRST_PICTURES if first.is_folder else seconds * FIRST_SHARE)
     progress("loading models", 0, 3)
     bench.let_look(0.0)
-    cold = bench.run("cold", [_as_source(first, short)])
+    cold = bench.warmed(bench.run("cold", [_as_source(first, short)]))
     progress("measuring a short excerpt", 1, 3)
     bench.let_look(seconds * LOOK_SHARE / 2)
     small = bench.run("small", [_as_source(first, short)])
@@ -530,6 +552,9 @@ def _whole(
         candidates = sample.candidates * subject.seconds / max(sample.seconds, 1e-9)
     halves = _halves(large.store, key, settings)
     stills = distinct_of(candidates, int(sample.candidates), int(sample.stills), halves)
+    # Few crops show nobody often enough to be known; the whole may, so these images count as selected there.
+    unknown = _reasons(large.store, key).count("nobody_known")
+    sample = replace(sample, selected=sample.selected + unknown)
     return whole_of(sample, subject.seconds, candidates, stills)
 
 

@@ -17,7 +17,7 @@ from dataset_pipeline.models.resource import ModelResource
 from dataset_pipeline.models.tagger import TagScores
 from dataset_pipeline.reports.estimate.scaling import Looks
 
-LOOKS = ("embed", "detect", "score", "tag")  # the methods that take pictures
+METHODS = {"embedder": "embed", "detector": "detect", "identity": "embed", "quality": "score", "tagger": "tag"}
 FIRST_LOOK = 2  # pictures; each further look is at twice as many, as long as there is time
 
 
@@ -43,7 +43,7 @@ class SampledModel:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._model, name)
-        return partial(self._look, found) if name in LOOKS else found
+        return partial(self._look, found) if name == METHODS[self._model.role] else found
 
     def _look(self, look: Callable[..., Any], images: Iterable[np.ndarray], *more: Any) -> Any:
         at_s, clock, cores = time.time(), time.perf_counter, time.process_time
@@ -58,7 +58,8 @@ class SampledModel:
             found.append(answers)
             if not some.count:
                 break
-            self._answers, looked_at, count = answers, looked_at + some.count, count * 2
+            self._answers = answers if self._answers is None else _joined([self._answers, answers])
+            looked_at, count = looked_at + some.count, count * 2
         looked_s, looked_core_s = clock() - start_s, cores() - start_core_s
         rest = _Counted(pictures)
         deque(rest, maxlen=0)

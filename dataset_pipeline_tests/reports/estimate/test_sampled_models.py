@@ -19,8 +19,8 @@ PICTURES = [np.full((1, 1, 3), number, np.uint8) for number in range(20)]
 class Slow:
     threshold = 0.5
 
-    def __init__(self, each_s: float) -> None:
-        self.each_s, self.seen = each_s, 0
+    def __init__(self, each_s: float, role: str = "quality") -> None:
+        self.each_s, self.role, self.seen = each_s, role, 0
 
     def _look(self, images: Iterable[np.ndarray]) -> list[int]:
         found = [int(image[0, 0, 0]) for image in images]
@@ -65,17 +65,17 @@ def test_no_look_begins_once_the_time_is_over():
 
 @pytest.mark.parametrize("budget_s", [60.0, math.inf])
 def test_with_time_enough_all_answers_are_its_own(budget_s: float):
-    slow = Slow(0.0)
-    model = sampled(slow, budget_s)
+    model = sampled(Slow(0.0), budget_s)
     assert model.score(iter(PICTURES)).tolist() == list(range(20))
-    assert model.tag(iter(PICTURES)).scores[:, 0].tolist() == list(range(20))
-    assert model.detect(iter(PICTURES[:2]), ("head",)) == [(0, ("head",)), (1, ("head",))]
-    assert [call.wall.looked_at for call in model.calls] == [20, 20, 2]
     assert len(model.score(iter([]))) == 0
+    assert [call.wall.looked_at for call in model.calls] == [20, 0]
     assert model.threshold == 0.5
+    tagger, detector = (sampled(Slow(0.0, role), budget_s) for role in ("tagger", "detector"))
+    assert tagger.tag(iter(PICTURES)).scores[:, 0].tolist() == list(range(20))
+    assert detector.detect(iter(PICTURES[:2]), ("head",)) == [(0, ("head",)), (1, ("head",))]
 
 
 def test_answers_of_every_form_are_repeated():
-    model = sampled(Slow(0.0), 0.0)
-    assert model.detect(iter(PICTURES[:3]), ("head",)) == [(0, ("head",)), (1, ("head",)), (0, ("head",))]
-    assert sampled(Slow(0.0), 0.0).tag(iter(PICTURES[:3])).scores.shape == (3, 1)
+    detector, tagger = (sampled(Slow(0.0, role), 0.0) for role in ("detector", "tagger"))
+    assert detector.detect(iter(PICTURES[:3]), ("head",)) == [(0, ("head",)), (1, ("head",)), (0, ("head",))]
+    assert tagger.tag(iter(PICTURES[:3])).scores.shape == (3, 1)
