@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields
 DRIVERS = {
     "video_probe": "sources",
     "shots": "seconds",
+    "clips": "seconds",
+    "training_clips": "seconds",
     "keyframes": "candidates",
     "frame_embeddings": "candidates",
     "hand_edited_tags": "sources",
