@@ -1,10 +1,10 @@
 """Sets for diffusion-pipe: a dataset file in TOML, one directory for each concept, and another for held-out pictures.
 
 As it reads them (`utils/dataset.py: DirectoryDataset, SizeBucketDataset`): a directory is not walked into, and every
-file but texts and a few others is a picture; the caption is the text of the same stem, opened in the locale's encoding;
-a mask is the picture of the same stem in `mask_path`, of the same size. `num_repeats` is a float, and what it makes of
-the pictures of one aspect is rounded down; below 1 the same pictures are left out of every epoch. There are no
-regularization images. It writes `cache/` into each directory.
+file but texts and a few others is a picture; the caption is the text of the same stem, opened in the locale's
+encoding; a mask is the picture of the same stem in `mask_path`, of the same size. `num_repeats` is a float, and what
+it makes of the pictures of one aspect, or the clips of one size, is rounded down; below 1 the same pictures are left
+out of every epoch. There are no regularization images. It writes `cache/` into each directory.
 
 Clips: a video is brought to the model's rate by taking frames twice or not at all, and goes to the longest bucket that
 is not longer; one that is too short for all is left out. `size_buckets` (width, height, frames) of a directory stand in
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -44,16 +45,11 @@ GENERAL: dict[str, Any] = {
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
     def text(part: str) -> str:
         directories = [_directory(images, concept, folder) for concept in images.concepts_of(part)]
-        directories += [
-            {
-                "path": below(folder, path),
-                "num_repeats": concept.multiply,
-                "size_buckets": [
-                    list(size) for size in sorted({(it.width_px, it.height_px, it.frames) for it in clips})
-                ],
-            }
-            for concept, path, clips in clip_folders(images, part)
-        ]
+        for concept, path, clips in clip_folders(images, part):
+            sizes = Counter((clip.width_px, clip.height_px, clip.frames) for clip in clips)
+            repeats = num_repeats(sizes.values(), concept.multiply)
+            buckets = [list(size) for size in sorted(sizes)]
+            directories.append({"path": below(folder, path), "num_repeats": repeats, "size_buckets": buckets})
         return as_toml([("", GENERAL), *(("[[directory]]", directory) for directory in directories)])
 
     is_held_out = {VALIDATION, CLIP_PARTS[VALIDATION]} & set(images.parts)
@@ -62,15 +58,15 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 
 def _directory(images: ImageSet, concept: Concept, folder: str) -> dict[str, Any]:
     masks = {"mask_path": below(folder, f"masks/{concept.flat_folder}")} if images.has_masks else {}
-    return {"path": below(folder, concept.flat_folder), "num_repeats": num_repeats(concept), **masks}
+    repeats = num_repeats(Counter(map(_aspect, concept.pictures)).values(), concept.multiply)
+    return {"path": below(folder, concept.flat_folder), "num_repeats": repeats, **masks}
 
 
-def num_repeats(concept: Concept) -> float:
-    """The least repeats, 1 at least, with which an epoch has as many of the concept's pictures as by its multiply,
-    although those of each aspect are rounded down."""
-    counts = Counter(map(_aspect, concept.pictures)).values()
-    total = len(concept.pictures)
-    wanted = round(total * concept.multiply)
+def num_repeats(counts: Collection[int], multiply: float) -> float:
+    """The least repeats, 1 at least, with which an epoch has as many of a directory's pictures or clips as by their
+    multiply, although those of each bucket, of which `counts` says how many there are, are rounded down."""
+    total = sum(counts)
+    wanted = round(total * multiply)
     steps = {1.0}  # where one more picture is seen; `wanted / total` is the least that could do
     for images in counts:
         steps |= {least_factor(images, images * wanted // total + more) for more in range(images + 2)}

@@ -61,6 +61,8 @@ def test_diffusion_pipe_is_told_the_sizes_of_clips_as_buckets(clipped, tmp_path:
     ):
         directories = read_toml(folder / name)["directory"]
         assert {it["path"]: it["size_buckets"] for it in directories if "size_buckets" in it} == expected
+    repeats = {it["path"]: it["num_repeats"] for it in read_toml(folder / "dataset.toml")["directory"]}
+    assert (repeats[f"{FOLDER}/81"], repeats[f"{FOLDER}/33"]) == (2.0, 1.0)  # 3 of two sizes, each rounded down; 1
     [held_out] = [it for it in read_toml(folder / "eval.toml")["directory"] if "size_buckets" in it]
     assert held_out["num_repeats"] == 1.0
 

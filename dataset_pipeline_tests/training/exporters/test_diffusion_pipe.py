@@ -5,8 +5,6 @@ import random
 import tomllib
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -89,13 +87,6 @@ def test_every_picture_has_a_mask_of_its_size(masked, tmp_path: Path):
     assert None not in found.values()
 
 
-def concept_of(counts: list[int], multiply: float) -> Any:
-    """A concept with so many pictures of each of some aspects."""
-    sizes = [(1000 + 300 * place, 1000) for place, images in enumerate(counts) for _ in range(images)]
-    pictures = [SimpleNamespace(width_px=width, height_px=height) for width, height in sizes]
-    return SimpleNamespace(pictures=pictures, multiply=multiply)
-
-
 @pytest.mark.parametrize(
     ("counts", "multiply", "repeats"),
     [
@@ -107,8 +98,8 @@ def concept_of(counts: list[int], multiply: float) -> Any:
         ([30, 17], 1.42553, 1.433334),  # 43 and 24; with the multiply 42 and 24
     ],
 )
-def test_repeats_make_up_for_what_is_rounded_down_in_each_aspect(counts: list[int], multiply: float, repeats: float):
-    assert num_repeats(concept_of(counts, multiply)) == repeats
+def test_repeats_make_up_for_what_is_rounded_down_in_each_bucket(counts: list[int], multiply: float, repeats: float):
+    assert num_repeats(counts, multiply) == repeats
 
 
 def test_an_epoch_has_the_wanted_pictures_and_few_more():
@@ -116,6 +107,6 @@ def test_an_epoch_has_the_wanted_pictures_and_few_more():
     for _ in range(300):
         counts = [rng.randint(1, 60) for _ in range(rng.randint(1, 4))]
         multiply = round(10 ** rng.uniform(0, 1.5), 4)
-        repeats = num_repeats(concept_of(counts, multiply))
+        repeats = num_repeats(counts, multiply)
         seen = sum(int(images * repeats) for images in counts)
         assert 0 <= seen - round(sum(counts) * multiply) < len(counts)
