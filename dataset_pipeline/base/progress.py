@@ -28,7 +28,8 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         listener(what, done, total)
 
 
-UNKNOWN_SHARE = 0.02  # of all the rest, which a kind of part takes that was never seen
+UNKNOWN_SHARE = 0.02  # of all the rest, which a kind of part takes that was never seen ...
+UNKNOWN_S = 1.0  # ... and at least so long
 RISE = 1.1  # the time shown goes up only if what is left is longer by this factor
 
 
@@ -88,13 +89,17 @@ class TimeLeft:
             return None
         spent_s = sum(seconds for seconds, _ in ended.values())
         left_s = sum(rate * waiting[kind] for kind, rate in rates.items())
+        unknown = {kind: 0.0 for kind, size in waiting.items() if size and kind not in rates}
         if part is not None:
             kind, size, begun_s = part
             at_work_s = self.now() - begun_s
             spent_s += at_work_s
-            left_s += max(0.0, rates[kind] * size - at_work_s) if kind in rates else 0.0
-        unknown = sum(1 for kind, size in waiting.items() if size and kind not in rates)
-        return left_s + UNKNOWN_SHARE * unknown * (spent_s + left_s)
+            if kind in rates:
+                left_s += max(0.0, rates[kind] * size - at_work_s)
+            else:
+                unknown[kind] = at_work_s
+        each_s = max(UNKNOWN_S, UNKNOWN_SHARE * (spent_s + left_s))
+        return left_s + sum(max(0.0, each_s - done_s) for done_s in unknown.values())
 
     def shown_s(self) -> float | None:
         """What to show of it: it runs down with the clock, jumps down where less is left, and up only for good."""

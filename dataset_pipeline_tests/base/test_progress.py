@@ -64,6 +64,18 @@ def test_a_kind_never_seen_takes_its_share_of_the_rest(clock: Clock):
     left.expect("join", [1.0])
     run(left, clock, "measure", 1.0, 50.0)
     assert left.left_s() == pytest.approx(50 + 0.02 * (50 + 50))
+    run(left, clock, "measure", 1.0, 50.0)
+    with left.part("join"):
+        clock.now_s += 1.5
+        assert left.left_s() == pytest.approx(0.02 * (100 + 1.5) - 1.5)
+
+
+def test_a_kind_never_seen_takes_a_second_at_least(clock: Clock):
+    left = TimeLeft(now=clock)
+    for kind in ("measure", "join", "export"):
+        left.expect(kind, [1.0])
+    run(left, clock, "measure", 1.0, 5.0)
+    assert left.left_s() == pytest.approx(2)
 
 
 def test_earlier_runs_are_a_basis_until_a_part_has_ended(clock: Clock):
