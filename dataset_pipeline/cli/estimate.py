@@ -16,7 +16,7 @@ from dataset_pipeline.cli.console import FOR_PATHS, duration, err, out, showing_
 from dataset_pipeline.cli.run import find_in
 
 if TYPE_CHECKING:
-    from dataset_pipeline.reports.estimate.measuring import Estimate
+    from dataset_pipeline.reports.estimate.costs import Estimate
 
 LEAST_SHARE = 0.005  # stages of less than that are summed up
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from dataset_pipeline.cli import estimate
-from dataset_pipeline.reports.estimate.measuring import Estimate, Stage
+from dataset_pipeline.reports.estimate.costs import Estimate, Stage
 from dataset_pipeline_tests.cli.project import Project
 
 

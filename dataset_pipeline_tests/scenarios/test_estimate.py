@@ -8,7 +8,8 @@ import pytest
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.orchestration.runs import earlier_rates, phases
-from dataset_pipeline.reports.estimate.measuring import Estimate, estimate
+from dataset_pipeline.reports.estimate.costs import Estimate
+from dataset_pipeline.reports.estimate.measuring import estimate
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline_tests.scenarios.conftest import DrawnShow, Project

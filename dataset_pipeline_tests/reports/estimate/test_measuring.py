@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dataset_pipeline.reports.estimate.measuring import Cores, Estimate, Spent, Subject, like, sampled, subjects_of
+from dataset_pipeline.reports.estimate.costs import Estimate
+from dataset_pipeline.reports.estimate.passes import Cores, Spent
 from dataset_pipeline.reports.estimate.scaling import Looks
+from dataset_pipeline.reports.estimate.subjects import Subject, like, sampled, subjects_of
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.source import Source
 
