@@ -35,6 +35,7 @@ def test_finished_episodes_cost_nothing(finished: Project, drawn_show: DrawnShow
     assert told.done == [source.key for source in sources]
 
 
+@pytest.mark.thorough
 def test_an_excerpt_tells_what_the_episode_comes_to(finished: Project, drawn_show: DrawnShow, fresh: Project):
     (source,) = find_sources([drawn_show.episodes[0]]).sources
     told: Estimate = estimate(fresh.settings(), [source], build_definitions, seconds=5.0)
