@@ -156,7 +156,7 @@ SCHEMAS = {
                 "fingerprints": pa.list_(pa.uint8()),  # 9 x 16 luma values each, one after another
                 "frame_pts": pa.list_(INT),  # of each frame, in the stream's time base
                 "frame_pts_s": pa.list_(FLOAT),
-                "signatures": BYTES,  # of each frame 18 x 32 luma values, one after another
+                "signatures": BYTES,  # of each frame 18 x 32 luma values, one after another: to align two releases
             },
             key=("episode", "number"),
             silent=frozenset({"frame_pts", "frame_pts_s", "signatures"}),

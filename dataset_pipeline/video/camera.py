@@ -1,7 +1,7 @@
 """What the camera does in a shot: nothing, a pan, a zoom, or something else.
 
-Corners spread over the picture are followed by pyramidal Lucas-Kanade flow, forth and back, from a reference frame that
-stays until too little of it is left; similarities are fitted to them by RANSAC (OpenCV's `estimateAffinePartial2D`).
+Corners spread over the picture are followed by pyramidal Lucas-Kanade flow from a reference frame that stays until too
+little of it is left; similarities are fitted to them by RANSAC (OpenCV's `estimateAffinePartial2D`).
 Which one is the camera's is decided by area: in how many parts of the picture the two frames then look alike. So a
 detailed figure that moves over a plain background has no more votes than the area it takes.
 """

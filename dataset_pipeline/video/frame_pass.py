@@ -8,11 +8,11 @@ order: a file is not cut into segments, since the damage and the time line of a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 import cv2
@@ -82,7 +82,7 @@ def run_pass(
         seen = {side: shrinkers[side](number, frame) for side in sorted(sides)}
         return [(viewer, seen[viewer.view.short_side_px]) for viewer in now]
 
-    with _opencv_on_one_thread():
+    with _ONE_THREAD:
         try:
             # One thread: the size of all copies is that of the first.
             for shown in map_ahead(shrunk, _timetable(frames, viewers), threads=1, ahead=_FRAMES_AHEAD):
@@ -107,15 +107,28 @@ def _timetable(frames: Iterator[Frame], viewers: Sequence[Viewer]) -> Iterator[t
             yield number, frame, now
 
 
-@contextmanager
-def _opencv_on_one_thread() -> Iterator[None]:
-    """Of pictures so small OpenCV's threads wait longer for one another than they work."""
-    many = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(many)
+class _OneThread:
+    """OpenCV on one thread while any pass is under way: of pictures so small its threads wait longer for one another
+    than they work. The number is the whole process's, so the last pass gives it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._passes, self._threads_before = Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._passes:
+                self._threads_before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._passes += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._passes -= 1
+            if not self._passes:
+                cv2.setNumThreads(self._threads_before)
+
+
+_ONE_THREAD = _OneThread()
 
 
 class Shrinker:

@@ -1,6 +1,6 @@
 """Shots of a video: where each begins and ends, how the camera moves in it, and its sharpest frames.
 
-Memory does not grow with the length of the video, only with that of a shot, by some 600 bytes a frame.
+No frame is kept, only 670 bytes of each for the table: its times and its signature, 23 MB for 24 minutes.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -138,3 +139,19 @@ def test_no_step_but_shots_decodes_a_whole_file(minute, decoded):
     assert decoded["keyframes"] < 1.2 * len(found) < frames / 20
     assert decoded["distinct_frames"] < frames / 10
     assert decoded["video_probe"] < frames / 4
+
+
+def test_passes_that_overlap_leave_opencv_its_threads(clip):
+    before = cv2.getNumThreads()
+    inside: list[int] = []
+
+    class Nesting(Watching):
+        """Begins another pass in its own, and looks how many threads there are when that is over."""
+
+        def feed(self, seen: Seen) -> None:
+            if not inside:
+                run_pass(clip("b_pyramid.mp4"), [Watching(60)], DecodeReport())
+                inside.append(cv2.getNumThreads())
+
+    run_pass(clip("b_pyramid.mp4"), [Nesting(60)], DecodeReport())
+    assert (inside, cv2.getNumThreads()) == ([1], before)
