@@ -12,6 +12,7 @@ from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
 from dataset_pipeline.tags.templates import render
+from dataset_pipeline.training.balance import balance
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 from dataset_pipeline.training.exporters.remake import rules_of
 from dataset_pipeline.training.set_diff.changes import Changes, changed_weights
@@ -422,6 +423,62 @@ def test_a_mark_that_one_trainer_does_not_know_is_no_difference():
 def in_concepts(images: Mapping[str, int], multiplies: Mapping[str, float]) -> list[Image]:
     names = [concept for concept, count in images.items() for _ in range(count)]
     return [image(place, concept=it, multiply=multiplies[it]) for place, it in enumerate(names)]
+
+
+def balanced(counts: Mapping[str, int], **changes: Any) -> TrainingSet:
+    """A set whose multiplies are what the settings give."""
+    by = load_settings(DEFAULTS, **changes).concept_balance
+    shares = balance(counts, by.weights, by.min_multiply, by.max_multiply)
+    return made_set(in_concepts(counts, {it.concept: it.multiply for it in shares}), **changes)
+
+
+COUNTS = {"a/x": 5, "b/y": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        # By equal weights y is repeated 5 times; by `a` 2 it is 2.5 times, which no limit touches.
+        ((1.0, 1.0, 10.0), (2.0, 1.0, 3.0), "weights a 1 -> 2"),
+        ((1.0, 1.0, 10.0), (2.0, 1.0, 2.0), "max_multiply 10.0 -> 2.0"),
+        ((1.0, 1.0, 4.0), (2.0, 4.0, 8.0), "weights b 1 -> 4 and [concept_balance] max_multiply 4.0 -> 8.0"),
+        ((1.0, 1.0, 20.0), (2.0, 4.0, 25.0), "weights b 1 -> 4, a 1 -> 2"),
+    ],
+)
+def test_the_settings_that_give_the_new_multiply_alone_are_the_reason_and_else_those_that_matter(
+    old: tuple[float, ...], new: tuple[float, ...], told: str
+):
+    def made(a: float, b: float, most: float) -> TrainingSet:
+        weights = [{"pattern": "a", "weight": a}, {"pattern": "b", "weight": b}]
+        return balanced(COUNTS, concept_balance__weights=weights, concept_balance__max_multiply=most)
+
+    [change] = compared(made(*old), made(*new)).concepts
+    assert change.concept == "b/y"
+    assert set(change.reason.cause.removesuffix(" both changed").split(" and ")) == set(
+        f"[concept_balance] {told}".split(" and ")
+    )
+
+
+def test_a_weight_of_another_branch_is_named_before_weights_of_the_concept_s_own_folder_that_did_nothing():
+    """`2` over one child: the weight of that child alone is nothing; the untold weight of the other branch is all."""
+    counts = {"1/a": 30, "1/b": 30, "2/others": 1}
+    old = balanced(
+        counts, concept_balance__weights=[{"pattern": "others", "weight": 0.8}], concept_balance__max_multiply=10.0
+    )
+    new = balanced(
+        counts, concept_balance__weights=[{"pattern": "1", "weight": 15.0}], concept_balance__max_multiply=5.0
+    )
+    [change] = compared(old, new).concepts
+    assert (change.before.multiply, change.after.multiply) == (10.0, 4.0)
+    assert change.reason.causes == ("[concept_balance] weights 1 1 -> 15",)
+
+
+def test_a_concept_with_two_multiplies_in_one_set_is_told():
+    twice = [image(1), image(2, multiply=3.0), image(3, multiply=3.0, part="validation")]
+    found = compared(made_set(twice), made_set(twice))
+    assert list(found.faults) == ["a set: concept 1_character/fern has the multiplies 1, 3"] * 2
+    assert not found.same
+    assert compared(made_set(twice[::2]), made_set(twice[::2])).same
 
 
 def test_a_weight_moves_a_concept_s_multiply_and_its_share_and_is_named():

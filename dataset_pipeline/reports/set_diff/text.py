@@ -42,7 +42,7 @@ def headline(found: SetDiff) -> str:
     if found.concepts:
         count = len(found.concepts)
         parts.append(f"{count} {'concept has' if count == 1 else 'concepts have'} other images or multiplies")
-    return ", ".join(parts) or "no difference"
+    return ", ".join(parts) or ("no other difference" if found.faults else "no difference")
 
 
 def lines(found: SetDiff, examples: int) -> Iterator[tuple[str, str]]:
@@ -54,9 +54,10 @@ def lines(found: SetDiff, examples: int) -> Iterator[tuple[str, str]]:
         yield "", f"changed: {change}"
     if not found.known:
         yield "dim", "one of them does not say what it was made from: less can be said of the reasons"
-    if found.same:
-        yield "green", "no difference"
-        return
+    for fault in found.faults:
+        yield "yellow", fault
+    if not found.differences and not found.concepts:
+        yield "" if found.faults else "green", headline(found)
     for kind in KINDS:
         if differences := found.of(kind):
             yield "bold", title(kind, len(differences))

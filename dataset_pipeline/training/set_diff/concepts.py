@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from dataset_pipeline.settings import ConceptBalanceSettings
 from dataset_pipeline.training.arrangement import OTHERS
@@ -17,6 +19,8 @@ from dataset_pipeline.training.split import TRAIN
 
 ARRANGEMENT = ("arrangement", "many_characters", "min_images_per_combination")
 SAME_MULTIPLY = 1e-5  # relative: manifests hold six digits
+OF_MULTIPLIES = ("weights", "min_multiply", "max_multiply")  # the keys that balance images; others choose them
+WEIGHT = "weight"
 OTHER_IMAGES = "as images came and left"
 
 
@@ -70,7 +74,8 @@ def concept_changes(old: TrainingSet, new: TrainingSet, changes: Changes) -> lis
 
 
 class _Judge:
-    """Balances the images of one set by the settings of the other: what gives the new multiply alone is the reason."""
+    """Balances the images of one set by the settings of the other, and by each changed setting alone: what gives the
+    new multiply alone is the reason."""
 
     def __init__(
         self,
@@ -80,20 +85,22 @@ class _Judge:
         after: Mapping[str, Concept],
         changes: Changes,
     ) -> None:
+        self.old, self.new = old.balance, new.balance
         self.changed = {
-            key: text for key, text in changes.keys("concept_balance", "").items() if key[1] not in ARRANGEMENT
+            key: text for (_, key), text in changes.keys("concept_balance", "").items() if key in OF_MULTIPLIES
         }
         self.weights = (
             {}
-            if old.balance is None or new.balance is None
-            else changed_weights(*([weight.model_dump() for weight in it.weights] for it in (old.balance, new.balance)))
+            if self.old is None or self.new is None
+            else changed_weights(*([weight.model_dump() for weight in it.weights] for it in (self.old, self.new)))
         )
         # Where no image came, left or moved, those to train on are others only by what is held out.
         places = [{it: image.concept for it, image in side.images.items()} for side in (old, new)]
         self.held_out = tuple(changes.keys("training_set", "").values()) if places[0] == places[1] else ()
-        counts_before, counts_after = ({name: it.images for name, it in side.items()} for side in (before, after))
-        self.by_images = _multiplies(counts_after, old.balance)
-        self.by_settings = _multiplies(counts_before, new.balance)
+        self.counts = [{name: it.images for name, it in side.items()} for side in (before, after)]
+        self.by_images = _multiplies(self.counts[1], self.old)
+        self.by_settings = _multiplies(self.counts[0], self.new)
+        self.by_some = functools.cache(self._by_some)
 
     def why(self, concept: str, before: Concept, after: Concept) -> Reason:
         more = after.images - before.images
@@ -103,29 +110,59 @@ class _Judge:
         if _same(before.multiply, after.multiply):
             return Reason("other images to train on", self.held_out, f"({images})")
         detail = f"({images})" if images else ""
-        if _same(self.by_images.get(concept), after.multiply) or not self._settings():
+        if _same(self.by_images.get(concept), after.multiply) or not self.changed:
             return Reason("balanced over other images to train on", self.held_out, detail)
-        told = self._told(concept)
         if _same(self.by_settings.get(concept), after.multiply):
-            return Reason("balanced otherwise", told, detail)
-        return Reason("balanced otherwise and over other images to train on", told, detail)
+            return Reason("balanced otherwise", self._told(concept, after.multiply, 0), detail)
+        what = "balanced otherwise and over other images to train on"
+        return Reason(what, self._told(concept, after.multiply, 1), detail)
 
-    def _settings(self) -> bool:
-        return bool(self.changed)
+    def _told(self, concept: str, multiply: float, side: int) -> tuple[str, ...]:
+        """The settings that give the new multiply alone; else those without which it would be another; else all.
+        side: the set whose images are balanced."""
+        limits = {name: text for name, text in self.changed.items() if name != "weights"}
+        names = frozenset({*limits, *((WEIGHT, pattern) for pattern in self._seen_weights(side))})
+        alone = [it for it in names if _same(self.by_some(frozenset({it}), side).get(concept), multiply)]
+        matter = [it for it in names if not _same(self.by_some(names - {it}, side).get(concept), multiply)]
+        told = alone or matter
+        if not told or self.old is None or self.new is None:
+            return tuple(self.changed.values())
+        weights = [text for pattern, text in self.weights.items() if (WEIGHT, pattern) in told]
+        first = (f"[concept_balance] weights {', '.join(weights)}",) if weights else ()
+        return (*first, *(text for name, text in limits.items() if name in told))
 
-    def _told(self, concept: str) -> tuple[str, ...]:
-        """The weights of its own folders; if none of these changed, whatever did."""
-        parts = concept.split("/")
-        paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        own = [
-            text
-            for pattern, text in self.weights.items()
-            if pattern in parts or any(fnmatchcase(path, pattern) for path in paths)
+    def _seen_weights(self, side: int) -> set[str]:
+        """The patterns of changed weights that are of any folder."""
+        parts = [concept.split("/") for concept in self.counts[side]]
+        paths = {"/".join(it[: depth + 1]) for it in parts for depth in range(len(it))}
+        folders = {name for it in parts for name in it}
+        return {it for it in self.weights if it in folders or any(fnmatchcase(path, it) for path in paths)}
+
+    def _by_some(self, taken: frozenset[Any], side: int) -> dict[str, float]:
+        """The multiplies by the old settings but for those that are `taken` from the new."""
+        if self.old is None or self.new is None:
+            return {}
+        old, new = ({it.pattern: it for it in reversed(of.weights)} for of in (self.old, self.new))
+        weights = [
+            weight
+            for pattern in dict.fromkeys(it.pattern for it in (*self.new.weights, *self.old.weights))
+            if (weight := (new if (WEIGHT, pattern) in taken else old).get(pattern))
         ]
-        limits = [text for (_, key), text in self.changed.items() if key in ("min_multiply", "max_multiply")]
-        if own:
-            return (f"[concept_balance] weights {', '.join(own)}", *limits)
-        return tuple(self.changed.values())
+        limits = {name: getattr(self.new, name) for name in taken if isinstance(name, str)}
+        return _multiplies(self.counts[side], self.old.model_copy(update={**limits, "weights": weights}))
+
+
+def contradictions(of: TrainingSet) -> list[str]:
+    """The concepts that have several multiplies, in words: no export writes such a set."""
+    found: dict[str, set[float]] = {}
+    for image in of.images.values():
+        if image.part == TRAIN:
+            found.setdefault(image.concept, set()).add(image.multiply)
+    return [
+        f"concept {concept} has the multiplies {', '.join(f'{it:g}' for it in sorted(multiplies))}"
+        for concept, multiplies in sorted(found.items())
+        if len(multiplies) > 1
+    ]
 
 
 def _concepts(of: TrainingSet) -> dict[str, Concept]:

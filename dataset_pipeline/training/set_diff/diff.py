@@ -10,7 +10,7 @@ from typing import Any
 from dataset_pipeline.base.ids import is_clip
 from dataset_pipeline.training.set_diff.captions import Captions
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
-from dataset_pipeline.training.set_diff.concepts import ConceptChange, concept_changes, why_moved
+from dataset_pipeline.training.set_diff.concepts import ConceptChange, concept_changes, contradictions, why_moved
 from dataset_pipeline.training.set_diff.presence import Presence
 from dataset_pipeline.training.set_diff.sets import Image, TrainingSet
 
@@ -33,7 +33,8 @@ class Difference:
 @dataclass(frozen=True)
 class SetDiff:
     """old, new: the names of the sets. images: how many each holds. changes: what changed of the settings, sources and
-    weights behind them. known: lineages of both are on record."""
+    weights behind them. known: lineages of both are on record. faults: what is amiss with either set, and what of them
+    was not compared."""
 
     old: str
     new: str
@@ -42,10 +43,12 @@ class SetDiff:
     known: bool
     differences: tuple[Difference, ...]
     concepts: tuple[ConceptChange, ...]
+    faults: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
-        return not self.differences and not self.concepts
+        """Nothing differs, as far as can be known."""
+        return not self.differences and not self.concepts and not self.faults
 
     def of(self, kind: str) -> list[Difference]:
         return [it for it in self.differences if it.kind == kind]
@@ -65,6 +68,7 @@ class SetDiff:
             "new": {"name": self.new, "images": self.images[1]},
             "same": self.same,
             "lineage_known": self.known,
+            "faults": list(self.faults),
             "changes": list(self.changes),
             "counts": {kind: counts[kind] for kind in KINDS} | {"concepts": len(self.concepts)},
             "differences": [
@@ -118,6 +122,7 @@ def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]]
         bool(old.lineage.sources and new.lineage.sources),
         tuple(sorted(found, key=lambda it: (KINDS.index(it.kind), it.image_id))),
         tuple(concept_changes(old, new, changes)),
+        tuple(f"{side.name}: {fault}" for side in (old, new) for fault in (*side.faults, *contradictions(side))),
     )
 
 
