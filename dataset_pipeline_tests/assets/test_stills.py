@@ -150,6 +150,7 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
         "assets/training.py",  # the funnel counts dropped frames
         "training/set_diff/presence.py",  # why an image came or left
         "reports/set_diff/sides.py",
+        "reports/estimate/scaling.py",  # what it costs
         "assets/clips.py",  # which frames lie in a shot, and which stills they stand for
         "reports/run_report.py",  # so does the account of a run
         "reports/readiness/of_store.py",  # which stills resemble one another
