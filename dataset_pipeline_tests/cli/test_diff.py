@@ -11,6 +11,7 @@ import pytest
 
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
+from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 from dataset_pipeline_tests.cli.project import PIXEL, Project
@@ -112,9 +113,40 @@ def test_an_exported_folder_is_explained_by_the_tables_behind_it_and_by_no_other
     assert (code, "      1  of too low a quality, since [selection] min_quality 0.0 -> 0.3" in output) == (3, True)
 
 
-def exported(project: Project) -> Path:
+def write_clips(project: Project, reason: str = "kept", **changes: Any) -> None:
+    settings = load_settings(DEFAULTS, clips__enabled=True, **changes)
+    image_id, kept = f"{EPISODE}/clip-00000100-00002100", reason == "kept"
+    path = project.store.put_picture("training_clips", EPISODE, image_id, b"a film", "mp4")
+    file = {"image_id": image_id, "frames": 33, "fps": 16, "path": path, "width_px": 64, "height_px": 64}
+    file |= {"size_bytes": 6, "file_sha256": hashlib.sha256(b"a film").hexdigest()}
+    row = {"image_id": image_id, "episode": EPISODE, "start_s": 0.1, "end_s": 2.1, "frames": 33, "fps": 16}
+    row |= {"kept": kept, "reason": reason, "concept": "1_character/fern", "caption": "fern, a film", "split": "train"}
+    for asset, rows in (("clips", [CAPTION_FIELDS | row]), ("training_clips", [file] if kept else [])):
+        by = Provenance("1", settings={asset: getattr(settings, asset).counted()})
+        project.store.write(asset, SCHEMAS[asset].table(rows), EPISODE, by)
+
+
+def test_clips_of_a_folder_are_compared_with_those_that_an_export_would_write(project: Project):
+    project.register("one")
+    first = write_set(project)
+    write_clips(project)
+    folder = exported(project, "musubi")
+    code, output, errors = project.command("diff", str(folder))
+    assert (code, output.splitlines()[-1], errors) == (0, "no difference", "")
+    write_clips(project, "held", clips__min_change=99, clips__margin_s=0.4)
+    code, output, _ = project.command("diff", str(folder))
+    assert code == 3
+    assert "1 image left\n      1  a stretch in which nothing moves, since [clips] min_change 3 -> 99\n" in output
+    code, output, _ = project.command("diff", "current", str(folder))
+    assert "1  no longer a stretch in which nothing moves, since [clips] min_change 99 -> 3\n" in output
+    write_set(project, "low_quality")
+    code, output, _ = project.command("diff", str(folder), first)
+    assert (code, "1 clip was not compared" in output) == (3, True)
+
+
+def exported(project: Project, profile: str = "plain") -> Path:
     for asset in ("core_tags", "character_gallery"):
         project.store.write(asset, SCHEMAS[asset].empty())
-    code, output, errors = project.command("export", "plain")
+    code, output, errors = project.command("export", profile)
     assert (code, errors) == (0, "")
     return Path(output.splitlines()[-1])

@@ -134,6 +134,30 @@ def test_a_manifest_that_somebody_broke_is_refused_by_name(change: Any, told: st
     assert folder.name in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        (lambda it: it["about"]["lineage"]["steps"]["selection"][0]["settings"]["selection"], {"min_quality": "x"}),
+        (lambda it: it["about"]["lineage"]["steps"]["selection"][0]["settings"]["selection"], {"characters": 3}),
+        (lambda it: it["recipe"]["balance"], {"weights": [1, 2]}),
+        (lambda it: it["recipe"]["balance"], {"max_multiply": None}),
+        (lambda it: it["recipe"]["captions"], {"drop": 3}),
+        (lambda it: it["recipe"], {"tag_kinds": {"nonsense": ["long_hair"]}}),
+    ],
+)
+def test_settings_in_a_manifest_that_can_be_none_are_unknown_and_told(section: Any, value: Any, tmp_path: Path):
+    part = sample()
+    del part.rows[0]
+    old, new = exported(tmp_path / "a", sample()), exported(tmp_path / "b", part, selection__min_quality=0.05)
+    for folder, other in ((new, old), (old, new)):
+        kept = (folder / "manifest.json").read_text("utf-8")
+        changed_manifest(folder, lambda it: section(it).update(value))
+        found = compare(side_of_folder(other, []), side_of_folder(folder, []))
+        assert found.to_json()["counts"]["came"] + len(found.of(LEFT)) == 1
+        assert any(next(iter(value)) in fault for fault in found.faults) is ("tag_kinds" not in value)
+        (folder / "manifest.json").write_text(kept, "utf-8")
+
+
 def test_what_a_set_was_made_from_is_no_part_of_its_content(tmp_path: Path):
     one, other = (sample().export("plain", tmp_path / it, {**ABOUT, **more}, recipe=RECIPE) for it, more in
                   (("a", {}), ("b", about())))  # fmt: skip

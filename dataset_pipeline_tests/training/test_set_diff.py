@@ -37,6 +37,7 @@ BEHIND = {
     "captions": SEEN | {"tags", "selection"},
     "concept_balance": SEEN | {"selection"},
     "training_images": SEEN | {"selection"},
+    "clips": SEEN | {"selection", "captions", "tags", "core_tags", "concept_balance"},
 }
 JOINS = {"repeated_frames", "character_gallery", "core_tags", "concept_balance", "training_set"}
 SETTINGS = load_settings(DEFAULTS)
@@ -606,6 +607,88 @@ def test_clips_are_compared_where_both_sets_may_have_them_and_go_by_their_own_se
     assert reasons(old, without, LEFT) == ["since [clips] fps 8 -> 16"]
     other = replace(new, images={**without.images, clip.image_id: replace(clip, sha256="f" * 64)})
     assert reasons(old, other, PIXELS) == ["written otherwise, since [training_clips] max_side_px 512 -> 256"]
+
+
+CLIP = f"{E1}/clip-00000100-00002100"  # 17 frames of 8 a second, in ms
+CLIP_CHANGES = {"clips__min_change": 9, "clips__min_contrast": 0.2, "clips__margin_s": 1.0}
+
+
+def with_clip(there: bool, rows: Tables | None = None, **changes: Any) -> TrainingSet:
+    """A set that may have a clip, 17 or 33 frames of 8 a second unless changed."""
+    clip = replace(image(2), image_id=CLIP, kind="clip", part="clips")
+    settings = load_settings(DEFAULTS, **{"clips__frames": [17, 33], "clips__fps": 8, "clips__enabled": True} | changes)
+    made = made_set([image(1), clip] if there else [image(1)], tables=rows, **changes)
+    steps = {"clips": {E1: Made("1", {"clips": settings.clips.counted(), "captions": settings.captions.counted()})}}
+    return replace(made, has_clips=True, lineage=replace(made.lineage, steps={**made.lineage.steps, **steps}))
+
+
+def clip_rows(reason: str, image_id: str = CLIP) -> Tables:
+    return {("clips", E1): {image_id: {"image_id": image_id, "start_s": 0.0, "end_s": 2.5, "reason": reason}}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "told"),
+    [
+        (clip_rows("held"), {}, "a stretch in which nothing moves, since [clips] min_change"),
+        (clip_rows("blank"), {}, "a stretch without a picture, since [clips] min_contrast"),
+        (
+            clip_rows("short", f"{E1}/clip-00000000-00002500"),
+            {},
+            "of a shot too short for a clip, since [clips] margin",
+        ),
+        (clip_rows("kept", f"{E1}/clip-00000000-00002500"), {}, "of a shot with clips at other times, since [clips] m"),
+        (
+            clip_rows("repeated"),
+            {"repeated_frames__similarity": 0.9},
+            "of a shot that another episode has too, since [repeated_frames] similarity",
+        ),
+        (
+            clip_rows("duplicate"),
+            {"repeated_frames__similarity": 0.9},
+            "of a shot that shows what an earlier clip shows, since [repeated_frames] similarity",
+        ),
+        (
+            clip_rows("undescribed"),
+            {"selection__min_quality": 0.9},
+            "of a shot of which the set has no image, since [selection] min_quality",
+        ),
+        (None, {"clips__enabled": False}, "of a set without clips, since [clips] enabled true -> false"),
+        (clip_rows("held"), {"clips__enabled": False}, "of a set without clips, since [clips] enabled true -> false"),
+    ],
+)
+def test_the_row_of_a_clip_says_which_of_many_changed_settings_left_it_out(rows: Tables | None, more: dict, told: str):
+    new = with_clip(False, rows, **CLIP_CHANGES, **more)
+    [sentence] = reasons(with_clip(True), new, LEFT)
+    assert sentence.startswith(told)
+    assert "both changed" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"clips__min_change": 9, "captions__seed": 4}, "since [clips] min_change 12 -> 9"),
+        (
+            {"clips__min_change": 9, "selection__min_quality": 0.9},
+            "[selection] min_quality 0.0 -> 0.9 and [clips] min_change 12 -> 9 both changed",
+        ),
+        ({"clips__min_change": 9, "clips__fps": 10}, "of a length that no clip has, since [clips] fps 8 -> 10"),
+        (
+            {"clips__min_change": 9, "clips__frames": [17]},
+            "[clips] frames -33 and [clips] min_change 12 -> 9 both changed",
+        ),
+    ],
+)
+def test_without_tables_all_that_can_have_left_a_clip_out_is_named_and_nothing_else(changes: dict, told: str):
+    before = SETTINGS.clips.min_change
+    assert reasons(with_clip(True), with_clip(False, **changes), LEFT) == [told.replace("12", str(before))]
+
+
+def test_clips_of_which_one_set_notes_nothing_are_counted_and_never_called_the_same():
+    old, new = with_clip(True), replace(with_clip(False), has_clips=None)
+    found = compared(old, new)
+    assert found.faults == ("a set: 1 clip was not compared, as which it had is not noted",)
+    assert (found.differences, found.same) == ((), False)
+    assert compared(old, replace(new, has_clips=False)).same
 
 
 # ---------------------------------------------------------------------------------------------------- changes

@@ -26,17 +26,20 @@ from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.store import Store, StoreError
+from dataset_pipeline.training.clips import rows_of_set
 from dataset_pipeline.training.exporters import PROFILES, load_profile
 from dataset_pipeline.training.exporters.documents import MANIFEST
 from dataset_pipeline.training.exporters.folder import CHECKSUMS, ExportError, checksums_in, within
-from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
+from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS, CLIP_PARTS
 from dataset_pipeline.training.exporters.manifest_json import read_manifest
 from dataset_pipeline.training.exporters.remake import captions_of, rules_of, settings_of
 from dataset_pipeline.training.set_diff.diff import SetDiff, diff
+from dataset_pipeline.training.set_diff.recorded import fitting
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet, no_tables
 from dataset_pipeline.training.split import VALIDATION
 
 SET = training_set.name
+CLIPS = ("clips", "training_clips")
 CURRENT = "current"
 LONGEST_CAPTION_BYTES = 1 << 20
 # What is read of a table: the rest would only fill the memory.
@@ -46,6 +49,7 @@ COLUMNS = {
     "crops": ["image_id", "kind", "width_px", "height_px", "score", "reason"],
     "tags": ["image_id", "hand_edited", "dropped"],
     "training_images": ["image_id", "source_sha256"],
+    "clips": ["image_id", "start_s", "end_s", "reason"],
     SET: ["image_id"],
 }
 
@@ -95,7 +99,7 @@ def side_of_folder(path: Path, stores: Iterable[Store]) -> Side:
     profile = load_profile(listed["profile"]) if listed["profile"] in PROFILES else None
     edited = _edited_captions(folder, entries) if document == MANIFEST else {}
     told = listed["about"].get("lineage")
-    lineage = _with_recipe(Lineage.from_json(told) if told else Lineage(), recipe)
+    lineage, faults = fitting(_with_recipe(Lineage.from_json(told) if told else Lineage(), recipe))
     tables, over_quota = _tables_of(stores, told)
     made = TrainingSet(
         name=str(path),
@@ -108,6 +112,7 @@ def side_of_folder(path: Path, stores: Iterable[Store]) -> Side:
         rules=rules_of(recipe["tag_kinds"]) if "tag_kinds" in recipe else None,
         keeps_mark=profile is not None and profile.keeps_mark,
         has_clips=profile is not None and profile.reads_clips,
+        faults=faults,
         tables=tables,
         over_quota=over_quota,
     )
@@ -199,7 +204,8 @@ def _tables_of(
     for store in stores if name else ():
         noted = store.lineage(SET, name)
         if noted is not None and told is not None and _tells(noted.to_json(), told):
-            tables = _Tables(store, noted, is_current=False)
+            clips = _with_clips(store, noted, Lineage.from_json(told)) if _is_current(store, name) else noted
+            tables = _Tables(store, clips, is_current=False)
             return tables.rows, tables.over_quota
     return no_tables, frozenset
 
@@ -241,24 +247,65 @@ def side_of_store(store: Store, name: str, settings: Settings) -> Side:
         table = store.version(SET, chosen)
     if table is None:
         raise SideError(f"the training set {chosen} is not in {store.root} any more")
-    is_current = pointer is not None and table_name(pointer) == chosen
+    is_current = _is_current(store, chosen)
     lineage = store.lineage(SET, chosen) or (
         _of_now(store, pointer.provenance) if is_current and pointer else Lineage()
     )
-    rows = {row["image_id"]: row for row in table.to_pylist()}
+    lineage, faults = fitting(_with_clips(store, lineage) if is_current else lineage)
+    listed = table.to_pylist()
+    listed += _clips_in(store, listed) if is_current else []
+    rows = {row["image_id"]: row for row in listed}
     tables = _Tables(store, lineage, is_current)
     made = TrainingSet(
         name=f"{'the current set' if is_current else 'the set'} {chosen} of {store.root}",
-        images={it: _image(row, row, row["split"], row["caption"]) for it, row in rows.items()},
+        images={it: _image(row, row, _part(row), row["caption"]) for it, row in rows.items()},
         lineage=lineage,
         captions=_one(lineage, "captions", CaptionsSettings),
         balance=_one(lineage, "concept_balance", ConceptBalanceSettings),
         rules=load_rules(settings.tag_rules),
         keeps_mark=True,
+        has_clips=True if is_current else None,
+        faults=faults,
         tables=tables.rows,
         over_quota=tables.over_quota,
     )
-    return Side(made, lambda image_id: store.read_picture(rows[image_id]["path"]))
+
+    def picture(image_id: str) -> bytes:
+        if is_clip(image_id):
+            raise ValueError(f"{image_id} is a clip and no picture")
+        return store.read_picture(rows[image_id]["path"])
+
+    return Side(made, picture)
+
+
+def _part(row: Row) -> str:
+    return CLIP_PARTS[row["split"]] if is_clip(row["image_id"]) else row["split"]
+
+
+def _clips_in(store: Store, images: Iterable[Row]) -> list[dict[str, Any]]:
+    """The clips of the current set, as an export has them."""
+    multiplies = {row["concept"]: row["multiply"] for row in images}
+    clips, files = (store.read_many(it, store.episodes(it)).to_pylist() for it in CLIPS)
+    return rows_of_set(clips, files, multiplies)
+
+
+def _with_clips(store: Store, lineage: Lineage, told: Lineage | None = None) -> Lineage:
+    """The lineage of the current set with that of its clips, as the pointers have it now. told: only tables that were
+    made as it says."""
+    steps = {asset: dict(by_episode) for asset, by_episode in lineage.steps.items()}
+    tables = {asset: dict(by_episode) for asset, by_episode in lineage.tables.items()}
+    for asset in CLIPS:
+        for episode in store.episodes(asset):
+            pointer = store.pointer(asset, episode)
+            if pointer and (told is None or told.made(asset, episode) == made_by(pointer.provenance)):
+                steps.setdefault(asset, {})[episode] = made_by(pointer.provenance)
+                tables.setdefault(asset, {})[episode] = table_name(pointer)
+    return replace(lineage, steps=steps, tables=tables)
+
+
+def _is_current(store: Store, name: str) -> bool:
+    pointer = store.pointer(SET)
+    return pointer is not None and table_name(pointer) == name
 
 
 def _named(store: Store, name: str) -> str:

@@ -98,10 +98,11 @@ class SetDiff:
 def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]], joined: Collection[str]) -> SetDiff:
     """Compare two sets. behind: everything an asset is made from, by asset; joined: the assets over all episodes.
 
-    Clips are compared where both sets may have them: trainers of pictures are given none, and the store has them apart.
+    Clips are compared where both sets may have them: trainers of pictures are given none.
     """
     if not (old.has_clips and new.has_clips):
-        old, new = _without_clips(old), _without_clips(new)
+        clips = [it for side in (old, new) for it in side.images if is_clip(it)]
+        old, new = (_without_clips(side, len(set(clips))) for side in (old, new))
     changes = Changes(old.lineage, new.lineage, behind, joined)
     came, left = Presence(old, new, changes, is_gone=False), Presence(new, old, changes, is_gone=True)
     captions = Captions(old, new, changes)
@@ -126,8 +127,11 @@ def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]]
     )
 
 
-def _without_clips(of: TrainingSet) -> TrainingSet:
-    return replace(of, images={it: image for it, image in of.images.items() if not is_clip(it)})
+def _without_clips(of: TrainingSet, clips: int) -> TrainingSet:
+    count = "1 clip was" if clips == 1 else f"{clips} clips were"
+    told = (f"{count} not compared, as which it had is not noted",) if of.has_clips is None and clips else ()
+    images = {it: image for it, image in of.images.items() if not is_clip(it)}
+    return replace(of, images=images, faults=(*of.faults, *told))
 
 
 def _of_both(

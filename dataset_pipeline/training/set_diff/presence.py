@@ -17,6 +17,8 @@ from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
 
 STILL = "still"
+# Of these goes what is said of a clip, and not whether there is one.
+SAID_ONLY = frozenset({"clips", "captions", "tags", "core_tags", "hand_edited_tags"})
 QUOTAS = ("max_images", "max_images_per_concept", "max_images_per_character")
 
 
@@ -56,8 +58,7 @@ class Presence:
         if episode not in self._episodes:
             return Reason(self._of_episode(episode))
         if is_clip(image.image_id):
-            keys = [key for key in self.changes.keys("clips", episode) if key[0] == "clips"]
-            return Reason("", self.changes.causes("clips", episode, keys))
+            return self._of_clip(image)
         rows = self.without.tables("selection", episode)
         if rows is None:
             return self._by_settings(image)
@@ -181,6 +182,67 @@ class Presence:
         made = self.without.lineage.made(asset, episode)
         return made.settings.get(asset, {}) if made else {}
 
+    # ------------------------------------------------------------------------------------------------ clips
+
+    def _of_clip(self, image: Image) -> Reason:
+        episode, changes = image.episode, self.changes
+        settings, changed = self._settings("clips", episode), changes.keys("clips", episode)
+        if ("clips", "enabled") in changed and not settings.get("enabled", True):
+            return self._reason("of a set without clips", (changed["clips", "enabled"],))
+        rows = self.without.tables("clips", episode)
+        if rows is None:
+            return self._clip_by_settings(image, settings)
+        row = rows.get(image.image_id)
+        if row is None:
+            return self._of_stretch(image, rows)
+        by_rule = {
+            "held": ("a stretch in which nothing moves", "min_change"),
+            "blank": ("a stretch without a picture", "min_contrast"),
+        }
+        if row["reason"] in by_rule:
+            what, key = by_rule[row["reason"]]
+            return self._reason(what, changes.causes("clips", episode, [("clips", key)], "shots"))
+        if row["reason"] == "repeated":
+            keys = [("repeated_frames", name) for name in ("similarity", "aligned_similarity")]
+            causes = changes.causes("repeated_frames", episode, keys)
+            return self._reason("of a shot that another episode has too", causes)
+        if row["reason"] == "duplicate":
+            of_clips = tuple(text for (section, _), text in changed.items() if section == "clips")
+            causes = changes.upstream("repeated_frames", episode) or of_clips
+            return self._reason("of a shot that shows what an earlier clip shows", causes)
+        if row["reason"] == "undescribed":
+            quotas = changes.keys("concept_balance", "")
+            causes = changes.upstream("selection", episode)
+            causes += tuple(text for (_, key), text in quotas.items() if key in QUOTAS and text not in causes)
+            return self._reason("of a shot of which the set has no image", causes)
+        return self._reason("a clip without a file or a concept", changes.upstream("training_clips", episode))
+
+    def _of_stretch(self, image: Image, rows: Rows) -> Reason:
+        """Of a clip where the set without it looked at other stretches."""
+        start_s, end_s = _span_s(image.image_id)
+        beside = [row for row in rows.values() if row["start_s"] < end_s and row["end_s"] > start_s]
+        of_length = [("clips", name) for name in ("frames", "fps", "margin_s")]
+        if any(row["reason"] == "short" for row in beside):
+            causes = self.changes.causes("clips", image.episode, of_length, "shots")
+            return self._reason("of a shot too short for a clip", causes)
+        keys = [*of_length, ("clips", "max_per_shot")]
+        causes = self.changes.causes("clips", image.episode, keys, "shots")
+        return self._reason("of a shot with clips at other times" if beside else "of a shot that is not there", causes)
+
+    def _clip_by_settings(self, image: Image, settings: Mapping[str, Any]) -> Reason:
+        """Without tables: all that changed and decides whether there is a clip; a length that no clip of the set may
+        have decides alone."""
+        episode, changed = image.episode, self.changes.keys("clips", image.episode)
+        start_s, end_s = _span_s(image.image_id)
+        of_length = tuple(changed[key] for key in (("clips", "frames"), ("clips", "fps")) if key in changed)
+        lengths_s = [(frames - 1) / settings["fps"] for frames in settings.get("frames", ()) if "fps" in settings]
+        if of_length and lengths_s and not any(abs(end_s - start_s - it) < 0.0015 for it in lengths_s):
+            return self._reason("of a length that no clip has", of_length)
+        own = self.changes.own("clips", episode)
+        decide = [text for text in own if text not in changed.values()]
+        decide += [text for (section, _), text in changed.items() if section == "clips"]
+        return Reason("", tuple(dict.fromkeys([*self.changes.upstream("clips", episode, SAID_ONLY), *decide])))
+
     # ------------------------------------------------------------------------------------------------ by settings
 
     def _by_settings(self, image: Image) -> Reason:
@@ -218,6 +280,12 @@ class Presence:
         return frozenset(
             {"tag_scores", *(() if asks_who else crops), *(() if asks_who or asks_faces else ("detections",))}
         )
+
+
+def _span_s(clip: str) -> tuple[float, float]:
+    """When the first and the last frame of a clip are shown, by its id."""
+    start_ms, end_ms = clip.rpartition("/")[2].split("-")[1:]
+    return int(start_ms) / 1000, int(end_ms) / 1000
 
 
 # ---------------------------------------------------------------------------------------------------- verdicts

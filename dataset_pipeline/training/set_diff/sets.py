@@ -54,7 +54,8 @@ def no_tables(asset: str, episode: str) -> None:
 class TrainingSet:
     """name: for people. lineage: empty if it is not known. captions, balance: how captions and multiplies were made,
     None if that is not known or was not the same for all. keeps_mark: captions hold `|||` for the trainer. has_clips:
-    clips are among the images, if there are any. faults: what is amiss with it, in words.
+    clips are among the images, if there are any; None if it is not known which it had. faults: what is amiss with it,
+    in words.
     tables: the rows of an asset and an episode by image id, or None; over_quota: the images that quotas left out."""
 
     name: str
@@ -64,7 +65,7 @@ class TrainingSet:
     balance: ConceptBalanceSettings | None = None
     rules: Rules | None = None
     keeps_mark: bool = False
-    has_clips: bool = False
+    has_clips: bool | None = False
     faults: tuple[str, ...] = ()
     tables: Callable[[str, str], Rows | None] = no_tables
     over_quota: Callable[[], Collection[str]] = frozenset
