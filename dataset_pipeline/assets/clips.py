@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from dataset_pipeline.characters.names import names_by_id
 from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
@@ -13,35 +14,49 @@ from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.sources.media import clip_files_of
 from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.training.clips import copies_of, decide_clips, images_of_set
+from dataset_pipeline.training.clips import copies_of, decide_clips, images_of_set, seen_on_stills
 from dataset_pipeline.video.clip_spans import clip_spans
 
 
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["shots", "distinct_frames", "repeated_frames", "selection", "captions", "multiplies"],
+    reads=[
+        "shots",
+        "distinct_frames",
+        "repeated_frames",
+        "character_gallery",
+        "tags",
+        "selection",
+        "captions",
+        "multiplies",
+    ],
     settings=["clips", "captions", "tag_rules", "training_set"],
     group="set",
+    algorithm=2,
     labels=["python"],
 )
 def clips(step: Step) -> Result:
     """Which stretches of shots become clips, with caption and concept, and for each one left out, why.
 
     `[clips]` says how long they are and what counts as held or blank. Captions and concepts are those that most of the
-    images which the set has of a shot agree on.
+    images which the set has of a shot agree on; who is there, all of its stills tell.
     """
     settings = step.settings
     if not settings.clips.enabled:
         return Result(SCHEMAS["clips"].empty(), {"kept": 0})
     assert step.episode is not None
     shots = step.rows("shots")
+    selection = step.rows("selection")
     rows = decide_clips(
         step.episode,
         clip_spans(shots, settings.clips),
         shots,
         step.rows("distinct_frames"),
         step.shared("copies", lambda: copies_of(step.rows("repeated_frames"))),
-        images_of_set(*(step.rows(asset) for asset in ("selection", "captions", "multiplies"))),
+        images_of_set(selection, step.rows("captions"), step.rows("multiplies")),
+        seen_on_stills(
+            selection, step.rows("tags"), step.shared("names", lambda: names_by_id(step.read("character_gallery")))
+        ),
         settings.clips.fps,
         settings.captions,
         load_rules(settings.tag_rules),

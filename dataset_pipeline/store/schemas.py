@@ -469,7 +469,7 @@ SCHEMAS = {
                 "frames": INT,
                 "fps": INT,
                 "kept": BOOL,
-                "reason": STRING,  # kept, short, blank, held, repeated, duplicate, undescribed
+                "reason": STRING,  # kept, short, blank, held, both_parts, repeated, duplicate, undescribed
                 "concept": STRING,  # this and what follows but the split: of kept ones
                 "quality": FLOAT,
                 "characters": STRINGS,
@@ -486,7 +486,7 @@ SCHEMAS = {
                 "activation_tags": STRINGS,
                 "tags": STRINGS,
                 "text": STRING,
-                "split": STRING,  # train or validation
+                "split": STRING,  # train or validation; empty if both
             },
             key=("image_id",),
             silent=frozenset({"reason"}),

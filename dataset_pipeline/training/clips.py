@@ -1,7 +1,12 @@
 """Which clips go into the set, and what is said of each.
 
 A clip is told by its shot's candidate frames: which stills they stand for says what else shows the same, and what the
-set says of these stills is said of the clip.
+set says of these stills is said of the clip. Who is there is asked of every still, in the set or not, so that no
+caption claims fewer than are seen:
+
+- characters: all that are on any still within the clip;
+- counts: of girls, boys and others the largest that any still within the clip bears, and none where any still of the
+  shot shows more people than they come to; then neither `solo` nor where the face is.
 """
 
 from __future__ import annotations
@@ -12,19 +17,20 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from dataset_pipeline.base.ids import clip_id, episode_of, still_of
+from dataset_pipeline.base.ids import clip_id, episode_of, frame_id, still_of
+from dataset_pipeline.base.tag_words import MANY, NOBODY, counted_people, is_people_count, people_number, words
+from dataset_pipeline.characters.names import named
 from dataset_pipeline.settings import CaptionsSettings, TrainingSetSettings
 from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.captions import quality_word
-from dataset_pipeline.tags.templates import render
-from dataset_pipeline.training.split import TRAIN, VALIDATION, held_out
+from dataset_pipeline.tags.templates import PEOPLE_SEPARATOR, render
+from dataset_pipeline.training.split import STRETCH_MS, TRAIN, VALIDATION, held_out
 from dataset_pipeline.video.clip_spans import Span
 
 KIND = "clip"
 KEPT = "kept"
 SHARED = 0.5  # of a clip's images: what so many of them say is said of the clip
-LISTS = ("characters", "series", "artists", "activation_tags", "tags")
-WORDS = ("people", "rating", "n_people")  # the most common one
+LISTS = ("series", "artists", "activation_tags", "tags")
 OF_SET = (
     "people", "n_people", "show_title", "series", "artists", "image_type", "rating", "face_position", "quality_word",
     "activation_tags", "tags", "text",
@@ -65,6 +71,31 @@ class Described:
         return still_of(self.image_id)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Who is on a still. characters: by name. counts: tags that count people. people: how many, by tags or faces."""
+
+    characters: frozenset[str] = frozenset()
+    counts: tuple[str, ...] = ()
+    people: int = 0
+
+
+def seen_on_stills(
+    selection: Iterable[Mapping[str, Any]], tags: Iterable[Mapping[str, Any]], names: Mapping[str, str]
+) -> dict[str, Seen]:
+    """Who is on each still, selected or not, by id; names: what to call the characters, by id."""
+    tagged = {row["image_id"]: row["tags"] for row in tags}
+    return {
+        row["image_id"]: Seen(
+            frozenset(named(row["characters"], names)),
+            tuple(filter(is_people_count, tagged.get(row["image_id"], ()))),
+            max(row["n_people"], row["n_faces"]),
+        )
+        for row in selection
+        if row["image_id"] == row["still_id"]
+    }
+
+
 def images_of_set(
     selection: Iterable[Mapping[str, Any]],
     captions: Iterable[Mapping[str, Any]],
@@ -87,16 +118,19 @@ def decide_clips(
     frames: Iterable[Mapping[str, Any]],
     copies: Copies,
     images: Sequence[Described],
+    seen: Mapping[str, Seen],
     fps: int,
     captions: CaptionsSettings,
     rules: Rules,
     split: TrainingSetSettings,
 ) -> list[dict[str, Any]]:
-    """Rows of `clips`, in order of time. frames: of `distinct_frames`; images: of the set.
+    """Rows of `clips`, in order of time. frames: of `distinct_frames`; images: of the set. seen: by
+    still, of all stills.
 
     A shot whose stills other episodes have too is a clip only of the episode where most of those that stay are (of
     several, the first by name), elsewhere `repeated`. One that shows nothing but what an earlier clip of the episode
-    shows is a `duplicate`, one of which the set has no image `undescribed`.
+    shows is a `duplicate`, one of which the set has no image `undescribed`. What is trained
+    on shares no minute with what is held out, so a clip of minutes of `both_parts` is neither.
     """
     limits = {row["number"]: (row["start_s"], row["end_s"]) for row in shots}
     candidates = sorted((row for row in frames if row["group"]), key=lambda row: row["pts_s"])
@@ -111,8 +145,12 @@ def decide_clips(
         inside = [row for row in of_shot if span.start_s <= row["pts_s"] <= span.end_s]
         stay = frozenset(copies.stays.get(row["group"], row["group"]) for row in of_shot)
         described = _of_stills(inside, by_still) or _of_stills(of_shot, by_still)
+        part = _part(episode, span, split)
         reason = (
-            span.reason or _why_not(episode, span.shot, stay, copies, shown) or ("" if described else "undescribed")
+            span.reason
+            or ("" if part else "both_parts")
+            or _why_not(episode, span.shot, stay, copies, shown)
+            or ("" if described else "undescribed")
         )
         row = {
             "image_id": clip_id(episode, span.start_s, span.end_s),
@@ -124,15 +162,39 @@ def decide_clips(
             "fps": fps,
             "kept": not reason,
             "reason": reason or KEPT,
+            "split": part,
         }
         if not reason:
             shown.append((span.shot, stay))
-            row |= _said(
-                row["image_id"], described, (span.start_s + span.end_s) / 2, inside or of_shot, captions, rules
-            )
+            near = inside or of_shot
+            who = _who(*([seen[it["group"]] for it in of if it["group"] in seen] for of in (near, of_shot)))
+            row |= _said(row["image_id"], described, (span.start_s + span.end_s) / 2, of_shot, who, captions, rules)
         rows.append(row)
-    validation = held_out((row["image_id"] for row in rows), split.validation_share, split.seed)
-    return [{**row, "split": VALIDATION if row["image_id"] in validation else TRAIN} for row in rows]
+    return rows
+
+
+def _part(episode: str, span: Span, split: TrainingSetSettings) -> str:
+    """Whether the minutes that a span touches are trained on or held out; empty if some are and others not."""
+    first, last = (round(time_s * 1000) // STRETCH_MS for time_s in (span.start_s, span.end_s))
+    minutes = [frame_id(episode, minute * STRETCH_MS) for minute in range(first, last + 1)]
+    held = held_out(minutes, split.validation_share, split.seed)
+    return TRAIN if not held else VALIDATION if len(held) == len(minutes) else ""
+
+
+def _who(within: Sequence[Seen], of_shot: Sequence[Seen]) -> tuple[Seen, int]:
+    """Who the stills within a clip show together, and how many people those of its shot show at least."""
+    largest: dict[str, str] = {}
+    for tag in sorted({tag for still in within for tag in still.counts}):
+        kind, number = counted_people(tag)
+        if kind not in largest or number > counted_people(largest[kind])[1]:
+            largest[kind] = tag
+    together = Seen(
+        frozenset().union(*(still.characters for still in within)),
+        tuple(largest[kind] for kind in ("girl", "boy", "other") if kind in largest),
+        people_number(largest.values()),
+    )
+    known = frozenset[str]().union(*(still.characters for still in of_shot))
+    return together, max([len(known), *(still.people for still in of_shot)])
 
 
 def _why_not(
@@ -162,32 +224,39 @@ def _said(
     stills: Sequence[Sequence[Described]],
     middle_s: float,
     frames: Sequence[Mapping[str, Any]],
+    who: tuple[Seen, int],
     captions: CaptionsSettings,
     rules: Rules,
 ) -> dict[str, Any]:
-    """The columns of `clips` that say what a clip shows. stills: its images in the set, by still."""
+    """The columns of `clips` that say what a clip shows. stills: its images in the set, by still. who: of `_who`."""
+    together, at_least = who
     images = [image for still in stills for image in still]
     times_s = {row["group"]: row["pts_s"] for row in reversed(frames)}
     nearest = min(images, key=lambda image: (abs(times_s[image.still_id] - middle_s), image.image_id))
     qualities = [image.quality for image in images if image.quality is not None]
     quality = fmean(qualities) if qualities else None
     positions = {image.said["face_position"] for image in images}
+    counted = together.people >= min(at_least, MANY)
     fields: dict[str, Any] = {
         "image_id": image_id,
         "kind": KIND,
+        "characters": sorted(together.characters.union(*(image.said["characters"] for image in images))),
+        "people": PEOPLE_SEPARATOR.join(together.counts) if counted else "",
+        "n_people": together.people if counted else 0,
         **{
             name: _shared([[value for image in still for value in image.said[name]] for still in stills])
             for name in LISTS
         },
-        **{name: _common([image.said[name] for still in stills for image in still[:1]]) for name in WORDS},
+        "rating": _common([image.said["rating"] for still in stills for image in still[:1]]),
         "show": nearest.said["show"],
         "image_type": "",
-        "face_position": positions.pop() if len(positions) == 1 else "",
+        "face_position": positions.pop() if len(positions) == 1 and at_least <= 1 else "",
         "quality_word": quality_word(quality, captions),
         "text": nearest.said["text"],
     }
-    if len(fields["characters"]) > 1:  # one after another, each alone
-        fields["tags"] = [tag for tag in fields["tags"] if tag != "solo"]
+    denied = {("solo",)} if at_least > 1 else set()  # one after another, each alone
+    denied |= {NOBODY} if at_least else set()
+    fields["tags"] = [tag for tag in fields["tags"] if words(tag) not in denied]
     caption = render(fields, captions, rules)
     return {
         **{name: value for name, value in fields.items() if name not in ("kind", "show")},

@@ -134,6 +134,7 @@ def test_every_clip_is_said_to_show_whom_it_shows(clipped: Clipped, drawn_show: 
         truth = drawn_show.truth_of(image_id)
         seen = {person.character.name for n in shown(truth, row) for person in truth.drawing_at(n).people}
         assert row["caption"].strip()
+        assert len(row["characters"]) < 2 or "solo" not in row["tags"]
         for character in row["characters"]:
             assert character in row["caption"]
             right += names.get(character) in seen

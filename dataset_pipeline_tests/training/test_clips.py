@@ -8,7 +8,16 @@ import pytest
 
 from dataset_pipeline.settings import DEFAULTS, TrainingSetSettings, load_settings
 from dataset_pipeline.settings.tag_rules import load_rules
-from dataset_pipeline.training.clips import Copies, Described, copies_of, decide_clips, rows_of_set
+from dataset_pipeline.training.clips import (
+    Copies,
+    Described,
+    Seen,
+    copies_of,
+    decide_clips,
+    rows_of_set,
+    seen_on_stills,
+)
+from dataset_pipeline.training.split import held_out
 from dataset_pipeline.video.clip_spans import Span
 
 EPISODE = "show.e2"
@@ -37,14 +46,31 @@ def frame(pts_s: float, stands_for: str = "") -> dict:
     return {"image_id": still(pts_s), "pts_s": pts_s, "group": stands_for or still(pts_s)}
 
 
+def seen_on(images: list[Described]) -> dict[str, Seen]:
+    """Of stills, what is said of them and of their crops."""
+    found: dict[str, Seen] = {}
+    for it in images:
+        counts, before = tuple(filter(None, it.said["people"].split(", "))), found.get(it.still_id, Seen())
+        who = before.characters.union(it.said["characters"])
+        found[it.still_id] = Seen(who, counts, max(before.people, it.said["n_people"]))
+    return found
+
+
 def decided(
-    frames: list[dict], images: list[Described], copies: Copies = NONE, shots: int = 3, reason: str = ""
+    frames: list[dict],
+    images: list[Described],
+    copies: Copies = NONE,
+    shots: int = 3,
+    reason: str = "",
+    unselected: dict[float, Seen] | None = None,
 ) -> dict[int, dict]:
-    """Clips by shot, of shots of 10 s each with a clip in the middle."""
+    """Clips by shot, of shots of 10 s each with a clip in the middle. unselected: other stills, by their second."""
     spans = [Span(number, 10.0 * number + 2, 10.0 * number + 8, 97, reason) for number in range(shots)]
     limits = [{"number": number, "start_s": 10.0 * number, "end_s": 10.0 * number + 10} for number in range(shots)]
     split = TrainingSetSettings(validation_share=0.0, seed=0)
-    rows = decide_clips(EPISODE, spans, limits, frames, copies, images, 16, SETTINGS.captions, RULES, split)
+    frames = [*frames, *map(frame, unselected or ())]
+    seen = seen_on(images) | {still(pts_s): who for pts_s, who in (unselected or {}).items()}
+    rows = decide_clips(EPISODE, spans, limits, frames, copies, images, seen, 16, SETTINGS.captions, RULES, split)
     return {row["shot"]: row for row in rows}
 
 
@@ -94,7 +120,7 @@ def test_a_still_that_no_other_episode_has_makes_no_repeat():
     assert reasons([frame(5)], [image(still(5))], alone, shots=1) == ["kept"]
 
 
-def test_what_half_of_the_stills_say_is_said_of_the_clip():
+def test_what_half_of_the_stills_say_is_said_of_the_clip_and_whoever_is_on_one_of_them():
     images = [
         image(still(3), tags=["solo", "smile", "forest"], characters=["fern"]),
         image(still(5), tags=["smile", "forest"], people="2girls", n_people=2, characters=["fern", "frieren"]),
@@ -102,10 +128,10 @@ def test_what_half_of_the_stills_say_is_said_of_the_clip():
         image(f"{still(7)}#person-1-2-3-4", tags=["hat"], characters=["stark"]),  # its still is there
     ]
     row = decided([frame(3), frame(5), frame(7)], images, shots=1)[0]
-    assert row["characters"] == ["fern"]
+    assert row["characters"] == ["fern", "frieren", "stark"]
     assert row["tags"] == ["smile", "forest"]
-    assert (row["people"], row["n_people"], row["concept"]) == ("1girl", 1, "1_character/fern")
-    assert row["caption"] == "1girl, fern, smile, forest"
+    assert (row["people"], row["n_people"], row["concept"]) == ("", 0, "1_character/fern")
+    assert row["caption"] == "fern, frieren, stark, smile, forest"
     assert row["quality"] == pytest.approx(0.5)
 
 
@@ -113,7 +139,69 @@ def test_where_the_set_has_no_stills_its_crops_say_who_is_there_and_nobody_is_so
     crops = [image(f"{still(5)}#person-{n}-2-3-4", characters=[who], tags=["solo"]) for n, who in enumerate(("a", "b"))]
     row = decided([frame(5)], crops, shots=1)[0]
     assert row["characters"] == ["a", "b"]
-    assert row["caption"] == "1girl, a, b"
+    assert row["caption"] == "a, b"
+
+
+ALONE = image(still(5), tags=["solo", "smile"], face_position="left")
+
+
+@pytest.mark.parametrize(
+    ("pts_s", "other", "caption"),
+    [
+        (6, Seen(frozenset({"fern"}), ("1girl",), 1), "1girl, fern, solo, smile"),
+        (6, Seen(frozenset({"stark"}), ("1boy",), 1), "1girl, 1boy, fern, stark, smile"),  # one after the other
+        (6, Seen(frozenset({"frieren"}), ("1girl",), 1), "fern, frieren, smile"),
+        (6, Seen(frozenset(), ("2girls", "1boy"), 3), "2girls, 1boy, fern, smile"),
+        (6, Seen(frozenset(), ("1girl",), 3), "fern, smile"),  # three faces
+        (1, Seen(frozenset({"frieren"}), ("1girl",), 1), "fern, smile"),  # of the shot, not in the clip
+        (1, Seen(frozenset(), ("2girls",), 2), "fern, smile"),
+        (11, Seen(frozenset({"frieren"}), ("2girls",), 2), "1girl, fern, solo, smile"),  # of another shot
+    ],
+)
+def test_no_clip_claims_fewer_people_than_a_still_outside_of_the_set_shows(pts_s: float, other: Seen, caption: str):
+    row = decided([frame(5)], [ALONE], unselected={pts_s: other}, shots=1)[0]
+    assert row["caption"] == caption
+    assert row["face_position"] == ("left" if "solo" in caption else "")
+    assert row["n_people"] == ("1girl" in caption) + ("1boy" in caption) + 2 * ("2girls" in caption)
+
+
+def test_a_clip_on_which_somebody_is_seen_does_not_say_that_there_are_no_humans():
+    said = {"characters": [], "people": "", "n_people": 0, "tags": ["no humans", "forest"]}
+    nobody = [image(still(pts_s), **said) for pts_s in (3, 4)]
+    assert decided([frame(3), frame(4)], nobody, shots=1)[0]["caption"] == "no humans, forest"
+    seen = {6.0: Seen(frozenset(), ("1boy",), 1)}
+    assert decided([frame(3), frame(4)], nobody, shots=1, unselected=seen)[0]["caption"] == "1boy, forest"
+
+
+def test_who_is_on_a_still_is_known_by_characters_tags_and_faces_of_every_still_selected_or_not():
+    one, other = still(1), still(2)
+    rows = [
+        {"image_id": one, "still_id": one, "characters": ["c-1"], "n_people": 1, "n_faces": 3, "selected": False},
+        {"image_id": other, "still_id": other, "characters": [], "n_people": 0, "n_faces": 0, "selected": True},
+        {"image_id": f"{one}#head-1-2-3-4", "still_id": one, "characters": ["c-2"], "n_people": 1, "n_faces": 1},
+    ]
+    tags = [{"image_id": one, "tags": ["solo", "1girl"]}]
+    assert seen_on_stills(rows, tags, {"c-1": "fern"}) == {one: Seen(frozenset({"fern"}), ("1girl",), 3), other: Seen()}
+
+
+def test_a_clip_of_minutes_of_both_parts_is_left_out():
+    across = Span(0, 57.0, 62.0, 81, "")
+    minutes = [still(0), still(60)]
+    share = next(share / 100 for share in range(100) if len(held_out(minutes, share / 100, 0)) == 1)
+    first = "validation" if held_out(minutes, share, 0) == {still(0)} else "train"
+    second = ({"train", "validation"} - {first}).pop()
+    rows = decide_for([across, across._replace(end_s=59.999), across._replace(start_s=60.0)], share)
+    assert [(row["reason"], row["split"]) for row in rows] == [("both_parts", ""), ("kept", first), ("kept", second)]
+    assert [row["split"] for row in decide_for([across], 0.0) + decide_for([across], 1.0)] == ["train", "validation"]
+
+
+def decide_for(spans: list[Span], share: float) -> list[dict]:
+    split = TrainingSetSettings(validation_share=share, seed=0)
+    shot = [{"number": 0, "start_s": 50.0, "end_s": 70.0}]
+    images = [image(still(60))]
+    return decide_clips(
+        EPISODE, spans, shot, [frame(60)], NONE, images, seen_on(images), 16, SETTINGS.captions, RULES, split
+    )
 
 
 def test_rows_of_the_set_are_clips_with_a_file_and_bear_the_multiply_of_their_concept():
