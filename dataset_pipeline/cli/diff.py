@@ -51,7 +51,11 @@ def diff(
     if not old:
         stop(f"name the set to compare with: {SIDE}")
     try:
-        sides = [_side(name, settings, store) for name in (old, new)]
+        explicit = bool(models or settings_file)
+        sides = [
+            _side(name, settings, store if explicit else _store_beside(other, store))
+            for name, other in ((old, new), (new, old))
+        ]
     except (SideError, ExportError, StoreError, RulesError, OSError) as error:
         stop(str(error))
     found = compare(*sides)
@@ -68,12 +72,22 @@ def diff(
 
 
 def _side(name: str, settings: Settings, store: Store) -> Side:
-    from dataset_pipeline.reports.set_diff.sides import side_of_folder, side_of_store
+    from dataset_pipeline.reports.set_diff.sides import CURRENT, side_of_folder, side_of_store
 
     path = Path(name)
-    if path.exists():
+    if name != CURRENT and path.exists():
         return side_of_folder(path.absolute(), _stores_of(path.absolute(), store))
     return side_of_store(store, name, settings)
+
+
+def _store_beside(other: str, store: Store) -> Store:
+    """The store where a set is looked for that is compared with `other`: of a folder the one beside it, if that has
+    sets."""
+    from dataset_pipeline.reports.set_diff.sides import CURRENT, SET
+
+    path = Path(other)
+    stores = _stores_of(path.absolute(), store) if other != CURRENT and path.exists() else ()
+    return next((it for it in stores if it.pointer(SET) is not None), store)
 
 
 def _stores_of(path: Path, store: Store) -> Iterator[Store]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dataset_pipeline.reports.set_diff import sides
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
 from dataset_pipeline.store.provenance import Provenance
@@ -89,6 +91,40 @@ def test_what_cannot_be_compared_ends_with_one_and_says_what_to_do(
     code, output, errors = project.command("diff", *arguments)
     assert (code, output) == (1, "")
     assert told in errors
+
+
+def test_a_listed_name_goes_before_a_data_version_and_two_that_begin_alike_are_both_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """The current set's data version begins as the name of the older set does."""
+    first = write_set(project)
+    second = write_set(project, "low_quality")
+    of_current = sides.Store.pointer
+    alike = lambda store, *of: (found := of_current(store, *of)) and replace(found, data_version=first)  # noqa: E731
+    monkeypatch.setattr(sides.Store, "pointer", alike)
+    code, output, _ = project.command("diff", first[:4], second[:4], "--json")
+    assert (code, json.loads(output)["counts"]["left"]) == (3, 1)
+    name = "0" * len(first)
+    folder = project.root / "store" / "training_set" / "_all"
+    for digit in "12":
+        (folder / f"{name[:-1]}{digit}.parquet").write_bytes((folder / f"{first}.parquet").read_bytes())
+    code, _, errors = project.command("diff", name[:5])
+    assert (code, f"{name[:-1]}1" in errors, f"{name[:-1]}2" in errors) == (1, True, True)
+
+
+def test_current_is_never_a_folder_and_is_looked_for_in_the_store_beside_the_other_one(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_set(project)
+    folder = exported(project)
+    (tmp_path / "current").mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    settings = project.root / "settings.toml"
+    told = json.dumps(str(tmp_path / "store"))
+    assert told in settings.read_text("utf-8")
+    settings.write_text(settings.read_text("utf-8").replace(told, json.dumps(str(tmp_path / "elsewhere"))), "utf-8")
+    code, output, errors = project.command("diff", str(folder), "current")
+    assert (code, output.splitlines()[-1], errors) == (0, "no difference", "")
 
 
 def test_a_damaged_set_of_the_store_is_named(project: Project):

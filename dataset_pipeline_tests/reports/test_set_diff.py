@@ -158,6 +158,18 @@ def test_settings_in_a_manifest_that_can_be_none_are_unknown_and_told(section: A
         (folder / "manifest.json").write_text(kept, "utf-8")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [(None, "manifest.json: there is none"), ("[1, 2]", "manifest.json: it: should be an object, in braces")],
+)
+def test_a_manifest_that_is_none_is_told_in_plain_words(text: str | None, told: str, tmp_path: Path):
+    if text:
+        (tmp_path / "manifest.json").write_text(text, "utf-8")
+    with pytest.raises(ExportError) as error:
+        side_of_folder(tmp_path, [])
+    assert str(error.value) == f"{tmp_path} is no folder that `dataset-pipeline export` wrote: {told}"
+
+
 def test_what_a_set_was_made_from_is_no_part_of_its_content(tmp_path: Path):
     one, other = (sample().export("plain", tmp_path / it, {**ABOUT, **more}, recipe=RECIPE) for it, more in
                   (("a", {}), ("b", about())))  # fmt: skip

@@ -41,6 +41,7 @@ from dataset_pipeline.training.split import VALIDATION
 SET = training_set.name
 CLIPS = ("clips", "training_clips")
 CURRENT = "current"
+NAMES_TOLD = 3
 LONGEST_CAPTION_BYTES = 1 << 20
 # What is read of a table: the rest would only fill the memory.
 COLUMNS = {
@@ -237,13 +238,15 @@ def _readable(store: Store, name: str) -> Any:
 
 def side_of_store(store: Store, name: str, settings: Settings) -> Side:
     """A training set of the store: `current`, or the beginning of its name or of its data version. Raises SideError."""
-    pointer = store.pointer(SET)
-    if name == CURRENT or (pointer is not None and pointer.data_version.startswith(name)):
+    pointer, chosen = store.pointer(SET), _named(store, name)
+    if chosen is None:
         if pointer is None:
-            raise SideError(f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one")
+            raise SideError(
+                f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one, `--models` names "
+                "another model pack"
+            )
         table, chosen = store.read(SET), table_name(pointer)
     else:
-        chosen = _named(store, name)
         table = store.version(SET, chosen)
     if table is None:
         raise SideError(f"the training set {chosen} is not in {store.root} any more")
@@ -308,14 +311,24 @@ def _is_current(store: Store, name: str) -> bool:
     return pointer is not None and table_name(pointer) == name
 
 
-def _named(store: Store, name: str) -> str:
+def _named(store: Store, name: str) -> str | None:
+    """The one training set whose name begins so, None for the current one. A data version, which nothing lists, is
+    looked for last. Raises SideError."""
+    if name == CURRENT:
+        return None
     found = [version.name for version in store.versions(SET) if version.name.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    what = f"{len(found)} training sets begin" if found else "no training set begins"
-    raise SideError(
-        f"{name!r} is no folder, and {what} so in {store.root}: `dataset-pipeline diff --list` lists what there is"
-    )
+    if len(found) == 1 or name in found:
+        return name if name in found else found[0]
+    pointer = store.pointer(SET)
+    if not found and pointer is not None and pointer.data_version.startswith(name):
+        return None
+    if not found:
+        raise SideError(
+            f"{name!r} is no folder, and no training set begins so in {store.root}: "
+            "`dataset-pipeline diff --list` lists what there is"
+        )
+    listed = ", ".join(found[:NAMES_TOLD]) + (f" and {len(found) - NAMES_TOLD} more" if found[NAMES_TOLD:] else "")
+    raise SideError(f"{name!r} is no folder, and {len(found)} training sets begin so in {store.root}: {listed}")
 
 
 def _of_now(store: Store, own: Provenance) -> Lineage:

@@ -137,7 +137,10 @@ def read_manifest(folder: Path, document: str = MANIFEST) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, ExportError):
             raise
-        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {document}: {error}") from None
+        fault: Any = error
+        if isinstance(error, OSError):  # in full it names the path once more
+            fault = "there is none" if isinstance(error, FileNotFoundError) else error.strerror or error
+        raise ExportError(f"{folder} is no folder that `dataset-pipeline export` wrote: {document}: {fault}") from None
     try:
         _MANIFEST.validate_python(manifest)
     except ValidationError as error:
@@ -152,6 +155,8 @@ def _first_fault(error: ValidationError, manifest: Any) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     place: list[Any] = list(first["loc"])
     text = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "model_type":  # it would name the class that reads it
+        text = "should be an object, in braces"
     if place[:1] == ["images"] and len(place) > 1:
         entry = manifest["images"][place[1]]
         image_id = entry.get("image_id") if isinstance(entry, dict) else None
