@@ -170,6 +170,23 @@ def test_a_manifest_that_is_none_is_told_in_plain_words(text: str | None, told: 
     assert str(error.value) == f"{tmp_path} is no folder that `dataset-pipeline export` wrote: {told}"
 
 
+def test_files_that_are_missing_or_edited_since_the_export_are_told_in_a_line(tmp_path: Path):
+    old, new = exported(tmp_path / "a", sample(5)), exported(tmp_path / "b", sample(5), "everydream")
+    assert compare(side_of_folder(old, []), side_of_folder(new, [])).same
+    [multiply] = new.rglob("multiply.txt")
+    multiply.write_text("9", "utf-8")
+    pictures = sorted(new.rglob("*.webp"))
+    assert len(pictures) == 5
+    for picture in pictures[:3]:
+        picture.unlink()
+    found = compare(side_of_folder(old, []), side_of_folder(new, []))
+    names = [it.relative_to(new).as_posix() for it in (multiply, *pictures[:2])]
+    told = f"{names[0]} was changed, {names[1]} is missing, {names[2]} is missing and 1 more"
+    assert found.faults == (f"{new}: 4 files differ from the export: {told}",)
+    assert (found.same, found.differences) == (False, ())
+    assert [line for _, line in lines(found, 3)][-2:] == [found.faults[0], "no other difference"]
+
+
 def test_what_a_set_was_made_from_is_no_part_of_its_content(tmp_path: Path):
     one, other = (sample().export("plain", tmp_path / it, {**ABOUT, **more}, recipe=RECIPE) for it, more in
                   (("a", {}), ("b", about())))  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_pipeline.assets.training import training_set
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.ids import is_clip
 from dataset_pipeline.base.paths import links_out, long_path
 from dataset_pipeline.graph.declaration import DECLARATIONS, ancestors, is_joined
@@ -29,7 +30,7 @@ from dataset_pipeline.store.store import Store, StoreError
 from dataset_pipeline.training.clips import rows_of_set
 from dataset_pipeline.training.exporters import PROFILES, load_profile
 from dataset_pipeline.training.exporters.documents import MANIFEST
-from dataset_pipeline.training.exporters.folder import CHECKSUMS, ExportError, checksums_in, within
+from dataset_pipeline.training.exporters.folder import CHECKSUMS, ExportError, checksums_in, files_in, within
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS, CLIP_PARTS
 from dataset_pipeline.training.exporters.manifest_json import read_manifest
 from dataset_pipeline.training.exporters.remake import captions_of, rules_of, settings_of
@@ -43,6 +44,9 @@ CLIPS = ("clips", "training_clips")
 CURRENT = "current"
 NAMES_TOLD = 3
 LONGEST_CAPTION_BYTES = 1 << 20
+# Files of a folder that are read to see whether somebody edited them.
+TEXTS = frozenset({".txt", ".toml", ".yaml", ".yml", ".json", ".jsonl", ".csv", ".md"})
+LONGEST_TEXT_BYTES = 1 << 26
 # What is read of a table: the rest would only fill the memory.
 COLUMNS = {
     "selection": ["image_id", "selected", "reason", "quality"],
@@ -98,7 +102,7 @@ def side_of_folder(path: Path, stores: Iterable[Store]) -> Side:
     if len(entries) < len(listed["images"]):
         raise ExportError(f"{folder / document} lists an image twice: copy the folder again")
     profile = load_profile(listed["profile"]) if listed["profile"] in PROFILES else None
-    edited = _edited_captions(folder, entries) if document == MANIFEST else {}
+    edited, done = _since_export(folder, entries) if document == MANIFEST else ({}, ())
     told = listed["about"].get("lineage")
     lineage, faults = fitting(_with_recipe(Lineage.from_json(told) if told else Lineage(), recipe))
     tables, over_quota = _tables_of(stores, told)
@@ -113,7 +117,7 @@ def side_of_folder(path: Path, stores: Iterable[Store]) -> Side:
         rules=rules_of(recipe["tag_kinds"]) if "tag_kinds" in recipe else None,
         keeps_mark=profile is not None and profile.keeps_mark,
         has_clips=profile is not None and profile.reads_clips,
-        faults=faults,
+        faults=(*done, *faults),
         tables=tables,
         over_quota=over_quota,
     )
@@ -152,18 +156,45 @@ def _image(row: Row, said: Row, part: str, caption: str, by_hand: bool = False) 
     )
 
 
-def _edited_captions(folder: Path, entries: Mapping[str, Row]) -> dict[str, str]:
-    """The captions beside pictures that a person has changed since they were written, by image id."""
+def _since_export(folder: Path, entries: Mapping[str, Row]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What was done to a folder since it was written: the captions beside pictures that a person changed, by image id,
+    and in words the files that are missing or were changed besides. Pictures are not read."""
     try:
         sums = checksums_in(folder)
     except (OSError, UnicodeDecodeError):
-        return {}  # a manifest without its folder
+        return {}, ()  # a manifest without its folder
     places = {it: str(PurePosixPath(entry["file"]).with_suffix(".txt")) for it, entry in entries.items()}
     beside = {
         it: place
         for it, place in places.items()
         if sums.get(place) == hashlib.sha256(entries[it]["caption"].encode()).hexdigest()
     }
+    captions = set(beside.values())
+    texts = {it: digest for it, digest in sums.items() if it not in captions and PurePosixPath(it).suffix in TEXTS}
+    return _edited_captions(folder, beside, sums), _other_files(folder, sums, texts)
+
+
+def _other_files(folder: Path, sums: Mapping[str, str], texts: Mapping[str, str]) -> tuple[str, ...]:
+    present, outside = files_in(folder), set(links_out(folder, texts))
+    missing = [f"{path} is missing" for path in sums if path not in present]
+    changed = [
+        f"{path} was changed"
+        for path, digest in texts.items()
+        if path in outside or (path in present and _is_changed(present[path], digest))
+    ]
+    found = [*changed, *missing]
+    if not found:
+        return ()
+    more = f" and {len(found) - NAMES_TOLD} more" if found[NAMES_TOLD:] else ""
+    count = "1 file differs" if len(found) == 1 else f"{len(found)} files differ"
+    return (f"{count} from the export: {', '.join(found[:NAMES_TOLD])}{more}",)
+
+
+def _is_changed(file: Path, digest: str) -> bool:
+    return file.stat().st_size <= LONGEST_TEXT_BYTES and sha256_of_file(file) != digest
+
+
+def _edited_captions(folder: Path, beside: Mapping[str, str], sums: Mapping[str, str]) -> dict[str, str]:
     if outside := list(links_out(folder, beside.values())):
         raise ExportError(f"{folder / CHECKSUMS}: {outside[0]!r} is a link out of {folder}: put a file in its place")
     found = {}
