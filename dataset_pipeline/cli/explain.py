@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def explain(
-    image: Annotated[str, typer.Argument(help="An image id, or the path of a picture that was exported.")],
+    image: Annotated[
+        str, typer.Argument(help="An image id, the path of a picture that was exported, or `<episode>/shot-<number>`.")
+    ],
     everything: Annotated[
         bool, typer.Option("--all", help="Every row of every table, with settings, models and versions.")
     ] = False,
@@ -28,7 +30,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say where an image comes from and what was decided about it, each value against its limit."""
-    from dataset_pipeline.reports.explain import UnknownImage, image_of
+    from dataset_pipeline.reports.explain import UnknownImage, clip_lines, clips_of_shot, image_of
     from dataset_pipeline.reports.explain import explain as gather
     from dataset_pipeline.store.store import StoreError
 
@@ -40,6 +42,9 @@ def explain(
     faults = []
     for store in _stores_that_may_know(image, models, settings_file):
         try:
+            if "/shot-" in image_id and (rows := clips_of_shot(store, image_id)):
+                print(json.dumps(rows, indent=1) if as_json else "\n".join(clip_lines(rows)))
+                return
             found = gather(store, image_id)
             break
         except (UnknownImage, StoreError, ValueError) as error:
@@ -82,7 +87,8 @@ def print_first_screen(explanation: Explanation) -> None:
 def print_explanation(explanation: Explanation) -> None:
     """Every row about an image, with what it was made by."""
     out.print(explanation.image_id, style="bold", highlight=False)
-    where = f"second {explanation.second_s:.3f} of " if explanation.second_s is not None else ""
+    until = f" to {explanation.end_s:.3f}" if explanation.end_s is not None else ""
+    where = f"second {explanation.second_s:.3f}{until} of " if explanation.second_s is not None else ""
     out.print(f"from {where}{explanation.source}", **FOR_PATHS)
     if explanation.box_px:
         x0, y0, x1, y1 = explanation.box_px

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dataset_pipeline.base.ids import crop_id, episode_of, image_id, still_of
+from dataset_pipeline.base.ids import crop_id, episode_of, image_id, is_clip, pts_ms_of, still_of
 from dataset_pipeline.graph.aliases import current_id
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.video.clip_spans import contrast_and_change
 
 REPEATED = "repeated_frames"  # a row an episode, with a list of its frames
 LEFT_OUT = "left_out"  # in the row of a decision: why there is no row of the image, or no picture
@@ -35,9 +36,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`second_s`: of the video, None for pictures. `box_px`: (x0, y0, x1, y1) of a crop in its still. `still_px`: width
-    and height of the still, None if unknown. `alike`: how many frames its still stands for, itself among them.
-    `names`: of characters, by their ids."""
+    """`second_s`: of the video, None for pictures; `end_s`: of a clip's last frame. `box_px`: (x0, y0, x1, y1) of a
+    crop in its still. `still_px`: width and height of the still, None if unknown. `alike`: how many frames its still
+    stands for, itself among them. `names`: of characters, by their ids."""
 
     image_id: str
     still_id: str
@@ -49,6 +50,7 @@ class Explanation:
     still_px: tuple[int, int] | None = None
     alike: int = 1
     names: dict[str, str] = field(default_factory=dict)
+    end_s: float | None = None
 
     @property
     def of_crop(self) -> bool:
@@ -84,6 +86,29 @@ def image_of(image: str) -> str:
     return image_id(image) if "@" in image else image
 
 
+def clips_of_shot(store: Store, image: str) -> list[dict[str, Any]]:
+    """The rows of `clips` of the shot `<episode>/shot-<number>`, or of the one that a frame or a clip begins in."""
+    image = current_id(store, image)
+    episode, name = episode_of(image), image.partition("/")[2]
+    if store.pointer("clips", episode) is None:
+        return []
+    number, pts_ms = name.removeprefix("shot-"), pts_ms_of(image)
+    if name != number and number.isdecimal():
+        wanted = {int(number)}
+    else:
+        shots = _rows(store, "shots", episode) if pts_ms is not None else []
+        wanted = {row["number"] for row in shots if row["start_s"] * 1000 <= (pts_ms or 0) < row["end_s"] * 1000}
+    return [row for row in _rows(store, "clips", episode) if row["shot"] in wanted]
+
+
+def clip_lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Rows of `clips`, a line each."""
+    return [
+        f"{row['image_id']} of shot {row['shot']}, second {row['start_s']:.3f} to {row['end_s']:.3f}: {row['reason']}"
+        for row in rows
+    ]
+
+
 def explain(store: Store, image: str) -> Explanation:
     """Gather every row about an image, which may be called by a former id. Raises UnknownImage."""
     image = current_id(store, image)
@@ -102,8 +127,26 @@ def explain(store: Store, image: str) -> Explanation:
                 rows = [{**row, LEFT_OUT: reason} for row in rows or [{}]]
             decisions += [_decision(asset, subject, row, pointer) for row in rows]
     if not any(decision.of == image for decision in decisions):
-        raise UnknownImage(f"no image {image} in {store.root}; the episode {episode} is there")
+        there = "\n".join([f"the episode {episode} is there", *clip_lines(clips_of_shot(store, image))])
+        raise UnknownImage(f"no image {image} in {store.root}; {there}")
+    for decision in decisions if is_clip(image) else ():
+        if decision.asset == "clips" and "shot" in decision.row:
+            decision.row.update(_about_clip(store, episode, decision.row))
     return _explanation(store, image, video.provenance.path, decisions)
+
+
+def _about_clip(store: Store, episode: str, clip: Mapping[str, Any]) -> dict[str, Any]:
+    """What a clip was judged by: its `contrast` and `change`, and the `stills` that its caption was taken from."""
+    shot = next((row for row in _rows(store, "shots", episode) if row["number"] == clip["shot"]), None)
+    if shot is None:
+        return {}
+    said = {still_of(row["image_id"]) for row in _rows(store, "captions", episode)}
+    said &= {still_of(row["image_id"]) for row in _rows(store, "multiplies", episode)}
+    frames = [row for row in _rows(store, "distinct_frames", episode) if row["group"] in said]
+    inside = {row["group"] for row in frames if clip["start_s"] <= row["pts_s"] <= clip["end_s"]}
+    of_shot = {row["group"] for row in frames if shot["start_s"] <= row["pts_s"] < shot["end_s"]}
+    contrast, change = contrast_and_change(shot, clip["start_s"], clip["end_s"])
+    return {"contrast": contrast, "change": change, "stills": sorted(inside or of_shot)}
 
 
 def _in_order(tables: tuple[str, ...]) -> list[str]:
@@ -113,7 +156,7 @@ def _in_order(tables: tuple[str, ...]) -> list[str]:
 
 def _explanation(store: Store, image: str, source: str, decisions: list[Decision]) -> Explanation:
     rows = {decision.asset: decision.row for decision in reversed(decisions)}
-    still, crop = still_of(image), rows.get("crops")
+    still, crop, clip = still_of(image), rows.get("crops"), rows.get("clips", {})
     frame = rows.get("stills") or rows.get("distinct_frames", {})
     size = (frame["width_px"], frame["height_px"]) if frame.get("width_px") and frame.get("height_px") else None
     for decision in decisions:
@@ -131,13 +174,14 @@ def _explanation(store: Store, image: str, source: str, decisions: list[Decision
         image,
         still,
         source,
-        rows.get("keyframes", {}).get("pts_s"),
+        rows.get("keyframes", {}).get("pts_s", clip.get("start_s")),
         box_px,
         any(decision.demo for decision in decisions),
         decisions,
         size,
         max(1, groups.count(still)),
         {character: name for character, name in names.items() if character in who and name},
+        clip.get("end_s"),
     )
 
 

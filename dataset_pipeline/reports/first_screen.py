@@ -46,7 +46,8 @@ def boxes_of(explanation: Explanation) -> list[Row]:
 
 
 def _origin(explanation: Explanation) -> Iterable[str]:
-    where = f"second {explanation.second_s:.3f} of " if explanation.second_s is not None else ""
+    until = f" to {explanation.end_s:.3f}" if explanation.end_s is not None else ""
+    where = f"second {explanation.second_s:.3f}{until} of " if explanation.second_s is not None else ""
     yield f"from {where}{explanation.source}"
     if explanation.box_px:
         x0, y0, x1, y1 = explanation.box_px
@@ -71,6 +72,11 @@ def _content(explanation: Explanation, rows: Mapping[str, Row]) -> Iterable[str]
         yield f"tags: {', '.join(tags)}"
     if (score := rows.get("quality_scores", {}).get("score")) is not None:
         yield f"quality: {score:.3f}"
+
+    if clip := rows.get("clips"):
+        for name in ("caption", "concept"):
+            yield from [f"{name}: {clip[name]}"] if clip.get(name) else []
+        yield from [f"told by: {', '.join(clip['stills'])}"] if clip.get("kept") and clip.get("stills") else []
 
 
 def _named(character: str, names: Mapping[str, str]) -> str:
@@ -233,6 +239,39 @@ def _multiplies(decision: Decision, explanation: Explanation) -> str:
     return f"{_number(decision.row.get('multiply'))} times an epoch in {decision.row.get('concept')}"
 
 
+def _clips(decision: Decision, explanation: Explanation) -> str:
+    row, reason = decision.row, decision.row.get("reason", "")
+    frames, fps, margin = (_limit(decision, "clips", name) for name in ("frames", "fps", "margin_s"))
+    change, contrast = (
+        _against(row.get(name), sign, decision, "clips", f"min_{name}")
+        for name, sign in (
+            ("change", "<" if reason == "held" else ">="),
+            ("contrast", "<" if reason == "blank" else ">="),
+        )
+    )
+    lasts_s = (row.get("end_s") or 0.0) - (row.get("start_s") or 0.0)
+    why = {
+        "short": f"{_number(lasts_s)} s less {margin} hold no clip of {frames} at {fps}",
+        "blank": f"contrast {contrast}",
+        "held": f"changes by {change}",
+        "both_parts": f"held-out and other minutes by {_limit(decision, 'training_set', 'validation_share')}",
+        "repeated": "another episode has the same stills, and the clip",
+        "duplicate": "an earlier clip of the episode shows the same stills",
+        "undescribed": "the set has no image of the shot",
+    }
+    if row.get("kept"):
+        size = f"{row.get('frames')} frames at {row.get('fps')} a second of shot {row.get('shot')}"
+        return f"kept, for {row.get('split')}: {size}, changes by {change}, contrast {contrast}"
+    return f"left out, {reason}: {why.get(reason, '')} (shot {row.get('shot')})"
+
+
+def _training_clips(decision: Decision, explanation: Explanation) -> str:
+    row = decision.row
+    by, limit = (_setting(decision, "training_clips", name) for name in ("resize_by", "max_side_px"))
+    made = f"{row.get('width_px')} x {row.get('height_px')} px, {(row.get('size_bytes') or 0) / 1000:.0f} kB"
+    return f"{made}; {by} <= max_side_px {limit}"
+
+
 def _training_set(decision: Decision, explanation: Explanation) -> str:
     return f"in the set, for {decision.row.get('split')}"
 
@@ -265,6 +304,8 @@ SAYS: dict[str, Callable[[Decision, Explanation], str]] = {
     "training_images": _training_images,
     "multiplies": _multiplies,
     "training_set": _training_set,
+    "clips": _clips,
+    "training_clips": _training_clips,
 }
 
 

@@ -65,8 +65,7 @@ def clip_spans(shots: Iterable[Mapping[str, Any]], settings: SpanSettings) -> li
             found.append(Span(row["number"], _whole_ms(row["start_s"]), _whole_ms(row["end_s"]), 0, "short"))
         for start_s in starts_s:
             end_s = start_s + (frames - 1) / settings.fps
-            inside = thumbs[(times_s >= start_s) & (times_s <= end_s)]
-            found.append(Span(row["number"], start_s, end_s, frames, _fault(inside, settings)))
+            found.append(Span(row["number"], start_s, end_s, frames, _fault(row, start_s, end_s, settings)))
     return found
 
 
@@ -97,12 +96,21 @@ def _places(first_s: float, last_s: float, settings: SpanSettings) -> tuple[list
     return [_whole_ms(first_s + (gap * (i + 1) + frames * i) / settings.fps) for i in range(count)], frames
 
 
-def _fault(thumbs: np.ndarray, settings: SpanSettings) -> str:
-    if len(thumbs) and np.median(thumbs.std(axis=1)) < 255 * settings.min_contrast:
+def contrast_and_change(shot: Mapping[str, Any], start_s: float, end_s: float) -> tuple[float | None, int | None]:
+    """Of a stretch of a shot, a row of `shots`: its usual contrast, 0..1, and by how much brightness, 0..255, that
+    part of the picture changes which changes most. None where too few fingerprints lie in it to tell."""
+    times_s = np.asarray(shot["fingerprint_pts_s"], np.float64)
+    thumbs = np.asarray(shot["fingerprints"], np.int16).reshape(-1, _CELLS)
+    inside = thumbs[(times_s >= start_s) & (times_s <= end_s)]
+    contrast = float(np.median(inside.std(axis=1))) / 255 if len(inside) else None
+    return contrast, int(np.ptp(inside, axis=0).max()) if len(inside) > 1 else None
+
+
+def _fault(shot: Mapping[str, Any], start_s: float, end_s: float, settings: SpanSettings) -> str:
+    contrast, change = contrast_and_change(shot, start_s, end_s)
+    if contrast is not None and contrast < settings.min_contrast:
         return "blank"
-    if len(thumbs) > 1 and np.ptp(thumbs, axis=0).max() < settings.min_change:
-        return "held"
-    return ""
+    return "held" if change is not None and change < settings.min_change else ""
 
 
 def _whole_ms(seconds: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dataset_pipeline.base.ids import crop_id
-from dataset_pipeline.reports.explain import Decision, Explanation, explain
+from dataset_pipeline.reports.explain import Decision, Explanation, UnknownImage, clips_of_shot, explain
 from dataset_pipeline.reports.first_screen import COLUMNS, boxes_of, first_screen
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.provenance import Provenance
@@ -164,6 +164,73 @@ def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
 )  # fmt: skip
 def test_what_was_left_out_is_told_with_the_limit_that_did_it(asset, row, told):
     assert of(asset, row, keyframes={"contrast": 0.01, "combing": 0.7}) == told
+
+
+LIMITS = {"clips": SETTINGS.clips.model_dump(mode="json"), "training_set": {"validation_share": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"reason": "held", "change": 2}, "held: changes by 2 < min_change 3 (shot 7)"),
+        ({"reason": "blank", "contrast": 0.011}, "blank: contrast 0.011 < min_contrast 0.02 (shot 7)"),
+        (
+            {"reason": "short", "start_s": 1.0, "end_s": 3.5},
+            "short: 2.5 s less margin_s 0.1 hold no clip of frames 81 at fps 16 (shot 7)",
+        ),
+        (
+            {"reason": "both_parts"},
+            "both_parts: held-out and other minutes by [training_set] validation_share 0.1 (shot 7)",
+        ),
+        ({"reason": "undescribed"}, "undescribed: the set has no image of the shot (shot 7)"),
+    ],
+)
+def test_a_clip_that_was_left_out_is_told_with_the_value_and_the_limit(row: dict[str, Any], told: str):
+    decision = Decision("clips", "a.e1/clip-00001000-00003500", {"kept": False, "shot": 7} | row, "1", LIMITS, [])
+    shown = first_screen(Explanation(decision.of, decision.of, "/v.mkv", 1.0, None, False, [decision], end_s=3.5))
+    assert " ".join(map(str.strip, shown[3:-2])) == f"clips             left out, {told}"
+    assert shown[1] == "from second 1.000 to 3.500 of /v.mkv"
+
+
+def test_a_clip_tells_its_caption_and_by_which_stills_and_a_shot_its_clips(tmp_path: Path):
+    made, told = Store(str(tmp_path)), {"code_version": "1", "models": []}
+
+    def write(asset: str, *rows: dict[str, Any]) -> None:
+        provenance = Provenance.from_json(told | {"settings": LIMITS, "path": "/v.mkv"})
+        made.write(asset, SCHEMAS[asset].table(list(rows)), EPISODE, provenance)
+
+    marked = [0] * 144 + [40] + [100] * 143
+    shot = {"episode": EPISODE, "fingerprint_pts_s": [1.0, 2.0], "fingerprints": marked}
+    write("video")
+    write(
+        "shots",
+        {**shot, "number": 0, "start_s": 0.0, "end_s": 4.0},
+        {**shot, "number": 1, "start_s": 4.0, "end_s": 9.0},
+    )
+    stills = [f"a.e1/0000{second}000" for second in (1, 2, 5)]
+    write(
+        "distinct_frames",
+        *({"image_id": it, "group": it, "pts_s": s} for it, s in zip(stills, (1.0, 2.0, 5.0), strict=True)),
+    )
+    write("captions", *({"image_id": it} for it in stills[1:]))
+    write("multiplies", *({"image_id": it} for it in stills))
+    clip = {"episode": EPISODE, "image_id": "a.e1/clip-00000500-00003500", "shot": 0, "start_s": 0.5, "end_s": 3.5}
+    said = {"kept": True, "reason": "kept", "frames": 49, "fps": 16, "split": "train"}
+    write(
+        "clips",
+        clip | said | {"caption": "1girl, fern", "concept": "1_character/fern"},
+        {**clip, "image_id": "a.e1/clip-00004000-00009000", "shot": 1, "end_s": 9.0, "kept": False, "reason": "short"},
+    )
+    lines = screen(made, clip["image_id"])
+    assert lines[2:5] == ["caption: 1girl, fern", "concept: 1_character/fern", f"told by: {stills[1]}"]
+    assert line(lines, "clips").startswith(
+        "kept, for train: 49 frames at 16 a second of shot 0, changes by 100 >= min_change"
+    )
+    [of_shot] = clips_of_shot(made, "a.e1/shot-1")
+    assert of_shot["reason"] == "short"
+    with pytest.raises(UnknownImage, match=r"the episode a\.e1 is there\na\.e1/clip-00004000-00009000 of .*: short"):
+        explain(made, "a.e1/00006000")
+    assert clips_of_shot(made, "a.e1/shot-2") == []
 
 
 def test_a_picture_of_a_folder_has_no_second(tmp_path: Path):
