@@ -30,7 +30,7 @@ from dataset_pipeline.tags.core import emb_init, wildcard
 from dataset_pipeline.training.balance import balance_markdown, virtual_size
 from dataset_pipeline.training.clips import rows_of_set
 from dataset_pipeline.training.contents import faces_on, people_on
-from dataset_pipeline.training.exporters import export
+from dataset_pipeline.training.exporters import PROFILES, export, load_profile
 from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
 from dataset_pipeline.training.exporters.remake import recipe_of
 from dataset_pipeline.training.manifest import (
@@ -46,6 +46,7 @@ from dataset_pipeline.training.manifest import (
 from dataset_pipeline.training.selection import select
 
 LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same content
+NO_CLIPS = "no clips"  # that on clips of which the profile takes none
 CHANGES_NAMED = 20  # of such folders; more are counted
 
 
@@ -212,7 +213,11 @@ def exported_set(step: Step) -> Result:
     for asset in [asset for asset, settings in behind.items() if settings is None]:
         step.log.warning(f"the set was not all made by one and the same [{asset}]: bring it up to date, export again")
     multiplies = {row["concept"]: row["multiply"] for row in rows}
-    rows += rows_of_set(step.rows("clips"), step.rows("training_clips"), multiplies)
+    clips = rows_of_set(step.rows("clips"), step.rows("training_clips"), multiplies)
+    no_clips = no_clips_markdown(profile, len(clips))
+    if no_clips:
+        step.log.warning(no_clips)
+    rows += clips
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
     names = names_by_id(step.read("character_gallery"))
@@ -237,7 +242,7 @@ def exported_set(step: Step) -> Result:
     return Result(
         SCHEMAS["exported_set"].table([row]),
         {"folder": str(report.folder), "pictures": report.images},
-        notes={LEFT_ALONE: left_alone} if left_alone else {},
+        notes={name: note for name, note in ((LEFT_ALONE, left_alone), (NO_CLIPS, no_clips)) if note},
     )
 
 
@@ -250,6 +255,14 @@ def clips_behind(step: Step, episodes: Collection[str]) -> dict[str, Any]:
         if (pointer := step.pointer(asset, episode)) and pointer.rows:
             found.setdefault(asset, {})[episode] = made_by(pointer.provenance)
     return Lineage(steps=found).to_json()["steps"]
+
+
+def no_clips_markdown(profile: str, clips: int) -> str:
+    """That a set holds none of the clips there are, and for which profiles it would; empty if it holds all."""
+    if not clips or load_profile(profile).reads_clips:
+        return ""
+    others = [name for name in PROFILES if load_profile(name).reads_clips]
+    return f"{clips} clips are not in the set: {profile} takes none; export for {' or '.join(others)}"
 
 
 def left_alone_markdown(changed: Sequence[str]) -> str:

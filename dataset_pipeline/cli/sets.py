@@ -44,7 +44,6 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write the current training set for a trainer, into a fresh folder."""
-    from dataset_pipeline.assets.training import LEFT_ALONE
     from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.orchestration.runs import materialize_assets
 
@@ -59,7 +58,7 @@ def export(
     if not rows or pointer is None:
         stop("the training set is empty: nothing was exported")
     exported = rows[0] | {"folder": pointer.provenance.numbers["folder"]}
-    if note := pointer.provenance.notes.get(LEFT_ALONE):
+    for note in pointer.provenance.notes.values():
         err.print(note, style="yellow", **FOR_PATHS)
     if as_json:
         print(json.dumps(exported))

@@ -155,6 +155,7 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
         training_set.select(["image_id"]).to_pylist(),
         images_over_quota(balance, selection, training_set),
         len(images_unreadable(left_out, balance, selection, training_set)),
+        reasons("clips"),
     )
 
 

@@ -120,28 +120,32 @@ def funnel(
     training_set: Iterable[Mapping[str, Any]],
     over_quota: int = 0,
     unreadable: int = 0,
+    clips: Iterable[Mapping[str, Any]] = (),
 ) -> list[tuple[str, str, int]]:
     """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the quotas left out;
     unreadable: of how many others the picture could not be read or written.
 
     The outcomes of a stage add up to what came into it: frames; then stills and found boxes as crops; then every kept
     still and crop as selected or not; then the selected as in the set, over a quota, unreadable or left out (a run that
-    failed on the way).
+    failed on the way). Clips, if there are rows of any, come last: kept, or why not.
     """
-    table = []
-    counts: Counter[str] = Counter()
-    for stage, rows in (("frames", distinct_frames), ("crops", crops), ("images", selection)):
-        counts = Counter(row["reason"] for row in rows)
-        table += [(stage, reason, counts[reason]) for reason in sorted(counts, key=lambda r: (-counts[r], r))]
+    images = _by_reason("images", selection)
+    table = [*_by_reason("frames", distinct_frames), *_by_reason("crops", crops), *images]
     in_set = sum(1 for _ in training_set)
     table.append(("set", "in the set", in_set))
     if over_quota:
         table.append(("set", "over quota", over_quota))
     if unreadable:
         table.append(("set", "unreadable", unreadable))
-    if left_out := counts["selected"] - in_set - over_quota - unreadable:
+    selected = sum(count for _, reason, count in images if reason == "selected")
+    if left_out := selected - in_set - over_quota - unreadable:
         table.append(("set", "left out", left_out))
-    return table
+    return table + _by_reason("clips", clips)
+
+
+def _by_reason(stage: str, rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    counts = Counter(row["reason"] for row in rows)
+    return [(stage, reason, counts[reason]) for reason in sorted(counts, key=lambda r: (-counts[r], r))]
 
 
 def funnel_markdown(stages: Iterable[tuple[str, str, int]]) -> str:

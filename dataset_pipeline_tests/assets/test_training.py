@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -284,6 +285,24 @@ def test_an_export_names_no_settings_that_the_set_was_not_made_by(project: Proje
     ]
     project.made("training_set")
     assert recipe_of_the_export(project)["captions"] == {"template": "sentence"}
+
+
+@pytest.mark.parametrize(("profile", "others"), [("plain", True), ("musubi", False)])
+def test_an_export_for_a_trainer_that_takes_no_clips_says_so(project: Project, profile: str, others: bool):
+    project.write("core_tags", [], None)
+    [first, *_] = project.make_set()[0]
+    clip = {"image_id": f"{EPISODE}/clip-00000000-00001000", "episode": EPISODE, "kept": True, "frames": 17, "fps": 16}
+    path = project.store.put_picture("training_clips", EPISODE, clip["image_id"], b"a video", "mp4")
+    file = {"path": path, "file_sha256": hashlib.sha256(b"a video").hexdigest()} | {
+        name: first[name] for name in ("width_px", "height_px")
+    }
+    said = {name: first[name] for name in ("concept", "caption", "split", "characters", "tags", "n_people")}
+    project.write("clips", [clip | said])
+    project.write("training_clips", [{"image_id": clip["image_id"], **file}])
+    project.settings = settings(exported_set__profile=profile)
+    notes = project.made("exported_set")[1].provenance.notes
+    told = ["1 clips are not in the set: plain takes none; export for diffusion_pipe or musubi"] if others else []
+    assert project.warnings == [*notes.values()] == told
 
 
 def test_a_set_of_an_earlier_version_says_to_run_first(project: Project):

@@ -238,6 +238,9 @@ def test_every_stage_adds_up_and_what_was_left_out_is_told():
         ("set", "in the set", 1),
         ("set", "left out", 1),
     ]
+    clips = [{"reason": "held"}] * 2 + [{"reason": "kept"}] * 3
+    with_clips = funnel(frames, [], selection(a=True, b=True, c=False).to_pylist(), [{"caption": "x"}], clips=clips)
+    assert with_clips == [*stages, ("clips", "kept", 3), ("clips", "held", 2)]
     assert faults_of_set([{"image_id": "a", "caption": " "}], stages) == {
         "every_image_has_a_caption": "1 have none, the first is a",
         "every_selected_image_is_in_the_set": "1 are not",
