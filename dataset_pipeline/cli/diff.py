@@ -35,7 +35,7 @@ def diff(
 ) -> None:
     """Say what differs between two sets and why: images that came or left, captions, concepts, pictures.
 
-    Exit code 0 if they are the same, 3 if they differ, 1 if they cannot be compared.
+    Exit code 0 if they are the same, 3 if they differ or a folder was edited, 1 if they cannot be compared.
     """
     from dataset_pipeline.graph.project import store_of
     from dataset_pipeline.reports.set_diff.sides import SideError, compare

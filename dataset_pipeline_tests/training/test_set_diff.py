@@ -502,6 +502,36 @@ def test_multiplies_that_follow_the_images_have_no_setting_for_a_reason():
     assert (found["b"].before.images, found["b"].after.images) == (1, 1)
 
 
+def test_a_concept_with_other_images_has_the_most_frequent_cause_of_these():
+    """Of `a` two images leave by their quality and one as its kind; `b` is balanced over what is left."""
+    names = in_concepts({"a": 5, "b": 1}, {"a": 1.0, "b": 5.0})
+    left = [replace(it, quality=0.1) for it in names[:2]] + [replace(names[2], fields={}, quality=0.9)]
+    old = made_set([*left, *names[3:]], concept_balance__weights=[])
+    changes = {"selection__min_quality": 0.3, "selection__characters": ["fern"], "concept_balance__weights": []}
+    new = made_set([names[3], names[4], replace(names[5], multiply=2.0)], **changes)
+    found = {it.concept: it.reason.sentence for it in compared(old, new).concepts}
+    cause = "since [selection] min_quality 0.0 -> 0.3 above all"
+    assert found == {
+        "a": f"other images to train on (3 images fewer), {cause}",
+        "b": f"balanced over other images to train on, {cause}",
+    }
+
+
+def test_a_concept_that_grew_by_a_new_episode_has_that_for_its_reason():
+    old = made_set([image(1)])
+    new = made_set([image(1), image(2, E2)], {E1: "v1", E2: "v2"})
+    [change] = compared(old, new).concepts
+    assert change.reason.sentence == "other images to train on (1 image more), since episode a.e2 is new"
+
+
+def test_an_image_that_joined_the_others_has_the_cause_by_which_those_beside_it_left():
+    gone = [image(number, quality=0.1) for number in (2, 3)]
+    changes = {"selection__min_quality": 0.3, "crops__head_min_side_px": 200, "distinct_frames__similarity": 0.9}
+    new = made_set([image(1, concept="1_character/character_others")], **changes)
+    [moved] = compared(made_set([image(1), *gone]), new).of(CONCEPT)
+    assert moved.reason.causes == ("[selection] min_quality 0.0 -> 0.3",)
+
+
 def test_weights_and_images_that_both_moved_a_multiply_are_told_together():
     """b by the old weights over the new images 3, by the new weights over the old images 1: neither gives 1.5."""
     weights = [{"pattern": "a", "weight": 2.0}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,15 @@ def _joined(what: str, causes: tuple[str, ...], cause: str) -> str:
     if len(causes) > 1:
         return f"{what}; {cause}" if what else cause
     return f"{what}, since {cause}" if what else f"since {cause}"
+
+
+def most_frequent(reasons: Iterable[Reason]) -> tuple[str, ...]:
+    """The causes that most of the reasons have, an episode that came or left among them; none where none has any."""
+    counts = Counter(it.causes or (it.what,) for it in reasons if it.causes or it.what.startswith("episode "))
+    if not counts:
+        return ()
+    causes, _ = counts.most_common(1)[0]
+    return (f"{causes[0]} above all",) if len(counts) > 1 and len(causes) == 1 else causes
 
 
 class Changes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from dataset_pipeline.settings import ConceptBalanceSettings
 from dataset_pipeline.training.arrangement import OTHERS
 from dataset_pipeline.training.balance import balance
-from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason, changed_weights
+from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason, changed_weights, most_frequent
 from dataset_pipeline.training.set_diff.sets import Image, TrainingSet
 from dataset_pipeline.training.split import TRAIN
 
@@ -21,6 +22,7 @@ ARRANGEMENT = ("arrangement", "many_characters", "min_images_per_combination")
 SAME_MULTIPLY = 1e-5  # relative: manifests hold six digits
 OF_MULTIPLIES = ("weights", "min_multiply", "max_multiply")  # the keys that balance images; others choose them
 WEIGHT = "weight"
+ByConcept = Mapping[str, Sequence[Reason]]
 OTHER_IMAGES = "as images came and left"
 
 
@@ -43,8 +45,8 @@ class ConceptChange:
     reason: Reason
 
 
-def why_moved(old: Image, new: Image, changes: Changes) -> Reason:
-    """Of an image whose concept is another."""
+def why_moved(old: Image, new: Image, changes: Changes, by_concept: ByConcept) -> Reason:
+    """Of an image whose concept is another. by_concept: why images came or left."""
     keys: list[Key] = [("concept_balance", name) for name in ARRANGEMENT]
     changed = changes.keys("concept_balance", "")
     who = [image.fields.get("characters") or [] for image in (old, new)]
@@ -55,16 +57,17 @@ def why_moved(old: Image, new: Image, changes: Changes) -> Reason:
     if by_arrangement:
         return Reason("another arrangement", by_arrangement)
     if OTHERS in old.concept.split("/") or OTHERS in new.concept.split("/"):
-        few = "fewer" if OTHERS in new.concept.split("/") else "more"
-        causes = changes.upstream("selection", "")
+        few, its = ("fewer", old.concept) if OTHERS in new.concept.split("/") else ("more", new.concept)
+        causes = most_frequent(by_concept.get(its, ())) or changes.upstream("selection", "")
         return Reason(f"{few} images of its combination, {OTHER_IMAGES}", causes)
-    return Reason("other contents", changes.upstream("concept_balance", ""))
+    return Reason("other contents", changes.upstream("selection", ""))
 
 
-def concept_changes(old: TrainingSet, new: TrainingSet, changes: Changes) -> list[ConceptChange]:
-    """The concepts that changed, those whose share of an epoch moved most first."""
+def concept_changes(old: TrainingSet, new: TrainingSet, changes: Changes, by_concept: ByConcept) -> list[ConceptChange]:
+    """The concepts that changed, those whose share of an epoch moved most first. by_concept: why images to train on
+    came, left or moved."""
     before, after = _concepts(old), _concepts(new)
-    judge = _Judge(old, new, before, after, changes)
+    judge = _Judge(old, new, before, after, changes, by_concept)
     found = []
     for concept in sorted(before.keys() | after.keys()):
         one, other = before.get(concept, Concept()), after.get(concept, Concept())
@@ -84,8 +87,11 @@ class _Judge:
         before: Mapping[str, Concept],
         after: Mapping[str, Concept],
         changes: Changes,
+        by_concept: ByConcept,
     ) -> None:
         self.old, self.new = old.balance, new.balance
+        self.by_concept = by_concept
+        self.all_moves = most_frequent(itertools.chain(*by_concept.values()))
         self.changed = {
             key: text for (_, key), text in changes.keys("concept_balance", "").items() if key in OF_MULTIPLIES
         }
@@ -108,10 +114,11 @@ class _Judge:
         if not before.images or not after.images:
             return Reason("a new concept" if after.images else "no image of it is left")
         if _same(before.multiply, after.multiply):
-            return Reason("other images to train on", self.held_out, f"({images})")
+            causes = self.held_out or most_frequent(self.by_concept.get(concept, ()))
+            return Reason("other images to train on", causes, f"({images})")
         detail = f"({images})" if images else ""
         if _same(self.by_images.get(concept), after.multiply) or not self.changed:
-            return Reason("balanced over other images to train on", self.held_out, detail)
+            return Reason("balanced over other images to train on", self.held_out or self.all_moves, detail)
         if _same(self.by_settings.get(concept), after.multiply):
             return Reason("balanced otherwise", self._told(concept, after.multiply, 0), detail)
         what = "balanced otherwise and over other images to train on"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +10,16 @@ from typing import Any
 from dataset_pipeline.base.ids import is_clip
 from dataset_pipeline.training.set_diff.captions import Captions
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
-from dataset_pipeline.training.set_diff.concepts import ConceptChange, concept_changes, contradictions, why_moved
+from dataset_pipeline.training.set_diff.concepts import (
+    ByConcept,
+    ConceptChange,
+    concept_changes,
+    contradictions,
+    why_moved,
+)
 from dataset_pipeline.training.set_diff.presence import Presence
 from dataset_pipeline.training.set_diff.sets import Image, TrainingSet
+from dataset_pipeline.training.split import TRAIN
 
 CAME, LEFT, CAPTION, CONCEPT, PIXELS, SIZE, SPLIT = "came", "left", "caption", "concept", "pixels", "size", "split"
 KINDS = (CAME, LEFT, CAPTION, CONCEPT, PIXELS, SIZE, SPLIT)
@@ -107,14 +114,22 @@ def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]]
     came, left = Presence(old, new, changes, is_gone=False), Presence(new, old, changes, is_gone=True)
     captions = Captions(old, new, changes)
     found: list[Difference] = []
-    for image_id in sorted(old.images.keys() | new.images.keys()):
-        one, other = old.images.get(image_id), new.images.get(image_id)
-        if one is None and other is not None:
-            found.append(Difference(CAME, image_id, came.why(other), after=other.caption))
-        elif other is None and one is not None:
-            found.append(Difference(LEFT, image_id, left.why(one), before=one.caption))
-        elif one is not None and other is not None:
-            found += _of_both(one, other, old, new, captions, changes)
+    by_concept: dict[str, list[Reason]] = defaultdict(list)
+    for image_id in sorted(old.images.keys() ^ new.images.keys()):
+        if image_id in new.images:
+            image = new.images[image_id]
+            found.append(Difference(CAME, image_id, came.why(image), after=image.caption))
+        else:
+            image = old.images[image_id]
+            found.append(Difference(LEFT, image_id, left.why(image), before=image.caption))
+        if image.part == TRAIN:
+            by_concept[image.concept].append(found[-1].reason)
+    both = [(old.images[it], new.images[it]) for it in sorted(old.images.keys() & new.images.keys())]
+    found += [it for one, other in both for it in _of_both(one, other, old, new, captions, changes, by_concept)]
+    for it in found:
+        if it.kind == CONCEPT and TRAIN in (old.images[it.image_id].part, new.images[it.image_id].part):
+            for concept in (it.before, it.after):
+                by_concept[concept].append(it.reason)
     return SetDiff(
         old.name,
         new.name,
@@ -122,7 +137,7 @@ def diff(old: TrainingSet, new: TrainingSet, behind: Mapping[str, Iterable[str]]
         tuple(changes.all()),
         bool(old.lineage.sources and new.lineage.sources),
         tuple(sorted(found, key=lambda it: (KINDS.index(it.kind), it.image_id))),
-        tuple(concept_changes(old, new, changes)),
+        tuple(concept_changes(old, new, changes, by_concept)),
         tuple(f"{side.name}: {fault}" for side in (old, new) for fault in (*side.faults, *contradictions(side))),
     )
 
@@ -135,13 +150,19 @@ def _without_clips(of: TrainingSet, clips: int) -> TrainingSet:
 
 
 def _of_both(
-    one: Image, other: Image, old: TrainingSet, new: TrainingSet, captions: Captions, changes: Changes
+    one: Image,
+    other: Image,
+    old: TrainingSet,
+    new: TrainingSet,
+    captions: Captions,
+    changes: Changes,
+    by_concept: ByConcept,
 ) -> Iterable[Difference]:
     image_id = one.image_id
     if captions.differ(one, other):
         yield Difference(CAPTION, image_id, captions.why(one, other), one.caption, other.caption)
     if one.concept != other.concept:
-        yield Difference(CONCEPT, image_id, why_moved(one, other, changes), one.concept, other.concept)
+        yield Difference(CONCEPT, image_id, why_moved(one, other, changes, by_concept), one.concept, other.concept)
     sizes = [f"{image.width_px} x {image.height_px}" for image in (one, other)]
     if sizes[0] != sizes[1]:
         yield Difference(SIZE, image_id, _why_drawn(one, old, new, changes), *sizes)
