@@ -68,6 +68,14 @@ class TableSchema:
 MEASURED = {"image_id": STRING, "pixel_sha256": STRING, "model_sha256": STRING, "algorithm": STRING}
 MEASURED_KEY = tuple(MEASURED)
 
+# What a set says beside a caption, as in `captions`.
+SAID = {
+    **{"people": STRING, "n_people": INT, "show_title": STRING},
+    **dict.fromkeys(("series", "artists"), STRINGS),
+    **dict.fromkeys(("image_type", "rating", "face_position", "quality_word"), STRING),
+    **dict.fromkeys(("activation_tags", "tags"), STRINGS),
+    "text": STRING,
+}
 BOX = {"x0_px": FLOAT, "y0_px": FLOAT, "x1_px": FLOAT, "y1_px": FLOAT}
 SCORED_TAG = pa.struct([("tag", STRING), ("category", STRING), ("score", pa.float32())])
 DROPPED_TAG = pa.struct([("tag", STRING), ("reason", STRING)])
@@ -436,18 +444,7 @@ SCHEMAS = {
                 "concept": STRING,
                 "multiply": FLOAT,
                 "caption": STRING,
-                "people": STRING,  # this and what follows: as in captions
-                "n_people": INT,
-                "show_title": STRING,
-                "series": STRINGS,
-                "artists": STRINGS,
-                "image_type": STRING,
-                "rating": STRING,
-                "face_position": STRING,
-                "quality_word": STRING,
-                "activation_tags": STRINGS,
-                "tags": STRINGS,
-                "text": STRING,
+                **SAID,
                 "split": STRING,  # train or validation
                 "quality": FLOAT,
                 "path": STRING,
@@ -474,18 +471,7 @@ SCHEMAS = {
                 "quality": FLOAT,
                 "characters": STRINGS,
                 "caption": STRING,
-                "people": STRING,  # this and what follows: as in captions
-                "n_people": INT,
-                "show_title": STRING,
-                "series": STRINGS,
-                "artists": STRINGS,
-                "image_type": STRING,
-                "rating": STRING,
-                "face_position": STRING,
-                "quality_word": STRING,
-                "activation_tags": STRINGS,
-                "tags": STRINGS,
-                "text": STRING,
+                **SAID,
                 "split": STRING,  # train or validation; empty if both
             },
             key=("image_id",),

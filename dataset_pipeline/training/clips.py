@@ -22,6 +22,7 @@ from dataset_pipeline.base.tag_words import MANY, NOBODY, counted_people, is_peo
 from dataset_pipeline.characters.names import named
 from dataset_pipeline.settings import CaptionsSettings, TrainingSetSettings
 from dataset_pipeline.settings.tag_rules import Rules
+from dataset_pipeline.store.schemas import SAID
 from dataset_pipeline.tags.captions import quality_word
 from dataset_pipeline.tags.templates import PEOPLE_SEPARATOR, render
 from dataset_pipeline.training.split import STRETCH_MS, TRAIN, VALIDATION, held_out
@@ -31,10 +32,6 @@ KIND = "clip"
 KEPT = "kept"
 SHARED = 0.5  # of a clip's images: what so many of them say is said of the clip
 LISTS = ("series", "artists", "activation_tags", "tags")
-OF_SET = (
-    "people", "n_people", "show_title", "series", "artists", "image_type", "rating", "face_position", "quality_word",
-    "activation_tags", "tags", "text",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -293,7 +290,7 @@ def rows_of_set(
     of_file = ("path", "width_px", "height_px", "file_sha256")
     return [
         {
-            **{name: row[name] for name in ("image_id", "episode", "concept", "caption", "split", "quality", *OF_SET)},
+            **{name: row[name] for name in ("image_id", "episode", "concept", "caption", "split", "quality", *SAID)},
             **{name: row[name] for name in ("characters", "frames", "fps")},
             **{name: written[row["image_id"]][name] for name in of_file},
             "show": row["episode"].partition(".")[0],
