@@ -130,7 +130,8 @@ def decide_clips(
     on shares no minute with what is held out, so a clip of minutes of `both_parts` is neither.
     """
     limits = {row["number"]: (row["start_s"], row["end_s"]) for row in shots}
-    candidates = sorted((row for row in frames if row["group"]), key=lambda row: row["pts_s"])
+    timed = (row for row in frames if row["group"] and row["pts_s"] is not None)  # those of a folder have no time
+    candidates = sorted(timed, key=lambda row: row["pts_s"])
     by_still: dict[str, list[Described]] = defaultdict(list)
     for image in images:
         by_still[image.still_id].append(image)

@@ -94,6 +94,11 @@ def test_a_frame_at_the_shots_edge_serves_where_none_lies_in_the_clip():
     assert said["characters"] == ["stark"]
 
 
+def test_pictures_of_a_folder_have_no_time_and_give_no_clip():
+    pictures = [{"image_id": f"{EPISODE}/{name}-00000000", "pts_s": None, "group": name} for name in ("a", "b")]
+    assert decided(pictures, [image(f"{EPISODE}/a-00000000")], shots=0) == {}
+
+
 def test_of_shots_that_show_the_same_the_first_stays():
     frames = [frame(5), frame(15, still(5)), frame(25), frame(26, still(5))]
     assert reasons(frames, [image(still(5)), image(still(25))]) == ["kept", "duplicate", "kept"]
