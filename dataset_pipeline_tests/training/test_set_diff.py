@@ -460,6 +460,17 @@ def test_the_settings_that_give_the_new_multiply_alone_are_the_reason_and_else_t
     )
 
 
+def test_two_settings_of_which_each_gives_the_new_multiply_alone_are_named_and_a_third_is_not():
+    """Twice the weight of `a` halves the 5 of `y`, and so does the limit."""
+    weights = [{"pattern": "a", "weight": 2.0}, {"pattern": "nobody", "weight": 9.0}]
+    old = balanced(COUNTS, concept_balance__weights=[])
+    new = balanced(COUNTS, concept_balance__weights=weights, concept_balance__max_multiply=2.5)
+    [change] = compared(old, new).concepts
+    most = SETTINGS.concept_balance.max_multiply
+    limit = f"[concept_balance] max_multiply {most} -> 2.5"
+    assert change.reason.causes == ("[concept_balance] weights a 1 -> 2", limit)
+
+
 def test_a_weight_of_another_branch_is_named_before_weights_of_the_concept_s_own_folder_that_did_nothing():
     """`2` over one child: the weight of that child alone is nothing; the untold weight of the other branch is all."""
     counts = {"1/a": 30, "1/b": 30, "2/others": 1}
