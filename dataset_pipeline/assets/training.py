@@ -204,20 +204,14 @@ def exported_set(step: Step) -> Result:
     if all(row["tags"] is None for row in rows):
         raise ValueError("the training set was made by an earlier version: `dataset-pipeline run`, then export again")
     episodes, shows = ({row[name] for row in rows} for name in ("episode", "show"))
-    about = step.origin("training_set") | {"models": models_behind(step, episodes)}
-    if lineage := step.lineage("training_set"):
-        told = lineage.to_json()
-        about["lineage"] = told | {"steps": told["steps"] | clips_behind(step, episodes)}
+    about = about_set(step, episodes)
     rules = load_rules(step.settings.tag_rules)
     behind = {asset: settings_behind(step, asset, episodes) for asset in ("captions", "concept_balance")}
     for asset in [asset for asset, settings in behind.items() if settings is None]:
         step.log.warning(f"the set was not all made by one and the same [{asset}]: bring it up to date, export again")
     multiplies = {row["concept"]: row["multiply"] for row in rows}
     clips = rows_of_set(step.rows("clips"), step.rows("training_clips"), multiplies)
-    no_clips = no_clips_markdown(profile, len(clips))
-    if no_clips:
-        step.log.warning(no_clips)
-    rows += clips
+    rows = [*rows, *clips]
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
     names = names_by_id(step.read("character_gallery"))
@@ -230,9 +224,10 @@ def exported_set(step: Step) -> Result:
     report = export(
         profile, rows, step.encoded_picture, step.export_root, about, step.local_picture, recipe, extra_files
     )
-    left_alone = left_alone_markdown(report.changed)
-    if left_alone:
-        step.log.warning(left_alone)
+    told = {LEFT_ALONE: left_alone_markdown(report.changed), NO_CLIPS: no_clips_markdown(profile, len(clips))}
+    notes = {name: note for name, note in told.items() if note}
+    for note in notes.values():
+        step.log.warning(note)
     row = {
         "profile": profile,
         "pictures": report.images,
@@ -242,8 +237,18 @@ def exported_set(step: Step) -> Result:
     return Result(
         SCHEMAS["exported_set"].table([row]),
         {"folder": str(report.folder), "pictures": report.images},
-        notes={name: note for name, note in ((LEFT_ALONE, left_alone), (NO_CLIPS, no_clips)) if note},
+        notes=notes,
     )
+
+
+def about_set(step: Step, episodes: Collection[str]) -> dict[str, Any]:
+    """What a set's manifest says of how it came about: versions, models and licences, and its lineage if it was
+    noted."""
+    about = step.origin("training_set") | {"models": models_behind(step, episodes)}
+    if lineage := step.lineage("training_set"):
+        told = lineage.to_json()
+        about["lineage"] = told | {"steps": told["steps"] | clips_behind(step, episodes)}
+    return about
 
 
 def clips_behind(step: Step, episodes: Collection[str]) -> dict[str, Any]:

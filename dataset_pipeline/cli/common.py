@@ -27,6 +27,13 @@ SettingsOption = Annotated[
     Path | None,
     typer.Option("--settings", help="A file that changes defaults; instead of settings.local.toml.", resolve_path=True),
 ]
+SourcesArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help=r"Videos, folders of pictures, or trees of shows; the roots of \[episodes] if not given.",
+        resolve_path=True,
+    ),
+]
 ModelsOption = Annotated[str, typer.Option("--models", help="The model pack: real, demo, or one of models.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 

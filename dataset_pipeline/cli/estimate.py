@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import psutil
 import typer
 
 from dataset_pipeline.base.errors import PermanentError
-from dataset_pipeline.cli.common import FAILED, PARTLY, JsonOption, ModelsOption, SettingsOption, settings_from, stop
+from dataset_pipeline.cli.common import (
+    FAILED,
+    PARTLY,
+    JsonOption,
+    ModelsOption,
+    SettingsOption,
+    SourcesArgument,
+    settings_from,
+    stop,
+)
 from dataset_pipeline.cli.console import FOR_PATHS, duration, err, out, showing_progress, table_of
 from dataset_pipeline.cli.run import find_in
 
@@ -22,13 +30,7 @@ LEAST_SHARE = 0.005  # stages of less than that are summed up
 
 
 def estimate(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help=r"Videos, folders of pictures, or trees of shows; the roots of \[episodes] if not given.",
-            resolve_path=True,
-        ),
-    ] = None,
+    paths: SourcesArgument = None,
     seconds: Annotated[float, typer.Option(help="About how long to measure.", min=1.0, max=3600.0)] = 60.0,
     models: ModelsOption = "",
     settings_file: SettingsOption = None,

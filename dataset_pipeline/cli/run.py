@@ -18,6 +18,7 @@ from dataset_pipeline.cli.common import (
     JsonOption,
     ModelsOption,
     SettingsOption,
+    SourcesArgument,
     dagster_instance,
     settings_from,
     stop,
@@ -57,13 +58,7 @@ def demo(
 
 
 def run(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help=r"Videos, folders of pictures, or trees of shows; the roots of \[episodes] if not given.",
-            resolve_path=True,
-        ),
-    ] = None,
+    paths: SourcesArgument = None,
     models: ModelsOption = "",
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,

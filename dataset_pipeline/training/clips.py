@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from dataset_pipeline.base.ids import clip_id, episode_of, frame_id, still_of
+from dataset_pipeline.base.ids import clip_id, episode_of, frame_id, show_of, still_of
 from dataset_pipeline.base.tag_words import MANY, NOBODY, counted_people, is_people_count, people_number, words
 from dataset_pipeline.characters.names import named
 from dataset_pipeline.settings import CaptionsSettings, TrainingSetSettings
@@ -294,7 +294,7 @@ def rows_of_set(
             **{name: row[name] for name in ("image_id", "episode", "concept", "caption", "split", "quality", *SAID)},
             **{name: row[name] for name in ("characters", "frames", "fps")},
             **{name: written[row["image_id"]][name] for name in of_file},
-            "show": row["episode"].partition(".")[0],
+            "show": show_of(row["episode"]),
             "kind": KIND,
             "multiply": multiplies[row["concept"]],
         }

@@ -10,11 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from dataset_pipeline.reports.readiness.faults import CHUNK_TOKENS
 from dataset_pipeline.reports.readiness.figures import ENLARGED
+from dataset_pipeline.reports.templates import templates_in
 
 TEMPLATES = Path(__file__).with_name("templates")
 MOST_BARS = 24  # of a chart; what follows is counted
@@ -75,19 +76,10 @@ class Histogram:
 
 @cache
 def environment() -> Environment:
-    """The templates. Names of shows, characters and tags are anybody's, so everything put in is escaped."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return templates_in(
+        TEMPLATES,
+        {"figure": figure, "percent": percent, "counted": counted, "prose": prose, "breakable": breakable},
     )
-    made.filters |= {
-        "figure": figure, "percent": percent, "counted": counted, "prose": prose, "breakable": breakable
-    }  # fmt: skip
-    return made
 
 
 def page(found: Mapping[str, Any]) -> str:

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from dataset_pipeline.images.thumbnails import thumbnail
 from dataset_pipeline.reports.set_diff.text import headline, title
+from dataset_pipeline.reports.templates import templates_in
 from dataset_pipeline.training.set_diff.diff import CAME, CAPTION, KINDS, LEFT, Difference, SetDiff
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -50,17 +51,8 @@ class Group:
 
 @cache
 def environment() -> Environment:
-    """The template. Names of shows, characters and tags are anybody's, so everything put in is escaped."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.filters |= {"percent": lambda share: f"{100 * share:.1f} %", "number": lambda value: f"{value:.4g}"}
-    return made
+    filters = {"percent": lambda share: f"{100 * share:.1f} %", "number": lambda value: f"{value:.4g}"}
+    return templates_in(TEMPLATES, filters)
 
 
 def page(found: SetDiff, pictures: Pictures) -> str:
