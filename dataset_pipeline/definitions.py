@@ -10,7 +10,7 @@ import dagster as dg
 
 from dataset_pipeline.assets.video import video as video_spec
 from dataset_pipeline.graph.catalog import ASSETS
-from dataset_pipeline.graph.declaration import DECLARATIONS, ancestors, is_joined
+from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
 from dataset_pipeline.graph.framework import asset_definition
 from dataset_pipeline.graph.project import export_root, location_prefix, partitions_name, store_of
 from dataset_pipeline.models.injected import known_weights, model_resources
@@ -35,9 +35,14 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
     roles = dict(roles or model_resources(settings))
     weights = known_weights(roles)
     video = video_spec.replace_attributes(key=dg.AssetKey([*prefix, "video"]), partitions_def=partitions)
+    graph = declared(settings)
     assets = [
         asset_definition(
-            made, prefix, partitions, made.declaration.code_version(settings, weights), _condition(name, prefix)
+            made.under(settings),
+            prefix,
+            partitions,
+            made.declaration.code_version(settings, weights),
+            _condition(name, graph, prefix),
         )
         for name, made in ASSETS.items()
     ]
@@ -62,12 +67,12 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
     )
 
 
-def _condition(asset: str, prefix: list[str]) -> dg.AutomationCondition | None:
+def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) -> dg.AutomationCondition | None:
     """Sets are exported on demand; everything else keeps current by itself."""
-    declaration = DECLARATIONS[asset]
+    declaration = graph[asset]
     if declaration.exports:
         return None
-    above = sorted(ancestors(declaration) & DECLARATIONS.keys())
+    above = sorted(ancestors(declaration, graph) & graph.keys())
     waits_for = above if declaration.joined or declaration.projection else []
     joined = next((name for name in above if is_joined(name)), None)
     return keep_current(

@@ -65,6 +65,27 @@ def is_clip(image: str) -> bool:
     return name.startswith("clip-") and _SPAN.fullmatch(name) is not None
 
 
+def track_id(episode: str, first_s: float, box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
+    """The track whose first sample lies in `box` (x0, y0, x1, y1 in px) of a picture of that width and height, at a
+    time in seconds after the episode's first video frame."""
+    x0, y0, x1, y1 = box
+    width, height = size
+    sides = (
+        _thousandths(length, side) for length, side in ((x0, width), (y0, height), (x1 - x0, width), (y1 - y0, height))
+    )
+    return f"{check_episode(episode)}/track-{round(first_s * 1000):08d}-" + "-".join(map(str, sides))
+
+
+def box_of_crop(crop: str) -> tuple[str, tuple[float, float, float, float]]:
+    """The kind of a crop, and its detection box as shares of the still (x0, y0, x1, y1), to a thousandth, as its id
+    tells them. Raises ValueError for an image that is no crop."""
+    kind, *sides = crop.partition("#")[2].split("-")
+    if len(sides) != 4:
+        raise ValueError(f"{crop!r} is no crop: <still>#<kind>-<x>-<y>-<w>-<h>")
+    x, y, w, h = (int(side) / 1000 for side in sides)
+    return kind, (x, y, x + w, y + h)
+
+
 def picture_slug(path: str) -> str:
     """The end of a path as a slug, at most `MAX_SLUG_LENGTH` characters; empty if nothing is left."""
     return ascii_slug(path)[-MAX_SLUG_LENGTH:].strip("-_")

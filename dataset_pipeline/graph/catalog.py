@@ -8,12 +8,13 @@ versions cannot drift from the code.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, Kind
 from dataset_pipeline.graph.measuring import EVERY_PICTURE_WAS_MEASURED
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class PipelineAsset:
     def name(self) -> str:
         return self.declaration.name
 
+    def under(self, settings: Settings) -> PipelineAsset:
+        """The same with exactly what it reads under these settings."""
+        return replace(self, declaration=self.declaration.under(settings))
+
 
 ASSETS: dict[str, PipelineAsset] = {}
 
@@ -64,6 +69,7 @@ def pipeline_asset(
     labels: Iterable[str] = (),
     checks: Mapping[str, Check] | None = None,
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
+    reads_if: Mapping[str, Callable[[Settings], bool]] | None = None,
 ) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
     """Make an asset of the graph out of a function from Step to Result.
 
@@ -71,14 +77,26 @@ def pipeline_asset(
     equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
     exports; one that `remembers` gets the identity log, and of one that is `traced` the lineage is noted. `labels` are
     shown on it in the web UI, beside its kind. `shows` gives the stored pictures, by the label of their row, of which
-    the web UI shows a sheet. Raises ValueError for a group that is none of GROUPS.
+    the web UI shows a sheet. `reads_if`: which of `reads` are read only under settings of which that is true.
+    Raises ValueError for a group that is none of GROUPS, and for a condition on what is not read.
     """
     if group not in GROUPS:
         raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
+    reads, conditions = tuple(reads), dict(reads_if or {})
+    if unread := conditions.keys() - set(reads):
+        raise ValueError(f"reads_if names {', '.join(sorted(unread))}, which reads does not")
 
     def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
         declaration = Declaration(
-            function.__name__, kind, tuple(reads), tuple(settings), tuple(models), algorithm, remembers, traced
+            function.__name__,
+            kind,
+            reads,
+            tuple(settings),
+            tuple(models),
+            algorithm,
+            remembers,
+            traced,
+            tuple(conditions.items()),
         )
         made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows)
         DECLARATIONS[made.name] = declaration

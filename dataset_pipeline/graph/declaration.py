@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from dataset_pipeline.settings import Settings
@@ -32,7 +32,11 @@ class Kind(Enum):
 @dataclass(frozen=True)
 class Declaration:
     """What one asset is and reads. Those that `remember` read the identity log and add to it; of those that are
-    `traced` the lineage is noted with each table."""
+    `traced` the lineage is noted with each table.
+
+    `reads` is all that it may read. What stands in `reads_if` too is read only under settings of which that is true:
+    `under` settings it is one of `reads`, or gone.
+    """
 
     name: str
     kind: Kind
@@ -42,6 +46,7 @@ class Declaration:
     algorithm: int = 1
     remembers: bool = False
     traced: bool = False
+    reads_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
 
     @property
     def joined(self) -> bool:
@@ -58,6 +63,13 @@ class Declaration:
         """Whether it is given the folder of exports, and runs each time it is asked to."""
         return self.kind is Kind.EXPORT
 
+    def under(self, settings: Settings) -> Declaration:
+        """The same with exactly what it reads under these settings."""
+        if not self.reads_if:
+            return self
+        spared = {read for read, is_read in self.reads_if if not is_read(settings)}
+        return replace(self, reads=tuple(read for read in self.reads if read not in spared), reads_if=())
+
     def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
         """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
         payload = json.dumps([settings.section_hash(*self.settings), [model_sha256[role] for role in self.models]])
@@ -72,13 +84,18 @@ def is_joined(asset: str) -> bool:
     return asset in DECLARATIONS and DECLARATIONS[asset].joined
 
 
-def ancestors(declaration: Declaration) -> set[str]:
-    """Everything that an asset is made from, externals too."""
+def declared(settings: Settings) -> dict[str, Declaration]:
+    """The graph of a project: what each asset reads under its settings."""
+    return {name: declaration.under(settings) for name, declaration in DECLARATIONS.items()}
+
+
+def ancestors(declaration: Declaration, graph: Mapping[str, Declaration] = DECLARATIONS) -> set[str]:
+    """Everything that an asset is made from, externals too; without a project's graph, all that it may be made from."""
     found: set[str] = set()
     waiting = set(declaration.reads)
     while waiting:
         name = waiting.pop()
         found.add(name)
-        if name in DECLARATIONS:
-            waiting |= set(DECLARATIONS[name].reads) - found
+        if name in graph:
+            waiting |= set(graph[name].reads) - found
     return found

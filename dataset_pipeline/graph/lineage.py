@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from dataset_pipeline.base.parallel import map_all
-from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, ancestors, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.reading import Reading, work_of
 from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
@@ -20,16 +20,16 @@ SOURCE = "video_probe"  # whose table changes with what a source holds, and not 
 def lineage_of(step: Reading) -> Lineage:
     """The lineage of what a joined step makes now, its own settings among them."""
     work, name = work_of(step), step.declaration.name
-    found = lineage_in(work.store, work.declaration, step.episodes)
+    found = lineage_in(work.store, step.ancestors, step.episodes)
     sections = {section: getattr(work.settings, section).counted() for section in work.declaration.settings}
     own = Made(str(work.declaration.algorithm), sections)
     return replace(found, steps={**found.steps, name: {JOINED: own}})
 
 
-def lineage_in(store: Store, declaration: Declaration, episodes: Iterable[str]) -> Lineage:
-    """The lineage of what a joined asset would be made from now, but for itself. Raises TableOutdated for a damaged
-    pointer."""
-    behind = sorted(asset for asset in ancestors(declaration) if asset in DECLARATIONS)
+def lineage_in(store: Store, made_from: Iterable[str], episodes: Iterable[str]) -> Lineage:
+    """The lineage of what would be made now from these assets, the ancestors of a joined one. Raises TableOutdated for
+    a damaged pointer."""
+    behind = sorted(asset for asset in made_from if asset in DECLARATIONS)
     keys = sorted(episodes)
     places = [(asset, key) for asset in behind for key in ([JOINED] if is_joined(asset) else keys)]
     found = map_all(lambda place: store.pointer(place[0], place[1] or None), places)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import pyarrow as pa
 
 from dataset_pipeline.base.timing import span
-from dataset_pipeline.graph.declaration import Declaration, ancestors, is_joined
+from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
@@ -57,7 +57,7 @@ class Reading:
         episodes: Sequence[str],
         shared: dict[str, Any] | None = None,
     ) -> None:
-        self.declaration = declaration
+        self.declaration = declaration = declaration.under(resources.settings)
         self.episode = episode
         self.episodes = episodes
         self.log = log
@@ -124,7 +124,10 @@ class Reading:
     @property
     def ancestors(self) -> set[str]:
         """Everything that this asset is made from, externals too."""
-        return self.shared(f"ancestors of {self.declaration.name}", lambda: ancestors(self.declaration))
+        return self.shared(
+            f"ancestors of {self.declaration.name}",
+            lambda: ancestors(self.declaration, declared(self._work.settings)),
+        )
 
     def behind(self, asset: str, episode: str | None = None) -> Pointer | None:
         """How an asset came about that something declared is made from, however far up; as `pointer`."""

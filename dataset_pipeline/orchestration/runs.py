@@ -18,7 +18,7 @@ import dagster as dg
 from dataset_pipeline.base.errors import PermanentError, full_disk
 from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.progress import TimeLeft
-from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declared, is_joined
 from dataset_pipeline.graph.materializing import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
 from dataset_pipeline.graph.step import Step
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
-    """The graph in the order of the work.
+    """The graph in the order of the work, by all that assets may read, so that it is one order under all settings.
 
     An asset's level is the number of times its inputs change between per episode and joined.
     """
@@ -187,7 +187,7 @@ def _work(
         elif phase.projection:
             progress(phase.name, done, total)
             with time_left.part(phase.name):
-                for assets, ready in ready_for(phase, store, registered, failed):
+                for assets, ready in ready_for(phase, store, registered, failed, declared(settings)):
                     for together, wanted in due(assets, instance, settings, store, ready):
                         for first, last in _ranges(registered, wanted):
                             one = first == last
@@ -208,7 +208,11 @@ def _work(
 
 
 def ready_for(
-    phase: Phase, store: Store, registered: Sequence[str], failed: set[str]
+    phase: Phase,
+    store: Store,
+    registered: Sequence[str],
+    failed: set[str],
+    graph: Mapping[str, Declaration] = DECLARATIONS,
 ) -> list[tuple[tuple[str, ...], set[str]]]:
     """Which of a phase's projections can be made for which of the registered episodes: for those with every table that
     is read of them. Projections of the same episodes are made together.
@@ -218,13 +222,13 @@ def ready_for(
     there: dict[str, set[str]] = {}
     ready: dict[str, set[str]] = {}
     for asset in phase.assets:
-        reads = [read for read in DECLARATIONS[asset].reads if not is_joined(read)]
+        reads = [read for read in graph[asset].reads if not is_joined(read)]
         ready[asset] = set(registered)
         for read in reads:
             if read not in ready and read not in there:
                 there[read] = set(store.episodes(read))
             ready[asset] &= ready[read] if read in ready else there[read]
-        if any(read not in DECLARATIONS or not DECLARATIONS[read].projection for read in reads):
+        if any(read not in graph or not graph[read].projection for read in reads):
             ready[asset] -= failed
     return [(tuple(assets), episodes) for episodes, assets in itertools.groupby(phase.assets, key=ready.__getitem__)]
 
@@ -235,18 +239,19 @@ def due(
     """For which episodes assets would be made again, or are not known to Dagster as made; those of the same episodes
     together, in the order given."""
     found: dict[str, set[str]] = {}
+    graph = declared(settings)
     resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))
     for asset in assets:
         key = dg.AssetKey([*location_prefix(settings), asset])
         log = instance.event_log_storage
         unanswered = log.get_latest_asset_partition_materialization_attempts_without_materializations(key)
         wanted = (set(episodes) - instance.get_materialized_partitions(key)) | (unanswered.keys() & set(episodes))
-        wanted = wanted.union(*(found[read] for read in DECLARATIONS[asset].reads if read in found))
+        wanted = wanted.union(*(found[read] for read in graph[asset].reads if read in found))
         shared: dict[str, Any] = {}
 
         def outdated(episode: str, asset: str = asset, shared: dict[str, Any] = shared) -> bool:
             try:
-                return not is_current(Step(DECLARATIONS[asset], resources, episode, None, [episode], shared))
+                return not is_current(Step(graph[asset], resources, episode, None, [episode], shared))
             except PermanentError:
                 return True  # the run says what is wrong, or mends it
 

@@ -83,6 +83,19 @@ SEGMENT = pa.struct([("start_s", FLOAT), ("end_s", FLOAT), ("kind", STRING), ("m
 REPEATED_FRAME = pa.struct(
     [("image_id", STRING), ("kept", BOOL), ("group", STRING), ("similarity", FLOAT), ("segment", STRING)]
 )
+SCORED_BOX = pa.struct([*BOX.items(), ("score", FLOAT)])
+TRACK_SAMPLE = pa.struct(
+    [
+        ("pts", INT),  # of the stream, in its time base
+        ("pts_s", FLOAT),
+        ("held_until_s", FLOAT),  # the last time at which the picture is known to be still the same
+        *BOX.items(),
+        ("score", FLOAT),
+        ("head", SCORED_BOX),  # null where none was found
+        ("sharpness", FLOAT),  # as in keyframes, of the box alone
+    ]
+)
+TRACK_VECTOR = pa.struct([("sample", INT), ("kind", STRING), ("embedding", VECTOR)])  # kind: person or head
 FOUND_BOX = pa.struct([("kind", STRING), *BOX.items(), ("score", FLOAT)])
 
 SCHEMAS = {
@@ -169,6 +182,25 @@ SCHEMAS = {
             key=("episode", "number"),
             silent=frozenset({"frame_pts", "frame_pts_s", "signatures"}),
             alone=frozenset({"frame_pts", "frame_pts_s", "signatures"}),
+        ),
+        TableSchema(
+            "tracks",  # one person over the frames of a shot
+            {
+                "track_id": STRING,
+                "episode": STRING,
+                "shot": INT,  # its number
+                "start_s": FLOAT,  # the time for which its samples stand, within the shot
+                "end_s": FLOAT,
+                "width_px": INT,  # of the upright picture that boxes lie in
+                "height_px": INT,
+                "score": FLOAT,  # of its samples: the mean, and the highest
+                "max_score": FLOAT,
+                "samples": pa.list_(TRACK_SAMPLE),  # in order of time
+                "vectors": pa.list_(TRACK_VECTOR),  # of some of them; `sample` counts from 0
+                "detector_sha256": STRING,
+                "model_sha256": STRING,  # of the weights that made the vectors
+            },
+            key=("track_id",),
         ),
         TableSchema(
             "keyframes",

@@ -107,7 +107,9 @@ def test_another_episode_than_its_own_cannot_be_read(step, tmp_path):
         store.write("distinct_frames", SCHEMAS["distinct_frames"].table([row]), episode)
     assert step.read("distinct_frames", ["show.e02"])["path"].to_pylist() == ["show.e01.png"]
     joined = Declaration("clusters", Kind.JOIN, ("distinct_frames",))
-    over_one = Step(joined, SimpleNamespace(store=store), None, log=None, episodes=["show.e01"])
+    over_one = Step(
+        joined, SimpleNamespace(store=store, settings=load_settings()), None, log=None, episodes=["show.e01"]
+    )
     assert over_one.read("distinct_frames")["path"].to_pylist() == ["show.e01.png"]
     for reach in (over_one.pointer, lambda asset, episode: over_one.read(asset, [episode])):
         with pytest.raises(LookupError, match=r"clusters is made of no episode show\.e02"):

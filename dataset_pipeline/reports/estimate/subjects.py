@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.parallel import map_all
-from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
+from dataset_pipeline.graph.declaration import declared, is_joined
 from dataset_pipeline.graph.materializing import is_current
 from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.graph.step import Step
@@ -72,7 +72,8 @@ def due_of(settings: Settings, sources: Sequence[Source]) -> dict[str, set[str]]
     anything is due at all."""
     store = store_of(settings)
     resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))
-    by_episode = [asset for asset in DECLARATIONS if not is_joined(asset)]
+    graph = declared(settings)
+    by_episode = [asset for asset in graph if not is_joined(asset)]
 
     def due(source: Source) -> set[str]:
         found: set[str] = set()
@@ -83,7 +84,7 @@ def due_of(settings: Settings, sources: Sequence[Source]) -> dict[str, set[str]]
         if pointer is None or pointer.provenance.fingerprint != source.fingerprint:
             return set(by_episode)
         for asset in by_episode:
-            declaration = DECLARATIONS[asset]
+            declaration = graph[asset]
             try:
                 fresh = is_current(Step(declaration, resources, source.key, None, [source.key]))
             except PermanentError:

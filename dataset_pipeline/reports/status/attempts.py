@@ -7,7 +7,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
+from dataset_pipeline.graph.declaration import declared, is_joined
 from dataset_pipeline.graph.project import location_prefix
 from dataset_pipeline.orchestration.runs import plain_error
 from dataset_pipeline.reports.status.states import JOINED, Cell, Place, State
@@ -26,9 +26,10 @@ def last_attempts(instance: dg.DagsterInstance, settings: Settings, assets: Sequ
     not_made: dict[str, set[str]] = {}
     for (asset, _), run_id in planned.items():
         not_made.setdefault(run_id, set()).add(asset)
+    graph = declared(settings)
     failed = {
         # what reads something that the same run did not make either was skipped by it
-        run_id: {asset for asset in not_made[run_id] if not not_made[run_id].intersection(DECLARATIONS[asset].reads)}
+        run_id: {asset for asset in not_made[run_id] if not not_made[run_id].intersection(graph[asset].reads)}
         for run_id, record in runs.items()
         if record.dagster_run.status == dg.DagsterRunStatus.FAILURE
     }

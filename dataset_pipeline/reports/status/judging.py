@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from dataset_pipeline.base.parallel import map_all
-from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declared, is_joined
 from dataset_pipeline.graph.project import demo_hint, partitions_name
 from dataset_pipeline.graph.staleness import Present, verdict_on
 from dataset_pipeline.graph.versions import joined_version, version_for
@@ -41,7 +41,14 @@ def status_of(
     assets = [asset for phase in phases() for asset in phase.assets]
     episodes = tuple(sorted(instance.get_dynamic_partitions(partitions_name(settings))))
     tables, gone = _read_tables(store, episodes)
-    judge = _Judge(Present(settings, weights), assets, episodes, tables, last_attempts(instance, settings, assets))
+    judge = _Judge(
+        Present(settings, weights),
+        assets,
+        episodes,
+        tables,
+        last_attempts(instance, settings, assets),
+        declared(settings),
+    )
     cells = {
         asset: {key: judge(asset, key) for key in ((JOINED,) if is_joined(asset) else episodes)} for asset in assets
     }
@@ -113,13 +120,14 @@ class _Judge:
     episodes: Sequence[str]
     tables: Mapping[Place, Condition]
     attempts: Mapping[Place, Cell]
+    graph: Mapping[str, Declaration]
     # For each cell that is not fresh: the assets that have to be made first, and whether that needs a person.
     roots: dict[Place, dict[str, bool]] = field(default_factory=dict)
     _over_all: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, asset: str, key: str) -> Cell:
         upstream = self._upstream(asset, key)
-        cell, roots = self._judged(DECLARATIONS[asset], key, upstream)
+        cell, roots = self._judged(self.graph[asset], key, upstream)
         if cell.state != "fresh":
             self.roots[asset, key] = roots
         return cell
@@ -159,7 +167,7 @@ class _Judge:
     def _upstream(self, asset: str, key: str) -> dict[str, dict[str, bool]]:
         """By table that is read, what has to be made first. Joined assets wait for no episode that needs a person."""
         found: dict[str, dict[str, bool]] = {}
-        for read in DECLARATIONS[asset].reads:
+        for read in self.graph[asset].reads:
             if key != JOINED or is_joined(read):
                 roots = self.roots.get((read, JOINED if is_joined(read) else key), {})
             else:
