@@ -16,6 +16,7 @@ from dataset_pipeline.demo.shapes import SUBPIXEL_BITS, Points, Rgb, curve, elli
 TRAINING_BACKDROP_SEEDS = range(0, 100_000)
 DEMO_BACKDROP_SEEDS = range(200_000, 200_400)
 TEST_BACKDROP_SEEDS = range(300_000, 300_400)
+HARDER_BACKDROP_SEEDS = range(400_000, 440_000)
 FURNITURE_LINE: Rgb = (70, 56, 56)
 
 

@@ -19,8 +19,9 @@ from av.video.reformatter import Colorspace
 
 from dataset_pipeline.base.paths import replace, write_whole
 from dataset_pipeline.demo.backdrops import DEMO_BACKDROP_SEEDS, KINDS, TEST_BACKDROP_SEEDS
-from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST, Character
-from dataset_pipeline.demo.staging import SHOTS, Cel, Stage, held_cels
+from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST, Character, random_character
+from dataset_pipeline.demo.hard_shots import ALL_SHOTS
+from dataset_pipeline.demo.staging import Cel, Stage, held_cels
 from dataset_pipeline.demo.truth import (
     Drawing,
     EpisodeTruth,
@@ -44,7 +45,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ShowPlan:
-    """A show. A script line is `kind seconds` of each shot in turn; `opening` and `ending` stand where they come."""
+    """A show. A script line is `kind seconds` of each shot in turn; `opening` and `ending` stand where they come.
+
+    Somebody with several outfits stands in the cast once for each. `stranger` draws those who only pass by.
+    """
 
     title: str
     cast: tuple[Character, ...]
@@ -57,6 +61,7 @@ class ShowPlan:
     ending_s: float
     gop_frames: int
     fps: int = 24
+    stranger: Callable[[random.Random, str], Character] = random_character
 
     def file_stem(self, number: int) -> str:
         return f"{self.title} - S01E{number:02d} [{self.size[1]}p]"
@@ -130,7 +135,7 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
         if kind == "ending":
             shots.append(_shared(show, "ending", "credits_roll", show.ending_s, 90, show.cast))
             continue
-        wanted = SHOTS[kind][1]
+        wanted = ALL_SHOTS[kind][1]
         cast = _next_in_turn(rng, turns, len(show.cast) if wanted is None else wanted, alone=wanted == 1)
         # A scene stays in one place for at most three shots; moves and clean plates begin a new one.
         stayed += 1
@@ -143,9 +148,11 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
 
 
 def _next_in_turn(rng: random.Random, turns: dict[Character, float], count: int, alone: bool) -> tuple[Character, ...]:
-    """The people of a shot: those who had the fewest turns, whose turns are then counted."""
-    waiting = sorted(turns, key=lambda character: (turns[character], rng.random()))
-    cast = tuple(rng.sample(waiting[:count], count))
+    """The people of a shot: those who had the fewest turns, nobody in two outfits; their turns are then counted."""
+    waiting: dict[str, Character] = {}
+    for character in sorted(turns, key=lambda character: (turns[character], rng.random())):
+        waiting.setdefault(character.name, character)
+    cast = tuple(rng.sample(list(waiting.values())[:count], count))
     for character in cast:
         turns[character] += 1.0 if alone else 0.01
     return cast
@@ -169,8 +176,8 @@ def _opening(show: ShowPlan) -> list[Shot]:
 def draw_episode(show: ShowPlan, number: int) -> Iterator[tuple[Shot, Stage, Iterator[tuple[Cel, int]]]]:
     """The shots of an episode with their cels and the frames each is held; take all cels before the next shot."""
     for shot in plan_episode(show, number):
-        stage = Stage(show.size, shot.frames, shot.seed, shot.backdrop_seed, shot.cast, show.title)
-        yield shot, stage, held_cels(shot.staging, stage)
+        stage = Stage(show.size, shot.frames, shot.seed, shot.backdrop_seed, shot.cast, show.title, show.stranger)
+        yield shot, stage, held_cels(shot.staging, stage, ALL_SHOTS)
 
 
 def drawing_id(image: np.ndarray) -> str:

@@ -135,11 +135,7 @@ class Pose:
     expression: str = "smile"
     head_tilt: float = 0.0
     sway: float = 0.0  # loose hair blown to the right
-
-
-def draw_figure(pen: Pen, character: Character, pose: Pose) -> None:
-    """Draw a whole person, back to front. What was filled is left in `pen.parts`."""
-    Figure(pen, character, pose).draw()
+    behind: bool = False  # seen from behind; `dataset_pipeline.demo.back_view` draws it
 
 
 class Figure:
@@ -402,6 +398,10 @@ class Figure:
         body = curve([*outline, *((-x, *rest) for x, *rest in reversed(outline))])
         shade = cut(body, 0.16 * self.light, 0.04 * self.light, self.light)
         self.pen.fill(body, self._top_color(), shade=shade)
+        self._torso_details(kind, hem, waist, hip)
+
+    def _torso_details(self, kind: str, hem: float, waist: float, hip: float) -> None:
+        """What tells a kind of top from others."""
         lean = 0.06 * self.turn
         if kind == "jacket":
             self._jacket(lean, hem)

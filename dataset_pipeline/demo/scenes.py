@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from dataset_pipeline.demo.back_view import BackFigure
 from dataset_pipeline.demo.backdrops import TRAINING_BACKDROP_SEEDS, draw_backdrop
 from dataset_pipeline.demo.characters import Character, random_character
-from dataset_pipeline.demo.figure import ARM_POSES, EXPRESSIONS, SOLES_Y, WAIST_Y, Pose, draw_figure
+from dataset_pipeline.demo.figure import ARM_POSES, EXPRESSIONS, SOLES_Y, WAIST_Y, Figure, Pose
 from dataset_pipeline.demo.shapes import Box, Pen, Points, extent
 
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
@@ -29,7 +30,8 @@ class DrawnPerson:
     """A person in a picture; boxes are (x0, y0, x1, y1) in pixels, clipped to the picture.
 
     `hands` and `eyes` list the seen ones only. `head` and `face` are all zeros where they are not seen. `visible` is
-    the share of the whole body that is neither hidden by others nor cut off by the picture's edge.
+    the share of the whole body that is neither hidden by others nor cut off by the picture's edge. `behind`: the
+    person turns their back. `mirror`: this is the person's image in a mirror, beside the person's own figure.
     """
 
     character: Character
@@ -40,6 +42,8 @@ class DrawnPerson:
     hands: tuple[Box, ...]
     eyes: tuple[Box, ...]
     visible: float
+    behind: bool = False
+    mirror: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a person stands: the body's middle, the crown's height and the head's height, in pixels."""
+    """Where a person stands: the body's middle, the crown's height and the head's height, in pixels.
+
+    With `glass`, a box in whole pixels, it is the person's image in a mirror: drawn flipped, and only inside the glass.
+    """
 
     character: Character
     x_px: float
     top_px: float
     head_px: float
     pose: Pose = field(default_factory=Pose)
+    glass: tuple[int, int, int, int] | None = None
 
 
 def draw_person(
@@ -73,13 +81,37 @@ def draw_people(canvas: np.ndarray, placements: Sequence[Placement]) -> tuple[Dr
 
 def trace_people(canvas: np.ndarray, placements: Sequence[Placement]) -> list[Outlines]:
     """Draw people back to front, in place, and return their outlines in the canvas's pixels."""
-    figures = []
-    for placement in placements:
+    return [outlines for placement in placements if (outlines := _trace(canvas, placement)) is not None]
+
+
+def _trace(canvas: np.ndarray, placement: Placement) -> Outlines | None:
+    waist_px = placement.top_px + WAIST_Y * placement.head_px
+    if placement.glass is None:
         pen = Pen.at(canvas, placement.x_px, placement.top_px, placement.head_px)
-        draw_figure(pen, placement.character, placement.pose)
-        waist_px = placement.top_px + WAIST_Y * placement.head_px
-        figures.append(Outlines(placement.character, dict(pen.parts), waist_px, pen.line_px))
-    return figures
+        _figure(pen, placement).draw()
+        return Outlines(placement.character, dict(pen.parts), waist_px, pen.line_px, placement.pose.behind)
+    x0, y0, x1, y1 = placement.glass
+    glass = np.ascontiguousarray(canvas[y0:y1, x0:x1][:, ::-1])
+    pen = Pen.at(glass, x1 - placement.x_px, placement.top_px - y0, placement.head_px)
+    _figure(pen, placement).draw()
+    canvas[y0:y1, x0:x1] = glass[:, ::-1]
+    parts = {part: [_reflected(s, placement.glass) for s in shapes] for part, shapes in pen.parts.items()}
+    parts = {part: [s for s in shapes if np.ptp(s, 0).min() > 0] for part, shapes in parts.items()}
+    parts = {part: shapes for part, shapes in parts.items() if shapes}
+    if not parts or not any(s[:, 1].min() < waist_px for shapes in parts.values() for s in shapes):
+        return None
+    waist_px = min(float(y1), waist_px)
+    return Outlines(placement.character, parts, waist_px, pen.line_px, placement.pose.behind, mirror=True)
+
+
+def _figure(pen: Pen, placement: Placement) -> Figure:
+    return (BackFigure if placement.pose.behind else Figure)(pen, placement.character, placement.pose)
+
+
+def _reflected(shape: Points, glass: tuple[int, int, int, int]) -> Points:
+    """A shape drawn on the flipped glass, in the canvas's pixels and held to the glass; flat where it lies outside."""
+    x0, y0, x1, y1 = glass
+    return np.stack([(x1 - shape[:, 0]).clip(x0, x1), (shape[:, 1] + y0).clip(y0, y1)], 1)
 
 
 def seen_people(
@@ -95,8 +127,18 @@ def seen_people(
 class Outlines:
     """The filled outlines of one drawn figure in pixels, by part."""
 
-    def __init__(self, character: Character, parts: dict[str, list[Points]], waist_px: float, line_px: float) -> None:
+    def __init__(
+        self,
+        character: Character,
+        parts: dict[str, list[Points]],
+        waist_px: float,
+        line_px: float,
+        behind: bool = False,
+        mirror: bool = False,
+    ) -> None:
         self.character = character
+        self.behind = behind
+        self.mirror = mirror
         self.parts = parts
         self.waist_px = waist_px
         self.line_px = line_px
@@ -116,7 +158,8 @@ class Outlines:
 
     def through_window(self, offset_px: tuple[float, float], zoom: float) -> Outlines:
         parts = {part: [(s - offset_px) * zoom for s in shapes] for part, shapes in self.parts.items()}
-        return Outlines(self.character, parts, (self.waist_px - offset_px[1]) * zoom, self.line_px * zoom)
+        waist_px = (self.waist_px - offset_px[1]) * zoom
+        return Outlines(self.character, parts, waist_px, self.line_px * zoom, self.behind, self.mirror)
 
 
 def clip(box: Box, size: tuple[int, int]) -> Box:
@@ -135,11 +178,11 @@ def _seen(figure: Outlines, in_front: Sequence[Outlines], size: tuple[int, int])
     if clip(box, size) == NO_BOX:
         return None
     covering = [other for other in in_front if _overlap(other.box, box)]
-    boxes: dict[str, Box] = {"person": box, "halfbody": figure.halfbody, "head": figure.part_box("head")}
-    boxes |= {part: figure.part_box(part) for part in figure.parts if part not in ("body", "head")}
+    boxes: dict[str, Box] = {"person": box, "halfbody": figure.halfbody}
+    boxes |= {part: figure.part_box(part) for part in figure.parts if part != "body"}
     whole = box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]
     if whole and not covering:
-        return _person(figure.character, boxes, 1.0)
+        return _person(figure, boxes, 1.0)
 
     whole_grid = _Grid(box)
     own = whole_grid.mask(figure.body)
@@ -156,7 +199,7 @@ def _seen(figure: Outlines, in_front: Sequence[Outlines], size: tuple[int, int])
     if "person" not in seen:
         return None
     seen.setdefault("halfbody", NO_BOX)
-    return _person(figure.character, seen, framed_area / area * float(open_share))
+    return _person(figure, seen, framed_area / area * float(open_share))
 
 
 def _seen_boxes(
@@ -183,9 +226,9 @@ def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _person(character: Character, boxes: dict[str, Box], visible: float) -> DrawnPerson:
+def _person(figure: Outlines, boxes: dict[str, Box], visible: float) -> DrawnPerson:
     return DrawnPerson(
-        character=character,
+        character=figure.character,
         person=boxes["person"],
         halfbody=boxes["halfbody"],
         head=boxes.get("head", NO_BOX),
@@ -193,6 +236,8 @@ def _person(character: Character, boxes: dict[str, Box], visible: float) -> Draw
         hands=tuple(boxes[part] for part in ("hand0", "hand1") if part in boxes),
         eyes=tuple(boxes[part] for part in ("eye0", "eye1") if part in boxes),
         visible=visible,
+        behind=figure.behind,
+        mirror=figure.mirror,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -56,10 +56,20 @@ def _painted(seed: int, size: tuple[int, int]) -> np.ndarray:
 
 
 class Stage:
-    """What the drawing of one shot needs. `canvas` and `plate` are set by the shots that have them."""
+    """What the drawing of one shot needs. `canvas` and `plate` are set by the shots that have them.
+
+    `stranger` draws the people who only pass by.
+    """
 
     def __init__(
-        self, size: tuple[int, int], frames: int, seed: int, backdrop_seed: int, cast: Sequence[Character], title: str
+        self,
+        size: tuple[int, int],
+        frames: int,
+        seed: int,
+        backdrop_seed: int,
+        cast: Sequence[Character],
+        title: str,
+        stranger: Callable[[random.Random, str], Character] = random_character,
     ) -> None:
         self.size = size
         self.frames = frames
@@ -68,6 +78,7 @@ class Stage:
         self.backdrop_seed = backdrop_seed
         self.cast = tuple(cast)
         self.title = title
+        self.stranger = stranger
         self.canvas: np.ndarray | None = None
         self.plate: np.ndarray | None = None
         self._cels: dict[tuple, Cel] = {}
@@ -134,7 +145,7 @@ class Stage:
             head_px = height * self.rng.uniform(0.06, 0.075)
             x_px = width * ((k + self.rng.uniform(0.2, 0.8)) / count)
             pose = Pose(turn=self.rng.choice((-0.8, 0.8)), stride=self.rng.choice((0.0, 0.7, -0.7)))
-            stranger = random_character(self.rng, f"stranger-{self.seed}-{k}")
+            stranger = self.stranger(self.rng, f"stranger-{self.seed}-{k}")
             placements.append(Placement(stranger, x_px, height * 0.84 - SOLES_Y * head_px, head_px, pose))
         return placements
 
@@ -165,7 +176,8 @@ def speech(rng: random.Random, frames: int) -> Iterator[tuple[float, float, int]
             told += 3
 
 
-def _said(placement: Placement, mouth: float, eyes_open: float) -> Placement:
+def said(placement: Placement, mouth: float, eyes_open: float) -> Placement:
+    """Somebody with another mouth and other lids, see `speech`."""
     return replace(placement, pose=replace(placement.pose, mouth=mouth, eyes_open=eyes_open))
 
 
@@ -178,7 +190,7 @@ def _conversation(
         for k in stage.rng.sample(range(len(placed)), len(placed)):
             turn_frames = min(left, max(18, stage.frames // (len(placed) + 1)))
             for mouth, eyes, held in speech(stage.rng, turn_frames):
-                now = [_said(p, mouth, eyes) if i == k else p for i, p in enumerate(placed)]
+                now = [said(p, mouth, eyes) if i == k else p for i, p in enumerate(placed)]
                 yield stage.cel(backdrop, [*behind, *now], **effects), held
             left -= turn_frames
             gesture = replace(placed[k].pose, arms=stage.rng.choice(GESTURES), head_tilt=stage.rng.choice((-4, 0, 4)))
@@ -204,7 +216,7 @@ def talk(stage: Stage) -> Held:
     placement = _close_placement(stage, stage.rng.choice((0.4, 0.46, 0.52, 0.7)))
     backdrop = stage.backdrop(1.45, 2.2)
     for mouth, eyes, held in speech(stage.rng, stage.frames):
-        yield stage.cel(backdrop, [_said(placement, mouth, eyes)]), held
+        yield stage.cel(backdrop, [said(placement, mouth, eyes)]), held
 
 
 def solo(stage: Stage) -> Held:
@@ -248,7 +260,8 @@ def establish(stage: Stage) -> Held:
     yield stage.cel(stage.backdrop(), []), stage.frames
 
 
-def _stride(placement: Placement, step: int) -> Placement:
+def stride(placement: Placement, step: int) -> Placement:
+    """Somebody in drawing `step` of a walk."""
     phase = step * math.pi / 4
     swing = 20 * math.sin(phase)
     bob = 0.035 * placement.head_px * abs(math.cos(phase))
@@ -267,14 +280,14 @@ def walk(stage: Stage) -> Held:
     backdrop, drawings = stage.backdrop(), math.ceil(stage.frames / 2)
     for k in range(drawings):
         x_px = width * (start + (end - start) * k / max(1, drawings - 1))
-        yield stage.cel(backdrop, [*behind, _stride(replace(walker, x_px=x_px), k)]), 2
+        yield stage.cel(backdrop, [*behind, stride(replace(walker, x_px=x_px), k)]), 2
 
 
 def locked(stage: Stage) -> Held:
     """The camera stands still while people walk all the way through, one after another and on different paths."""
     width, height = stage.size
     stage.plate = stage.backdrop()
-    stranger = random_character(stage.rng, f"stranger-{stage.seed}")
+    stranger = stage.stranger(stage.rng, f"stranger-{stage.seed}")
     walkers = []
     for k, character in enumerate((stranger, *stage.cast[:2])):
         head_px = height * (0.105, 0.13, 0.155)[k] * stature(character)
@@ -296,7 +309,7 @@ def locked(stage: Stage) -> Held:
             margin = 1.1 * walker.head_px
             x_px = -margin + gone * (width + 2 * margin)
             if 0 <= gone <= 1:
-                now.append(_stride(replace(walker, x_px=x_px if way > 0 else width - x_px), k))
+                now.append(stride(replace(walker, x_px=x_px if way > 0 else width - x_px), k))
         yield stage.cel(stage.plate, now), 2
 
 
@@ -354,7 +367,7 @@ def blur(stage: Stage) -> Held:
     sigma = round(stage.rng.uniform(3.2, 5.0) * stage.size[1] / 720, 2)
     placement = _close_placement(stage, 0.42)
     for mouth, eyes, held in speech(stage.rng, stage.frames):
-        yield stage.cel(stage.backdrop(), [_said(placement, mouth, eyes)], blur_sigma_px=sigma), held
+        yield stage.cel(stage.backdrop(), [said(placement, mouth, eyes)], blur_sigma_px=sigma), held
 
 
 def focus(stage: Stage) -> Held:
@@ -364,7 +377,7 @@ def focus(stage: Stage) -> Held:
     for sigma in (6.0, 4.5, 3.0, 1.5):
         yield stage.cel(backdrop, [placement], blur_sigma_px=round(sigma * stage.size[1] / 720, 2)), 2
     for mouth, eyes, held in speech(stage.rng, max(0, stage.frames - 8)):
-        yield stage.cel(backdrop, [_said(placement, mouth, eyes)]), held
+        yield stage.cel(backdrop, [said(placement, mouth, eyes)]), held
 
 
 def whip(stage: Stage) -> Held:
@@ -475,7 +488,8 @@ def credits_roll(stage: Stage) -> Held:
 
 
 # Name of a shot -> how it is drawn and how many of the cast it takes (None: all).
-SHOTS: dict[str, tuple[Callable[[Stage], Held], int | None]] = {
+ShotKind = tuple[Callable[[Stage], Held], int | None]
+SHOTS: dict[str, ShotKind] = {
     "establish": (establish, 0),
     "talk": (talk, 1),
     "solo": (solo, 1),
@@ -497,11 +511,11 @@ SHOTS: dict[str, tuple[Callable[[Stage], Held], int | None]] = {
 }
 
 
-def held_cels(name: str, stage: Stage) -> Held:
-    """The cels of a shot, held for exactly the shot's frames in all."""
+def held_cels(name: str, stage: Stage, shots: Mapping[str, ShotKind] | None = None) -> Held:
+    """The cels of a shot, held for exactly the shot's frames in all; `name` is one of `shots`, by default `SHOTS`."""
     left = stage.frames
     last: Cel | None = None
-    for cel, held in SHOTS[name][0](stage):
+    for cel, held in (shots or SHOTS)[name][0](stage):
         last, shown = cel, min(held, left)
         if shown > 0:
             yield cel, shown

@@ -14,7 +14,7 @@ from dataset_pipeline.demo.characters import Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.shapes import Box
 
-TRUTH_VERSION = 1
+TRUTH_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class EpisodeTruth:
     fps: int
     frame_count: int
     size: tuple[int, int]  # width, height
-    cast: tuple[Character, ...]
+    cast: tuple[Character, ...]  # one entry for each outfit of a person; whoever is not in it is an extra
     shots: tuple[ShotTruth, ...]
     exposures: tuple[Exposure, ...]
     drawings: Mapping[str, Drawing]
@@ -89,14 +89,14 @@ class EpisodeTruth:
 
 
 def save_truth(path: Path, truth: EpisodeTruth) -> None:
-    """Write a truth file as JSON; everybody's looks are written once, and drawings refer to them by name."""
-    names: dict[str, Character] = {}
+    """Write a truth file as JSON; everybody's looks are written once, and drawings refer to them by name and outfit."""
+    looks: dict[tuple[str, str], Character] = {}
     for drawing in truth.drawings.values():
         for person in drawing.people:
-            known = names.setdefault(person.character.name, person.character)
+            known = looks.setdefault((person.character.name, person.character.outfit), person.character)
             if known != person.character:
                 raise ValueError(f"{truth.file}: two different characters are called {known.name!r}")
-    names |= {character.name: character for character in truth.cast}
+    looks |= {(character.name, character.outfit): character for character in truth.cast}
     cast = {character.name for character in truth.cast}
     content = {
         "version": TRUTH_VERSION,
@@ -108,7 +108,7 @@ def save_truth(path: Path, truth: EpisodeTruth) -> None:
         "size": list(truth.size),
         "characters": [
             asdict(character) | {"tags": character.tags(), "extra": name not in cast}
-            for name, character in sorted(names.items())
+            for (name, _), character in sorted(looks.items())
         ],
         "shots": [asdict(shot) for shot in truth.shots],
         "exposures": [[e.first_frame, e.last_frame, e.drawing_id] for e in truth.exposures],
@@ -124,7 +124,7 @@ def load_truth(path: Path) -> EpisodeTruth:
         if content["version"] != TRUTH_VERSION:
             raise ValueError(f"is of version {content['version']}, not {TRUTH_VERSION}")
         fields = Character.__dataclass_fields__
-        looks = {c["name"]: Character(**{k: c[k] for k in fields}) for c in content["characters"]}
+        looks = {(c["name"], c["outfit"]): Character(**{k: c[k] for k in fields}) for c in content["characters"]}
         return EpisodeTruth(
             show=content["show"],
             number=content["number"],
@@ -132,7 +132,7 @@ def load_truth(path: Path) -> EpisodeTruth:
             fps=content["fps"],
             frame_count=content["frame_count"],
             size=(content["size"][0], content["size"][1]),
-            cast=tuple(looks[c["name"]] for c in content["characters"] if not c["extra"]),
+            cast=tuple(looks[c["name"], c["outfit"]] for c in content["characters"] if not c["extra"]),
             shots=tuple(ShotTruth(**shot) for shot in content["shots"]),
             exposures=tuple(Exposure(*line) for line in content["exposures"]),
             drawings={key: _drawing_of(key, value, looks) for key, value in content["drawings"].items()},
@@ -146,6 +146,7 @@ def _drawing_json(drawing: Drawing) -> dict[str, Any]:
         "people": [
             {
                 "name": person.character.name,
+                "outfit": person.character.outfit,
                 "person": _rounded(person.person),
                 "halfbody": _rounded(person.halfbody),
                 "head": _rounded(person.head),
@@ -153,6 +154,8 @@ def _drawing_json(drawing: Drawing) -> dict[str, Any]:
                 "hands": [_rounded(box) for box in person.hands],
                 "eyes": [_rounded(box) for box in person.eyes],
                 "visible": round(person.visible, 3),
+                "behind": person.behind,
+                "mirror": person.mirror,
             }
             for person in drawing.people
         ],
@@ -165,10 +168,10 @@ def _drawing_json(drawing: Drawing) -> dict[str, Any]:
     }
 
 
-def _drawing_of(key: str, value: Mapping[str, Any], looks: Mapping[str, Character]) -> Drawing:
+def _drawing_of(key: str, value: Mapping[str, Any], looks: Mapping[tuple[str, str], Character]) -> Drawing:
     people = tuple(
         DrawnPerson(
-            character=looks[person["name"]],
+            character=looks[person["name"], person["outfit"]],
             person=_box(person["person"]),
             halfbody=_box(person["halfbody"]),
             head=_box(person["head"]),
@@ -176,6 +179,8 @@ def _drawing_of(key: str, value: Mapping[str, Any], looks: Mapping[str, Characte
             hands=tuple(_box(box) for box in person["hands"]),
             eyes=tuple(_box(box) for box in person["eyes"]),
             visible=person["visible"],
+            behind=person["behind"],
+            mirror=person["mirror"],
         )
         for person in value["people"]
     )
