@@ -106,7 +106,7 @@ def test_a_person_from_behind_has_a_head_and_neither_face_nor_eyes() -> None:
         assert person.behind
         assert person.face == NO_BOX
         assert person.eyes == ()
-        assert person.head[3] - person.head[1] == pytest.approx(55, abs=16)
+        assert 48 <= person.head[3] - person.head[1] <= 80
         front = np.full((300, 200, 3), 180, np.uint8)
         draw_people(front, [Placement(member, 100, 30, 50, Pose())])
         assert np.abs(front.astype(float) - canvas).mean() > 1.5
