@@ -28,7 +28,7 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
 @pipeline_asset(
     kind=Kind.MEASURE,
     reads=["video_probe"],
-    settings=["shots", "video"],
+    settings=["shots", "video", "frame_pass"],
     group="frames",
     labels=["opencv"],
     algorithm=4,
@@ -43,7 +43,14 @@ def shots(step: Step) -> Result:
     report = DecodeReport()
     settings = step.settings
     with span("decode and encode"):
-        rows = shots_of(step.source, step.row("video_probe"), settings.shots, report, settings.video.hardware)
+        rows = shots_of(
+            step.source,
+            step.row("video_probe"),
+            settings.shots,
+            report,
+            settings.video.hardware,
+            settings.frame_pass.whole,
+        )
     motions = Counter(row["motion"] for row in rows)
     return Result(
         SCHEMAS["shots"].table(rows),
@@ -69,15 +76,23 @@ def shots(step: Step) -> Result:
         "every_candidate_was_written": Check("The small working copy of each candidate could be encoded."),
     },
     shows=pictures_of_table,
+    goes_first=True,
 )
 def keyframes(step: Step) -> Result:
     """Candidate frames with cheap signals and small working copies, upright, in sRGB, without bars.
 
-    `[keyframes] mode` says which frames are candidates.
+    `[keyframes] mode` says which frames are candidates. A mode that looks at every frame finds the shots on its way, if
+    the same run makes them anew.
     """
     report, settings = DecodeReport(), step.settings
     found = candidates(
-        step.source, step.row("video_probe"), settings.keyframes, report, settings.shots, settings.video.hardware
+        step.source,
+        step.row("video_probe"),
+        settings.keyframes,
+        report,
+        settings.shots,
+        settings.video.hardware,
+        for_shots=settings.keyframes.looks_at_every_frame and step.is_due_beside("shots"),
     )
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     left_out: dict[str, str] = {}

@@ -40,6 +40,7 @@ class PipelineAsset:
     labels: frozenset[str]
     checks: Mapping[str, Check]
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None
+    goes_first: bool = False
 
     @property
     def name(self) -> str:
@@ -70,6 +71,7 @@ def pipeline_asset(
     checks: Mapping[str, Check] | None = None,
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
     reads_if: Mapping[str, Callable[[Settings], bool]] | None = None,
+    goes_first: bool = False,
 ) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
     """Make an asset of the graph out of a function from Step to Result.
 
@@ -77,8 +79,9 @@ def pipeline_asset(
     equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
     exports; one that `remembers` gets the identity log, and of one that is `traced` the lineage is noted. `labels` are
     shown on it in the web UI, beside its kind. `shows` gives the stored pictures, by the label of their row, of which
-    the web UI shows a sheet. `reads_if`: which of `reads` are read only under settings of which that is true.
-    Raises ValueError for a group that is none of GROUPS, and for a condition on what is not read.
+    the web UI shows a sheet. `reads_if`: which of `reads` are read only under settings of which that is true. One that
+    `goes_first` runs before others of its run that could run as well: it leaves behind what they take up. Raises
+    ValueError for a group that is none of GROUPS, and for a condition on what is not read.
     """
     if group not in GROUPS:
         raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
@@ -98,7 +101,7 @@ def pipeline_asset(
             traced,
             tuple(conditions.items()),
         )
-        made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows)
+        made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows, goes_first)
         DECLARATIONS[made.name] = declaration
         ASSETS[made.name] = made
         return made

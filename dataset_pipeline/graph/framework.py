@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,7 +12,8 @@ import numpy as np
 
 from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_memory
 from dataset_pipeline.graph.catalog import PipelineAsset
-from dataset_pipeline.graph.materializing import InputsMissing, materialize
+from dataset_pipeline.graph.declaration import DECLARATIONS
+from dataset_pipeline.graph.materializing import InputsMissing, is_current, materialize
 from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.reading import work_of
 from dataset_pipeline.graph.step import Step
@@ -61,6 +62,7 @@ def asset_definition(
             *(["export_root"] if declaration.exports else []),
         },
         pool="gpu" if declaration.models else None,
+        op_tags={"dagster/priority": "1"} if made.goes_first else None,
         backfill_policy=dg.BackfillPolicy.single_run() if declaration.projection else None,
         check_specs=[
             dg.AssetCheckSpec(
@@ -88,8 +90,24 @@ def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.Material
         return _alone(made, Step(made.declaration, resources, None, context.log, registered))
     episodes = list(context.partition_keys)
     if len(episodes) == 1:
-        return _alone(made, Step(made.declaration, resources, episodes[0], context.log, episodes))
+        beside = _due_beside(context, episodes[0])
+        return _alone(made, Step(made.declaration, resources, episodes[0], context.log, episodes, due_beside=beside))
     return _together(made, context, episodes)
+
+
+def _due_beside(context: dg.AssetExecutionContext, episode: str) -> Callable[[str], bool]:
+    """Whether this run makes an asset of the episode anew that it has not made yet."""
+    selected = {step.split("__")[-1] for step in context.run.step_keys_to_execute or ()}
+
+    def is_due(asset: str) -> bool:
+        if asset not in selected:
+            return False
+        try:
+            return not is_current(Step(DECLARATIONS[asset], context.resources, episode, context.log, [episode]))
+        except PermanentError:
+            return True  # its own step says what is wrong, or mends it
+
+    return is_due
 
 
 def _alone(made: PipelineAsset, step: Step) -> dg.MaterializeResult:

@@ -24,7 +24,8 @@ Made = TypeVar("Made")
 class Work:
     """A step as the framework handles it: with the whole store and every resource, which an asset's body has no way to.
 
-    `shared`: what the steps of one run, which may handle many episodes, keep for one another.
+    `shared`: what the steps of one run, which may handle many episodes, keep for one another. `due_beside`:
+    whether the same run makes an asset anew that it has not made yet.
     """
 
     declaration: Declaration
@@ -32,6 +33,7 @@ class Work:
     episode: str | None
     episodes: Sequence[str]
     shared: dict[str, Any]
+    due_beside: Callable[[str], bool]
 
     @property
     def store(self) -> Store:
@@ -45,7 +47,7 @@ class Work:
 class Reading:
     """The part of a step that hands out what its asset declares: anything else raises LookupError.
 
-    `shared`: as in Work.
+    `shared`, `due_beside`: as in Work.
     """
 
     def __init__(
@@ -56,12 +58,13 @@ class Reading:
         log: Any,
         episodes: Sequence[str],
         shared: dict[str, Any] | None = None,
+        due_beside: Callable[[str], bool] = lambda asset: False,
     ) -> None:
         self.declaration = declaration = declaration.under(resources.settings)
         self.episode = episode
         self.episodes = episodes
         self.log = log
-        self._work = Work(declaration, resources, episode, episodes, {} if shared is None else shared)
+        self._work = Work(declaration, resources, episode, episodes, {} if shared is None else shared, due_beside)
         self._pictures = _NamedPictures(declaration.name)
         self._pointers: dict[tuple[str, str | None], Pointer | None] = {}
         self._identity_log: IdentityLog | None = None
@@ -166,6 +169,10 @@ class Reading:
         if name not in shared:
             shared[name] = make()
         return shared[name]
+
+    def is_due_beside(self, asset: str) -> bool:
+        """Whether the same run makes that asset anew and has not done so yet: only then this one may spare it work."""
+        return self._work.due_beside(asset)
 
     def row(self, asset: str) -> dict:
         """The only row of a table that has one row for each episode."""

@@ -97,6 +97,22 @@ class KeyframesSettings(Section):
     chroma_upsampling: Literal["smooth", "nearest"]
     alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
 
+    @property
+    def looks_at_every_frame(self) -> bool:
+        """Whether candidates are chosen among all frames of a video."""
+        return self.mode in ("mpdecimate", "interval", "shot")
+
+
+class FramePassSettings(Section):
+    """Follows from the other sections and stands in no file. `whole`: the frames of a pass are decoded whole, since
+    `keyframes` may share it; else for small copies alone, which is faster, gives other pixels at edges of blocks, and
+    counts for no version."""
+
+    whole: bool
+
+    def counted(self) -> dict[str, Any]:
+        return super().counted() if self.whole else {}
+
 
 class FrameDefectsSettings(Section):
     max_combing: Share
@@ -463,7 +479,14 @@ class Settings(Section):
     training_clips: TrainingClipsSettings
     exported_set: ExportedSetSettings
 
+    @property
+    def frame_pass(self) -> FramePassSettings:
+        """How `shots` decodes: its rows are the same whether `keyframes` finds them on its way or it looks itself."""
+        return FramePassSettings(whole=self.keyframes.looks_at_every_frame)
+
     def section_hash(self, *names: str) -> str:
-        """12 hex digits over what counts of the named sections; the same everywhere."""
-        payload = {name: getattr(self, name).counted() for name in sorted(names)}
+        """12 hex digits over what counts of the named sections; the same everywhere. A section that follows from others
+        and counts nothing is left out."""
+        counted = {name: getattr(self, name).counted() for name in sorted(names)}
+        payload = {name: values for name, values in counted.items() if values or name in Settings.model_fields}
         return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:12]

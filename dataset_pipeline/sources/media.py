@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path, PurePath
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dataset_pipeline.base.file_names import posix_path, sha256_of_file
@@ -16,18 +16,17 @@ from dataset_pipeline.base.ids import exact_picture_id, frame_id, picture_id
 from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
-from dataset_pipeline.repeated.tracks import PER_SECOND, THUMB, fingerprints
 from dataset_pipeline.settings import KeyframesSettings, TrainingClipsSettings
 from dataset_pipeline.sources.passed_over import left_in, summaries
+from dataset_pipeline.sources.shots_look import HANDED_ON, Fingerprints, Looked, ShotsLook, with_fingerprints
 from dataset_pipeline.video.clip_files import ClipFile, clip_files
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, CutSettings
 from dataset_pipeline.video.decode import frames_at
-from dataset_pipeline.video.frame_pass import Seen, View
 from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
 from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
-from dataset_pipeline.video.shots import SMALL_SIDE_PX, Shot, find_shots
+from dataset_pipeline.video.shots import CutWatch, Shot, find_shots
 from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
@@ -92,9 +91,13 @@ def _looked_through(path: Path) -> tuple[int, str]:
 
 
 def detector(
-    settings: KeyframesSettings, conversion: Conversion, cuts: CutSettings = DEFAULT_CUTS, hardware: str = "none"
+    settings: KeyframesSettings,
+    conversion: Conversion,
+    cuts: CutSettings = DEFAULT_CUTS,
+    hardware: str = "none",
+    watch: CutWatch | None = None,
 ) -> Detector:
-    """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`."""
+    """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`, unless somebody watches."""
     common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion, "hardware": hardware}
     match settings.mode:
         case "iframes":
@@ -105,7 +108,7 @@ def detector(
         case "interval":
             return Interval(every_s=settings.every_s, **common)
         case "shot":
-            return Shot(frames_per_shot=settings.frames_per_shot, cuts=cuts, **common)
+            return Shot(frames_per_shot=settings.frames_per_shot, cuts=cuts, watch=watch, **common)
     raise ValueError(f"keyframes.mode = {settings.mode!r}; known: iframes, mpdecimate, interval, shot")
 
 
@@ -116,12 +119,14 @@ def candidates(
     report: DecodeReport,
     cuts: CutSettings = DEFAULT_CUTS,
     hardware: str = "none",
+    for_shots: bool = False,
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.
 
-    `[keyframes] mode` says which frames those are, `cuts` how shots are told apart where it is `shot`.
-    An unreadable source gives none; what breaks off in the middle gives its good part. What was met on the way stands
-    in `report`.
+    `[keyframes] mode` says which frames those are, `cuts` how shots are told apart where it is `shot`. `for_shots`: the
+    rows of `shots` are found in the same pass, which a mode that looks at every frame allows, and handed on to
+    `shots_of`. An unreadable source gives none; what breaks off in the middle gives its good part. What was met on the
+    way stands in `report`.
     """
     if not probe_row["readable"]:
         return
@@ -129,13 +134,22 @@ def candidates(
     if source["kind"] == FOLDER:
         yield from _picture_candidates(path, source["episode"], settings)
         return
-    try:
-        conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
-        for found in detector(settings, conversion, cuts, hardware).candidates(path, report):
-            identity = {"image_id": frame_id(source["episode"], found.pts_ms), "pts": found.pts, "pts_s": found.pts_s}
-            yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
-    except VideoError as error:
-        report.reasons.append(error.reason)
+    conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
+    looked = Looked.at(path, Conversion.of(probe_row), cuts, hardware)
+    with closing(ShotsLook(cuts)) if for_shots else nullcontext() as look:
+        chosen = detector(settings, conversion, cuts, hardware, look.watch if look else None)
+        try:
+            for found in chosen.candidates(path, report, look.viewers if look else ()):
+                identity = {
+                    "image_id": frame_id(source["episode"], found.pts_ms),
+                    "pts": found.pts,
+                    "pts_s": found.pts_s,
+                }
+                yield _row(identity, "", found.width_px, found.height_px, found.signals), found.image
+            if look:
+                HANDED_ON.put(looked, look.rows(), report)
+        except VideoError as error:
+            report.reasons.append(error.reason)
 
 
 def _picture_candidates(
@@ -239,23 +253,23 @@ def shots_of(
     cuts: CutSettings,
     report: DecodeReport,
     hardware: str = "none",
+    whole: bool = False,
 ) -> list[dict[str, Any]]:
-    """Rows of `shots`, each with the fingerprints of its frames; none for pictures and for what cannot be read."""
+    """Rows of `shots`, each with the fingerprints of its frames; none for pictures and for what cannot be read.
+
+    `whole`, as in `run_pass`, gives the rows that `candidates` hands on, and takes them where they are there.
+    """
     if source["kind"] == FOLDER or not probe_row["readable"]:
         return []
-    prints = _Fingerprints()
-    rows = find_shots(_present(source), Conversion.of(probe_row), cuts, report, [prints], hardware)
-    taken = fingerprints(prints.seen)
-    times_s = taken["pts_s"].to_numpy()
-    thumbs = np.stack(taken["thumb"].to_numpy()) if len(times_s) else np.zeros((0, THUMB[0] * THUMB[1]), np.uint8)
-    for row in rows:
-        inside = (times_s >= row["start_s"]) & (times_s < row["end_s"])
-        row |= {
-            "episode": source["episode"],
-            "fingerprint_pts_s": times_s[inside].tolist(),
-            "fingerprints": thumbs[inside].ravel(),
-        }
-    return rows
+    path, conversion = _present(source), Conversion.of(probe_row)
+    found = HANDED_ON.take(Looked.at(path, conversion, cuts, hardware)) if whole else None
+    if found is not None:
+        rows, met = found
+        vars(report).update(vars(met))
+    else:
+        prints = Fingerprints()
+        rows = with_fingerprints(find_shots(path, conversion, cuts, report, [prints], hardware, whole), prints)
+    return [row | {"episode": source["episode"]} for row in rows]
 
 
 def clip_files_of(
@@ -269,16 +283,3 @@ def clip_files_of(
     """(id, file) of rows of `clips`, in the colour of the stills, or why there is none; see `clip_files`."""
     conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
     yield from clip_files(_present(source), wanted, conversion, probe_row["frame_rate"], clips, hardware)
-
-
-class _Fingerprints:
-    """Sees the pictures that fingerprints are made of, so small that those of a whole episode can be kept."""
-
-    view = View(SMALL_SIDE_PX, PER_SECOND)
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[float, np.ndarray]] = []
-
-    def feed(self, seen: Seen) -> None:
-        small = cv2.resize(seen.bgr, THUMB, interpolation=cv2.INTER_AREA)
-        self.seen.append((seen.pts_s, cv2.cvtColor(small, cv2.COLOR_BGR2RGB)))

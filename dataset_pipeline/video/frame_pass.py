@@ -7,13 +7,13 @@ order: a file is not cut into segments, since the damage and the time line of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor, inf
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ from av.video.reformatter import VideoReformatter
 from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.video.color import Conversion, is_mirrored, square_size, upright
 from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_frames
+
+Kept = TypeVar("Kept")
 
 _FRAMES_AHEAD = 3  # made small while viewers look at the one before
 
@@ -67,33 +69,48 @@ def run_pass(
     report: DecodeReport,
     conversion: Conversion | None = None,
     hardware: str = "none",
+    whole: bool = False,
 ) -> None:
     """Show the frames of a video to all viewers, each what it is due.
 
-    Damage is written into `report`, also that no frame can be read. A few frames are held at a time, however long the
-    video. Raises FileNotFoundError and HardwareMissing.
+    `whole`: copies are made of the very pixels that `shown_to` makes them of; else of frames that are decoded for small
+    copies, which is faster. Damage is written into `report`, also that no frame can be read. A few frames are held at a
+    time, however long the video. Raises FileNotFoundError and HardwareMissing.
     """
-    shrinkers = {side: Shrinker(side) for side in sorted({viewer.view.short_side_px for viewer in viewers})}
-    frames = iter_frames(path, report=report, conversion=conversion, hardware=hardware, for_small=True)
+    frames = iter_frames(path, report=report, conversion=conversion, hardware=hardware, for_small=not whole)
+    try:
+        for _ in _looked_at(frames, viewers, lambda frame: None):
+            pass
+    except VideoError as error:
+        report.reasons.append(error.reason)
 
-    def shrunk(due: tuple[int, Frame, list[Viewer]]) -> list[tuple[Viewer, Seen]]:
+
+def shown_to(viewers: Sequence[Viewer], frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames of a whole video as they come, each when all viewers have seen what they are due of it: for who needs
+    them at full size. They are read a few ahead. Raises what reading them raises."""
+    return _looked_at(frames, viewers, lambda frame: frame)
+
+
+def _looked_at(frames: Iterator[Frame], viewers: Sequence[Viewer], kept: Callable[[Frame], Kept]) -> Iterator[Kept]:
+    """What is `kept` of each frame, after it was looked at."""
+    shrinkers = {side: Shrinker(side) for side in sorted({viewer.view.short_side_px for viewer in viewers})}
+
+    def shrunk(due: tuple[int, Frame, list[Viewer]]) -> tuple[list[tuple[Viewer, Seen]], Kept]:
         number, frame, now = due
         sides = {viewer.view.short_side_px for viewer in now}
         seen = {side: shrinkers[side](number, frame) for side in sorted(sides)}
-        return [(viewer, seen[viewer.view.short_side_px]) for viewer in now]
+        return [(viewer, seen[viewer.view.short_side_px]) for viewer in now], kept(frame)
 
     with _ONE_THREAD:
-        try:
-            # One thread: the size of all copies is that of the first.
-            for shown in map_ahead(shrunk, _timetable(frames, viewers), threads=1, ahead=_FRAMES_AHEAD):
-                for viewer, seen in shown:
-                    viewer.feed(seen)
-        except VideoError as error:
-            report.reasons.append(error.reason)
+        # One thread: the size of all copies is that of the first.
+        for shown, frame in map_ahead(shrunk, _timetable(frames, viewers), threads=1, ahead=_FRAMES_AHEAD):
+            for viewer, seen in shown:
+                viewer.feed(seen)
+            yield frame
 
 
 def _timetable(frames: Iterator[Frame], viewers: Sequence[Viewer]) -> Iterator[tuple[int, Frame, list[Viewer]]]:
-    """Each frame that somebody is due to see, with its number and those viewers."""
+    """Each frame with its number and the viewers that are due to see it."""
     stretches = [-1] * len(viewers)
     for number, frame in enumerate(frames):
         now = []
@@ -103,8 +120,7 @@ def _timetable(frames: Iterator[Frame], viewers: Sequence[Viewer]) -> Iterator[t
             if stretch > stretches[place]:
                 stretches[place] = stretch
                 now.append(viewer)
-        if now:
-            yield number, frame, now
+        yield number, frame, now
 
 
 class _OneThread:

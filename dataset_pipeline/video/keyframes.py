@@ -3,7 +3,7 @@
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -15,6 +15,7 @@ from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.images.defects import Defects, defects
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.decode import DecodeReport, Frame, iter_frames
+from dataset_pipeline.video.frame_pass import Viewer, shown_to
 from dataset_pipeline.video.stream import MAX_THREADS
 
 Item = TypeVar("Item")
@@ -75,12 +76,17 @@ class Detector(ABC):
     def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The candidates among all frames (all intra frames, if `intra_only`), in the same order."""
 
-    def candidates(self, path: Path, report: DecodeReport | None = None) -> Iterator[Candidate]:
+    def candidates(
+        self, path: Path, report: DecodeReport | None = None, viewers: Sequence[Viewer] = ()
+    ) -> Iterator[Candidate]:
         """In the order of their timestamps, less those that decode with errors; damage is written into `report`.
 
         Frames are converted and measured on all cores while decoding goes on; as many are held as there are threads,
-        and one more. Raises FileNotFoundError and VideoError.
+        and one more. The `viewers` look on in the same pass, at every frame; of intra frames alone there is none to be
+        had. Raises FileNotFoundError and VideoError.
         """
+        if viewers and self.intra_only:
+            raise ValueError(f"{type(self).__name__} decodes intra frames alone: viewers would miss the others")
         frames = iter_frames(
             path,
             intra_only=self.intra_only,
@@ -89,6 +95,8 @@ class Detector(ABC):
             conversion=self.conversion,
             hardware=self.hardware,
         )
+        if viewers:
+            frames = shown_to(viewers, frames)
         whole = (frame for frame in self.chosen(frames) if not frame.corrupt)
         return ahead(lambda frame: candidate(frame, self.short_side_px), whole)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -20,7 +21,7 @@ from dataset_pipeline.video.camera import Step, Tracker, camera_motion
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, Cut, CutFinder, CutSettings
 from dataset_pipeline.video.decode import DecodeReport, Frame
-from dataset_pipeline.video.frame_pass import Seen, Shrinker, View, Viewer, run_pass
+from dataset_pipeline.video.frame_pass import Seen, View, Viewer, run_pass, shown_to
 from dataset_pipeline.video.keyframes import Detector
 
 SMALL_SIDE_PX = 180  # short side of the frames that cuts and motion are sought on
@@ -35,31 +36,53 @@ def find_shots(
     report: DecodeReport,
     viewers: Sequence[Viewer] = (),
     hardware: str = "none",
+    whole: bool = False,
 ) -> list[dict[str, Any]]:
     """The shots of a video in order, as rows of `shots` without their episode.
 
     They cover the frames without a gap: `start_pts` is a shot's first frame, `end_s` the start of the next shot or the
     end of the last frame. `transition` says how the shot begins. `dx_px` and `dy_px` are in pixels of the full upright
     picture, `motion` and the rest as in `CameraMotion`. `frame_pts`, `frame_pts_s` and `signatures` are of each
-    of its frames, the last its luma at `SIGNATURE_PX`, uint8 row by row. The `viewers` look on in the same pass. Damage
-    is written into `report`; a video without a readable frame gives none. Raises FileNotFoundError and HardwareMissing.
+    of its frames, the last its luma at `SIGNATURE_PX`, uint8 row by row. The `viewers` look on in the same pass, which
+    is `whole` as in `run_pass`. Damage is written into `report`; a video without a readable frame gives none. Raises
+    FileNotFoundError and HardwareMissing.
     """
-    with ThreadPoolExecutor(1) as tracking:
-        finder = _ShotFinder(settings, tracking)
-        run_pass(path, [finder, *viewers], report, conversion, hardware)
+    with closing(ShotFinder(settings)) as finder:
+        run_pass(path, [finder, *viewers], report, conversion, hardware, whole)
         return finder.finished()
 
 
-class _ShotFinder:
+class CutWatch:
+    """Finds the cuts of a pass, once for all who ask for them while it goes on."""
+
+    view = View(SMALL_SIDE_PX)
+
+    def __init__(self, settings: CutSettings) -> None:
+        self.finder = CutFinder(settings)
+        self.certain: list[Cut] = []  # what the last frame has made certain, or the end of all frames
+        self._is_over = False
+
+    def feed(self, seen: Seen) -> None:
+        self.certain = self.finder.feed(seen.bgr, seen.grey, seen.pts_s)
+
+    def finish(self) -> list[Cut]:
+        """The cuts left when there are no more frames, whoever asks first."""
+        if not self._is_over:
+            self._is_over, self.certain = True, self.finder.finish()
+        return self.certain
+
+
+class ShotFinder:
     """Puts a video's frames, cuts and camera motion together to rows, one shot after another.
 
-    The camera is followed in a thread of its own, frame after frame.
+    The camera is followed in a thread of its own, frame after frame, until it is closed.
     """
 
     view = View(SMALL_SIDE_PX)
 
-    def __init__(self, settings: CutSettings, tracking: ThreadPoolExecutor) -> None:
-        self._finder, self._tracker, self._tracking = CutFinder(settings), Tracker(), tracking
+    def __init__(self, settings: CutSettings) -> None:
+        self.watch = CutWatch(settings)
+        self._tracker, self._tracking = Tracker(), ThreadPoolExecutor(1)
         self._rows: list[dict[str, Any]] = []
         self._first, self._transition = 0, "start"  # of the shot that goes on
         self._frames: list[tuple[int, float, bytes]] = []  # pts, pts_s and signature from its first on
@@ -71,19 +94,24 @@ class _ShotFinder:
 
     def feed(self, seen: Seen) -> None:
         self._last = seen
-        cuts = self._finder.feed(seen.bgr, seen.grey, seen.pts_s)
-        self._frames.append((seen.pts, seen.pts_s, self._finder.signature.tobytes()))
-        self._waiting.append((seen.number, seen.pts_s, None if self._finder.in_blank else seen.grey))
-        self._cut(cuts)
-        self._track(seen.number - self._finder.LATE_FRAMES)  # no cut can come to lie before it any more
+        self.watch.feed(seen)
+        finder = self.watch.finder
+        self._frames.append((seen.pts, seen.pts_s, finder.signature.tobytes()))
+        self._waiting.append((seen.number, seen.pts_s, None if finder.in_blank else seen.grey))
+        self._cut(self.watch.certain)
+        self._track(seen.number - finder.LATE_FRAMES)  # no cut can come to lie before it any more
 
     def finished(self) -> list[dict[str, Any]]:
         """The rows of all shots, when there are no more frames."""
         if self._last is not None:
-            self._cut(self._finder.finish())
+            self._cut(self.watch.finish())
             self._track(self._last.number)
             self._close(self._last.number + 1)
         return self._rows
+
+    def close(self) -> None:
+        """End the thread, without waiting for what nobody asks for any more."""
+        self._tracking.shutdown(wait=False, cancel_futures=True)
 
     def _cut(self, cuts: list[Cut]) -> None:
         for cut in cuts:
@@ -144,25 +172,29 @@ class _ShotFinder:
 @dataclass(frozen=True, kw_only=True)
 class Shot(Detector):
     """The sharpest frames of each shot: what is not blank of it is cut into `frames_per_shot` equal parts, and the
-    sharpest frame of each is taken, unless it is a fade's: of less than `FADED_SHARE` of the shot's best contrast."""
+    sharpest frame of each is taken, unless it is a fade's: of less than `FADED_SHARE` of the shot's best contrast.
+
+    `watch`: who finds the cuts by looking on in the same pass, for one video; without it they are found by `cuts`."""
 
     frames_per_shot: int = 2
     cuts: CutSettings = DEFAULT_CUTS
+    watch: CutWatch | None = None
 
     FADED_SHARE: ClassVar[float] = 0.6
 
     def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        finder, shrink, sharpest = CutFinder(self.cuts), Shrinker(SMALL_SIDE_PX), _Sharpest(4 * self.frames_per_shot)
+        watch, sharpest = self.watch, _Sharpest(4 * self.frames_per_shot)
+        if watch is None:
+            watch = CutWatch(self.cuts)
+            frames = shown_to([watch], frames)
         waiting: deque[tuple[int, Frame]] = deque()
         number = -1
         for number, frame in enumerate(frames):
-            small = shrink(number, frame)
-            cuts = finder.feed(small.bgr, small.grey, frame.pts_s)
-            if not (finder.in_blank or frame.corrupt):
+            if not (watch.finder.in_blank or frame.corrupt):
                 waiting.append((number, frame))
-            yield from self._before(cuts, waiting, sharpest)
-            sharpest.add(_taken(waiting, number - finder.LATE_FRAMES))
-        yield from self._before([*finder.finish(), Cut(number + 1, "cut")], waiting, sharpest)
+            yield from self._before(watch.certain, waiting, sharpest)
+            sharpest.add(_taken(waiting, number - CutFinder.LATE_FRAMES))
+        yield from self._before([*watch.finish(), Cut(number + 1, "cut")], waiting, sharpest)
 
     def _before(self, cuts: list[Cut], waiting: deque[tuple[int, Frame]], sharpest: _Sharpest) -> Iterator[Frame]:
         """The chosen frames of the shots that these cuts end."""

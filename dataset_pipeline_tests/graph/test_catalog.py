@@ -13,7 +13,7 @@ from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 
 READS_SETTINGS = {
-    "shots": {"shots", "video"},
+    "shots": {"shots", "video", "frame_pass"},
     "keyframes": {"keyframes", "shots", "video"},
     "distinct_frames": {"distinct_frames", "frame_defects", "keyframes", "video"},
     "repeated_frames": {"repeated_frames", "frame_defects"},
@@ -118,6 +118,8 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("video__hardware", "cuda", set()),
         ("crops__person_min_side_px", 300, {"crops"}),
         ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames", "training_clips"}),
+        # Shots are found on the frames that such a mode decodes.
+        ("keyframes__mode", "interval", {"shots", "keyframes", "distinct_frames", "training_clips"}),
         ("tags__max_tags", 5, {"tags"}),
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
         ("concept_balance__max_images", 5, {"concept_balance"}),

@@ -291,6 +291,14 @@ def test_the_defaults_hash_as_they_did_so_that_no_store_becomes_stale() -> None:
     assert {name: defaults.section_hash(name) for name in HASHES} == HASHES
 
 
+def test_frames_decoded_whole_count_only_in_modes_that_look_at_every_frame() -> None:
+    defaults = load_settings(DEFAULTS)
+    assert defaults.section_hash("shots", "frame_pass") == defaults.section_hash("shots")
+    dense = [load_settings(DEFAULTS, keyframes__mode=mode) for mode in ("mpdecimate", "interval", "shot")]
+    (of_all,) = {settings.section_hash("shots", "frame_pass") for settings in dense}
+    assert of_all != defaults.section_hash("shots")
+
+
 class Place(Section):
     root: str
     shade: int

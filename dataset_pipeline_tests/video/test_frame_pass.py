@@ -14,6 +14,7 @@ from dataset_pipeline.video import decode
 from dataset_pipeline.video.cuts import Cuts
 from dataset_pipeline.video.decode import DecodeReport, iter_frames
 from dataset_pipeline.video.frame_pass import Seen, View, run_pass
+from dataset_pipeline.video.keyframes import IFrames
 from dataset_pipeline.video.shots import find_shots
 from dataset_pipeline.video.stream import Cropper
 
@@ -139,6 +140,85 @@ def test_no_step_but_shots_decodes_a_whole_file(minute, decoded):
     assert decoded["keyframes"] < 1.2 * len(found) < frames / 20
     assert decoded["distinct_frames"] < frames / 10
     assert decoded["video_probe"] < frames / 4
+
+
+DENSE = ["mpdecimate", "interval", "shot"]
+
+
+def _told(rows: list[dict]) -> list[dict]:
+    return [{name: one.tolist() if isinstance(one, np.ndarray) else one for name, one in row.items()} for row in rows]
+
+
+@pytest.mark.parametrize("mode", DENSE)
+def test_a_mode_that_looks_at_every_frame_finds_the_shots_in_the_same_pass(minute, decoded, mode):
+    source = {"episode": "show.01", "kind": "video", "path": str(minute)}
+    settings = load_settings(keyframes__mode=mode)
+    row, frames = probe_source(source), 60 * 24
+    report, met, alone = DecodeReport(), DecodeReport(), DecodeReport()
+    decoded.at = "keyframes"
+    found = list(candidates(source, row, settings.keyframes, report, settings.shots, for_shots=True))
+    decoded.at = "shots"
+    rows = shots_of(source, row, settings.shots, met, whole=True)
+    assert (decoded["keyframes"], decoded["shots"], len(rows)) == (frames, 0, 20)
+    decoded.at = "shots alone"
+    assert _told(shots_of(source, row, settings.shots, alone, whole=True)) == _told(rows)
+    assert met == alone == report
+    assert decoded["shots alone"] == frames
+    unshared = list(candidates(source, row, settings.keyframes, DecodeReport(), settings.shots))
+    assert [one for one, _ in found] == [one for one, _ in unshared]
+    for (_, picture), (_, same) in zip(found, unshared, strict=True):
+        np.testing.assert_array_equal(picture, same)
+
+
+def test_shots_are_handed_on_by_a_whole_pass_alone_and_taken_once_for_the_same_question(minute, decoded, tmp_path):
+    path = tmp_path / "copy.mp4"
+    path.write_bytes(minute.read_bytes())
+    source = {"episode": "show.01", "kind": "video", "path": str(path)}
+    settings, row = load_settings(keyframes__mode="interval"), probe_source(source)
+    frames = 60 * 24
+
+    def look() -> Iterator:
+        return candidates(source, row, settings.keyframes, DecodeReport(), settings.shots, for_shots=True)
+
+    def decoded_for_shots(**cuts: float) -> int:
+        decoded.at, before = "shots", decoded["shots"]
+        shots_of(source, row, Cuts(**(settings.shots.model_dump() | cuts)), DecodeReport(), whole=True)
+        return decoded["shots"] - before
+
+    started = look()
+    next(started)
+    started.close()
+    assert decoded_for_shots() == frames
+    list(look())
+    assert decoded_for_shots(min_shot_s=1.0) == frames
+    assert decoded_for_shots() == 0
+    assert decoded_for_shots() == frames
+    list(look())
+    with path.open("ab") as file:
+        file.write(bytes(1))
+    assert decoded_for_shots() >= frames
+
+
+def test_shots_are_the_same_for_every_look_at_interlaced_turned_and_transparent_pictures(ffmpeg, tmp_path):
+    drawn = "testsrc2=s=144x120:r=24:d=2,hue=h=300*floor(t*1.7)"
+    turned, upright = tmp_path / "turned.mp4", tmp_path / "upright.mp4"
+    ffmpeg("-f", "lavfi", "-i", drawn, "-c:v", "libx264", "-pix_fmt", "yuv420p", upright)
+    ffmpeg("-display_rotation", "90", "-i", upright, "-c", "copy", turned)
+    seen_through = "format=yuva420p,geq=lum='p(X,Y)':a='128+127*sin(X/9+N/5)'"
+    vp9 = ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-b:v", "200k", "-cpu-used", "8"]
+    ffmpeg("-f", "lavfi", "-i", f"{drawn},{seen_through}", *vp9, transparent := tmp_path / "transparent.webm")
+    settings = load_settings(keyframes__mode="shot", keyframes__chroma_upsampling="nearest")
+    for path, cadence in ((upright, "tff"), (turned, "progressive"), (transparent, "progressive")):
+        source = {"episode": "show.01", "kind": "video", "path": str(path)}
+        row = probe_source(source) | {"cadence": cadence}
+        assert list(candidates(source, row, settings.keyframes, DecodeReport(), settings.shots, for_shots=True))
+        handed_on, alone = (shots_of(source, row, settings.shots, DecodeReport(), whole=True) for _ in range(2))
+        assert _told(handed_on) == _told(alone) != []
+
+
+def test_intra_frames_alone_are_shown_to_nobody(clip):
+    with pytest.raises(ValueError, match="IFrames decodes intra frames alone"):
+        IFrames().candidates(clip("b_pyramid.mp4"), viewers=[Watching(60)])
 
 
 def test_passes_that_overlap_leave_opencv_its_threads(clip):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dataset_pipeline.settings import DEFAULTS, Settings, load_settings
+from dataset_pipeline.settings import DEFAULTS, Section, load_settings
 from dataset_pipeline.store.lineage import Lineage, Made
 
 
@@ -32,12 +32,13 @@ def fitting(lineage: Lineage) -> tuple[Lineage, tuple[str, ...]]:
 
 def _fault(section: str, values: Mapping[str, Any]) -> str:
     """The first value that its section would not take; empty if it takes all."""
-    usual = _usual(section)
-    if usual is None:
+    found = _usual(section)
+    if found is None:
         return ""
+    usual = found.model_dump()
     known = {name: value for name, value in values.items() if name in usual}
     try:
-        Settings.model_fields[section].annotation.model_validate({**usual, **known})  # type: ignore[union-attr]
+        type(found).model_validate({**usual, **known})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         return f"[{section}] {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
@@ -45,6 +46,6 @@ def _fault(section: str, values: Mapping[str, Any]) -> str:
 
 
 @cache
-def _usual(section: str) -> Mapping[str, Any] | None:
+def _usual(section: str) -> Section | None:
     found = getattr(load_settings(DEFAULTS), section, None)
-    return None if found is None else found.model_dump()
+    return found if isinstance(found, Section) else None
