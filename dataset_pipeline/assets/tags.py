@@ -14,9 +14,11 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings.tag_rules import Rules, load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import CaptionSources, decide_captions, face_positions
+from dataset_pipeline.tags.composition import composition_of
 from dataset_pipeline.tags.core import core_markdown, core_rows, count_tags
 from dataset_pipeline.tags.filter import Known, decide_tags
 from dataset_pipeline.tags.hand_edited import hand_edited_rows
+from dataset_pipeline.tags.people import LOOKED_FOR, Seen, kind_of, seen_on_images
 from dataset_pipeline.tags.scores import tag_rows
 
 COUNTED = ("tag_scores", "clusters")
@@ -82,14 +84,15 @@ def core_tags(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
-    settings=["tags", "tag_thresholds", "tag_rules"],
+    reads=["images", "detections", "hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
+    settings=["tags", "tag_thresholds", "tag_rules", "detections"],
     group="text",
-    algorithm=3,
+    algorithm=4,
     labels=["python"],
 )
 def tags(step: Step) -> Result:
-    """The tags that stay on each image, by the thresholds and rules of `[tags]`; dropped ones keep a reason."""
+    """The tags that stay on each image, by the thresholds and rules of `[tags]` and by who is seen on it; what was
+    dropped or added keeps a reason."""
     assert step.episode is not None
     rules: Rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))
     quality = step.read("quality_scores")
@@ -99,6 +102,7 @@ def tags(step: Step) -> Result:
         step.shared("core tags", lambda: _core_by_show(step)).get(show_of(step.episode), {}),
         dict(zip(quality["image_id"].to_pylist(), quality["score"].to_pylist(), strict=True)),
         {row["image_id"]: row["tags"] for row in step.rows("hand_edited_tags")},
+        *_seen(step),
     )
     scored = tag_rows(step.read("tag_scores"))
     # What a person wrote needs no tagger: one that gave no answer takes nothing from it.
@@ -113,8 +117,24 @@ def tags(step: Step) -> Result:
             "different_tags": len(counts),
             "hand_edited": sum(row["hand_edited"] for row in rows),
             "of_concepts": sum(bool(row["concepts"]) for row in rows),
+            "nobody_seen": sum(row["people_at_most"] == 0 for row in rows),
         },
     )
+
+
+def _seen(step: Step) -> tuple[dict[str, Seen], dict[str, str]]:
+    """Who is seen on each image, and how much of them, by image id; nothing where neither persons nor heads were looked
+    for."""
+    settings = step.settings.tags
+    if not LOOKED_FOR & set(step.settings.detections.kinds):
+        return {}, {}
+    images, boxes = step.rows("images"), step.rows("detections")
+    seen = seen_on_images(images, boxes, step.left_out("detections"), settings.doubt_score, settings.seen_score)
+    heights = {row["image_id"]: row["height_px"] for row in images}
+    return seen, {
+        row["image_id"]: composition_of(kind_of(row), seen.get(row["image_id"]), heights[row["still_id"]])
+        for row in images
+    }
 
 
 def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:

@@ -38,7 +38,7 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
             short_side_px=settings.quality_scores.short_side_px,
             **small_batches,
         ),
-        "tagger": Tagger(model=chosen.tagger, **common),
+        "tagger": Tagger(models=chosen.taggers, **common),
     }
 
 

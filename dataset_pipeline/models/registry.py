@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -121,11 +122,11 @@ class PackEntry(_Entry):
     detector: list[str]
     identity: str
     quality: str
-    tagger: str
+    tagger: str | Annotated[list[str], Field(min_length=1)]
 
     def chosen(self, role: Role) -> tuple[str, ...]:
         names = getattr(self, role)
-        return tuple(names) if role == "detector" else (names,)
+        return (names,) if isinstance(names, str) else tuple(names)
 
 
 class Registry(_Entry):
@@ -226,9 +227,10 @@ class ModelPack:
         """The pack called `name` in models.toml.
 
         cache: the folder that holds `hub/` for packs without a `path` of their own; empty = `cache_folder()`.
-        overrides: another model for a role, by name; for the detector several names, each replacing the pack's model
-            of the same kind of box, or adding a kind. Empty values change nothing.
-        Raises RegistryError.
+        overrides: another model for a role, by name; for the tagger one name or several; for the detector several
+            names, each replacing the pack's model of the same kind of box, or adding a kind. Empty values change
+            nothing.
+        Raises RegistryError, also for a model that is named twice.
         """
         registry = registry or load_registry()
         entry = registry.pack(name)
@@ -242,9 +244,14 @@ class ModelPack:
             if not value:
                 continue
             names = (value,) if isinstance(value, str) else tuple(value)
-            by_kind = {registry.model(old, role).kind: old for old in roles[role]}
-            by_kind.update({registry.model(new, role).kind: new for new in names})
-            roles[role] = tuple(by_kind.values())
+            if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+                raise RegistryError(f"{twice[0]!r} is named twice under [models] {role}: name each model once")
+            chosen = [registry.model(name, role) for name in names]
+            if role == "detector":
+                by_kind = {registry.model(old, role).kind: old for old in roles[role]}
+                by_kind.update({new.kind: new.name for new in chosen})
+                names = tuple(by_kind.values())
+            roles[role] = names
         return cls(name, root.resolve(), entry.demo, not entry.path, registry, roles)
 
     @property
@@ -258,7 +265,7 @@ class ModelPack:
         return self.root / ("models.lock.json" if self.pullable else "pack.json")
 
     def models(self, role: Role) -> tuple[ModelEntry, ...]:
-        """The entries this pack uses for a role: several for the detector, one for every other role."""
+        """The entries this pack uses for a role: several for the detector and maybe the tagger, else one."""
         return tuple(self.registry.model(name, role) for name in self.roles[role])
 
     def commit(self, file: HubFile) -> str:

@@ -1,15 +1,17 @@
-"""Danbooru tags, by any of the taggers that dghs-imgutils knows, with its preprocessing."""
+"""Danbooru tags, by one or several of the taggers that dghs-imgutils knows, with its preprocessing."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from dataset_pipeline.models import loading
 from dataset_pipeline.models.batching import peek, prepared_batches
@@ -17,13 +19,14 @@ from dataset_pipeline.models.device import onnx_device
 from dataset_pipeline.models.imports import import_imgutils
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import ModelEntry, ModelPack, Role
-from dataset_pipeline.models.resource import SingleModelResource
+from dataset_pipeline.models.resource import ModelResource
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+RATING = "rating"
 # Danbooru's category numbers; 9 and 10 are the taggers' own for ratings and years.
-CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: "rating", 10: "year"}
+CATEGORIES = {0: "general", 1: "artist", 3: "copyright", 4: "character", 5: "meta", 9: RATING, 10: "year"}
 GENERAL = "0"  # of lists without categories
 RATING_PREFIX = "rating:"  # DeepDanbooru's; the others say `safe`, not `rating:safe`
 ML_DANBOORU_SIDE_PX = 448
@@ -86,15 +89,43 @@ class TagScores:
     scores: np.ndarray
 
 
-class Tagger(SingleModelResource):
-    """Tag probabilities; nothing is thresholded here."""
+class _Network:
+    """One tagger that is loaded. prepare: a picture as its batch of one."""
+
+    def __init__(self, pack: ModelPack, entry: ModelEntry, runner: OnnxRunner) -> None:
+        self._runner, self._family = runner, FAMILIES[entry.family]
+        self._prepared = self._family.preparation(pack, entry, runner)
+        self.vocabulary = _read_vocabulary(pack.file(entry, "tags"))
+
+    def prepare(self, image: Image) -> np.ndarray:
+        return self._prepared(image).astype(np.float32, copy=False)
+
+    def scores(self, batch: np.ndarray) -> np.ndarray:
+        """Probabilities [b, tags] of its own tags. Raises ValueError for a list that is another network's."""
+        answer, runs = self._runner.run(batch, self._family.output or None)
+        tags = self.vocabulary.tags
+        if answer.shape[1] != len(tags):
+            raise ValueError(f"{self._runner.path} gives {answer.shape[1]} scores, but its list has {len(tags)} tags")
+        loading.count(Tagger.role, len(batch), runs)
+        return 1 / (1 + np.exp(-answer)) if self._family.logits else answer
+
+
+class Tagger(ModelResource):
+    """Tag probabilities; nothing is thresholded here.
+
+    Of several taggers each sees every picture, and a tag's probability is the mean over those whose lists have it.
+    """
 
     role: ClassVar[Role] = "tagger"
 
+    models: list[str] = Field([], description="Other taggers, by name in models.toml; empty = the pack's.")
+
     def vocabulary(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The tags the model knows and the category of each. Raises WeightsMissing, ValueError for a damaged list."""
-        pack, entry = self._entry()
-        return _read_vocabulary(pack.file(entry, "tags"))
+        """The tags that the models know, and the category of each: those of the first, then what each other one adds.
+        Raises WeightsMissing, ValueError for a damaged list."""
+        pack = self.open_pack()
+        merged = _merged([_read_vocabulary(pack.file(entry, "tags")) for entry in pack.models(self.role)])
+        return merged.tags, merged.categories
 
     def tag(self, images: Iterable[np.ndarray]) -> TagScores:
         """Probabilities for n RGB pictures [height, width, 3] uint8 of any sizes.
@@ -102,38 +133,101 @@ class Tagger(SingleModelResource):
         Raises WeightsMissing, DeviceUnavailable, ValueError for a picture of another shape or a tag list that does not
         belong to the network.
         """
-        tags, categories = self.vocabulary()
         pictures = peek(images)
         if pictures is None:
+            tags, categories = self.vocabulary()
             return TagScores(tags, categories, np.zeros((0, len(tags)), np.float32))
         from PIL import Image
 
-        runner = self._runner()
-        pack, entry = self._entry()
-        family = FAMILIES[entry.family]
-        prepared = family.preparation(pack, entry, runner)
+        pack = self.open_pack()
+        networks = [
+            _Network(pack, entry, runner)
+            for entry, runner in zip(pack.models(self.role), self._runners(pack), strict=True)
+        ]
+        merged = _merged([network.vocabulary for network in networks])
 
-        def prepare(image: np.ndarray) -> np.ndarray:
-            return prepared(Image.fromarray(image)).astype(np.float32, copy=False)
+        def prepare(image: np.ndarray) -> list[np.ndarray]:
+            picture = Image.fromarray(image)
+            return [network.prepare(picture) for network in networks]
 
-        scores = []
-        for batch in prepared_batches(pictures, prepare, self.batch_size):
-            answer, runs = runner.run(np.concatenate(batch), family.output or None)
-            if answer.shape[1] != len(tags):
-                raise ValueError(f"{runner.path} gives {answer.shape[1]} scores, but its list has {len(tags)} tags")
-            scores.append(1 / (1 + np.exp(-answer)) if family.logits else answer)
-            loading.count(self.role, len(batch), runs)
-        return TagScores(tags, categories, np.concatenate(scores))
+        scores = [
+            merged.mean(
+                [
+                    network.scores(np.concatenate([prepared[number] for prepared in batch]))
+                    for number, network in enumerate(networks)
+                ]
+            )
+            for batch in prepared_batches(pictures, prepare, self.batch_size)
+        ]
+        return TagScores(merged.tags, merged.categories, np.concatenate(scores))
 
-    def _runner(self) -> OnnxRunner:
-        pack, entry = self._entry()
+    def _chosen(self) -> Sequence[str]:
+        return self.models
+
+    def _runners(self, pack: ModelPack) -> list[OnnxRunner]:
+        """One for each model. All are one to the loader: otherwise several would push the other roles out."""
         device = onnx_device(self.device)
-        path = pack.file(entry, "model")
-        key = (pack.root, entry.name, pack.fingerprint(self.role).sha256, device, self.threads)
-        return self._loaded(key, lambda: OnnxRunner(path, device, self.threads))
+        paths = [pack.file(entry, "model") for entry in pack.models(self.role)]
+        fingerprint = pack.fingerprint(self.role)
+        key = (pack.root, fingerprint.model, fingerprint.sha256, device, self.threads)
+        return self._loaded(key, lambda: [OnnxRunner(path, device, self.threads) for path in paths])
 
 
-def _read_vocabulary(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Vocabulary:
+    """The tags of one list, in its order, and the category of each."""
+
+    tags: tuple[str, ...]
+    categories: tuple[str, ...]
+
+    def keys(self) -> list[tuple[bool, str, int]]:
+        """What tells a tag from others in any list: whether it is a rating, its name with spaces, and its number among
+        those alike in its own list."""
+        seen: Counter[tuple[bool, str]] = Counter()
+        keys = []
+        for tag, category in zip(self.tags, self.categories, strict=True):
+            alike = (category == RATING, tag.replace("_", " "))
+            keys.append((*alike, seen[alike]))
+            seen[alike] += 1
+        return keys
+
+
+@dataclass(frozen=True)
+class _Merged(_Vocabulary):
+    """places: for each list where its tags stand in the merged one."""
+
+    places: tuple[np.ndarray, ...]
+
+    def mean(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities [b, tags] of those of each list [b, its tags]: the mean over the lists that have the tag."""
+        if len(scores) == 1:
+            return scores[0]
+        total = np.zeros((len(scores[0]), len(self.tags)), np.float64)
+        lists = np.zeros(len(self.tags), np.int64)
+        for places, answer in zip(self.places, scores, strict=True):
+            total[:, places] += answer
+            lists[places] += 1
+        return (total / lists).astype(np.float32)
+
+
+def _merged(lists: Sequence[_Vocabulary]) -> _Merged:
+    """All tags of the lists; a tag has the spelling and the category of the first list that has it."""
+    place: dict[tuple[bool, str, int], int] = {}
+    tags: list[str] = []
+    categories: list[str] = []
+    places = []
+    for vocabulary in lists:
+        keys = vocabulary.keys()
+        for key, tag, category in zip(keys, vocabulary.tags, vocabulary.categories, strict=True):
+            if key not in place:
+                place[key] = len(tags)
+                tags.append(tag)
+                categories.append(category)
+        places.append(np.array([place[key] for key in keys], np.int64))
+    return _Merged(tuple(tags), tuple(categories), tuple(places))
+
+
+def _read_vocabulary(path: Path) -> _Vocabulary:
     tags, categories = [], []
     with path.open(encoding="utf-8", newline="") as stream:
         for number, row in enumerate(csv.DictReader(stream), start=2):
@@ -142,4 +236,4 @@ def _read_vocabulary(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 tags.append(row["name"].removeprefix(RATING_PREFIX))
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{path}, line {number}: no tag name with a known category: {row}") from error
-    return tuple(tags), tuple(categories)
+    return _Vocabulary(tuple(tags), tuple(categories))

@@ -193,7 +193,12 @@ def _tags(decision: Decision, explanation: Explanation) -> str:
     why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in reasons.most_common())
     source = ", written by hand" if decision.row.get("hand_edited") else ""
     limit = _limit(decision, "tag_thresholds", "general")
-    return f"kept {len(kept)} of {len(kept) + len(dropped)}{source}, >= {limit}" + (f"; dropped: {why}" if why else "")
+    added = decision.row.get("added") or []
+    said = len(kept) - len(added)
+    came = ", ".join(f"{entry['tag']} ({entry['reason']})" for entry in added)
+    return f"kept {said} of {said + len(dropped)}{source}, >= {limit}" + (
+        (f"; added: {came}" if came else "") + (f"; dropped: {why}" if why else "")
+    )
 
 
 def _selection(decision: Decision, explanation: Explanation) -> str:

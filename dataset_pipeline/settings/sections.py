@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     field_serializer,
     field_validator,
+    model_validator,
 )
 
 from dataset_pipeline.settings.folders import project_folder, resources_folder
@@ -71,7 +72,13 @@ class ModelsSettings(Section):
     detector: list[str]
     identity: str
     quality: str
-    tagger: str
+    tagger: str | list[str]
+
+    @property
+    def taggers(self) -> list[str]:
+        """The taggers named; none = the pack's."""
+        names = [self.tagger] if isinstance(self.tagger, str) else self.tagger
+        return [name for name in names if name]
 
 
 class VideoSettings(Section):
@@ -236,6 +243,11 @@ class TagConcept(Section):
 
 
 class TagsSettings(Section):
+    counts: Literal["boxes", "tagger", "both"]
+    seen_score: Share
+    doubt_score: Share
+    nobody_tags: list[Annotated[str, Field(min_length=1)]]
+    composition: Literal["boxes", "tagger"]
     prune: Literal["none", "minimal", "character", "character_core"]
     overlaps: Literal["words", "substring", "none"]
     sort: Literal["score", "name", "original", "shuffle"]
@@ -243,6 +255,12 @@ class TagsSettings(Section):
     max_tags: Annotated[int, Field(ge=1)]
     blacklist: list[str]
     concepts: list[TagConcept]
+
+    @model_validator(mode="after")
+    def _doubt_comes_before_certainty(self) -> TagsSettings:
+        if self.doubt_score > self.seen_score:
+            raise ValueError(f"doubt_score = {self.doubt_score} is above seen_score = {self.seen_score}")
+        return self
 
 
 class SelectionSettings(Section):

@@ -17,6 +17,8 @@ Words = tuple[str, ...]
 BLACKLIST, IMPLICATIONS, TRAITS = "blacklist.txt", "implications.csv", "traits.toml"
 CHARACTER_KINDS = frozenset({"hair", "eyes", "body"})
 KINDS = ("hair", "eyes", "body", "outfit", "passing")  # a tag is of the first that fits
+OF_PEOPLE = frozenset({"hair", "eyes", "body", "outfit"})
+PERSON = "person"  # a table beside the kinds: what else speaks of somebody
 MATCHES = ("ends", "begins", "is", "never")
 DEFINING = frozenset({"hair", "eyes", "body", "outfit", ""})
 
@@ -66,6 +68,11 @@ class Rules:
     def is_trait(self, tag: str) -> bool:
         """Whether the tag says what a character looks like: hair, eyes, body; not what it wears or does."""
         return self.kind_of(tag) in CHARACTER_KINDS
+
+    def speaks_of_person(self, tag: str) -> bool:
+        """Whether the tag makes no sense where nobody is: hair, eyes, body, outfit, and what is listed for a person."""
+        plain = tuple(singular(word) for word in words(tag))
+        return self.kind_of(tag) in OF_PEOPLE or self.kinds[PERSON].fit(plain)
 
     def may_be_core(self, tag: str) -> bool:
         """Whether a tag that a character's images often bear may define it: all but what is passing or never said."""
@@ -139,15 +146,16 @@ def read_traits(path: Path) -> dict[str, Phrases]:
         tables = tomllib.loads(_text(path))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RulesError(f"{path} is not valid TOML: {error}") from None
-    if unknown := sorted(tables.keys() - set(KINDS)):
-        raise RulesError(f"{path}: unknown kind of tags {unknown[0]!r}; known: {', '.join(KINDS)}")
+    known = (*KINDS, PERSON)
+    if unknown := sorted(tables.keys() - set(known)):
+        raise RulesError(f"{path}: unknown kind of tags {unknown[0]!r}; known: {', '.join(known)}")
     for kind, table in tables.items():
         if not isinstance(table, dict) or (table.keys() - set(MATCHES)):
             raise RulesError(f"{path}: [{kind}] takes lists of tags under {', '.join(MATCHES)}")
         for key, phrases in table.items():
             if not isinstance(phrases, list) or not all(isinstance(p, str) and words(p) for p in phrases):
                 raise RulesError(f"{path}: {kind}.{key} must be a list of tags")
-    return {kind: phrases_of(**{key: tables.get(kind, {}).get(key, ()) for key in MATCHES}) for kind in KINDS}
+    return {kind: phrases_of(**{key: tables.get(kind, {}).get(key, ()) for key in MATCHES}) for kind in known}
 
 
 def phrases_of(**lists: Collection[str]) -> Phrases:

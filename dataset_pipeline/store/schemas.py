@@ -382,9 +382,12 @@ SCHEMAS = {
                 "activation_tags": STRINGS,
                 "hand_edited": BOOL,  # written by a person
                 "dropped": pa.list_(DROPPED_TAG),
+                "added": pa.list_(DROPPED_TAG),  # tags that the tagger does not say, and why
+                "people_at_least": INT,  # by the boxes; null where nobody looked
+                "people_at_most": INT,
             },
             key=("image_id",),
-            silent=frozenset({"dropped"}),
+            silent=frozenset({"dropped", "added", "people_at_least", "people_at_most"}),
         ),
         TableSchema(
             "selection",

@@ -8,25 +8,32 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataset_pipeline.base.tag_words import is_people_count, other_counts, words
+from dataset_pipeline.base.tag_words import is_people_count, words
 from dataset_pipeline.settings import TagConcept, TagsSettings, TagThresholdsSettings
 from dataset_pipeline.settings.query import Question, Subject, parse
 from dataset_pipeline.settings.tag_rules import Rules
+from dataset_pipeline.tags.composition import decide_composition
+from dataset_pipeline.tags.counts import KINDS, Decided, decide_counts, reason_of, sex_of
 from dataset_pipeline.tags.overlaps import overlapping_tags
+from dataset_pipeline.tags.people import Seen
 
 RATING, GENERAL, CHARACTER, COPYRIGHT, ARTIST = "rating", "general", "character", "copyright", "artist"
 NOT_TAGS = (COPYRIGHT, ARTIST)  # they have columns of their own
+ONE = frozenset(f"1{kind}" for kind in KINDS)
 
 
 @dataclass(frozen=True)
 class Known:
     """What else is known of an episode's images, each by image id. core: core tags by character.
-    hand_edited: the tags a person wrote, which are taken as they are."""
+    hand_edited: the tags a person wrote, which are taken as they are. seen: who is there by the boxes; an image without
+    is one that nobody looked at. composition: what the boxes say for certain, see `composition_of`."""
 
     characters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     core: Mapping[str, Collection[str]] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
     hand_edited: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    composition: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide_tags(
@@ -38,24 +45,31 @@ def decide_tags(
 ) -> list[dict]:
     """Rows of `tags`, one for each row of `tag_scores` (its columns image_id and tags).
 
-    A tag stays from its category's threshold on, unless it is on the blacklist, another says it as well, a more
-    probable one counts the same people otherwise, it describes a character who is named (see `prune`), it names
-    somebody whom `clusters` knows on the image, or comes after `max_tags` others. The rating is the most probable of
-    its category. `dropped` tells for every other tag why. Tags that a person wrote replace all others of their image,
-    in their order.
+    A tag stays from its category's threshold on, unless it is on the blacklist, another says it as well, it counts
+    other people than are seen or than a more probable one (see `decide_counts`), it speaks of a person where nobody is
+    seen, it frames otherwise than the boxes or than a more probable one (see `decide_composition`), it describes a
+    character who is named (see `prune`), it names somebody whom `clusters` knows on the image, or comes after
+    `max_tags` others. The rating is the most probable of its category. `dropped` tells for every other tag why, `added`
+    why a tag came that the tagger does not say. Tags that a person wrote replace all others of their image, in their
+    order.
     """
-    decider = _Decider(known, settings, thresholds, rules)
-    return [
-        {"image_id": row["image_id"], **decider.decide(row["image_id"], row["tags"] or ())}
-        for row in sorted(tag_scores, key=lambda row: row["image_id"])
-    ]
+    rows = sorted(tag_scores, key=lambda row: row["image_id"])
+    decider = _Decider(known, settings, thresholds, rules, sexes_by_image(rows))
+    return [{"image_id": row["image_id"], **decider.decide(row["image_id"], row["tags"] or ())} for row in rows]
 
 
 class _Decider:
     """The rules of one episode, looked up once."""
 
-    def __init__(self, known: Known, settings: TagsSettings, thresholds: TagThresholdsSettings, rules: Rules) -> None:
-        self.known, self.settings, self.rules = known, settings, rules
+    def __init__(
+        self,
+        known: Known,
+        settings: TagsSettings,
+        thresholds: TagThresholdsSettings,
+        rules: Rules,
+        sexes: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        self.known, self.settings, self.rules, self.sexes = known, settings, rules, sexes
         self.thresholds = thresholds.model_dump()
         self.blacklist = rules.blacklist | {words(tag) for tag in settings.blacklist}
         self.core = {name: frozenset(map(words, tags)) for name, tags in known.core.items()}
@@ -65,6 +79,7 @@ class _Decider:
         settings = self.settings
         characters = self.known.characters.get(image_id, ())
         used, rating, dropped = reached(scored, self.thresholds)
+        added: dict[str, str] = {}
         written = self.known.hand_edited.get(image_id)
         if written is not None:
             dropped |= dict.fromkeys(
@@ -79,11 +94,13 @@ class _Decider:
             ordered = list(used[GENERAL])
         else:
             if settings.prune != "none":
+                added = self._as_seen(image_id, used, dropped, space_of(scored))
                 self._prune(used, characters, dropped)
             kept = {tag: score for name, tags in used.items() if name not in NOT_TAGS for tag, score in tags.items()}
             if settings.sort == "original":
-                kept = {entry["tag"]: kept[entry["tag"]] for entry in scored if entry["tag"] in kept}
+                kept = {entry["tag"]: kept[entry["tag"]] for entry in scored if entry["tag"] in kept} | kept
             ordered = self._ordered(image_id, kept, dropped)
+        seen = self.known.seen.get(image_id)
         return {
             "tags": ordered,
             "rating": rating,
@@ -93,6 +110,9 @@ class _Decider:
             "activation_tags": [concept.activation_tag for concept in concepts],
             "hand_edited": written is not None,
             "dropped": [{"tag": tag, "reason": dropped[tag]} for tag in sorted(dropped)],
+            "added": [{"tag": tag, "reason": added[tag]} for tag in sorted(added) if tag in ordered],
+            "people_at_least": seen.at_least if seen else None,
+            "people_at_most": seen.at_most if seen else None,
         }
 
     def _concepts(
@@ -108,6 +128,34 @@ class _Decider:
         subject = subject_of(scored, used, characters, self.known.quality.get(image_id), rating)
         return [concept for concept, holds in self.concepts if holds(subject)]
 
+    def _as_seen(self, image_id: str, used: dict[str, dict[str, float]], dropped: dict[str, str], space: str) -> dict:
+        """Make what `used` says of people agree with itself and with the boxes. Returns why tags were added."""
+        general, seen, settings = used[GENERAL], self.known.seen.get(image_id), self.settings
+        added: dict[str, str] = {}
+
+        def apply(decided: Decided) -> None:
+            for tag, reason in decided.dropped.items():
+                del general[tag]
+                dropped[tag] = reason
+            for tag, (score, reason) in decided.added.items():
+                general[tag], added[tag] = score, reason
+                dropped.pop(tag, None)
+
+        people = seen.people if seen else ()
+        crops = ([self.sexes[crop] for crop in person.crops if crop in self.sexes] for person in people)
+        sexes = [sex_of(tags, self.thresholds[GENERAL]) for tags in crops]
+        apply(decide_counts(general, seen, sexes, settings.counts, space))
+        if seen is not None and seen.nobody and settings.counts != "tagger":
+            apply(Decided({tag: reason_of(seen) for tag in general if self.rules.speaks_of_person(tag)}))
+            dropped |= dict.fromkeys(used[CHARACTER], reason_of(seen))
+            used[CHARACTER] = {}
+            there = {words(tag) for tag in general}
+            more = [tag for tag in settings.nobody_tags if words(tag) not in there]
+            apply(Decided(added={tag: (1.0, reason_of(seen)) for tag in more}))
+        framed = self.known.composition.get(image_id, "") if settings.composition == "boxes" else ""
+        apply(decide_composition(general, framed, space))
+        return added
+
     def _prune(self, used: dict[str, dict[str, float]], characters: Sequence[str], dropped: dict[str, str]) -> None:
         """Take tags out of `used`, with the reason in `dropped`."""
 
@@ -120,7 +168,6 @@ class _Decider:
         for category, tags in used.items():
             drop(category, {tag: "blacklist" for tag in tags if words(tag) in self.blacklist})
         drop(CHARACTER, {tag: "known_character" for tag in used[CHARACTER] if words(tag) in named})
-        drop(GENERAL, dict.fromkeys(other_counts(used[GENERAL]), "other_count"))
         overlaps = overlapping_tags(used[GENERAL], self.settings.overlaps, self.rules.implied)
         drop(GENERAL, {tag: f"implied by {other}" for tag, other in overlaps.items()})
         if self.settings.prune == "character" and characters:
@@ -138,6 +185,19 @@ class _Decider:
             return best[: self.settings.max_tags]
         kept = {tag: scores[tag] for tag in scores if tag not in dropped}
         return sort_tags(kept, self.settings.sort, f"{self.settings.shuffle_seed}\0{image_id}")
+
+
+def sexes_by_image(tag_scores: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """How probable one girl, one boy, one other are on each image, by its id."""
+    return {
+        row["image_id"]: {entry["tag"]: float(entry["score"]) for entry in row["tags"] or () if entry["tag"] in ONE}
+        for row in tag_scores
+    }
+
+
+def space_of(scored: Iterable[Mapping[str, Any]]) -> str:
+    """What stands between the words of a tagger's tags."""
+    return " " if any(" " in entry["tag"] for entry in scored) else "_"
 
 
 def reached(

@@ -217,11 +217,12 @@ class _Sentence:
 
     def _described(self, tags: Iterable[str], has_subject: bool) -> tuple[str, str]:
         """` with purple hair, wearing black robe`, which goes on the opening, and `It shows smile and outdoors.`"""
-        in_name = {outfit for stored in self._fields["characters"] for outfit in parse_character(stored).outfits}
+        said = {outfit for stored in self._fields["characters"] for outfit in parse_character(stored).outfits}
+        said |= {"solo", KIND_WORDS.get(self._fields["kind"], "")}  # the opening names the kind of crop
         texts: dict[str, list[str]] = {"looks": [], "worn": [], "seen": []}
         for tag in tags:
             text = self._plain(tag)
-            if text and text not in in_name and tag != "solo":
+            if text and text not in said:
                 texts[self._role(tag, has_subject)].append(text)
         looks, worn, seen = map(_and, texts.values())
         with_looks = f" with {looks}" if looks else ""

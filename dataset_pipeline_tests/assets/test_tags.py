@@ -60,6 +60,20 @@ class Project:
             "clusters", [{"image_id": i, "still_id": i, "kind": "still", "characters": ["fern"]} for i in ids], episode
         )
         self.write("hand_edited_tags", [], episode)
+        place = {"x_px": 0, "y_px": 0, "width_px": 640, "height_px": 360}
+        self.write("images", [{"image_id": i, "still_id": i, "kind": "frame", **place} for i in ids], episode)
+        self.see(episode, ids)
+
+    def see(self, episode: str, ids: list[str], **provenance: Any) -> None:
+        """One person, down to the knees, on each of these stills, and nobody on the others."""
+        corners = ("x0_px", "y0_px", "x1_px", "y1_px")
+        boxes = {"person": (100.0, 50.0, 220.0, 360.0), "head": (130.0, 52.0, 190.0, 129.0)}
+        found = [
+            {"image_id": i, "kind": kind, "score": 0.8, **dict(zip(corners, box, strict=True))}
+            for i in ids
+            for kind, box in boxes.items()
+        ]
+        self.write("detections", found, episode, **provenance)
 
     def made(self, asset: str, episode: str | None = None) -> tuple[list[dict], dict[str, Any], bool]:
         """Its rows, its numbers, and whether they were there before."""
@@ -159,6 +173,50 @@ def test_a_video_has_no_files_of_tags(project: Project):
     folder = pictures(project, kind="video")
     (folder / "1.txt").write_text("my tag")
     assert project.made("hand_edited_tags", "one.e1")[0] == []
+
+
+NOBODY, SOMEBODY = "one.e1/00000000", "one.e1/00000001"
+
+
+def with_people(project: Project, **more: Any) -> None:
+    """Two stills that the tagger says the same of; somebody is seen on the second alone."""
+    said = {"1girl": 0.9, "solo": 0.8, "red_hair": 0.7, "dress": 0.6, "smile": 0.6, "outdoors": 0.5}
+    tags = [{"tag": tag, "category": "general", "score": score} for tag, score in said.items()]
+    project.add("one.e1", "red_hair", images=2)
+    project.write("tag_scores", [{"image_id": i, **MEASURED, "tags": tags} for i in (NOBODY, SOMEBODY)], "one.e1")
+    project.write(
+        "clusters",
+        [{"image_id": i, "still_id": i, "kind": "still", "characters": []} for i in (NOBODY, SOMEBODY)],
+        "one.e1",
+    )
+    project.see("one.e1", [SOMEBODY], **more)
+    project.made("core_tags")
+
+
+def test_where_nobody_is_seen_no_tag_of_a_person_stays_and_the_reason_is_told(project: Project):
+    with_people(project)
+    rows, numbers, _ = project.made("tags", "one.e1")
+    assert [row["tags"] for row in rows] == [
+        ["outdoors"],
+        ["solo", "1girl", "cowboy_shot", "red_hair", "dress", "smile", "outdoors"],
+    ]
+    assert {it["tag"]: it["reason"] for it in rows[0]["dropped"]} == dict.fromkeys(
+        ("1girl", "solo", "red_hair", "dress", "smile"), "seen: nobody"
+    )
+    assert [(row["people_at_least"], row["people_at_most"]) for row in rows] == [(0, 0), (1, 1)]
+    assert rows[1]["added"] == [{"tag": "cowboy_shot", "reason": "seen: cowboy shot"}]
+    assert numbers["nobody_seen"] == 1
+
+
+@pytest.mark.parametrize("given", ["no answer of the detector", "other kinds", "the tagger wins"])
+def test_where_nobody_looked_for_people_the_tagger_is_believed(project: Project, given: str):
+    with_people(project, **({"left_out": {NOBODY: "it is damaged"}} if given == "no answer of the detector" else {}))
+    changes: dict[str, Any] = {"other kinds": {"detections__kinds": ["hand"], "crops__kinds": ["hand"]}}
+    changes["the tagger wins"] = {"tags__counts": "tagger"}
+    project.settings = load_settings(
+        resources_folder() / "settings.toml", models__pack="demo", **changes.get(given, {})
+    )
+    assert project.made("tags", "one.e1")[0][0]["tags"] == ["solo", "1girl", "red_hair", "dress", "smile", "outdoors"]
 
 
 def test_captions_say_names_where_the_tables_hold_ids(project: Project):

@@ -25,7 +25,7 @@ READS_SETTINGS = {
     "quality_scores": {"quality_scores"},
     "tag_scores": {"tag_scores"},
     "core_tags": {"core_tags", "tag_rules", "tag_thresholds"},
-    "tags": {"tags", "tag_rules", "tag_thresholds"},
+    "tags": {"tags", "tag_rules", "tag_thresholds", "detections"},
     "selection": {"selection", "tag_thresholds"},
     "descriptions": {"descriptions"},
     "captions": {"captions", "tag_rules"},
@@ -121,6 +121,7 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         # Shots are found on the frames that such a mode decodes.
         ("keyframes__mode", "interval", {"shots", "keyframes", "distinct_frames", "training_clips"}),
         ("tags__max_tags", 5, {"tags"}),
+        ("tags__counts", "both", {"tags"}),
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
         ("concept_balance__max_images", 5, {"concept_balance"}),
         ("training_images__filter", "area", {"training_images"}),

@@ -163,7 +163,7 @@ def answers_of_families(scenes: list[np.ndarray], families_pack: Path, tmp_path_
 def test_other_taggers_score_as_imgutils_scores_with_the_same_files(
     model: str, scenes: list[np.ndarray], families_pack: Path, answers_of_families: Any
 ):
-    found = Tagger(cache=str(families_pack), device="cpu", model=model, batch_size=2).tag(scenes)
+    found = Tagger(cache=str(families_pack), device="cpu", models=[model], batch_size=2).tag(scenes)
     assert found.scores.shape == (len(scenes), len(found.tags))
     assert len({tuple(scores) for scores in found.scores.round(4).tolist()}) == len(scenes)
     for scores, theirs in zip(found.scores, answers_of_families[model], strict=True):

@@ -273,7 +273,7 @@ HASHES = {
     "tag_scores": "0e360eef9689",
     "tag_thresholds": "c33fdd248dbb",
     "core_tags": "9c93b28b3fe8",
-    "tags": "2a1dfd641c7e",
+    "tags": "b5328fa1dd8f",
     "selection": "57700d55ded5",
     "descriptions": "eab489ba3a98",
     "captions": "34e4f895699e",

@@ -167,7 +167,8 @@ def test_the_most_probable_tags_stay_and_counts_of_people_before_them():
         ({"1girl": 0.9, "2boys": 0.8, "1boy": 0.5, "1other": 0.4}, ["1girl", "2boys", "1other"]),
         ({"1girl": 0.5, "no humans": 0.9}, ["1girl"]),
         ({"multiple boys": 0.5, "no_humans": 0.9}, ["multiple boys"]),
-        ({"no humans": 0.9, "solo": 0.5}, ["solo", "no humans"]),
+        ({"no humans": 0.9, "solo": 0.5}, ["no humans"]),
+        ({"no humans": 0.5, "solo": 0.9}, ["solo"]),
         ({"1girl": 0.5, "2girls": 0.5}, ["1girl"]),
     ],
 )

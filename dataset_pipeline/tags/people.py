@@ -1,0 +1,201 @@
+"""Who is seen on an image, by the boxes of its still: how many at least and at most, and how much of them.
+
+A head is a person, for people hide one another's bodies sooner than their heads; a person's box without a head of its
+own is one more unless it overlaps with another's, which it mostly repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataset_pipeline.base.ids import crop_id
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the still
+
+STILL = "still"
+LOOKED_FOR = frozenset({"person", "head"})  # without one of these kinds nobody can be counted
+OF_ONE = frozenset({"person", "halfbody", "head", "face"})  # kinds of crops that show somebody for certain
+REPEATED_SHARE = 0.5  # a box so much of which lies in another person's mostly repeats it
+INSIDE_SHARE = 0.5  # somebody without a head in sight is on a crop from this share of the box on
+TOUCHED_SHARE = 0.1  # and may be from this share on
+LOWEST_HEAD = 0.6  # a head's middle lies above this share of its person's height
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person on a still. sure: found without doubt. crops: the ids that crops of these boxes have."""
+
+    body: Box | None
+    head: Box | None
+    sure: bool
+    crops: tuple[str, ...] = ()
+
+    @property
+    def box(self) -> Box:
+        box = self.body or self.head
+        assert box is not None
+        return box
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Whom an image shows: between `at_least` and `at_most` people; `people` are those that are there for certain."""
+
+    at_least: int = 0
+    at_most: int = 0
+    people: tuple[Person, ...] = ()
+    maybe: tuple[Person, ...] = field(default=(), repr=False)
+
+    @property
+    def nobody(self) -> bool:
+        return self.at_most == 0
+
+    @property
+    def words(self) -> str:
+        """`nobody`, `1 person`, `2 people`, `1 to 2 people`."""
+        if self.nobody:
+            return "nobody"
+        number = str(self.at_most) if self.at_least == self.at_most else f"{self.at_least} to {self.at_most}"
+        return f"{number} {'person' if self.at_most == 1 else 'people'}"
+
+
+def people_of(
+    still_id: str, size_px: tuple[int, int], boxes: Iterable[Mapping[str, Any]], doubt_score: float, seen_score: float
+) -> list[Person]:
+    """The people of a still. size_px: its width and height. boxes: its rows of `detections`.
+
+    Boxes below doubt_score count as not found, people none of whose boxes reaches seen_score as doubtful. Each head
+    goes to the person whose top middle it is nearest to. A face outside of all heads is somebody doubtful.
+    """
+    found = [row for row in boxes if float(row["score"]) >= doubt_score]
+    bodies, heads, faces = ([row for row in found if row["kind"] == kind] for kind in ("person", "head", "face"))
+    head_of = _matched(heads, bodies)
+    people = []
+    for number, body in enumerate(bodies):
+        head = heads[head_of[number]] if number in head_of else None
+        repeats = head is None and any(
+            _share_inside(_box(body), _box(other)) >= REPEATED_SHARE
+            for at, other in enumerate(bodies)
+            if at != number and _before(other, at in head_of, body)
+        )
+        score = max(float(row["score"]) for row in (body, head) if row)
+        people.append(_person(still_id, size_px, body, head, score >= seen_score and not repeats))
+    for number, head in enumerate(heads):
+        if number not in head_of.values():
+            people.append(_person(still_id, size_px, None, head, float(head["score"]) >= seen_score))
+    known = [person.head or person.box for person in people]
+    alone = [face for face in faces if not any(_holds(box, _middle(_box(face))) for box in known)]
+    return people + [_person(still_id, size_px, None, face, False) for face in alone]
+
+
+def seen_on_images(
+    images: Iterable[Mapping[str, Any]],
+    boxes: Iterable[Mapping[str, Any]],
+    not_looked_at: Collection[str],
+    doubt_score: float,
+    seen_score: float,
+) -> dict[str, Seen]:
+    """Who is on each image, by its id. images: rows of `images`; boxes: of `detections`. not_looked_at: ids of stills
+    without an answer of the detector; they and their crops are left out."""
+    by_still: dict[str, list[Mapping[str, Any]]] = {}
+    for row in boxes:
+        by_still.setdefault(row["image_id"], []).append(row)
+    rows = [row for row in images if row["still_id"] not in not_looked_at]
+    sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in rows if row["image_id"] == row["still_id"]}
+    people = {
+        still: people_of(still, size, by_still.get(still, ()), doubt_score, seen_score) for still, size in sizes.items()
+    }
+    return {
+        row["image_id"]: seen_on(kind_of(row), _place(row), people[row["still_id"]])
+        for row in rows
+        if row["still_id"] in people
+    }
+
+
+def kind_of(image: Mapping[str, Any]) -> str:
+    """STILL or the crop's kind, of a row of `images`."""
+    return STILL if image["image_id"] == image["still_id"] else image["kind"]
+
+
+def seen_on(kind: str, place: Box, people: Sequence[Person]) -> Seen:
+    """Who of a still's people is on an image of it. kind: of `kind_of`. place: where the image lies in its
+    still.
+
+    On a crop is who has the middle of the head there, or, if no head was found, half of the box. Who has a tenth of
+    the box there may be. A crop of a person shows somebody at least, one of a hand maybe.
+    """
+    sure, maybe = [], []
+    for person in people:
+        share = _share_inside(person.box, place)
+        inside = _holds(place, _middle(person.head)) if person.head else share >= INSIDE_SHARE
+        if kind == STILL or inside:
+            (sure if person.sure else maybe).append(person)
+        elif share >= TOUCHED_SHARE:
+            maybe.append(person)
+    least = max(len(sure), int(kind in OF_ONE))
+    most = max(len(sure) + len(maybe), least, int(kind == "hand"))
+    return Seen(least, most, tuple(sure), tuple(maybe))
+
+
+def _person(
+    still_id: str, size_px: tuple[int, int], body: Mapping[str, Any] | None, head: Mapping[str, Any] | None, sure: bool
+) -> Person:
+    rows = [row for row in (body, head) if row]
+    crops = [crop_id(still_id, row["kind"], _within(_box(row), size_px), size_px) for row in rows]
+    return Person(_box(body) if body else None, _box(head) if head else None, sure, tuple(crops))
+
+
+def _matched(heads: Sequence[Mapping[str, Any]], bodies: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """The number of the head of each body that has one, nearest first; of equals the most certain."""
+    pairs = []
+    for number, row in enumerate(heads):
+        head = _box(row)
+        for at, other in enumerate(bodies):
+            body = _box(other)
+            x, y = _middle(head)
+            if _holds(body, (x, y)) and y <= body[1] + LOWEST_HEAD * (body[3] - body[1]):
+                away = abs(x - _middle(body)[0]) / (body[2] - body[0]) + abs(head[1] - body[1]) / (body[3] - body[1])
+                pairs.append((round(away, 3), -float(row["score"]), -float(other["score"]), head, body, number, at))
+    head_of: dict[int, int] = {}
+    for *_, number, at in sorted(pairs):
+        if at not in head_of and number not in head_of.values():
+            head_of[at] = number
+    return head_of
+
+
+def _before(other: Mapping[str, Any], has_head: bool, body: Mapping[str, Any]) -> bool:
+    """Whether `other` is the one that is repeated, of two boxes of people of which `body` has no head."""
+    return has_head or (-float(other["score"]), _box(other)) < (-float(body["score"]), _box(body))
+
+
+def _box(row: Mapping[str, Any]) -> Box:
+    return row["x0_px"], row["y0_px"], row["x1_px"], row["y1_px"]
+
+
+def _place(image: Mapping[str, Any]) -> Box:
+    x, y = image["x_px"], image["y_px"]
+    return x, y, x + image["width_px"], y + image["height_px"]
+
+
+def _within(box: Box, size_px: tuple[int, int]) -> Box:
+    width, height = size_px
+    x0, x1 = (min(max(float(x), 0.0), float(width)) for x in (box[0], box[2]))
+    y0, y1 = (min(max(float(y), 0.0), float(height)) for y in (box[1], box[3]))
+    return x0, y0, x1, y1
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    return box[0] <= point[0] < box[2] and box[1] <= point[1] < box[3]
+
+
+def _share_inside(box: Box, other: Box) -> float:
+    """The share of a box's area that lies in the other."""
+    wide, high = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return max(wide, 0.0) * max(high, 0.0) / area if area > 0 else 0.0
