@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from dataset_pipeline.base.tag_words import counted_people, is_people_count, people_number
 from dataset_pipeline.demo.scenes import draw_scene
+from dataset_pipeline.demo.training.vocabulary import FRAMINGS
 from dataset_pipeline.models.injected import model_resources
+from dataset_pipeline.settings.tag_rules import load_rules
 
 NEAR = 0.5  # IoU from which a box is a hit
+IN_SIGHT = 0.03  # share of somebody that is to be seen, from which there is a person
 
 
 def iou(a, b) -> float:
@@ -133,6 +137,51 @@ def test_hair_colours_are_tagged_rightly(finished, drawn_show):
         right.append(best is not None and best["tag"] == inside[0].character.hair_color)
     assert len(right) >= 60
     assert np.mean(right) >= 0.85
+
+
+def people_drawn(finished, drawn_show) -> dict[str, int]:
+    """How many people are to be seen on each still."""
+    stills = (row for row in finished.rows("distinct_frames") if row["kept"])
+    return {
+        row["image_id"]: sum(person.visible >= IN_SIGHT for person in drawn_show.drawing_of(row).people)
+        for row in stills
+    }
+
+
+def test_drawn_scenery_bears_no_tag_of_a_person_and_people_lose_none(finished, drawn_show):
+    rules = load_rules(finished.settings().tag_rules)
+    drawn = people_drawn(finished, drawn_show)
+    stills = {row["image_id"]: row["still_id"] for row in finished.rows("images")}
+    scenery = 0
+    for row in finished.rows("tags"):
+        people = drawn[stills[row["image_id"]]]
+        if people == 0 and row["image_id"] in drawn:
+            scenery += 1
+            assert [tag for tag in row["tags"] if is_people_count(tag) or rules.speaks_of_person(tag)] == []
+            assert "solo" not in row["tags"]
+        elif people:
+            gone = [it["tag"] for it in row["dropped"] if it["reason"].startswith("seen")]
+            lost = [tag for tag in gone if not is_people_count(tag) and tag not in ("solo", "no_humans", *FRAMINGS)]
+            assert lost == [], row["image_id"]
+            counted = any(is_people_count(tag) for tag in gone)
+            assert not counted or any(map(is_people_count, row["tags"])), row["image_id"]
+    assert scenery >= 5
+
+
+def test_counts_of_people_agree_with_each_other_in_every_caption_and_mostly_with_the_drawing(finished, drawn_show):
+    drawn = people_drawn(finished, drawn_show)
+    right = []
+    for row in finished.rows("captions"):
+        said = row["caption"].split(", ")
+        counted = [counted_people(tag)[0] for tag in said if is_people_count(tag)]
+        assert len(counted) == len(set(counted)), row["caption"]
+        assert "solo" not in said or people_number(said) <= 1, row["caption"]
+        assert "no humans" not in said or not {"solo", *filter(is_people_count, said)} & set(said), row["caption"]
+        assert len({tag.replace("_", " ") for tag in FRAMINGS} & set(said)) <= 1, row["caption"]
+        if row["image_id"] in drawn:
+            right.append(people_number(said) == drawn[row["image_id"]])
+    assert len(right) >= 30
+    assert np.mean(right) >= 0.85, f"{np.sum(right)} of {len(right)} stills are counted rightly"
 
 
 def test_a_characters_core_tags_name_its_hair_and_its_images_do_not_repeat_them(finished, drawn_show):
