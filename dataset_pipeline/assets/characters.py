@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
-from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.ids import show_of
+from dataset_pipeline.characters.appearances import CROP_COLUMNS, appearances_of
 from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
@@ -21,11 +20,12 @@ CHARACTERS_SHOWN = 8
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["crop_embeddings"],
+    reads=["crops", "crop_embeddings"],
     settings=["character_gallery"],
     models=["identity"],
     group="characters",
     remembers=True,
+    algorithm=2,
     labels=["onnx"],
     checks={"all_crops_speak_one_language": Check("Every embedding comes from the weights in use.")},
 )
@@ -41,13 +41,13 @@ def character_gallery(step: Step) -> Result:
     _log_previous(step)
 
     def join(show: str, episodes: list[str]) -> list[dict]:
-        vectors = vectors_by_id(step.read("crop_embeddings", episodes), weights)
-        ids = list(vectors)
+        appearances = appearances_of(
+            step.read("crops", episodes).select(CROP_COLUMNS).to_pylist(),
+            vectors_by_id(step.read("crop_embeddings", episodes), weights),
+        )
         return build_gallery(
-            ids,
-            np.stack(list(vectors.values())) if ids else np.zeros((0, 1), np.float32),
-            [episode_of(image_id) for image_id in ids],
-            [show] * len(ids),
+            show,
+            appearances,
             identity.differences,
             identity.threshold,
             step.settings.character_gallery,
@@ -100,6 +100,7 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
     settings=["clusters"],
     models=["identity"],
     group="characters",
+    algorithm=2,
     labels=["onnx"],
     shows=crops_by_character,
 )

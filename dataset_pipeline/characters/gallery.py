@@ -1,4 +1,4 @@
-"""The character gallery: exemplars of each character of a show, and recognising crops by them."""
+"""The character gallery: exemplars of each character of a show, and recognising people by them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.characters.clustering import cluster
+from dataset_pipeline.base.ids import episode_of
+from dataset_pipeline.characters.appearances import Appearances, Crop, appearances_of, box_of
+from dataset_pipeline.characters.clustering import CLEAR_SHARE, cluster
 from dataset_pipeline.characters.identities import (
     EXEMPLARS_LOGGED,
     Comparison,
@@ -24,60 +26,50 @@ from dataset_pipeline.characters.identities import (
 from dataset_pipeline.settings import CharacterGallerySettings
 from dataset_pipeline.store.identity_log import IdentityLog
 
-ROUND_EXEMPLARS = 12  # exemplars of a character while many crops are clustered in rounds
-MAX_COMPARED = 6000  # crops compared all with all; more would not fit into memory
-CLEAR_SHARE = 0.5  # a difference below this share of the limit is beyond doubt
-SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
+ROUND_EXEMPLARS = 12  # exemplars of a character while many appearances are clustered in rounds
+MAX_COMPARED = 6000  # appearances compared all with all; more would not fit into memory
 
 Differences = Callable[[np.ndarray], np.ndarray]
 
 
 def build_gallery(
-    ids: Sequence[str],
-    embeddings: np.ndarray,
-    episodes: Sequence[str],
-    shows: Sequence[str],
+    show: str,
+    appearances: Appearances,
     differences: Differences,
     threshold: float,
     settings: CharacterGallerySettings,
     log: IdentityLog | None = None,
     model_sha256: str = "",
 ) -> list[dict]:
-    """Rows of `character_gallery`, show by show.
+    """Rows of `character_gallery` of one show, by character.
 
-    embeddings: [n, d] of the crops `ids`, which come from `episodes` of `shows`, made by the weights `model_sha256`.
-    differences: of [m, d] gives [m, m]. threshold: the model's own, used where settings.max_difference is 0. Characters
-    that the log knows keep their id, others are minted into it; without a log all are new. The id is the name until
-    somebody names a character. The order of the crops plays no part. Raises ValueError for a crop given twice.
+    appearances: of the show, made by the weights `model_sha256`. differences: of [m, d] gives [m, m]. threshold: the
+    model's own, used where settings.max_difference is 0. Characters that the log knows keep their id, others are minted
+    into it; without a log all are new. The id is the name until somebody names a character.
     """
-    if len(set(ids)) != len(ids):
-        raise ValueError("a crop is given twice")
     limit = settings.max_difference or threshold
     comparison = Comparison(model_sha256, limit, lambda these, those: _between(these, those, differences))
-    clustering = _Clustering(ids, embeddings, differences, limit, settings.min_crops)
-    episode = dict(zip(ids, episodes, strict=True))
-    gallery = []
-    for show in sorted(set(shows)):
-        crops = sorted((i for i in range(len(ids)) if shows[i] == show), key=lambda i: ids[i])
-        groups = []
-        for members, matrix in _characters(crops, clustering):
-            exemplars = [members[i] for i in exemplars_of(matrix, limit, max(settings.exemplars, EXEMPLARS_LOGGED))]
-            vectors = np.asarray(embeddings[exemplars], dtype=np.float32)
-            groups.append(
-                Group(show, tuple(sorted(ids[i] for i in members)), tuple(ids[i] for i in exemplars), vectors)
+    clustering = _Clustering(appearances, differences, limit, settings)
+    groups = []
+    for members, matrix in _characters(clustering):
+        exemplars = [members[i] for i in exemplars_of(matrix, limit, max(settings.exemplars, EXEMPLARS_LOGGED))]
+        groups.append(
+            Group(
+                show,
+                tuple(sorted(crop for i in members for crop in appearances.crops[i])),
+                tuple(appearances.crops[i][0] for i in exemplars),
+                appearances.vectors[exemplars],
             )
-        groups.sort(key=lambda group: group.crops)
-        characters = (
-            ids_from_log(groups, log, show, comparison) if log else match_groups(groups, (), comparison).characters
         )
-        gallery += [
-            _gallery_row(character, group, settings.exemplars, episode)
-            for character, group in zip(characters, groups, strict=True)
-        ]
-    return sorted(gallery, key=lambda row: row["character"])
+    groups.sort(key=lambda group: group.crops)
+    characters = ids_from_log(groups, log, show, comparison) if log else match_groups(groups, (), comparison).characters
+    rows = [
+        _gallery_row(character, group, settings.exemplars) for character, group in zip(characters, groups, strict=True)
+    ]
+    return sorted(rows, key=lambda row: row["character"])
 
 
-def _gallery_row(character: str, group: Group, exemplars: int, episode: Mapping[str, str]) -> dict:
+def _gallery_row(character: str, group: Group, exemplars: int) -> dict:
     return {
         "character": character,
         "show": group.show,
@@ -85,7 +77,7 @@ def _gallery_row(character: str, group: Group, exemplars: int, episode: Mapping[
         "exemplar_ids": list(group.exemplar_ids[:exemplars]),
         "exemplars": group.exemplars[:exemplars].tolist(),
         "crops": len(group.crops),
-        "episodes": sorted({episode[crop] for crop in group.crops}),
+        "episodes": sorted({episode_of(crop) for crop in group.crops}),
     }
 
 
@@ -107,45 +99,63 @@ def galleries_by_show(gallery: pa.Table) -> dict[str, list[dict]]:
 
 @dataclass(frozen=True)
 class _Clustering:
-    """How crops are clustered. ids, embeddings: of all crops; crops are named by their row numbers in these."""
+    """How appearances are clustered; they are named by their numbers."""
 
-    ids: Sequence[str]
-    embeddings: np.ndarray
+    appearances: Appearances
     differences: Differences
     limit: float
-    min_crops: int
+    settings: CharacterGallerySettings
 
-    def among(self, crops: Sequence[int]) -> np.ndarray:
-        """The differences [n, n] among these crops."""
-        return self.differences(self.embeddings[crops])
+    def among(self, numbers: Sequence[int]) -> np.ndarray:
+        """The differences [n, n] among these."""
+        return self.differences(self.appearances.vectors[numbers])
+
+    def weights(self, numbers: Sequence[int]) -> np.ndarray:
+        """On how many stills each is seen."""
+        return np.array([len(self.appearances.stills[i]) for i in numbers], np.int64)
+
+    def labels(self, numbers: Sequence[int], matrix: np.ndarray) -> np.ndarray:
+        """As `cluster` gives them. numbers: ascending."""
+        place = np.full(len(self.appearances), -1, np.int64)
+        place[numbers] = np.arange(len(numbers))
+        rivals = place[self.appearances.rivals]
+        return cluster(
+            matrix,
+            self.limit,
+            self.settings.min_crops,
+            rivals[(rivals >= 0).all(axis=1)],
+            self.weights(numbers),
+        )
 
 
-def _characters(crops: list[int], by: _Clustering) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Members of each character with the differences among (the first MAX_COMPARED of) them. crops: sorted by id."""
-    if len(crops) > MAX_COMPARED:
-        for members in _characters_of_many(crops, by):
+def _characters(by: _Clustering) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Members of each character with the differences among (the first MAX_COMPARED of) them."""
+    everyone = list(range(len(by.appearances)))
+    if len(everyone) > MAX_COMPARED:
+        for members in _characters_of_many(everyone, by):
             yield members, by.among(members[:MAX_COMPARED])
         return
-    matrix = by.among(crops)
-    labels = cluster(matrix, by.limit, by.min_crops)
+    matrix = by.among(everyone)
+    labels = by.labels(everyone, matrix)
     for label in range(labels.max(initial=-1) + 1):
         where = np.flatnonzero(labels == label)
-        yield [crops[i] for i in where], matrix[np.ix_(where, where)]
+        yield where.tolist(), matrix[np.ix_(where, where)]
 
 
-def _characters_of_many(crops: list[int], by: _Clustering) -> list[list[int]]:
-    """Members of each character, for more crops than can be compared all with all.
+def _characters_of_many(everyone: list[int], by: _Clustering) -> list[list[int]]:
+    """Members of each character, for more appearances than can be compared all with all.
 
-    In rounds: a sample drawn by the hash of the ids shows the frequent characters, and every crop near one joins it.
-    The crops that are left go to the next round, the sample's noise behind them. The rounds end when all crops that are
-    left were sampled and gave no character.
+    In rounds: a sample drawn by the hash of the ids shows the frequent characters, and all that is near one joins it.
+    What is left goes to the next round, the sample's noise behind it. The rounds end when all that is left was sampled
+    and gave no character.
     """
     characters: list[list[int]] = []
-    left = sorted(crops, key=lambda i: hashlib.sha256(by.ids[i].encode()).digest())
+    ids = by.appearances.ids
+    left = sorted(everyone, key=lambda i: hashlib.sha256(ids[i].encode()).digest())
     sampled_in_vain = 0
-    while len(left) >= by.min_crops and sampled_in_vain < len(left):
-        sample, rest = sorted(left[:MAX_COMPARED], key=lambda i: by.ids[i]), left[MAX_COMPARED:]
-        labels = cluster(by.among(sample), by.limit, by.min_crops)
+    while by.weights(left).sum() >= by.settings.min_crops and sampled_in_vain < len(left):
+        sample, rest = sorted(left[:MAX_COMPARED]), left[MAX_COMPARED:]
+        labels = by.labels(sample, by.among(sample))
         found = [[sample[i] for i in np.flatnonzero(labels == label)] for label in range(labels.max() + 1)]
         noise = [sample[i] for i in np.flatnonzero(labels == -1)]
         sampled_in_vain = 0 if found else sampled_in_vain + len(sample)
@@ -157,7 +167,7 @@ def _characters_of_many(crops: list[int], by: _Clustering) -> list[list[int]]:
 
 
 def _join_nearest(found: list[list[int]], rest: list[int], by: _Clustering) -> list[int]:
-    """Add each crop of `rest` to the nearest of the found characters within the limit; returns those near none."""
+    """Add each of `rest` to the nearest of the found characters within the limit; returns those near none."""
     exemplars = [[members[i] for i in exemplars_of(by.among(members), by.limit, ROUND_EXEMPLARS)] for members in found]
     known = [i for group in exemplars for i in group]
     owner = np.repeat(np.arange(len(found)), [len(group) for group in exemplars])
@@ -214,7 +224,7 @@ def character_differences(
 
 def decide_clusters(
     stills: Iterable[str],
-    crops: Iterable[Mapping[str, Any]],
+    crops: Iterable[Crop],
     embeddings: Mapping[str, np.ndarray],
     gallery: Sequence[Mapping[str, Any]],
     differences_to: DifferencesTo,
@@ -223,23 +233,21 @@ def decide_clusters(
     """Rows of `clusters` for the stills and kept crops of episodes of one show.
 
     stills: their image ids. crops: rows of `crops`. embeddings: of the crops that have one. gallery: the rows of that
-    show. A crop without an embedding shows the character of the smallest measured crop around its centre. A still shows
-    the characters of its crops. Two crops of one kind in a still are not one character, see `_one_each`.
+    show. All crops of an appearance show its character. A crop of no appearance shows that of the smallest measured
+    crop around its centre, and a still those of its crops. Two appearances on one still are not one character, see
+    `_one_each`.
     """
     kept = sorted((crop for crop in crops if crop["kept"]), key=lambda crop: crop["image_id"])
-    measured: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    found = _recognise(appearances_of(kept, embeddings), gallery, differences_to, max_difference)
+    measured: dict[str, list[Crop]] = defaultdict(list)
     for crop in kept:
-        if crop["image_id"] in embeddings:
+        if crop["image_id"] in found:
             measured[crop["still_id"]].append(crop)
-    found = _recognise(measured, embeddings, gallery, differences_to, max_difference)
-    for crop in kept:
-        if crop["image_id"] not in found:
-            around = _smallest_around(crop, measured.get(crop["still_id"], ()))
-            found[crop["image_id"]] = found[around["image_id"]] if around else _Recognised(None, None)
     shown: dict[str, set[str]] = {still: set() for still in stills}
     rows = []
     for crop in kept:
-        character, difference = found[crop["image_id"]]
+        around = crop if crop["image_id"] in found else _smallest_around(crop, measured.get(crop["still_id"], ()))
+        character, difference = found[around["image_id"]] if around else _Recognised(None, None)
         characters = [character] if character else []
         shown.setdefault(crop["still_id"], set()).update(characters)
         rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], characters, difference))
@@ -255,23 +263,17 @@ class _Recognised(NamedTuple):
 
 
 def _recognise(
-    crops_by_still: Mapping[str, Sequence[Mapping[str, Any]]],
-    embeddings: Mapping[str, np.ndarray],
+    appearances: Appearances,
     gallery: Sequence[Mapping[str, Any]],
     differences_to: DifferencesTo,
     max_difference: float,
 ) -> dict[str, _Recognised]:
-    """Who each crop shows, by image id; all of them have an embedding."""
-    crops = sorted((crop for found in crops_by_still.values() for crop in found), key=lambda crop: crop["image_id"])
-    vectors = np.stack([embeddings[crop["image_id"]] for crop in crops]) if crops else np.zeros((0, 1))
-    characters, table = character_differences(vectors, gallery, differences_to)
-    number = {crop["image_id"]: i for i, crop in enumerate(crops)}
+    """Who each crop of the appearances shows, by image id."""
+    characters, table = character_differences(appearances.vectors, gallery, differences_to)
     found = {}
-    for of_still in crops_by_still.values():
-        members = [number[crop["image_id"]] for crop in of_still]
-        for i, column in _one_each(members, crops, table, max_difference).items():
-            character = None if column is None else characters[column]
-            found[crops[i]["image_id"]] = _Recognised(character, float(table[i].min()) if characters else None)
+    for i, column in enumerate(_one_each(table, appearances, max_difference)):
+        who = _Recognised(None if column is None else characters[column], float(table[i].min()) if characters else None)
+        found |= dict.fromkeys(appearances.crops[i], who)
     return found
 
 
@@ -285,45 +287,35 @@ def _row(image_id: str, still_id: str, kind: str, characters: list[str], differe
     }
 
 
-def _one_each(
-    members: list[int], crops: Sequence[Mapping[str, Any]], table: np.ndarray, max_difference: float
-) -> dict[int, int | None]:
-    """Column of the character of each crop of one still, or None.
+def _one_each(table: np.ndarray, appearances: Appearances, max_difference: float) -> list[int | None]:
+    """Column of the character of each appearance, or None. table: [appearances, characters].
 
-    A person is not in two places: the nearest crop takes a character first, and a later crop of the same kind whose box
-    hardly overlaps takes its next best one within the limit. Exempt are boxes that overlap by SAME_BOX_IOU, being one
-    person found twice, and crops so near that there is no doubt (mirrors, split screens).
+    A person is not in two places: the nearest appearance takes a character first, and its rivals take their next best
+    one within the limit. Exempt is who is so near that there is no doubt (mirrors, split screens).
     """
-    given: dict[int, int | None] = dict.fromkeys(members)
-    pairs = sorted(
-        (float(table[i, column]), crops[i]["image_id"], i, int(column))
-        for i in members
-        for column in np.flatnonzero(table[i] <= max_difference)
-    )
-    for difference, _, i, column in pairs:
+    rivals: dict[int, list[int]] = defaultdict(list)
+    for one, other in appearances.rivals.tolist():
+        rivals[one].append(other)
+        rivals[other].append(one)
+    given: list[int | None] = [None] * len(appearances)
+    nearest = table.argmin(axis=1) if table.size else ()
+    rows, columns = np.nonzero(table <= max_difference)
+    for at in np.lexsort((columns, rows, table[rows, columns])):
+        i, column = int(rows[at]), int(columns[at])
         if given[i] is not None:
             continue
-        rivals = [j for j in members if given[j] == column and crops[j]["kind"] == crops[i]["kind"]]
-        beyond_doubt = difference <= CLEAR_SHARE * max_difference and table[i].argmin() == column
-        if beyond_doubt or all(_iou(crops[i], crops[j]) >= SAME_BOX_IOU for j in rivals):
+        beyond_doubt = table[i, column] <= CLEAR_SHARE * max_difference and nearest[i] == column
+        if beyond_doubt or all(given[rival] != column for rival in rivals[i]):
             given[i] = column
     return given
 
 
-def _iou(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    wide = min(one["x_px"] + one["width_px"], other["x_px"] + other["width_px"]) - max(one["x_px"], other["x_px"])
-    high = min(one["y_px"] + one["height_px"], other["y_px"] + other["height_px"]) - max(one["y_px"], other["y_px"])
-    shared = max(wide, 0) * max(high, 0)
-    area = one["width_px"] * one["height_px"] + other["width_px"] * other["height_px"] - shared
-    return shared / area if area else 0.0
-
-
-def _smallest_around(crop: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _smallest_around(crop: Crop, candidates: Sequence[Crop]) -> Crop | None:
     x, y = crop["x_px"] + crop["width_px"] / 2, crop["y_px"] + crop["height_px"] / 2
-    around = [
-        other
-        for other in candidates
-        if other["x_px"] <= x < other["x_px"] + other["width_px"]
-        and other["y_px"] <= y < other["y_px"] + other["height_px"]
-    ]
+
+    def is_around(other: Crop) -> bool:
+        x0, y0, x1, y1 = box_of(other)
+        return x0 <= x < x1 and y0 <= y < y1
+
+    around = filter(is_around, candidates)
     return min(around, key=lambda other: (other["width_px"] * other["height_px"], other["image_id"]), default=None)

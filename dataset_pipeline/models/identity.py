@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from dataset_pipeline.models import loading
 from dataset_pipeline.models.batching import peek, prepared_batches
-from dataset_pipeline.models.device import onnx_device
+from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import Role
@@ -18,11 +18,67 @@ from dataset_pipeline.models.resource import SingleModelResource
 
 FEATURE_LENGTH = 768
 DIFFERENCES_AT_ONCE = 2000
+FORM_TOLERANCE = 1e-4  # how far a form may be from what the network answers
+PROBED_COSINES = 41
+PROBED_LENGTHS = (0.05, 1.0, 30.0)
+
+
+class LinearForm(NamedTuple):
+    """A metric that is linear in the cosine: clip(at_right_angles - slope * cosine, low, high)."""
+
+    at_right_angles: float
+    slope: float
+    low: float
+    high: float
+
+    def differences(self, features: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """float32 [n, m] between features [n, d] and others [m, d]: one matrix product."""
+        ours = _unit(features)
+        answer = ours @ (ours if others is features else _unit(others)).T
+        answer *= -self.slope
+        answer += self.at_right_angles
+        return np.clip(answer, self.low, self.high, out=answer)
 
 
 class _Networks(NamedTuple):
     features: OnnxRunner
-    differences: OnnxRunner
+    differences: OnnxRunner | LinearForm
+
+
+def linear_form(compare: Callable[[np.ndarray], np.ndarray]) -> LinearForm | None:
+    """The form of a metric that is linear in the cosine; None for every other metric.
+
+    compare: of [n, 768] gives [n, n]. It is asked about vectors of many cosines to one another and several lengths; the
+    form counts if it gives all answers within FORM_TOLERANCE, on vectors that it was not fitted to as well.
+    """
+    probes = _probes()
+    unit = _unit(probes).astype(np.float64)
+    cosines, answers = unit @ unit.T, np.asarray(compare(probes), np.float64)
+    low, high = float(answers.min()), float(answers.max())
+    between = (answers > low + FORM_TOLERANCE) & (answers < high - FORM_TOLERANCE)
+    between[1::2] = False
+    if between.sum() < PROBED_COSINES:
+        return None
+    slope, at_right_angles = np.polyfit(cosines[between], answers[between], 1)
+    form = LinearForm(float(at_right_angles), float(-slope), low, high)
+    fits = np.abs(form.differences(probes, probes) - answers).max() < FORM_TOLERANCE
+    return form if fits else None
+
+
+def _probes() -> np.ndarray:
+    """float32 [n, 768]: vectors at every angle to one axis, in several planes through it and of several lengths."""
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(FEATURE_LENGTH, 1 + len(PROBED_LENGTHS))))[0].T
+    cosines = np.linspace(-1.0, 1.0, PROBED_COSINES)[:, None]
+    turned = [
+        length * (cosines * basis[0] + np.sqrt(1 - cosines**2) * across)
+        for length, across in zip(PROBED_LENGTHS, basis[1:], strict=True)
+    ]
+    return np.concatenate([*turned, rng.normal(size=(PROBED_COSINES, FEATURE_LENGTH))]).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
 
 
 class Identity(SingleModelResource):
@@ -64,12 +120,23 @@ class Identity(SingleModelResource):
     ) -> np.ndarray:
         """float32 [n, n] between all features [n, 768]; with `others` [m, 768], float32 [n, m] to each of them.
 
-        The network compares every row it is given with every other, so more than `at_once` rows are cut into blocks:
-        memory beyond the answer itself stays at about at_once squared.
+        A metric that is linear in the cosine, which is found out when its file is loaded, is one matrix product. Any
+        other is asked of its network. That compares every row it is given with every other, so more than `at_once` rows
+        are cut into blocks: memory beyond the answer itself stays at about at_once squared.
         """
         features = np.asarray(features, np.float32)
+        if not len(features) or (others is not None and not len(others)):
+            return np.zeros((len(features), 0 if others is None else len(others)), np.float32)
+        metric = self._networks().differences
+        if isinstance(metric, LinearForm):
+            return metric.differences(features, features if others is None else np.asarray(others, np.float32))
+        return self._by_network(metric, features, others, at_once)
+
+    def _by_network(
+        self, network: OnnxRunner, features: np.ndarray, others: np.ndarray | None, at_once: int
+    ) -> np.ndarray:
         if others is None and len(features) <= at_once:
-            return self._compare(features)
+            return self._compare(network, features)
         columns = features if others is None else np.asarray(others, np.float32)
         answer = np.zeros((len(features), len(columns)), np.float32)
         block = max(1, at_once // 2)
@@ -80,19 +147,25 @@ class Identity(SingleModelResource):
                     answer[top : top + block, left : left + block] = answer[left : left + block, top : top + block].T
                     continue
                 both = np.concatenate([rows, columns[left : left + block]])
-                answer[top : top + block, left : left + block] = self._compare(both)[: len(rows), len(rows) :]
+                answer[top : top + block, left : left + block] = self._compare(network, both)[: len(rows), len(rows) :]
         return answer
 
-    def _compare(self, features: np.ndarray) -> np.ndarray:
-        if not len(features):
-            return np.zeros((0, 0), np.float32)
-        answer, runs = self._networks().differences.run(features, "output")
+    def _compare(self, network: OnnxRunner, features: np.ndarray) -> np.ndarray:
+        answer, runs = network.run(features, "output")
         loading.CALLS[f"{self.role}.difference_runs"] += runs
         return answer
 
     def _networks(self) -> _Networks:
         pack, entry = self._entry()
         device = onnx_device(self.device)
-        paths = [pack.file(entry, "features"), pack.file(entry, "differences")]
+        features, differences = pack.file(entry, "features"), pack.file(entry, "differences")
         key = (pack.root, entry.name, pack.fingerprint(self.role).sha256, device, self.threads)
-        return self._loaded(key, lambda: _Networks(*(OnnxRunner(path, device, self.threads) for path in paths)))
+
+        def load() -> _Networks:
+            # On the CPU, which multiplies with all digits: some GPUs would hide a linear form behind their rounding.
+            probed = OnnxRunner(differences, Device("cpu"), self.threads)
+            form = linear_form(lambda vectors: probed.run(vectors, "output")[0])
+            metric = form or (OnnxRunner(differences, device, self.threads) if device.cuda else probed)
+            return _Networks(OnnxRunner(features, device, self.threads), metric)
+
+        return self._loaded(key, load)

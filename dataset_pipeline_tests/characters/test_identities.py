@@ -12,6 +12,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
+from dataset_pipeline.characters.appearances import appearances_of, unit
 from dataset_pipeline.characters.gallery import build_gallery
 from dataset_pipeline.characters.identities import CROPS_LOGGED, EXEMPLARS_LOGGED, character_id
 from dataset_pipeline.settings import CharacterGallerySettings, load_settings, resources_folder
@@ -46,7 +47,7 @@ class Show:
             off = rng.normal(size=(count, 24))
             center = np.eye(24)[number] + 0.3 * np.eye(24)[12 + look]
             for i, vector in enumerate(center + 0.1 * off / np.linalg.norm(off, axis=1, keepdims=True)):
-                still = f"{self.name}.{episode}/{1000 * release + 100 * look + i:08d}"
+                still = f"{self.name}.{episode}/{10_000 * number + 1000 * release + 100 * look + i:08d}"
                 self.vectors[f"{still}#person-{number}-{look}-9-9"] = vector.astype(np.float32)
         return self
 
@@ -60,12 +61,11 @@ class Show:
         return np.linalg.norm(these[:, None] - these[None], axis=2) / 2
 
     def rows(self, **changes: object) -> list[dict]:
-        ids = sorted(self.vectors)
         settings = CharacterGallerySettings.model_validate({**DEFAULTS.model_dump(), **changes})
-        vectors = np.stack([self.vectors[crop] for crop in ids])
-        episodes, shows = [crop.partition("/")[0] for crop in ids], [self.name] * len(ids)
-        of_log = self.log, self.weights
-        return build_gallery(ids, vectors, episodes, shows, self.differences, THRESHOLD, settings, *of_log)
+        box = {"kind": "person", "x_px": 0, "y_px": 0, "width_px": 9, "height_px": 9, "kept": True}
+        crops = [{"image_id": crop, "still_id": crop.partition("#")[0], **box} for crop in self.vectors]
+        appearances = appearances_of(crops, self.vectors)
+        return build_gallery(self.name, appearances, self.differences, THRESHOLD, settings, self.log, self.weights)
 
     def who(self, **changes: object) -> dict[frozenset[tuple[int, int]], str]:
         """The id of each character, by the people and looks that it is made of."""
@@ -191,7 +191,7 @@ def test_a_stray_crop_takes_no_id_with_it(show: Show):
     before = show.add("e1", {FAN: 12}).ids()
     stray = next(iter(show.vectors))
     after = show.drop("e1").add("e2", {FERN: 12}).vectors
-    after[stray] = after["show.e2/00000000#person-1-0-9-9"] * 1.001
+    after[stray] = after["show.e2/00010000#person-1-0-9-9"] * 1.001
     assert set(show.who().values()).isdisjoint(before.values())
 
 
@@ -326,7 +326,8 @@ def test_the_log_says_little_of_many_crops(show: Show):
     (event,) = show.log.events("show")
     assert len(event.crops) == CROPS_LOGGED
     assert event.exemplars.shape == (EXEMPLARS_LOGGED, 24)
-    assert event.exemplars.tolist() == [show.vectors[crop].tolist() for crop in event.exemplar_ids]
+    expected = unit(np.stack([show.vectors[crop] for crop in event.exemplar_ids]))
+    np.testing.assert_allclose(event.exemplars, expected, atol=1e-6)
 
 
 def test_neither_clean_nor_forget_touches_the_log(show: Show):

@@ -21,6 +21,7 @@ from dataset_pipeline.models import (
     WeightsMissing,
     loading,
 )
+from dataset_pipeline.models import identity as identity_module
 
 
 @pytest.fixture
@@ -113,16 +114,24 @@ def test_all_kinds_count_as_one_loaded_model(onnx_pack: Path, pictures: list[np.
     assert [key[0] for key in loading.loaded_keys()] == ["detector", "tagger"]
 
 
-def test_differences_in_blocks_equal_differences_in_one_run(onnx_pack: Path, pictures: list[np.ndarray]):
+def test_differences_by_matrix_product_in_blocks_and_in_one_run_are_equal(
+    onnx_pack: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+):
     identity = Identity(cache=str(onnx_pack), device="cpu", batch_size=4)
     features = identity.embed(pictures)
     assert (features.shape, features.dtype) == ((7, 768), np.float32)
+    product = identity.differences(features)
+    assert loading.CALLS == {"identity.pictures": 7, "identity.runs": 2}
+    monkeypatch.setattr(identity_module, "linear_form", lambda compare: None)
+    loading.unload_all()
     whole = identity.differences(features)
-    assert loading.CALLS == {"identity.pictures": 7, "identity.runs": 2, "identity.difference_runs": 1}
+    assert loading.CALLS["identity.difference_runs"] == 1
+    np.testing.assert_allclose(product, whole, atol=1e-6)
     np.testing.assert_allclose(identity.differences(features, at_once=4), whole, atol=1e-6)
     np.testing.assert_allclose(identity.differences(features, features[2:5]), whole[:, 2:5], atol=1e-6)
     np.testing.assert_allclose(identity.differences(features, features[2:5], at_once=2), whole[:, 2:5], atol=1e-6)
     np.testing.assert_allclose(np.diag(whole), 0, atol=1e-6)
+    loading.unload_all()
     assert identity.threshold == 0.25
 
 

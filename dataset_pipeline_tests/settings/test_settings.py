@@ -266,7 +266,7 @@ HASHES = {
     "repeated_frames": "04de11494274",
     "detections": "fc55b6780cce",
     "crops": "64731724bf82",
-    "crop_embeddings": "10ae5d1068de",
+    "crop_embeddings": "1a875f0334c7",
     "character_gallery": "839991b95ba2",
     "clusters": "630f51ea4c86",
     "quality_scores": "003904601534",

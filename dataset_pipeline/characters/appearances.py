@@ -1,0 +1,186 @@
+"""Appearances, the unit of identity: one person on one still, or on all stills that a track of theirs passes.
+
+A person is found as several crops: a head, a body, or both. An appearance holds them together, and its vector counts
+head and body once each, so that neither hair nor clothes decide alone who somebody is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+BODIES = ("person", "halfbody")
+HEADS = ("head", "face")
+KINDS = (*BODIES, *HEADS)  # crops that say who somebody is, the largest first
+CROP_COLUMNS = ("image_id", "still_id", "kind", "x_px", "y_px", "width_px", "height_px", "kept")
+INNER = 0.5  # of a crop's sides: what must lie inside a person; crops of heads are cut with a margin
+INSIDE_SHARE = 0.6  # of a crop's inner part inside a person: it may be theirs
+SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
+
+Crop = Mapping[str, Any]
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the still
+
+
+@dataclass(frozen=True)
+class Appearances:
+    """n appearances, sorted by id.
+
+    crops: the ids of each one's crops; it goes by the first. stills: those that it is seen on, sorted. vectors: float32
+    [n, d] of unit length. bodies: the same of the bodies alone, zeros where none was measured. rivals: int64 [k, 2],
+    pairs of appearances that are beside one another on a still, so most likely two people.
+    """
+
+    crops: Sequence[tuple[str, ...]]
+    stills: Sequence[tuple[str, ...]]
+    vectors: np.ndarray
+    bodies: np.ndarray
+    rivals: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def ids(self) -> list[str]:
+        return [crops[0] for crops in self.crops]
+
+
+def appearances_of(
+    crops: Iterable[Crop], embeddings: Mapping[str, np.ndarray], track_of: Mapping[str, str] | None = None
+) -> Appearances:
+    """The people on stills. crops: rows of `crops`, of which the kept ones count. embeddings: [d] by id of the crops
+    that have one; people of whom no crop has one are left out. track_of: the track of each crop that lies on one."""
+    by_still: dict[str, list[Crop]] = defaultdict(list)
+    for crop in crops:
+        if crop["kept"] and crop["kind"] in KINDS:
+            by_still[crop["still_id"]].append(crop)
+    people = [person for _, found in sorted(by_still.items()) for person in people_on(found)]
+    people = [person for person in people if any(crop["image_id"] in embeddings for crop in person)]
+    merged = _along_tracks(people, track_of or {})
+    merged.sort(key=lambda parts: parts[0][0]["image_id"])
+    members = [[crop for person in parts for crop in person] for parts in merged]
+    bodies, heads = (_unit_means(members, kinds, embeddings) for kinds in (BODIES, HEADS))
+    return Appearances(
+        [tuple(crop["image_id"] for crop in crops) for crops in members],
+        [tuple(sorted({crop["still_id"] for crop in crops})) for crops in members],
+        unit(bodies + heads),
+        bodies,
+        _rivals(merged),
+    )
+
+
+def people_on(crops: Iterable[Crop]) -> list[list[Crop]]:
+    """The crops of one still, person by person: a smaller kind belongs to who it lies inside of, one of a kind each.
+
+    Where a head lies inside several people it is theirs under whose upper edge's middle it fits best, all heads
+    considered together. A crop inside nobody is a person of its own.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    people: list[list[Crop]] = []
+    for kind in KINDS:
+        found = sorted((crop for crop in crops if crop["kind"] == kind), key=lambda crop: crop["image_id"])
+        fits = np.array([[_fit(crop, person[0]) for person in people] for crop in found]).reshape(
+            len(found), len(people)
+        )
+        taken = {}
+        if fits.any():
+            pairs = zip(*linear_sum_assignment(fits, maximize=True), strict=True)
+            taken = {int(i): int(number) for i, number in pairs if fits[i, number] > 0}
+        for i, number in taken.items():
+            people[number].append(found[i])
+        people += [[crop] for i, crop in enumerate(found) if i not in taken]
+    return people
+
+
+def _fit(crop: Crop, person: Crop) -> float:
+    """0 if the crop does not lie inside the person, else more the nearer it lies to the middle of the upper edge."""
+    x0, y0, x1, y1 = box_of(crop)
+    px0, py0, px1, py1 = box_of(person)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    half_width, half_height = INNER * (x1 - x0) / 2, INNER * (y1 - y0) / 2
+    inner = (x - half_width, y - half_height, x + half_width, y + half_height)
+    if _shared(inner, (px0, py0, px1, py1)) < INSIDE_SHARE * _area(inner):
+        return 0.0
+    aside = min(1.0, abs(2 * x - px0 - px1) / max(px1 - px0, 1))
+    below = min(1.0, max(0.0, y - py0) / max(py1 - py0, 1))
+    return 3.0 - aside - below
+
+
+def box_of(crop: Crop) -> Box:
+    return crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"]
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    shared = _shared(one, other)
+    area = _area(one) + _area(other) - shared
+    return shared / area if area else 0.0
+
+
+def _shared(one: Box, other: Box) -> float:
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0) * max(high, 0)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _along_tracks(people: Sequence[list[Crop]], track_of: Mapping[str, str]) -> list[list[list[Crop]]]:
+    """The people of each appearance: those on one track are one, but for a second one of a still."""
+    alone: list[list[list[Crop]]] = []
+    tracked: dict[str, dict[str, list[Crop]]] = defaultdict(dict)
+    for person in people:
+        track = next((track_of[crop["image_id"]] for crop in person if crop["image_id"] in track_of), None)
+        still = person[0]["still_id"]
+        if track is None or still in tracked[track]:
+            alone.append([person])
+        else:
+            tracked[track][still] = person
+    return alone + [list(parts.values()) for parts in tracked.values()]
+
+
+def _unit_means(
+    members: Sequence[Sequence[Crop]], kinds: Sequence[str], embeddings: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """float32 [n, d]: of each appearance the mean of its unit vectors of these kinds, of unit length; zeros if none."""
+    width = len(next(iter(embeddings.values()), ()))
+    means = np.zeros((len(members), width), np.float32)
+    for i, crops in enumerate(members):
+        vectors = [
+            embeddings[crop["image_id"]] for crop in crops if crop["kind"] in kinds and crop["image_id"] in embeddings
+        ]
+        if vectors:
+            means[i] = unit(np.asarray(vectors, np.float32)).mean(axis=0)
+    return unit(means)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """float32 [n, d] of unit length; zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def _rivals(merged: Sequence[Sequence[Sequence[Crop]]]) -> np.ndarray:
+    """Pairs of appearances on one still, unless boxes of one kind show that they are one person found twice."""
+    on_still: dict[str, list[tuple[int, Sequence[Crop]]]] = defaultdict(list)
+    for number, people in enumerate(merged):
+        for person in people:
+            on_still[person[0]["still_id"]].append((number, person))
+    pairs = {
+        (min(one, other), max(one, other))
+        for found in on_still.values()
+        for i, (one, person) in enumerate(found)
+        for other, beside in found[:i]
+        if not _is_found_twice(person, beside)
+    }
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+
+
+def _is_found_twice(one: Sequence[Crop], other: Sequence[Crop]) -> bool:
+    return any(a["kind"] == b["kind"] and overlap(box_of(a), box_of(b)) >= SAME_BOX_IOU for a in one for b in other)
