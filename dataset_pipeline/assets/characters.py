@@ -39,6 +39,7 @@ def character_gallery(step: Step) -> Result:
     identity = step.model("identity")
     weights = identity.fingerprint().sha256
     _log_previous(step)
+    before = step.previous() if step.last and step.last.provenance.code_version == step.code_version else []
 
     def join(show: str, episodes: list[str]) -> list[dict]:
         appearances = appearances_of(
@@ -53,6 +54,7 @@ def character_gallery(step: Step) -> Result:
             step.settings.character_gallery,
             step.identity_log,
             weights,
+            [row for row in before if row["show"] == show],
         )
 
     table, clustered = step.by_show(join)

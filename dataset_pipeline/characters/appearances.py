@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.characters.tracks import Box, iou
+
 BODIES = ("person", "halfbody")
 HEADS = ("head", "face")
 KINDS = (*BODIES, *HEADS)  # crops that say who somebody is, the largest first
@@ -22,7 +24,6 @@ INSIDE_SHARE = 0.6  # of a crop's inner part inside a person: it may be theirs
 SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
 
 Crop = Mapping[str, Any]
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the still
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,6 @@ def box_of(crop: Crop) -> Box:
     return crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"]
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    shared = _shared(one, other)
-    area = _area(one) + _area(other) - shared
-    return shared / area if area else 0.0
-
-
 def _shared(one: Box, other: Box) -> float:
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
@@ -183,4 +177,4 @@ def _rivals(merged: Sequence[Sequence[Sequence[Crop]]]) -> np.ndarray:
 
 
 def _is_found_twice(one: Sequence[Crop], other: Sequence[Crop]) -> bool:
-    return any(a["kind"] == b["kind"] and overlap(box_of(a), box_of(b)) >= SAME_BOX_IOU for a in one for b in other)
+    return any(a["kind"] == b["kind"] and iou(box_of(a), box_of(b)) >= SAME_BOX_IOU for a in one for b in other)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
+
+from dataset_pipeline.settings.sections import ClusteringMethod
 
 SAME_SHARE = 0.85  # two clusters are one character if so many of their pairs are within the threshold
 CLEAR_SHARE = 0.5  # a difference below this share of the threshold is beyond doubt
 VOTE = 2.0  # thresholds by which two clusters lie farther apart if each of one stands beside one of the other
-
-Method = Literal["average", "optics", "hdbscan"]
 
 
 def cluster(
@@ -19,14 +17,15 @@ def cluster(
     min_size: int,
     rivals: np.ndarray | None = None,
     weights: np.ndarray | None = None,
-    method: Method = "average",
+    method: ClusteringMethod = "average",
+    merge: bool = True,
 ) -> np.ndarray:
     """Labels int64 [n]: 0.. in order of first member, -1 for noise. differences: [n, n], 0 = the same.
 
     average: average linkage cut at `threshold`: a cluster's members differ by at most so much in the mean. Unlike
     density clustering it does not chain one character to the next over a few members in between. Then clusters of which
     SAME_SHARE of all pairs are within the threshold are merged, most alike first, until none are left, since one
-    character in two outfits is otherwise two.
+    character in two outfits is otherwise two. merge: False leaves that out.
 
     rivals: int64 [k, 2], members that stand beside one another, so most likely two people. They keep clusters apart as
     votes, not as walls: by the share of the smaller cluster that stands beside the other one, times VOTE thresholds.
@@ -39,20 +38,21 @@ def cluster(
     if n == 0:
         return np.zeros(0, dtype=np.int64)
     if method == "average":
-        labels = _by_average_linkage(differences, threshold, np.zeros((0, 2), np.int64) if rivals is None else rivals)
+        rivals = np.zeros((0, 2), np.int64) if rivals is None else rivals
+        labels = _by_average_linkage(differences, threshold, rivals, merge)
     else:
         labels = _by_density(differences, max(2, min_size), method)
     return _numbered(labels, np.ones(n) if weights is None else weights, min_size)
 
 
-def _by_average_linkage(differences: np.ndarray, threshold: float, rivals: np.ndarray) -> np.ndarray:
+def _by_average_linkage(differences: np.ndarray, threshold: float, rivals: np.ndarray, merge: bool) -> np.ndarray:
     doubtful = rivals[differences[rivals[:, 0], rivals[:, 1]] > CLEAR_SHARE * threshold]
     if len(doubtful):
         labels = _linked(differences, CLEAR_SHARE * threshold)
         labels = _joined(labels, differences, threshold, doubtful, VOTE * threshold)
     else:
         labels = _linked(differences, threshold)
-    return _joined(labels, differences > threshold, 1 - SAME_SHARE, doubtful, VOTE)
+    return labels if not merge else _joined(labels, differences > threshold, 1 - SAME_SHARE, doubtful, VOTE)
 
 
 def _linked(differences: np.ndarray, threshold: float) -> np.ndarray:
@@ -113,7 +113,7 @@ def _sums(labels: np.ndarray, of_pairs: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.add.reduceat(rows[:, order], starts, axis=1), sizes.astype(np.float64)
 
 
-def _by_density(differences: np.ndarray, min_size: int, method: Method) -> np.ndarray:
+def _by_density(differences: np.ndarray, min_size: int, method: ClusteringMethod) -> np.ndarray:
     from sklearn.cluster import HDBSCAN, OPTICS
 
     symmetric = np.maximum((differences + differences.T) / 2, 0).astype(np.float64)

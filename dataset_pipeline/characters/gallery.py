@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,86 +14,105 @@ import pyarrow as pa
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.characters.appearances import Appearances, Crop, appearances_of, box_of
 from dataset_pipeline.characters.clustering import CLEAR_SHARE, cluster
-from dataset_pipeline.characters.identities import (
-    EXEMPLARS_LOGGED,
-    Comparison,
-    DifferencesTo,
-    Group,
-    ids_from_log,
-    match_groups,
-    nearest_mean,
-)
+from dataset_pipeline.characters.exemplars import DifferencesTo, exemplars_of, nearest_of, still_serve
+from dataset_pipeline.characters.identities import EXEMPLARS_LOGGED, Comparison, Group, ids_from_log, match_groups
+from dataset_pipeline.characters.outfits import Outfit, outfits_of, outfits_of_row, worn
 from dataset_pipeline.settings import CharacterGallerySettings
 from dataset_pipeline.store.identity_log import IdentityLog
 
 ROUND_EXEMPLARS = 12  # exemplars of a character while many appearances are clustered in rounds
 MAX_COMPARED = 6000  # appearances compared all with all; more would not fit into memory
-
-Differences = Callable[[np.ndarray], np.ndarray]
+OUTFIT_SHARE = 0.5  # of the limit of characters: that of outfits, unless the settings say another
 
 
 def build_gallery(
     show: str,
     appearances: Appearances,
-    differences: Differences,
+    differences_to: DifferencesTo,
     threshold: float,
     settings: CharacterGallerySettings,
     log: IdentityLog | None = None,
     model_sha256: str = "",
+    before: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict]:
     """Rows of `character_gallery` of one show, by character.
 
-    appearances: of the show, made by the weights `model_sha256`. differences: of [m, d] gives [m, m]. threshold: the
-    model's own, used where settings.max_difference is 0. Characters that the log knows keep their id, others are minted
-    into it; without a log all are new. The id is the name until somebody names a character.
+    appearances: of the show, made by the weights `model_sha256`. threshold: the model's own, used where
+    settings.max_difference is 0. Characters that the log knows keep their id, others are minted into it; without a log
+    all are new. The id is the name until somebody names a character. before: rows of last time, by the same weights and
+    settings: a character keeps its exemplars and outfits as long as they serve.
     """
     limit = settings.max_difference or threshold
-    comparison = Comparison(model_sha256, limit, lambda these, those: _between(these, those, differences))
-    clustering = _Clustering(appearances, differences, limit, settings)
-    groups = []
-    for members, matrix in _characters(clustering):
+    comparison = Comparison(model_sha256, limit, differences_to)
+    by = _Clustering(appearances, comparison, settings)
+    found = []
+    for members, matrix in _characters(by):
         exemplars = [members[i] for i in exemplars_of(matrix, limit, max(settings.exemplars, EXEMPLARS_LOGGED))]
-        groups.append(
-            Group(
-                show,
-                tuple(sorted(crop for i in members for crop in appearances.crops[i])),
-                tuple(appearances.crops[i][0] for i in exemplars),
-                appearances.vectors[exemplars],
-            )
-        )
-    groups.sort(key=lambda group: group.crops)
+        crops = tuple(sorted(crop for i in members for crop in appearances.crops[i]))
+        ids = tuple(appearances.crops[i][0] for i in exemplars)
+        found.append((Group(show, crops, ids, appearances.vectors[exemplars]), members))
+    found.sort(key=lambda it: it[0].crops)
+    groups = [group for group, _ in found]
     characters = ids_from_log(groups, log, show, comparison) if log else match_groups(groups, (), comparison).characters
+    known = {row["character"]: row for row in before}
+    everyone = {crop for crops in appearances.crops for crop in crops}
     rows = [
-        _gallery_row(character, group, settings.exemplars) for character, group in zip(characters, groups, strict=True)
+        _gallery_row(character, group, members, by, _of_members(known.get(character), group, everyone))
+        for character, (group, members) in zip(characters, found, strict=True)
     ]
     return sorted(rows, key=lambda row: row["character"])
 
 
-def _gallery_row(character: str, group: Group, exemplars: int) -> dict:
+def _of_members(row: Mapping[str, Any] | None, group: Group, everyone: Set[str]) -> Mapping[str, Any] | None:
+    """The character's row of last time, unless one of its exemplars is somebody else's or nobody's by now. Exemplars
+    of crops that are gone, as where an episode was replaced, still tell who it is."""
+    if row is None:
+        return None
+    exemplars = {*row["exemplar_ids"], *(crop for outfit in row["outfits"] for crop in outfit["exemplar_ids"])}
+    return row if exemplars & everyone <= set(group.crops) else None
+
+
+def _gallery_row(
+    character: str, group: Group, members: Sequence[int], by: _Clustering, before: Mapping[str, Any] | None
+) -> dict:
+    count = by.settings.exemplars
+    ids, exemplars = list(group.exemplar_ids[:count]), group.exemplars[:count]
+    if before is not None:
+        old = np.asarray(before["exemplars"], np.float32)
+        if still_serve(by.appearances.vectors[members], [old], [exemplars], by.limit, by.comparison.differences_to):
+            ids, exemplars = before["exemplar_ids"], old
     return {
         "character": character,
         "show": group.show,
         "name": character,
-        "exemplar_ids": list(group.exemplar_ids[:exemplars]),
-        "exemplars": group.exemplars[:exemplars].tolist(),
+        "exemplar_ids": ids,
+        "exemplars": exemplars.tolist(),
+        "outfits": [outfit.row for outfit in _outfits(members, by, before)],
         "crops": len(group.crops),
         "episodes": sorted({episode_of(crop) for crop in group.crops}),
     }
 
 
-def _between(these: np.ndarray, those: np.ndarray, differences: Differences) -> np.ndarray:
-    """The differences of [n, d] to [m, d]: [n, m]."""
-    return differences(np.concatenate([these, those]))[: len(these), len(these) :]
+def _outfits(members: Sequence[int], by: _Clustering, before: Mapping[str, Any] | None) -> list[Outfit]:
+    dressed = [i for i in members if by.appearances.bodies[i].any()]
+    return outfits_of(
+        [by.appearances.crops[i][0] for i in dressed],
+        by.appearances.bodies[dressed],
+        by.settings.outfit_difference or OUTFIT_SHARE * by.limit,
+        by.settings.min_crops,
+        [] if before is None else outfits_of_row(before),
+        by.comparison.differences_to,
+    )
 
 
 def galleries_by_show(gallery: pa.Table) -> dict[str, list[dict]]:
-    """The characters of each show: their columns character, name and exemplars, these float32 [k, d]."""
+    """The characters of each show: their columns character, name, exemplars, these float32 [k, d], and outfits."""
     exemplars = gallery["exemplars"].combine_chunks()
     rows: dict[str, list[dict]] = defaultdict(list)
-    for i, row in enumerate(gallery.select(["character", "show", "name"]).to_pylist()):
+    for i, row in enumerate(gallery.select(["character", "show", "name", "outfits"]).to_pylist()):
         vectors = exemplars[i].values
-        matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
-        rows[row["show"]].append({"character": row["character"], "name": row["name"], "exemplars": matrix})
+        row["exemplars"] = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+        rows[row["show"]].append(row)
     return dict(rows)
 
 
@@ -102,13 +121,17 @@ class _Clustering:
     """How appearances are clustered; they are named by their numbers."""
 
     appearances: Appearances
-    differences: Differences
-    limit: float
+    comparison: Comparison
     settings: CharacterGallerySettings
+
+    @property
+    def limit(self) -> float:
+        return self.comparison.limit
 
     def among(self, numbers: Sequence[int]) -> np.ndarray:
         """The differences [n, n] among these."""
-        return self.differences(self.appearances.vectors[numbers])
+        vectors = self.appearances.vectors[numbers]
+        return self.comparison.differences_to(vectors, vectors)
 
     def weights(self, numbers: Sequence[int]) -> np.ndarray:
         """On how many stills each is seen."""
@@ -125,6 +148,7 @@ class _Clustering:
             self.settings.min_crops,
             rivals[(rivals >= 0).all(axis=1)],
             self.weights(numbers),
+            self.settings.method,
         )
 
 
@@ -168,58 +192,27 @@ def _characters_of_many(everyone: list[int], by: _Clustering) -> list[list[int]]
 
 def _join_nearest(found: list[list[int]], rest: list[int], by: _Clustering) -> list[int]:
     """Add each of `rest` to the nearest of the found characters within the limit; returns those near none."""
-    exemplars = [[members[i] for i in exemplars_of(by.among(members), by.limit, ROUND_EXEMPLARS)] for members in found]
-    known = [i for group in exemplars for i in group]
-    owner = np.repeat(np.arange(len(found)), [len(group) for group in exemplars])
-    step = max(1, MAX_COMPARED - len(known))
+    vectors = by.appearances.vectors
+    exemplars = [
+        vectors[[members[i] for i in exemplars_of(by.among(members), by.limit, ROUND_EXEMPLARS)]] for members in found
+    ]
     strangers = []
-    for start in range(0, len(rest), step):
-        chunk = rest[start : start + step]
-        matrix = by.among(known + chunk)[len(known) :, : len(known)]
-        means = np.stack([nearest_mean(matrix[:, owner == label]) for label in range(len(found))], axis=1)
+    for start in range(0, len(rest), MAX_COMPARED):
+        chunk = rest[start : start + MAX_COMPARED]
+        means = nearest_of(vectors[chunk], exemplars, by.comparison.differences_to)
         for i, crop in enumerate(chunk):
             label = int(means[i].argmin())
             (found[label] if means[i, label] <= by.limit else strangers).append(crop)
     return strangers
 
 
-def exemplars_of(differences: np.ndarray, limit: float, count: int) -> list[int]:
-    """Row numbers: the medoid, then always the member farthest from those chosen, so that every look of a character is
-    there. Members within the limit of less than half of the others are passed over: they may be somebody else.
-    differences: [n, n] among one character's crops."""
-    medoid = int(differences.mean(axis=1).argmin())
-    doubtful = (differences <= limit).mean(axis=1) < 0.5
-    chosen = [medoid]
-    distance = differences[:, medoid].astype(np.float64)
-    while len(chosen) < count:
-        distance[doubtful] = -1.0
-        distance[chosen] = -1.0
-        farthest = int(distance.argmax())
-        if distance[farthest] < 0:
-            break
-        chosen.append(farthest)
-        distance = np.minimum(distance, differences[:, farthest])
-    return chosen
-
-
 def character_differences(
-    embeddings: np.ndarray, gallery: Sequence[Mapping[str, Any]], differences_to: DifferencesTo
+    vectors: np.ndarray, gallery: Sequence[Mapping[str, Any]], differences_to: DifferencesTo
 ) -> tuple[list[str], np.ndarray]:
-    """The characters' ids, sorted, and the difference of each crop to each: [n, characters].
-    differences_to: of [n, d] and [m, d] gives [n, m]."""
+    """The characters' ids, sorted, and the difference of each vector [n, d] to each: [n, characters]."""
     rows = sorted(gallery, key=lambda row: row["character"])
-    characters = [row["character"] for row in rows]
-    table = np.full((len(embeddings), len(rows)), np.inf)
-    if not rows or len(embeddings) == 0:
-        return characters, table
-    exemplars = np.concatenate([np.asarray(row["exemplars"], dtype=np.float32) for row in rows])
-    matrix = np.asarray(differences_to(np.asarray(embeddings, dtype=np.float32), exemplars), dtype=np.float64)
-    start = 0
-    for column, row in enumerate(rows):
-        end = start + len(row["exemplars"])
-        table[:, column] = nearest_mean(matrix[:, start:end])
-        start = end
-    return characters, table
+    exemplars = [np.asarray(row["exemplars"], np.float32) for row in rows]
+    return [row["character"] for row in rows], nearest_of(vectors, exemplars, differences_to)
 
 
 def decide_clusters(
@@ -247,19 +240,21 @@ def decide_clusters(
     rows = []
     for crop in kept:
         around = crop if crop["image_id"] in found else _smallest_around(crop, measured.get(crop["still_id"], ()))
-        character, difference = found[around["image_id"]] if around else _Recognised(None, None)
-        characters = [character] if character else []
+        who = found[around["image_id"]] if around else _Recognised()
+        characters = [who.character] if who.character else []
         shown.setdefault(crop["still_id"], set()).update(characters)
-        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], characters, difference))
-    rows += [_row(still, still, "still", sorted(characters), None) for still, characters in shown.items()]
+        rows.append(_row(crop["image_id"], crop["still_id"], crop["kind"], characters, who))
+    rows += [_row(still, still, "still", sorted(characters), _Recognised()) for still, characters in shown.items()]
     return sorted(rows, key=lambda row: row["image_id"])
 
 
 class _Recognised(NamedTuple):
-    """character: id, None if none is within the limit. difference: to the nearest character, None if there is none."""
+    """character: id, None if none is within the limit. difference: to the nearest character, None if there is none.
+    outfit: of the character, None where no body shows it or it is none that is known."""
 
-    character: str | None
-    difference: float | None
+    character: str | None = None
+    difference: float | None = None
+    outfit: int | None = None
 
 
 def _recognise(
@@ -270,20 +265,25 @@ def _recognise(
 ) -> dict[str, _Recognised]:
     """Who each crop of the appearances shows, by image id."""
     characters, table = character_differences(appearances.vectors, gallery, differences_to)
+    given = _one_each(table, appearances, max_difference)
+    owners = [None if column is None else characters[column] for column in given]
+    outfits = [(row["character"], outfit) for row in gallery for outfit in outfits_of_row(row)]
+    wears = worn(appearances.bodies, owners, outfits, max_difference, differences_to)
     found = {}
-    for i, column in enumerate(_one_each(table, appearances, max_difference)):
-        who = _Recognised(None if column is None else characters[column], float(table[i].min()) if characters else None)
+    for i, owner in enumerate(owners):
+        who = _Recognised(owner, float(table[i].min()) if characters else None, wears[i])
         found |= dict.fromkeys(appearances.crops[i], who)
     return found
 
 
-def _row(image_id: str, still_id: str, kind: str, characters: list[str], difference: float | None) -> dict:
+def _row(image_id: str, still_id: str, kind: str, characters: list[str], who: _Recognised) -> dict:
     return {
         "image_id": image_id,
         "still_id": still_id,
         "kind": kind,
         "characters": characters,
-        "difference": difference,
+        "difference": who.difference,
+        "outfit": who.outfit,
     }
 
 

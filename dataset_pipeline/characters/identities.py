@@ -10,16 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dataset_pipeline.characters.exemplars import DifferencesTo, nearest_of
 from dataset_pipeline.store.identity_log import Event, IdentityLog, Kind
 
 EXEMPLARS_LOGGED = 8  # vectors that recognise an identity once its crops are gone
 CROPS_LOGGED = 256
 MIN_SHARE = 0.25  # of an identity's crops in a group: the group may be this identity
 WHOLE_SHARE = 0.5  # of an identity's crops in a group: the group holds all of the identity
-NEAREST = 3  # a crop is compared with this many of a character's nearest exemplars
 MAX_ROUNDS = 4  # of reading the log again, while other writers add to it
-
-DifferencesTo = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -203,18 +201,9 @@ def _exemplars_in_no_group(identity: _Identity, group_of: Mapping[str, int], mod
 
 def _nearest_groups(vectors: np.ndarray, groups: Sequence[Group], comparison: Comparison) -> np.ndarray:
     """Number of the group nearest to each vector; -1 beyond the limit."""
-    matrix = comparison.differences_to(vectors, np.concatenate([group.exemplars for group in groups]))
-    ends = np.cumsum([len(group.exemplars) for group in groups])
-    parts = np.split(np.asarray(matrix, np.float64), ends[:-1], axis=1)
-    means = np.stack([nearest_mean(part) for part in parts], axis=1)
+    means = nearest_of(vectors, [group.exemplars for group in groups], comparison.differences_to)
     nearest = means.argmin(axis=1)
     return np.where(means[np.arange(len(vectors)), nearest] <= comparison.limit, nearest, -1)
-
-
-def nearest_mean(matrix: np.ndarray) -> np.ndarray:
-    """Mean of the NEAREST smallest values of each row, so that one odd exemplar decides nothing."""
-    several = min(NEAREST, matrix.shape[1])
-    return np.partition(matrix, several - 1, axis=1)[:, :several].mean(axis=1)
 
 
 def _is_up_to_date(identity: _Identity, number: int, group_of: Mapping[str, int], comparison: Comparison) -> bool:

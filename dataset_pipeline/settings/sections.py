@@ -176,8 +176,13 @@ class CropEmbeddingsSettings(Section):
     kinds: Annotated[list[CropKind], Field(min_length=1)]
 
 
+ClusteringMethod = Literal["average", "optics", "hdbscan"]
+
+
 class CharacterGallerySettings(Section):
+    method: ClusteringMethod
     max_difference: Share
+    outfit_difference: Share
     min_crops: Annotated[int, Field(ge=2)]
     exemplars: Annotated[int, Field(ge=1)]
 

@@ -83,6 +83,7 @@ SEGMENT = pa.struct([("start_s", FLOAT), ("end_s", FLOAT), ("kind", STRING), ("m
 REPEATED_FRAME = pa.struct(
     [("image_id", STRING), ("kept", BOOL), ("group", STRING), ("similarity", FLOAT), ("segment", STRING)]
 )
+OUTFIT = pa.struct([("outfit", INT), ("exemplar_ids", STRINGS), ("exemplars", pa.list_(VECTOR))])
 SCORED_BOX = pa.struct([*BOX.items(), ("score", FLOAT)])
 TRACK_SAMPLE = pa.struct(
     [
@@ -328,6 +329,7 @@ SCHEMAS = {
                 "name": STRING,
                 "exemplar_ids": STRINGS,
                 "exemplars": pa.list_(VECTOR),
+                "outfits": pa.list_(OUTFIT),
                 "crops": INT,
                 "episodes": STRINGS,
                 "made_from": STRING,  # hash of the embeddings of its show and of all else that makes its characters
@@ -344,6 +346,7 @@ SCHEMAS = {
                 "kind": STRING,  # still or the crop's kind
                 "characters": STRINGS,  # ids, sorted; empty = nobody known
                 "difference": FLOAT,  # of a crop to the nearest character, null for stills
+                "outfit": INT,  # number of the character's outfit, null where none is known
             },
             key=("image_id",),
             silent=frozenset({"difference"}),

@@ -7,11 +7,11 @@ import pytest
 
 from dataset_pipeline.characters import gallery
 from dataset_pipeline.characters.appearances import appearances_of, unit
+from dataset_pipeline.characters.exemplars import exemplars_of
 from dataset_pipeline.characters.gallery import (
     build_gallery,
     character_differences,
     decide_clusters,
-    exemplars_of,
     galleries_by_show,
 )
 from dataset_pipeline.settings import CharacterGallerySettings, load_settings, resources_folder
@@ -28,10 +28,6 @@ def settings(**changes: object) -> CharacterGallerySettings:
 def between(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Half the distance: crops of one person below lie within 0.1, of two people 0.7 apart."""
     return np.linalg.norm(ours[:, None] - theirs[None], axis=2) / 2
-
-
-def among(crops: np.ndarray) -> np.ndarray:
-    return between(crops, crops)
 
 
 def person(number: int, count: int, seed: int = 0, spread: float = 0.1) -> np.ndarray:
@@ -63,7 +59,7 @@ def found_crops(ids: list[str]) -> list[dict]:
 
 def built(ids: list[str], vectors: np.ndarray, **changes: object) -> list[dict]:
     appearances = appearances_of(found_crops(ids), dict(zip(ids, vectors, strict=True)))
-    return build_gallery("show", appearances, among, THRESHOLD, settings(**changes))
+    return build_gallery("show", appearances, between, THRESHOLD, settings(**changes))
 
 
 def test_each_person_with_enough_crops_becomes_a_character():
@@ -186,6 +182,7 @@ def known(*numbers: int) -> list[dict]:
             "name": f"n{number}",
             "exemplar_ids": [],
             "exemplars": person(number, 4, spread=0.02).tolist(),
+            "outfits": [],
         }
         for number in numbers
     ]
@@ -268,7 +265,7 @@ def test_crops_beyond_doubt_may_share_a_name_as_in_a_mirror():
 def test_whoever_loses_a_name_may_take_the_next_best():
     crops = [crop(1, "person", 0, 0, 300, 700), crop(2, "person", 400, 0, 300, 700)]
     vectors = lookalikes(0.05, 0.13)
-    other = {"character": "c-9", "show": "show", "name": "n9", "exemplar_ids": [], "exemplars": []}
+    other = {"character": "c-9", "show": "show", "name": "n9", "exemplar_ids": [], "exemplars": [], "outfits": []}
     loser = vectors[crops[1]["image_id"]]
     other["exemplars"] = [(loser + 2 * 0.16 * np.eye(16)[10]).astype(np.float32).tolist()]
     assert decided(crops, vectors, [*known(0), other])["00000001#person-2-0-9-9"] == ["c-9"]

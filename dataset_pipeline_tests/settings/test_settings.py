@@ -267,7 +267,7 @@ HASHES = {
     "detections": "fc55b6780cce",
     "crops": "64731724bf82",
     "crop_embeddings": "1a875f0334c7",
-    "character_gallery": "839991b95ba2",
+    "character_gallery": "80370654a67f",
     "clusters": "630f51ea4c86",
     "quality_scores": "003904601534",
     "tag_scores": "0e360eef9689",
