@@ -6,6 +6,7 @@ from dataset_pipeline.assets import (
     crops,
     descriptions,
     frames,
+    references,
     repeated,
     scores,
     tags,
@@ -13,4 +14,16 @@ from dataset_pipeline.assets import (
     video,
 )
 
-__all__ = ["characters", "clips", "crops", "descriptions", "frames", "repeated", "scores", "tags", "training", "video"]
+__all__ = [
+    "characters",
+    "clips",
+    "crops",
+    "descriptions",
+    "frames",
+    "references",
+    "repeated",
+    "scores",
+    "tags",
+    "training",
+    "video",
+]

@@ -3,25 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from dataset_pipeline.base.ids import show_of
-from dataset_pipeline.characters.appearances import CROP_COLUMNS, appearances_of
-from dataset_pipeline.characters.gallery import build_gallery, decide_clusters, galleries_by_show
+from dataset_pipeline.characters.appearances import CROP_COLUMNS, Appearances, appearances_of
+from dataset_pipeline.characters.gallery import Naming, build_gallery, decide_clusters, galleries_by_show
+from dataset_pipeline.characters.names import named, names_by_id
+from dataset_pipeline.characters.references import NOBODY, name_appearances, reference_set, traits_of
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import event_of_row
 from dataset_pipeline.store.schemas import SCHEMAS
 
 CHARACTERS_SHOWN = 8
+BY_REFERENCES = ("tag_scores", "reference_embeddings")  # what people are named by
+
+
+def has_references(settings: Settings) -> bool:
+    return bool(settings.references.content())
+
+
+def has_read_references(step: Step) -> bool:
+    return "reference_embeddings" in step.declaration.reads
+
+
+def _names(step: Step, appearances: Appearances, episodes: Sequence[str] | None = None) -> Naming:
+    """What references call appearances, of these episodes if the step is joined."""
+    identity = step.model("identity")
+    references = step.shared(
+        "references", lambda: reference_set(step.read("reference_embeddings"), identity.fingerprint().sha256)
+    )
+    named = name_appearances(
+        appearances.vectors,
+        traits_of(appearances, step.read("tag_scores", episodes), references.tags),
+        appearances.rivals,
+        references,
+        identity.differences,
+        identity.threshold,
+        step.settings.named_characters,
+    )
+    names = ["" if number == NOBODY else references.names[number] for number in named.numbers]
+    return Naming(names, named.differences.tolist())
 
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["crops", "crop_embeddings"],
-    settings=["character_gallery"],
+    reads=["crops", "crop_embeddings", *BY_REFERENCES],
+    reads_if=dict.fromkeys(BY_REFERENCES, has_references),
+    settings=["character_gallery", "named_characters"],
     models=["identity"],
     group="characters",
     remembers=True,
@@ -34,7 +67,8 @@ def character_gallery(step: Step) -> Result:
 
     `[character_gallery]` says how alike crops of one character are and how many it takes. Shows whose crops are those
     of last time keep their characters. Whoever is new gets an id, written into the identity log of the store; whoever
-    was found before is found again by it, under other settings and with other episodes too.
+    was found before is found again by it, under other settings and with other episodes too. Where there are references,
+    people bear the names that these show, and only the others are clustered.
     """
     identity = step.model("identity")
     weights = identity.fingerprint().sha256
@@ -55,6 +89,7 @@ def character_gallery(step: Step) -> Result:
             step.identity_log,
             weights,
             [row for row in before if row["show"] == show],
+            _names(step, appearances, episodes).names if has_read_references(step) else (),
         )
 
     table, clustered = step.by_show(join)
@@ -87,10 +122,11 @@ def _log_previous(step: Step) -> None:
 def crops_by_character(step: Step) -> dict[str, list[str]]:
     """The pictures of each character of the episode, and of nobody known."""
     paths = {row["image_id"]: row["path"] for row in step.rows("crops") if row["kept"]}
+    names = names_by_id(step.read("character_gallery"))
     found: dict[str, list[str]] = {}
     for row in step.previous():
         if row["image_id"] in paths:
-            label = " + ".join(row["characters"]) or "nobody known"
+            label = " + ".join(named(row["characters"], names)) or "nobody known"
             found.setdefault(label, []).append(paths[row["image_id"]])
     ordered = sorted(found, key=lambda label: (label == "nobody known", -len(found[label]), label))
     return {f"{label} ({len(found[label])})": found[label] for label in ordered[:CHARACTERS_SHOWN]}
@@ -98,8 +134,9 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["stills", "crops", "crop_embeddings", "character_gallery"],
-    settings=["clusters"],
+    reads=["stills", "crops", "crop_embeddings", "character_gallery", *BY_REFERENCES],
+    reads_if=dict.fromkeys(BY_REFERENCES, has_references),
+    settings=["clusters", "named_characters"],
     models=["identity"],
     group="characters",
     algorithm=2,
@@ -109,7 +146,7 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 def clusters(step: Step) -> Result:
     """Who is on each crop and still, by the gallery; nobody where nobody is near enough.
 
-    `[clusters] max_difference` decides what is near enough.
+    `[clusters] max_difference` decides what is near enough, for names of references `[named_characters]`.
     """
     assert step.episode is not None
     galleries = step.shared("galleries", lambda: galleries_by_show(step.read("character_gallery")))
@@ -122,6 +159,7 @@ def clusters(step: Step) -> Result:
         galleries.get(show_of(step.episode), ()),
         identity.differences,
         threshold,
+        (lambda appearances: _names(step, appearances)) if has_read_references(step) else None,
     )
     crops = [row for row in rows if row["kind"] != "still"]
     return Result(

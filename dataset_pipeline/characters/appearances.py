@@ -44,6 +44,19 @@ class Appearances:
     def __len__(self) -> int:
         return len(self.crops)
 
+    def some(self, numbers: Sequence[int]) -> Appearances:
+        """Those of these numbers, which ascend, and the pairs among them."""
+        place = np.full(len(self), -1, np.int64)
+        place[list(numbers)] = np.arange(len(numbers))
+        rivals = place[self.rivals]
+        return Appearances(
+            [self.crops[i] for i in numbers],
+            [self.stills[i] for i in numbers],
+            self.vectors[list(numbers)],
+            self.bodies[list(numbers)],
+            rivals[(rivals >= 0).all(axis=1)],
+        )
+
     @property
     def ids(self) -> list[str]:
         return [crops[0] for crops in self.crops]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,23 +34,25 @@ def build_gallery(
     log: IdentityLog | None = None,
     model_sha256: str = "",
     before: Sequence[Mapping[str, Any]] = (),
+    names: Sequence[str] = (),
 ) -> list[dict]:
     """Rows of `character_gallery` of one show, by character.
 
     appearances: of the show, made by the weights `model_sha256`. threshold: the model's own, used where
     settings.max_difference is 0. Characters that the log knows keep their id, others are minted into it; without a log
-    all are new. The id is the name until somebody names a character. before: rows of last time, by the same weights and
-    settings: a character keeps its exemplars and outfits as long as they serve.
+    all are new. before: rows of last time, by the same weights and settings: a character keeps its exemplars and
+    outfits as long as they serve. names: those that references give to appearances, empty where they give none: whoever
+    bears one name is one character, and only the others are clustered. Of these the id is the name.
     """
     limit = settings.max_difference or threshold
     comparison = Comparison(model_sha256, limit, differences_to)
     by = _Clustering(appearances, comparison, settings)
     found = []
-    for members, matrix in _characters(by):
+    for name, members, matrix in _named_and_found(by, names or [""] * len(appearances)):
         exemplars = [members[i] for i in exemplars_of(matrix, limit, max(settings.exemplars, EXEMPLARS_LOGGED))]
         crops = tuple(sorted(crop for i in members for crop in appearances.crops[i]))
         ids = tuple(appearances.crops[i][0] for i in exemplars)
-        found.append((Group(show, crops, ids, appearances.vectors[exemplars]), members))
+        found.append((Group(show, crops, ids, appearances.vectors[exemplars], name), members))
     found.sort(key=lambda it: it[0].crops)
     groups = [group for group, _ in found]
     characters = ids_from_log(groups, log, show, comparison) if log else match_groups(groups, (), comparison).characters
@@ -84,7 +86,7 @@ def _gallery_row(
     return {
         "character": character,
         "show": group.show,
-        "name": character,
+        "name": group.name or character,
         "exemplar_ids": ids,
         "exemplars": exemplars.tolist(),
         "outfits": [outfit.row for outfit in _outfits(members, by, before)],
@@ -152,9 +154,20 @@ class _Clustering:
         )
 
 
-def _characters(by: _Clustering) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Members of each character with the differences among (the first MAX_COMPARED of) them."""
-    everyone = list(range(len(by.appearances)))
+def _named_and_found(by: _Clustering, names: Sequence[str]) -> Iterator[tuple[str, list[int], np.ndarray]]:
+    """Name, members, and the differences among (the first MAX_COMPARED of) them, of everybody who bears a name and of
+    each character among the others."""
+    bearers: dict[str, list[int]] = defaultdict(list)
+    for i, name in enumerate(names):
+        bearers[name].append(i)
+    for name in sorted(bearers.keys() - {""}):
+        yield name, bearers[name], by.among(bearers[name][:MAX_COMPARED])
+    for members, matrix in _characters(by, bearers[""]):
+        yield "", members, matrix
+
+
+def _characters(by: _Clustering, everyone: list[int]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Members of each character among these, with the differences among (the first MAX_COMPARED of) them."""
     if len(everyone) > MAX_COMPARED:
         for members in _characters_of_many(everyone, by):
             yield members, by.among(members[:MAX_COMPARED])
@@ -163,7 +176,7 @@ def _characters(by: _Clustering) -> Iterator[tuple[list[int], np.ndarray]]:
     labels = by.labels(everyone, matrix)
     for label in range(labels.max(initial=-1) + 1):
         where = np.flatnonzero(labels == label)
-        yield where.tolist(), matrix[np.ix_(where, where)]
+        yield [everyone[i] for i in where], matrix[np.ix_(where, where)]
 
 
 def _characters_of_many(everyone: list[int], by: _Clustering) -> list[list[int]]:
@@ -222,16 +235,20 @@ def decide_clusters(
     gallery: Sequence[Mapping[str, Any]],
     differences_to: DifferencesTo,
     max_difference: float,
+    names_of: Callable[[Appearances], Naming] | None = None,
 ) -> list[dict]:
     """Rows of `clusters` for the stills and kept crops of episodes of one show.
 
     stills: their image ids. crops: rows of `crops`. embeddings: of the crops that have one. gallery: the rows of that
     show. All crops of an appearance show its character. A crop of no appearance shows that of the smallest measured
     crop around its centre, and a still those of its crops. Two appearances on one still are not one character, see
-    `_one_each`.
+    `_one_each`. names_of: what references call appearances, which goes before what they resemble; whoever bears a name
+    is then no character of the others.
     """
     kept = sorted((crop for crop in crops if crop["kept"]), key=lambda crop: crop["image_id"])
-    found = _recognise(appearances_of(kept, embeddings), gallery, differences_to, max_difference)
+    appearances = appearances_of(kept, embeddings)
+    naming = names_of(appearances) if names_of else None
+    found = _recognise(appearances, gallery, differences_to, max_difference, naming)
     measured: dict[str, list[Crop]] = defaultdict(list)
     for crop in kept:
         if crop["image_id"] in found:
@@ -257,22 +274,36 @@ class _Recognised(NamedTuple):
     outfit: int | None = None
 
 
+class Naming(NamedTuple):
+    """What references call each of n appearances, empty if they do not, and its difference to that name."""
+
+    names: Sequence[str]
+    differences: Sequence[float]
+
+
 def _recognise(
     appearances: Appearances,
     gallery: Sequence[Mapping[str, Any]],
     differences_to: DifferencesTo,
     max_difference: float,
+    naming: Naming | None,
 ) -> dict[str, _Recognised]:
-    """Who each crop of the appearances shows, by image id."""
-    characters, table = character_differences(appearances.vectors, gallery, differences_to)
-    given = _one_each(table, appearances, max_difference)
-    owners = [None if column is None else characters[column] for column in given]
+    """Who each crop of the appearances shows, by image id. Where people are named, who bears no name is sought among
+    the characters without one."""
+    names, differences = naming or ([""] * len(appearances), [None] * len(appearances))
+    bearers = {row["name"]: row["character"] for row in gallery if naming and row["name"] != row["character"]}
+    owners, differences = [bearers.get(name) for name in names], list(differences)
+    others = [i for i, owner in enumerate(owners) if owner is None]
+    people, known = appearances.some(others), [row for row in gallery if row["name"] not in bearers]
+    characters, table = character_differences(people.vectors, known, differences_to)
+    for i, column, row in zip(others, _one_each(table, people, max_difference), table, strict=True):
+        owners[i] = None if column is None else characters[column]
+        differences[i] = float(row.min()) if characters else None
     outfits = [(row["character"], outfit) for row in gallery for outfit in outfits_of_row(row)]
     wears = worn(appearances.bodies, owners, outfits, max_difference, differences_to)
     found = {}
-    for i, owner in enumerate(owners):
-        who = _Recognised(owner, float(table[i].min()) if characters else None, wears[i])
-        found |= dict.fromkeys(appearances.crops[i], who)
+    for crops, *who in zip(appearances.crops, owners, differences, wears, strict=True):
+        found |= dict.fromkeys(crops, _Recognised(*who))
     return found
 
 

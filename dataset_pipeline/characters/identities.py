@@ -23,12 +23,13 @@ MAX_ROUNDS = 4  # of reading the log again, while other writers add to it
 @dataclass(frozen=True)
 class Group:
     """Crops of one character of `show`, as clustered in this run. crops: sorted ids. exemplars: float32 [k, d], the
-    vectors of some of them, the most typical one first."""
+    vectors of some of them, the most typical one first. name: that references give; empty if they give none."""
 
     show: str
     crops: tuple[str, ...]
     exemplar_ids: tuple[str, ...]
     exemplars: np.ndarray
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dataset_pipeline.cli.estimate import estimate
 from dataset_pipeline.cli.explain import explain
 from dataset_pipeline.cli.find import find
 from dataset_pipeline.cli.models import models_app
+from dataset_pipeline.cli.references import references_app
 from dataset_pipeline.cli.run import demo, run
 from dataset_pipeline.cli.sets import export, rebalance, recaption, report
 from dataset_pipeline.cli.status import status
@@ -47,6 +48,7 @@ for command in (demo, run, estimate):
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dev)
 for command in (status, explain, find, export, recaption, rebalance, report, diff, clean, prune, doctor):
     app.command()(command)
+app.add_typer(references_app, name="references")
 app.add_typer(models_app, name="models")
 
 

@@ -73,12 +73,14 @@ class Measuring(Pictures):
         sha256: str,
         algorithm: str,
         compute: Callable[[list[str]], Iterable[dict[str, Any] | None]],
+        table: str = "",
     ) -> tuple[pa.Table, Reuse]:
         """This asset's rows for the wanted images (rows with image_id and pixel_sha256), as `measure_missing` of the
-        store gives them: what was answered once is kept for good by picture, sha256 and algorithm."""
-        assert self.episode is not None
+        store gives them: what was answered once is kept for good by picture, sha256 and algorithm. table: whose rows
+        these are, if not this asset's."""
         keys = pa.table({name: pa.array([row[name] for row in wanted], pa.string()) for name in MEASURED_KEY[:2]})
-        return measure_missing(self._work.store, self.declaration.name, self.episode, keys, sha256, algorithm, compute)
+        name = table or self.declaration.name
+        return measure_missing(self._work.store, name, self.episode, keys, sha256, algorithm, compute)
 
     def measured_keys(self) -> set[tuple[str, ...]]:
         """(image_id, pixel_sha256, model_sha256, algorithm) of everything this asset was ever answered."""

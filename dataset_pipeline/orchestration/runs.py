@@ -86,7 +86,7 @@ def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
         if asset not in levels:
             mine = is_joined(asset)
             levels[asset] = max(
-                (level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=0
+                (level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=int(mine)
             )
         return levels[asset]
 

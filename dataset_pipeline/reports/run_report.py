@@ -11,6 +11,7 @@ import numpy as np
 
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.base.paths import write_whole
+from dataset_pipeline.characters.names import names_by_id
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
 from dataset_pipeline.store.left_out import is_of_one
@@ -165,10 +166,13 @@ def write_character_sheet(store: Store, path: Path, kind: str = "person") -> lis
     episodes = store.episodes("clusters")
     images = store.read_many("images", episodes)
     paths = dict(zip(images["image_id"].to_pylist(), images["path"].to_pylist(), strict=True))
+    gallery = store.find("character_gallery")
+    names: dict[str, str] = {} if gallery is None else names_by_id(gallery)
     members: dict[str, list[str]] = {}
     for row in store.read_many("clusters", episodes).to_pylist():
         if row["kind"] == kind and row["characters"] and row["image_id"] in paths:
-            members.setdefault(row["characters"][0], []).append(row["image_id"])
+            character = row["characters"][0]
+            members.setdefault(names.get(character) or character, []).append(row["image_id"])
     rows = {
         f"{name} ({len(ids)} crops, {len({episode_of(i) for i in ids})} episodes)": [
             picture

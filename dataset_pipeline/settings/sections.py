@@ -21,6 +21,7 @@ from pydantic import (
 
 from dataset_pipeline.settings.folders import project_folder, resources_folder
 from dataset_pipeline.settings.query import QueryError, parse
+from dataset_pipeline.settings.reference_folders import references_in
 from dataset_pipeline.settings.section import NO_RESULT, Section, SettingsError
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
@@ -189,6 +190,28 @@ class CharacterGallerySettings(Section):
 
 class ClustersSettings(Section):
     max_difference: Share
+
+
+class ReferencesSettings(Section):
+    root: Annotated[str, Field(min_length=1), NO_RESULT]  # what its pictures show counts, not where they lie
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie, whether there are any or not."""
+        return project_folder() / Path(self.root).expanduser()
+
+    def content(self) -> str:
+        """Empty without a picture, so that a folder without any is as good as none."""
+        pictures = references_in(self.folder).pictures
+        listed = json.dumps([(it.file, it.name, it.outfit, it.sha256) for it in pictures])
+        return hashlib.sha256(listed.encode()).hexdigest() if pictures else ""
+
+
+class NamedCharactersSettings(Section):
+    max_difference: Share
+    min_margin: Share
+    trait_weight: Annotated[float, Field(ge=0.0, le=10.0)]
+    same_still_penalty: Share
 
 
 class QualityScoresSettings(Section):
@@ -486,6 +509,8 @@ class Settings(Section):
     crop_embeddings: CropEmbeddingsSettings
     character_gallery: CharacterGallerySettings
     clusters: ClustersSettings
+    references: ReferencesSettings
+    named_characters: NamedCharactersSettings
     quality_scores: QualityScoresSettings
     tag_scores: TagScoresSettings
     tag_thresholds: TagThresholdsSettings

@@ -36,7 +36,7 @@ class Reuse:
 def measure_missing(
     store: Store,
     name: str,
-    episode: str,
+    episode: str | None,
     wanted: pa.Table,
     model_sha256: str,
     algorithm: str,
@@ -84,9 +84,9 @@ def measure_missing(
 
 
 class _Cache:
-    """The side table of one episode. Rows are only ever added."""
+    """The side table of one episode, or of a joined asset. Rows are only ever added."""
 
-    def __init__(self, store: Store, schema: TableSchema, episode: str) -> None:
+    def __init__(self, store: Store, schema: TableSchema, episode: str | None) -> None:
         self.store, self.schema, self.episode = store, schema, episode
         found = store.previous(schema.name, episode)
         self.table = schema.empty() if found is None else found

@@ -97,6 +97,8 @@ TRACK_SAMPLE = pa.struct(
     ]
 )
 TRACK_VECTOR = pa.struct([("sample", INT), ("kind", STRING), ("embedding", VECTOR)])  # kind: person or head
+TRAIT = pa.struct([("tag", STRING), ("score", pa.float32())])
+REFERENCE_VIEW = pa.struct([("kind", STRING), ("embedding", VECTOR)])  # person, head, or picture: nobody was found
 FOUND_BOX = pa.struct([("kind", STRING), *BOX.items(), ("score", FLOAT)])
 
 SCHEMAS = {
@@ -321,6 +323,24 @@ SCHEMAS = {
             silent=frozenset({"path"}),
         ),
         TableSchema("crop_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
+        TableSchema(
+            "reference_pictures",  # by content: what models said of a file once; reference_embeddings names its places
+            {**MEASURED, "views": pa.list_(REFERENCE_VIEW), "tags": pa.list_(SCORED_TAG)},
+            key=("image_id",),
+        ),
+        TableSchema(
+            "reference_embeddings",
+            {
+                "file": STRING,  # below the folder, posix
+                "name": STRING,  # as typed; empty rejects
+                "outfit": STRING,  # the levels below the name, as `CharacterName.stored` writes them; empty if none
+                "sha256": STRING,  # of the file
+                "views": pa.list_(REFERENCE_VIEW),
+                "traits": pa.list_(TRAIT),  # every tag of hair, eyes and body that the tagger knows
+                "model_sha256": STRING,  # of the identity model
+            },
+            key=("file",),
+        ),
         TableSchema(
             "character_gallery",
             {

@@ -272,7 +272,7 @@ class Store:
             return None
         return _aligned(stored, schema_of(asset), _label(asset, episode))
 
-    def add_rows(self, asset: str, rows: pa.Table, episode: str) -> pa.Table:
+    def add_rows(self, asset: str, rows: pa.Table, episode: str | None) -> pa.Table:
         """Add to a side table the rows whose key it does not have yet, and return the whole of it.
 
         Nothing that another run adds at the same time is lost. On a disk the first row of a key is everybody's answer;

@@ -20,8 +20,9 @@ READS_SETTINGS = {
     "detections": {"detections"},
     "crops": {"crops"},
     "crop_embeddings": {"crop_embeddings"},
-    "character_gallery": {"character_gallery"},
-    "clusters": {"clusters"},
+    "reference_embeddings": {"references", "crops", "tag_scores", "tag_rules"},
+    "character_gallery": {"character_gallery", "named_characters"},
+    "clusters": {"clusters", "named_characters"},
     "quality_scores": {"quality_scores"},
     "tag_scores": {"tag_scores"},
     "core_tags": {"core_tags", "tag_rules", "tag_thresholds"},
@@ -40,6 +41,7 @@ USES_MODELS = {
     "frame_embeddings": {"embedder"},
     "detections": {"detector"},
     "crop_embeddings": {"identity"},
+    "reference_embeddings": {"detector", "identity", "tagger"},
     "character_gallery": {"identity"},
     "clusters": {"identity"},
     "quality_scores": {"quality"},
@@ -59,6 +61,7 @@ KINDS = {
     "images": Kind.DECIDE,
     "quality_scores": Kind.MEASURE,
     "tag_scores": Kind.MEASURE,
+    "reference_embeddings": Kind.JOIN,
     "character_gallery": Kind.JOIN,
     "clusters": Kind.PROJECTION,
     "core_tags": Kind.JOIN,
@@ -77,6 +80,8 @@ KINDS = {
 }
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
 COMPARES_VECTORS = {"character_gallery", "clusters"}
+# This measures pictures that belong to no episode.
+OF_NO_EPISODE = {"reference_embeddings"}
 
 
 def versions(settings: Settings) -> dict[str, str | None]:
@@ -116,7 +121,7 @@ def test_assets_read_just_the_settings_and_models_they_declare():
     [
         ("distinct_frames__similarity", 0.9, {"distinct_frames"}),
         ("video__hardware", "cuda", set()),
-        ("crops__person_min_side_px", 300, {"crops"}),
+        ("crops__person_min_side_px", 300, {"crops", "reference_embeddings"}),
         ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames", "training_clips"}),
         # Shots are found on the frames that such a mode decodes.
         ("keyframes__mode", "interval", {"shots", "keyframes", "distinct_frames", "training_clips"}),
@@ -164,7 +169,7 @@ def test_what_the_kind_of_an_asset_promises_holds(name, graph):
     if kind in (Kind.MEASURE, Kind.DECIDE, Kind.RENDER):
         assert not any(is_joined(above) for above in ancestors(declaration))
     if kind is not Kind.MEASURE:
-        assert not declaration.models or name in COMPARES_VECTORS
+        assert not declaration.models or name in COMPARES_VECTORS | OF_NO_EPISODE
     assert f"dagster/kind/{kind.value}" in node.tags
 
 
@@ -200,6 +205,7 @@ def test_joined_assets_wait_for_everything_upstream():
     assert ancestors(DECLARATIONS["character_gallery"]) == {
         "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "stills", "detections",
         "crops", "crop_embeddings",
+        "images", "tag_scores", "reference_embeddings",  # where there are references
     }  # fmt: skip
     not_before = {"training_set", "clips", "training_clips", "exported_set"}
     assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - not_before

@@ -269,6 +269,8 @@ HASHES = {
     "crop_embeddings": "1a875f0334c7",
     "character_gallery": "80370654a67f",
     "clusters": "630f51ea4c86",
+    "references": "e7d1814bdbb5",
+    "named_characters": "42cc54ffbd91",
     "quality_scores": "003904601534",
     "tag_scores": "0e360eef9689",
     "tag_thresholds": "c33fdd248dbb",

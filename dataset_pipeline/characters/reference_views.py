@@ -1,0 +1,42 @@
+"""What of a reference picture is looked at: the largest person and their head, cut as crops of stills are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.images.crops import cut, plan_crops
+from dataset_pipeline.settings import CropsSettings
+
+KINDS = ("person", "head")
+WHOLE = "picture"  # the view of a picture on which nobody was found
+
+
+def reference_views(
+    picture: np.ndarray, boxes: Iterable[Mapping[str, Any]], settings: CropsSettings
+) -> list[tuple[str, np.ndarray]]:
+    """Kind and pixels of each view: the largest person and the largest head inside of it, one of the two, or the whole
+    picture. picture: uint8 [height, width, 3]. boxes: rows of `detections`; `[crops]` says which count, of any size."""
+    height, width = picture.shape[:2]
+    any_size = {f"{kind}_min_side_px": 1 for kind in KINDS}
+    planned = plan_crops("", (width, height), boxes, settings.model_copy(update={"kinds": list(KINDS), **any_size}))
+    person = _largest(row for row in planned if row["kind"] == "person")
+    heads = [row for row in planned if row["kind"] == "head"]
+    head = _largest(row for row in heads if person is None or _is_inside(row, person))
+    found = [row for row in (person, head) if row is not None]
+    return [(row["kind"], cut(picture, row)) for row in found] or [(WHOLE, picture)]
+
+
+def _largest(rows: Iterable[dict]) -> dict | None:
+    return max(rows, key=lambda row: (row["width_px"] * row["height_px"], row["image_id"]), default=None)
+
+
+def _is_inside(row: dict, other: dict) -> bool:
+    """Whether the centre of one lies inside the other."""
+    x, y = row["x_px"] + row["width_px"] / 2, row["y_px"] + row["height_px"] / 2
+    return (
+        other["x_px"] <= x < other["x_px"] + other["width_px"]
+        and other["y_px"] <= y < other["y_px"] + other["height_px"]
+    )
