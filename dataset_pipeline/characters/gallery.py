@@ -302,8 +302,8 @@ def _recognise(
     outfits = [(row["character"], outfit) for row in gallery for outfit in outfits_of_row(row)]
     wears = worn(appearances.bodies, owners, outfits, max_difference, differences_to)
     found = {}
-    for crops, *who in zip(appearances.crops, owners, differences, wears, strict=True):
-        found |= dict.fromkeys(crops, _Recognised(*who))
+    for crops, owner, difference, outfit in zip(appearances.crops, owners, differences, wears, strict=True):
+        found |= dict.fromkeys(crops, _Recognised(owner, difference, outfit))
     return found
 
 

@@ -207,8 +207,8 @@ def test_names_go_before_resemblance_and_who_bears_none_is_sought_among_the_unna
     crops = [{"image_id": f"s{i}#h", "still_id": f"s{i}", **box} for i in range(3)]
     vectors = {"s0#h": [1.0, 0.0], "s1#h": [1.0, 0.0], "s2#h": [0.0, 1.0]}
     gallery = [
-        {"character": "c-1", "name": "Ann", "exemplars": [[1.0, 0.0]]},
-        {"character": "c-2", "name": "c-2", "exemplars": [[0.0, 1.0]]},
+        {"character": "c-1", "name": "Ann", "outfits": [], "exemplars": [[1.0, 0.0]]},
+        {"character": "c-2", "name": "c-2", "outfits": [], "exemplars": [[0.0, 1.0]]},
     ]
     given = Naming(["Ann", "", ""], [0.05, 9.0, 9.0])
     rows = decide_clusters(
