@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.demo.backdrops import draw_backdrop
+from dataset_pipeline.video import cuts
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import CutFinder, Cuts
 from dataset_pipeline.video.decode import DecodeReport
@@ -126,6 +127,27 @@ def test_a_lamp_that_stays_when_the_light_goes_out_is_no_logo():
     for picture in room + dark:
         picture[80:100, 150:170] = 240
     assert _cuts([*room, *dark, *room]) == [(30, "cut"), (60, "cut")]
+
+
+def test_what_is_plainly_a_picture_is_judged_without_its_histogram_as_with_it(monkeypatch):
+    rng = np.random.default_rng(0)
+    pictures = [
+        rng.normal(rng.uniform(-20, 275), rng.choice([0.5, 3, 8, 20, 60]), (18, 32)).clip(0, 255).astype(np.uint8)
+        for _ in range(600)
+    ]
+
+    def judged(level: int) -> list[tuple]:
+        finder, told = CutFinder(Cuts(fade_level=level)), []
+        for number, grey in enumerate(pictures):
+            told.append((finder.feed(cv2.merge([grey] * 3), grey, number / 24), finder.in_blank))
+        return [*told, finder.finish()]
+
+    histogram, taken = cuts._histogram, []
+    monkeypatch.setattr(cuts, "_histogram", lambda grey: taken.append(grey) or histogram(grey))
+    quick = [judged(level) for level in (0, 12, 80)]
+    assert len(taken) < len(pictures) * 2.5
+    monkeypatch.setattr(cuts, "_is_split", lambda *picture: False)
+    assert [judged(level) for level in (0, 12, 80)] == quick
 
 
 def test_a_video_that_begins_and_ends_in_black_has_no_cut_there():
