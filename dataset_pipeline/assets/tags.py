@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.characters.names import named, names_by_id
@@ -85,7 +87,7 @@ def core_tags(step: Step) -> Result:
 @pipeline_asset(
     kind=Kind.PROJECTION,
     reads=["images", "detections", "hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
-    settings=["tags", "tag_thresholds", "tag_rules", "detections"],
+    settings=["tags", "people", "tag_thresholds", "tag_rules", "detections"],
     group="text",
     algorithm=4,
     labels=["python"],
@@ -108,7 +110,8 @@ def tags(step: Step) -> Result:
     # What a person wrote needs no tagger: one that gave no answer takes nothing from it.
     unscored = known.hand_edited.keys() & known.characters.keys() - {row["image_id"] for row in scored}
     scored += [{"image_id": image_id, "tags": ()} for image_id in unscored]
-    rows = decide_tags(scored, known, step.settings.tags, step.settings.tag_thresholds, rules)
+    settings = step.settings
+    rows = decide_tags(scored, known, settings.tags, settings.people, settings.tag_thresholds, rules)
     counts = Counter(tag for row in rows for tag in row["tags"])
     return Result(
         SCHEMAS["tags"].table(rows),
@@ -122,14 +125,19 @@ def tags(step: Step) -> Result:
     )
 
 
-def _seen(step: Step) -> tuple[dict[str, Seen], dict[str, str]]:
-    """Who is seen on each image, and how much of them, by image id; nothing where neither persons nor heads were looked
-    for."""
-    settings = step.settings.tags
+def people_seen(step: Step, images: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
+    """Who is on each image by the boxes, by its id; nothing where neither persons nor heads were looked for.
+    images: rows of `images`."""
     if not LOOKED_FOR & set(step.settings.detections.kinds):
-        return {}, {}
-    images, boxes = step.rows("images"), step.rows("detections")
-    seen = seen_on_images(images, boxes, step.left_out("detections"), settings.doubt_score, settings.seen_score)
+        return {}
+    people, boxes = step.settings.people, step.rows("detections")
+    return seen_on_images(images, boxes, step.left_out("detections"), people.doubt_score, people.seen_score)
+
+
+def _seen(step: Step) -> tuple[dict[str, Seen], dict[str, str]]:
+    """Who is seen on each image, and how much of them, by image id."""
+    images = step.rows("images")
+    seen = people_seen(step, images)
     heights = {row["image_id"]: row["height_px"] for row in images}
     return seen, {
         row["image_id"]: composition_of(kind_of(row), seen.get(row["image_id"]), heights[row["still_id"]])
@@ -159,16 +167,15 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
     ],
     settings=["captions", "tag_rules"],
     group="set",
-    algorithm=4,
+    algorithm=5,
     labels=["python"],
 )
 def captions(step: Step) -> Result:
     """One line of text for each selected image, rendered from structured fields by `[captions] template`."""
     settings = step.settings.captions
     texts = step.read("descriptions")
-    tagged = (
-        step.read("tags").select(["image_id", "tags", "rating", "series", "artists", "activation_tags"]).to_pylist()
-    )
+    said_by_tags = ["image_id", "tags", "n_people", "rating", "series", "artists", "activation_tags"]
+    tagged = step.read("tags").select(said_by_tags).to_pylist()
     names = step.shared("names", lambda: names_by_id(step.read("character_gallery")))
     clusters = step.read("clusters").select(["image_id", "characters"]).to_pylist()
     said = CaptionSources(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dataset_pipeline.assets.repeated import repeated_stills
+from dataset_pipeline.assets.tags import people_seen
+from dataset_pipeline.base.tag_words import people_number
 from dataset_pipeline.characters.names import names_by_id
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined
@@ -27,9 +29,11 @@ from dataset_pipeline.store.lineage import Lineage, Made
 from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.core import emb_init, wildcard
+from dataset_pipeline.tags.filter import Known, people_numbers
+from dataset_pipeline.tags.scores import tag_rows
 from dataset_pipeline.training.balance import balance_markdown, virtual_size
 from dataset_pipeline.training.clips import rows_of_set
-from dataset_pipeline.training.contents import faces_on, people_on
+from dataset_pipeline.training.contents import faces_on
 from dataset_pipeline.training.exporters import PROFILES, export, load_profile
 from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
 from dataset_pipeline.training.exporters.remake import recipe_of
@@ -61,9 +65,9 @@ CHANGES_NAMED = 20  # of such folders; more are counted
         "hand_edited_tags",
         "clusters",
     ],
-    settings=["selection", "tag_thresholds"],
+    settings=["selection", "people", "tag_thresholds", "detections"],
     group="set",
-    algorithm=3,
+    algorithm=4,
     labels=["python"],
 )
 def selection(step: Step) -> Result:
@@ -78,11 +82,20 @@ def selection(step: Step) -> Result:
         settings,
         repeated_stills(step),
         faces_on(step.read("detections"), images, settings.face_min_score),
-        people_on(step.read("tag_scores"), step.read("hand_edited_tags"), step.settings.tag_thresholds.general),
+        _people(step, images),
         step.left_out("detections"),
     )
     reasons = Counter(row["reason"] for row in rows)
     return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
+
+
+def _people(step: Step, images: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many people each image shows, as `tags` says; of one without tags what a person wrote."""
+    written = {row["image_id"]: row["tags"] for row in step.rows("hand_edited_tags")}
+    known = Known(hand_edited=written, seen=people_seen(step, images))
+    scored = tag_rows(step.read("tag_scores"))
+    numbers = people_numbers(scored, known, step.settings.people, step.settings.tag_thresholds)
+    return {image_id: people_number(tags) for image_id, tags in written.items()} | numbers
 
 
 @pipeline_asset(

@@ -270,10 +270,21 @@ class TagConcept(Section):
         return query
 
 
-class TagsSettings(Section):
+class PeopleSettings(Section):
+    """Who says how many people an image shows; read by all that counts them."""
+
     counts: Literal["boxes", "tagger", "both"]
     seen_score: Share
     doubt_score: Share
+
+    @model_validator(mode="after")
+    def _doubt_comes_before_certainty(self) -> PeopleSettings:
+        if self.doubt_score > self.seen_score:
+            raise ValueError(f"doubt_score = {self.doubt_score} is above seen_score = {self.seen_score}")
+        return self
+
+
+class TagsSettings(Section):
     nobody_tags: list[Annotated[str, Field(min_length=1)]]
     composition: Literal["boxes", "tagger"]
     prune: Literal["none", "minimal", "character", "character_core"]
@@ -283,12 +294,6 @@ class TagsSettings(Section):
     max_tags: Annotated[int, Field(ge=1)]
     blacklist: list[str]
     concepts: list[TagConcept]
-
-    @model_validator(mode="after")
-    def _doubt_comes_before_certainty(self) -> TagsSettings:
-        if self.doubt_score > self.seen_score:
-            raise ValueError(f"doubt_score = {self.doubt_score} is above seen_score = {self.seen_score}")
-        return self
 
 
 class SelectionSettings(Section):
@@ -516,6 +521,7 @@ class Settings(Section):
     tag_thresholds: TagThresholdsSettings
     tag_rules: TagRulesSettings
     core_tags: CoreTagsSettings
+    people: PeopleSettings
     tags: TagsSettings
     selection: SelectionSettings
     descriptions: DescriptionsSettings

@@ -406,6 +406,7 @@ SCHEMAS = {
                 "hand_edited": BOOL,  # written by a person
                 "dropped": pa.list_(DROPPED_TAG),
                 "added": pa.list_(DROPPED_TAG),  # tags that the tagger does not say, and why
+                "n_people": INT,  # by the counts that are left, else by the boxes; 6 = six and more
                 "people_at_least": INT,  # by the boxes; null where nobody looked
                 "people_at_most": INT,
             },
@@ -424,7 +425,7 @@ SCHEMAS = {
                 "characters": STRINGS,
                 "n_faces": INT,  # on a crop those with their centre within it
                 "face_height_share": FLOAT,  # the largest face's height by the image's; 0 without faces
-                "n_people": INT,  # by tags; 6 = six and more
+                "n_people": INT,  # as in tags
                 "path": STRING,
                 "pixel_sha256": STRING,
             },

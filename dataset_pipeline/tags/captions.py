@@ -53,7 +53,7 @@ def caption_fields(row: Mapping[str, Any], said: CaptionSources, show: str, sett
         "image_id": image_id,
         "kind": row["kind"],
         "people": PEOPLE_SEPARATOR.join(tag for tag in tags if is_people_count(tag)),
-        "n_people": people_number(tags),
+        "n_people": tagged.get("n_people") or people_number(tags),
         "characters": sorted(said.characters.get(image_id, row["characters"])),
         "show": show,
         "series": list(tagged.get("series") or ()),

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataset_pipeline.base.tag_words import is_people_count, words
-from dataset_pipeline.settings import TagConcept, TagsSettings, TagThresholdsSettings
+from dataset_pipeline.base.tag_words import MANY, is_people_count, people_number, words
+from dataset_pipeline.settings import PeopleSettings, TagConcept, TagsSettings, TagThresholdsSettings
 from dataset_pipeline.settings.query import Question, Subject, parse
 from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.composition import decide_composition
@@ -40,6 +40,7 @@ def decide_tags(
     tag_scores: Iterable[Mapping[str, Any]],
     known: Known,
     settings: TagsSettings,
+    people: PeopleSettings,
     thresholds: TagThresholdsSettings,
     rules: Rules,
 ) -> list[dict]:
@@ -54,23 +55,60 @@ def decide_tags(
     order.
     """
     rows = sorted(tag_scores, key=lambda row: row["image_id"])
-    decider = _Decider(known, settings, thresholds, rules, sexes_by_image(rows))
+    decider = _Decider(settings, rules, _Counter(rows, known, people, thresholds))
     return [{"image_id": row["image_id"], **decider.decide(row["image_id"], row["tags"] or ())} for row in rows]
+
+
+def people_numbers(
+    tag_scores: Iterable[Mapping[str, Any]], known: Known, people: PeopleSettings, thresholds: TagThresholdsSettings
+) -> dict[str, int]:
+    """The column n_people of `decide_tags`, by image id: as many as the counts come to that agree with each other and
+    with the boxes, or a person's; where there are none as many as are seen. 6 = six and more."""
+    rows = list(tag_scores)
+    counter = _Counter(rows, known, people, thresholds)
+    return {row["image_id"]: counter.number(row["image_id"], row["tags"] or ()) for row in rows}
+
+
+class _Counter:
+    """Counts the people of one episode's images."""
+
+    def __init__(
+        self,
+        tag_scores: Iterable[Mapping[str, Any]],
+        known: Known,
+        people: PeopleSettings,
+        thresholds: TagThresholdsSettings,
+    ) -> None:
+        self.known, self.mode, self.thresholds = known, people.counts, thresholds.model_dump()
+        self._sexes = sexes_by_image(tag_scores)
+
+    def decide(self, image_id: str, general: Mapping[str, float], space: str = "_") -> Decided:
+        """general: the tags that reached their threshold."""
+        seen = self.known.seen.get(image_id)
+        crops = (
+            [self._sexes[crop] for crop in person.crops if crop in self._sexes]
+            for person in (seen.people if seen else ())
+        )
+        sexes = [sex_of(tags, self.thresholds[GENERAL]) for tags in crops]
+        return decide_counts(general, seen, sexes, self.mode, space)
+
+    def number(self, image_id: str, scored: Sequence[Mapping[str, Any]]) -> int:
+        written = self.known.hand_edited.get(image_id)
+        if written is not None:
+            return people_number(written)
+        general = reached(scored, self.thresholds)[0][GENERAL]
+        decided, seen = self.decide(image_id, general), self.known.seen.get(image_id)
+        counted = people_number({*general, *decided.added} - decided.dropped.keys())
+        return counted or (min(MANY, seen.at_least) if seen and self.mode != "tagger" else 0)
 
 
 class _Decider:
     """The rules of one episode, looked up once."""
 
-    def __init__(
-        self,
-        known: Known,
-        settings: TagsSettings,
-        thresholds: TagThresholdsSettings,
-        rules: Rules,
-        sexes: Mapping[str, Mapping[str, float]],
-    ) -> None:
-        self.known, self.settings, self.rules, self.sexes = known, settings, rules, sexes
-        self.thresholds = thresholds.model_dump()
+    def __init__(self, settings: TagsSettings, rules: Rules, counter: _Counter) -> None:
+        self.settings, self.rules, self.counter = settings, rules, counter
+        self.known, self.thresholds = counter.known, counter.thresholds
+        known = counter.known
         self.blacklist = rules.blacklist | {words(tag) for tag in settings.blacklist}
         self.core = {name: frozenset(map(words, tags)) for name, tags in known.core.items()}
         self.concepts: list[tuple[TagConcept, Question]] = [(it, parse(it.query)) for it in settings.concepts]
@@ -80,6 +118,7 @@ class _Decider:
         characters = self.known.characters.get(image_id, ())
         used, rating, dropped = reached(scored, self.thresholds)
         added: dict[str, str] = {}
+        all_scored = scored
         written = self.known.hand_edited.get(image_id)
         if written is not None:
             dropped |= dict.fromkeys(
@@ -90,6 +129,7 @@ class _Decider:
         if concepts:
             dropped |= dict.fromkeys(used[CHARACTER], f"concept {concepts[0].name}")
             used[CHARACTER] = {}
+        seen = self.known.seen.get(image_id)
         if written is not None:
             ordered = list(used[GENERAL])
         else:
@@ -100,7 +140,6 @@ class _Decider:
             if settings.sort == "original":
                 kept = {entry["tag"]: kept[entry["tag"]] for entry in scored if entry["tag"] in kept} | kept
             ordered = self._ordered(image_id, kept, dropped)
-        seen = self.known.seen.get(image_id)
         return {
             "tags": ordered,
             "rating": rating,
@@ -111,6 +150,7 @@ class _Decider:
             "hand_edited": written is not None,
             "dropped": [{"tag": tag, "reason": dropped[tag]} for tag in sorted(dropped)],
             "added": [{"tag": tag, "reason": added[tag]} for tag in sorted(added) if tag in ordered],
+            "n_people": self.counter.number(image_id, all_scored),
             "people_at_least": seen.at_least if seen else None,
             "people_at_most": seen.at_most if seen else None,
         }
@@ -141,11 +181,8 @@ class _Decider:
                 general[tag], added[tag] = score, reason
                 dropped.pop(tag, None)
 
-        people = seen.people if seen else ()
-        crops = ([self.sexes[crop] for crop in person.crops if crop in self.sexes] for person in people)
-        sexes = [sex_of(tags, self.thresholds[GENERAL]) for tags in crops]
-        apply(decide_counts(general, seen, sexes, settings.counts, space))
-        if seen is not None and seen.nobody and settings.counts != "tagger":
+        apply(self.counter.decide(image_id, general, space))
+        if seen is not None and seen.nobody and self.counter.mode != "tagger":
             apply(Decided({tag: reason_of(seen) for tag in general if self.rules.speaks_of_person(tag)}))
             dropped |= dict.fromkeys(used[CHARACTER], reason_of(seen))
             used[CHARACTER] = {}

@@ -212,7 +212,7 @@ def test_where_nobody_is_seen_no_tag_of_a_person_stays_and_the_reason_is_told(pr
 def test_where_nobody_looked_for_people_the_tagger_is_believed(project: Project, given: str):
     with_people(project, **({"left_out": {NOBODY: "it is damaged"}} if given == "no answer of the detector" else {}))
     changes: dict[str, Any] = {"other kinds": {"detections__kinds": ["hand"], "crops__kinds": ["hand"]}}
-    changes["the tagger wins"] = {"tags__counts": "tagger"}
+    changes["the tagger wins"] = {"people__counts": "tagger"}
     project.settings = load_settings(
         resources_folder() / "settings.toml", models__pack="demo", **changes.get(given, {})
     )

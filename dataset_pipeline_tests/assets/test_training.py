@@ -62,7 +62,8 @@ class Project:
         piece = {"still_id": FIRST, "kind": "head", "x_px": 20, "y_px": 10, "width_px": 60, "height_px": 60}
         piece |= {"still_share": 0.18, "kept": True, "reason": "kept", "path": stills[0]["path"], "pixel_sha256": "h"}
         corners = {"x0_px": 30.0, "y0_px": 20.0, "x1_px": 60.0, "y1_px": 50.0}
-        face = {"image_id": FIRST, "kind": "face", **corners, "score": 0.9, "model_sha256": "m"}
+        boxes = [{"kind": "face", **corners, "score": 0.9, "image_id": FIRST, "model_sha256": "m"}]
+        boxes += [{**boxes[0], "kind": "head", "image_id": it} for it in (FIRST, SECOND, THIRD)]
         girl = [{"tag": "1girl", "category": "general", "score": 0.9}]
         images = (FIRST, HEAD, SECOND, THIRD)
         self.write("distinct_frames", stills)
@@ -71,7 +72,7 @@ class Project:
         self.write("crops", [{"image_id": HEAD, **piece}])
         for asset in ("stills", "images"):
             self.made(asset)
-        self.write("detections", [face])
+        self.write("detections", boxes)
         scores = (0.9, 0.6, 0.8, 0.7)
         self.write(
             "quality_scores",

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from dataset_pipeline.base.tag_words import counted_people, is_people_count, people_number
-from dataset_pipeline.settings import TagsSettings, load_settings, resources_folder
+from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.tags.counts import agreeing_counts, decide_counts, sex_of
 from dataset_pipeline.tags.filter import Known, decide_tags
@@ -139,12 +139,12 @@ def made_up(seed: int) -> tuple[list[dict], list[dict], list[dict]]:
 
 @pytest.mark.parametrize("mode", ["boxes", "tagger", "both"])
 def test_no_image_contradicts_itself_or_loses_a_person_whatever_tagger_and_boxes_say(mode: str):
-    settings = TagsSettings.model_validate({**SETTINGS.tags.model_dump(), "counts": mode})
+    people = SETTINGS.people.model_copy(update={"counts": mode})
     nobody = changed = 0
     for seed in range(400):
         images, boxes, scored = made_up(seed)
-        seen = seen_on_images(images, boxes, (), settings.doubt_score, settings.seen_score)
-        decided = decide_tags(scored, Known(seen=seen), settings, SETTINGS.tag_thresholds, RULES)
+        seen = seen_on_images(images, boxes, (), people.doubt_score, people.seen_score)
+        decided = decide_tags(scored, Known(seen=seen), SETTINGS.tags, people, SETTINGS.tag_thresholds, RULES)
         for row, given in zip(decided, sorted(scored, key=lambda it: it["image_id"]), strict=True):
             told, tags = seen[row["image_id"]], row["tags"]
             assert contradictions(tags) == [], (row["image_id"], tags)

@@ -7,7 +7,8 @@ from dataset_pipeline.base.tag_words import is_people_count, people_number
 from dataset_pipeline.settings import TagsSettings, TagThresholdsSettings, load_settings, resources_folder
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.filter import Known, decide_tags, sort_tags
+from dataset_pipeline.tags.filter import Known, decide_tags, people_numbers, sort_tags
+from dataset_pipeline.tags.people import Seen
 
 SETTINGS = load_settings(resources_folder() / "settings.toml")
 DEFAULTS, THRESHOLDS = SETTINGS.tags, SETTINGS.tag_thresholds
@@ -33,8 +34,11 @@ def scores(image_id: str = IMAGE, **categories: dict[str, float]) -> dict:
 
 
 def decide(row: dict, known: Known | None = None, limits: dict[str, float] | None = None, **changes: object) -> dict:
-    (decided,) = decide_tags([row], known or Known(), settings(**changes), thresholds(**limits or {}), RULES)
+    people = SETTINGS.people.model_copy(update={"counts": changes.pop("counts", SETTINGS.people.counts)})
+    given = known or Known(), settings(**changes), people, thresholds(**limits or {}), RULES
+    (decided,) = decide_tags([row], *given)
     SCHEMAS["tags"].table([decided])
+    assert people_numbers([row], given[0], people, given[3]) == {row["image_id"]: decided["n_people"]}
     return decided
 
 
@@ -185,6 +189,46 @@ def test_counts_that_a_person_wrote_or_that_nothing_prunes_stay():
     assert set(decide(row, prune="none")["tags"]) == set(written)
 
 
+@pytest.mark.parametrize(
+    ("found", "seen", "changes", "people"),
+    [
+        ({"2girls": 0.9, "1boy": 0.9}, None, {}, 3),
+        ({"2girls": 0.9, "3girls": 0.5, "solo": 0.4}, None, {"prune": "none"}, 2),
+        ({"1girl": 0.9}, None, {"blacklist": ["1girl"]}, 1),
+        ({"1girl": 0.9, "1boy": 0.9}, Seen(3, 3), {}, 3),  # of whom nobody knows the third
+        ({"smile": 0.9}, Seen(9, 9), {}, 6),
+        ({"smile": 0.9}, Seen(2, 2), {"counts": "tagger"}, 0),
+        ({"1girl": 0.9}, Seen(0, 0), {}, 0),
+        ({}, None, {}, 0),
+    ],
+)
+def test_people_are_numbered_by_the_counts_that_are_left_else_by_those_who_are_seen(
+    found: dict[str, float], seen: Seen | None, changes: dict, people: int
+):
+    known = Known(seen={IMAGE: seen} if seen else {})
+    assert decide(scores(general=found), known, **changes)["n_people"] == people
+
+
+def test_what_a_person_wrote_stays_where_nobody_is_seen_and_numbers_the_people():
+    written = ["2girls", "1boy", "solo", "portrait", "full body"]
+    known = Known(hand_edited={IMAGE: written}, seen={IMAGE: Seen()}, composition={IMAGE: "upper body"})
+    decided = decide(scores(general={"hat": 0.9}), known, nobody_tags=["scenery"])
+    assert (decided["tags"], decided["n_people"], decided["added"]) == (written, 3, [])
+
+
+def test_where_nobody_is_seen_no_character_is_named_and_the_tags_of_the_settings_come():
+    row = scores(general={"1girl": 0.9, "tree": 0.8, "no_humans": 0.4}, character={"fern": 0.95})
+    decided = decide(row, Known(seen={IMAGE: Seen()}), nobody_tags=["scenery", "no humans"])
+    assert decided["tags"] == ["scenery", "tree", "no_humans"]
+    assert reasons(decided) == {"1girl": "seen: nobody", "fern": "seen: nobody"}
+    assert decided["added"] == [{"tag": "scenery", "reason": "seen: nobody"}]
+    assert decide(row, Known(seen={IMAGE: Seen()}), sort="original", nobody_tags=["a"])["tags"] == [
+        "tree",
+        "no_humans",
+        "a",
+    ]
+
+
 def test_categories_that_are_switched_off_are_dropped_by_name():
     decided = decide(scores(general={"smile": 0.9}, artist={"somebody": 0.99}, meta={"scan": 0.99}, strange={"x": 1.0}))
     assert decided["tags"] == ["smile"]
@@ -273,7 +317,7 @@ def test_every_image_has_a_row_even_without_tags_and_the_order_of_input_is_nothi
     shuffled = [{**row, "tags": row["tags"][::-1]} for row in rows[::-1]]
 
     def decided(given: list[dict]) -> list[dict]:
-        return decide_tags(given, Known(), DEFAULTS, THRESHOLDS, RULES)
+        return decide_tags(given, Known(), DEFAULTS, SETTINGS.people, THRESHOLDS, RULES)
 
     assert decided(rows) == decided(shuffled)
     assert decided(rows)[-1]["tags"] == []

@@ -50,7 +50,7 @@ SECTIONS = {
     "quality_scores": ("quality_scores",),
     "tag_scores": ("tag_scores",),
     "core_tags": ("core_tags",),
-    "tags": ("tags", "tag_thresholds"),
+    "tags": ("tags", "people", "tag_thresholds"),
     "selection": ("selection",),
     "captions": ("captions",),
     "concept_balance": ("concept_balance",),
@@ -355,7 +355,7 @@ def tag_rows(**dropped: str) -> Tables:
         ("core tag of c1", "core tags (-robe), since [core_tags] min_share 0.4 -> 0.3"),
         ("blacklist", 'blacklisted tags (-robe), since [tags] blacklist +"robe"'),
         ("max_tags", "tags beyond the most (-robe), since [tags] max_tags 50 -> 9"),
-        ("seen: nobody", 'tags by who is seen (-robe), since [tags] counts "boxes" -> "both"'),
+        ("seen: nobody", 'tags by who is seen (-robe), since [people] counts "boxes" -> "both"'),
     ],
 )
 def test_a_tag_s_own_reason_says_which_of_many_changed_settings_dropped_it(why: str, told: str):
@@ -364,7 +364,7 @@ def test_a_tag_s_own_reason_says_which_of_many_changed_settings_dropped_it(why: 
         "core_tags__min_share": 0.3,
         "tags__blacklist": ["robe"],
         "tags__max_tags": 9,
-        "tags__counts": "both",
+        "people__counts": "both",
     }
     told = told.replace("50", str(SETTINGS.tags.max_tags)).replace("0.4", str(SETTINGS.core_tags.min_share))
     new = made_set([image(1, tags=["purple_hair"])], tables=tag_rows(robe=why), **changes)

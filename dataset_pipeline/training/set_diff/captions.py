@@ -40,7 +40,7 @@ FIELDS: dict[str, tuple[str, str, tuple[Key, ...], str]] = {
     ),
 }
 _ALL_TAGS = (("tag_thresholds", "general"), ("tag_thresholds", "character"))
-_SEEN = tuple(("tags", key) for key in ("counts", "composition", "seen_score", "doubt_score"))
+_SEEN = (*(("people", key) for key in ("counts", "seen_score", "doubt_score")), ("tags", "composition"))
 _FILES = ("tag_rules", "content")
 # Why `tags` drops a tag, by the beginning of the reason that it records: in words, the keys that decide it, and the
 # asset whose answer they judge.
@@ -53,7 +53,7 @@ DROPPED: dict[str, tuple[str, tuple[Key, ...], str]] = {
     "trait": ("tags of looks", (("tags", "prune"), _FILES), ""),
     "blacklist": ("blacklisted tags", (("tags", "blacklist"), _FILES), ""),
     "implied by": ("tags that others imply", (("tags", "overlaps"), ("tags", "prune"), _FILES, *_ALL_TAGS), ""),
-    "other_count": ("counts of people", (("tags", "counts"), ("tags", "prune"), *_ALL_TAGS), "tag_scores"),
+    "other_count": ("counts of people", (("people", "counts"), ("tags", "prune"), *_ALL_TAGS), "tag_scores"),
     "seen": ("tags by who is seen", (*_SEEN, ("tags", "prune")), "detections"),
     "other_composition": ("compositions", (("tags", "composition"), ("tags", "prune"), *_ALL_TAGS), "tag_scores"),
     "known_character": ("names of known characters", (("tags", "prune"),), "clusters"),
