@@ -275,7 +275,7 @@ HASHES = {
     "tag_scores": "0e360eef9689",
     "tag_thresholds": "c33fdd248dbb",
     "core_tags": "9c93b28b3fe8",
-    "people": "557885fff7ef",
+    "people": "2fe830b6fb79",
     "tags": "62022076dbd2",
     "selection": "57700d55ded5",
     "descriptions": "eab489ba3a98",
