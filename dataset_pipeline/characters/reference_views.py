@@ -11,6 +11,7 @@ from dataset_pipeline.images.crops import cut, plan_crops
 from dataset_pipeline.settings import CropsSettings
 
 KINDS = ("person", "head")
+STILL = "references.picture/00000000"  # any id of a still: that of a crop is made of it, and is not kept
 WHOLE = "picture"  # the view of a picture on which nobody was found
 
 
@@ -21,7 +22,7 @@ def reference_views(
     picture. picture: uint8 [height, width, 3]. boxes: rows of `detections`; `[crops]` says which count, of any size."""
     height, width = picture.shape[:2]
     any_size = {f"{kind}_min_side_px": 1 for kind in KINDS}
-    planned = plan_crops("", (width, height), boxes, settings.model_copy(update={"kinds": list(KINDS), **any_size}))
+    planned = plan_crops(STILL, (width, height), boxes, settings.model_copy(update={"kinds": list(KINDS), **any_size}))
     person = _largest(row for row in planned if row["kind"] == "person")
     heads = [row for row in planned if row["kind"] == "head"]
     head = _largest(row for row in heads if person is None or _is_inside(row, person))

@@ -18,6 +18,7 @@ from PIL import Image
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.materializing import is_current, materialize
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.models.detector import Box
 from dataset_pipeline.models.tagger import TagScores
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -40,7 +41,8 @@ class Seeing(Identity):
             yield round(float(picture.mean()) / SHADE)
 
     def detect(self, pictures: Iterable[np.ndarray], kinds: Any) -> list[list]:
-        return [[] for _ in self.watched("detector", pictures)]
+        """Somebody in the left half of each picture."""
+        return [[Box("person", 0, 0, 15, 40, 0.9)] for _ in self.watched("detector", pictures)]
 
     def embed(self, pictures: Iterable[np.ndarray]) -> np.ndarray:
         return np.eye(16, dtype=np.float32)[list(self.watched("identity", pictures))]
