@@ -94,6 +94,7 @@ TRACK_SAMPLE = pa.struct(
         ("score", FLOAT),
         ("head", SCORED_BOX),  # null where none was found
         ("sharpness", FLOAT),  # as in keyframes, of the box alone
+        ("thumb", BYTES),  # of the box 16 x 8 luma values, one after another
     ]
 )
 TRACK_VECTOR = pa.struct([("sample", INT), ("kind", STRING), ("embedding", VECTOR)])  # kind: person or head
