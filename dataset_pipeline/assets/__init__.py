@@ -10,6 +10,7 @@ from dataset_pipeline.assets import (
     repeated,
     scores,
     tags,
+    tracks,
     training,
     video,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "repeated",
     "scores",
     "tags",
+    "tracks",
     "training",
     "video",
 ]

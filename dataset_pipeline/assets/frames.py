@@ -6,15 +6,18 @@ from collections import Counter
 
 import numpy as np
 
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.base.timing import span, timed_iteration
+from dataset_pipeline.characters.poses import chosen_frames
 from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.staleness import WITHOUT_GPU
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
-from dataset_pipeline.sources.media import candidates, full_size, shots_of
+from dataset_pipeline.sources.media import FOLDER, candidates, full_size, shots_of
 from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video.stream import DecodeReport
@@ -65,7 +68,8 @@ def shots(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.MEASURE,
-    reads=["video_probe"],
+    reads=["video_probe", "tracks"],
+    reads_if={"tracks": lambda settings: settings.keyframes.picks_poses},
     settings=["keyframes", "shots", "video"],
     group="frames",
     labels=["opencv"],
@@ -82,7 +86,7 @@ def keyframes(step: Step) -> Result:
     """Candidate frames with cheap signals and small working copies, upright, in sRGB, without bars.
 
     `[keyframes] mode` says which frames are candidates. A mode that looks at every frame finds the shots on its way, if
-    the same run makes them anew.
+    the same run makes them anew. "poses" chooses from `tracks`.
     """
     report, settings = DecodeReport(), step.settings
     found = candidates(
@@ -93,6 +97,7 @@ def keyframes(step: Step) -> Result:
         settings.shots,
         settings.video.hardware,
         for_shots=settings.keyframes.looks_at_every_frame and step.is_due_beside("shots"),
+        poses=_poses(step) if settings.keyframes.picks_poses else (),
     )
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     left_out: dict[str, str] = {}
@@ -110,6 +115,17 @@ def keyframes(step: Step) -> Result:
         },
         left_out=left_out,
     )
+
+
+def _poses(step: Step) -> list[int]:
+    """The pts of the frames that show most of the people of the episode. Raises PermanentError without tracks."""
+    made, settings = step.pointer("tracks"), step.settings.keyframes
+    if made is not None and made.provenance.numbers.get(WITHOUT_GPU) and step.source["kind"] != FOLDER:
+        raise PermanentError(
+            '[keyframes] mode = "poses" chooses from tracks, and [tracks] mode = "auto" makes none without a GPU: set '
+            '[tracks] mode = "on" to make them on the CPU, or another [keyframes] mode'
+        )
+    return chosen_frames(step.rows("tracks"), settings.poses_per_track, settings.poses_min_score)
 
 
 @pipeline_asset(

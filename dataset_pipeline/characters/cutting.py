@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,14 @@ def stretches_of(track: Followed, differences: Differences, threshold: float) ->
         if found and float(np.mean(found)) > threshold:
             cuts.add(_parting(track, before, after))
     sampled = sorted({sample for sample, _ in track.vectors})
-    for before, after in zip(sampled, sampled[1:], strict=False):
+    for before, after in pairwise(sampled):
         if cuts & set(range(before + 1, after + 1)):
             continue
         found = _apart(track, range(before, before + 1), range(after, after + 1), differences)
         if len(found) == len(VECTOR_KINDS) and min(found) > threshold:
             cuts.add(_parting(track, before, after))
     edges = [0, *sorted(cuts), length]
-    return [range(first, end) for first, end in zip(edges, edges[1:], strict=False)]
+    return [range(first, end) for first, end in pairwise(edges)]
 
 
 def _closed(doubt: tuple[int, int]) -> tuple[int, int]:

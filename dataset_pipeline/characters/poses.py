@@ -11,8 +11,8 @@ import numpy as np
 from dataset_pipeline.characters.tracks import Box, iou
 
 LOOK_LEVELS = 24.0  # of 255, mean over a small copy: pictures of a person that differ by so much are as apart as can be
-PLACE_WEIGHT = 0.1  # of where a person is in the picture, beside what it looks like there
-MIN_APART = 0.18  # less shows the same pose again
+PLACE_WEIGHT = 0.5  # of where a person is in the picture, beside what it looks like there
+MIN_APART = 0.4  # less shows the same pose again
 MIN_SHARP_SHARE = 0.4  # of the track's sharpest sample; what is below is blurred by motion
 MIN_SCORE_SHARE = 0.6  # of the track's highest score; what is below is half hidden or no person
 
@@ -47,7 +47,8 @@ class _Track:
         good = [
             number
             for number, sample in enumerate(samples)
-            if sample["sharpness"] >= MIN_SHARP_SHARE * sharpest and sample["score"] >= MIN_SCORE_SHARE * row["max_score"]
+            if sample["sharpness"] >= MIN_SHARP_SHARE * sharpest
+            and sample["score"] >= MIN_SCORE_SHARE * row["max_score"]
         ] or [max(range(len(samples)), key=lambda number: samples[number]["sharpness"])]
         kept = [samples[number] for number in good]
         return _Track(
@@ -82,7 +83,9 @@ def _of_shot(tracks: Sequence[_Track], per_track: int) -> list[int]:
 
 def _sharp_for(tracks: Sequence[_Track], pts: int) -> float:
     """How sharp a frame is for all who are on it, as shares of their sharpest."""
-    return sum(float(it.sharpness[it.samples[pts]] / max(it.sharpness.max(), 1e-9)) for it in tracks if pts in it.samples)
+    return sum(
+        float(it.sharpness[it.samples[pts]] / max(it.sharpness.max(), 1e-9)) for it in tracks if pts in it.samples
+    )
 
 
 def differences_of(samples: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from dataset_pipeline.graph.declaration import Declaration
+from dataset_pipeline.models.device import runs_on_gpu
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import CONTENT, Section, Settings
 from dataset_pipeline.settings.changes import told_change
@@ -17,6 +19,7 @@ from dataset_pipeline.store.provenance import Provenance
 
 UNANSWERED = "unanswered"  # the number of an asset that says how often a service gave no answer
 UNREADABLE = "unreadable"  # the same of pictures that could not be read
+WITHOUT_GPU = "without_gpu"  # whether an asset that needs a GPU made nothing because there was none
 READABLE = "readable"  # whether there was a picture to be had from a source
 
 
@@ -57,6 +60,11 @@ class Present:
             self._versions[key] = declaration.code_version(self.settings, by_role)
         return self._versions[key]
 
+    @cached_property
+    def runs_on_gpu(self) -> bool:
+        """Whether the networks that look for people run on a GPU."""
+        return runs_on_gpu(self.settings.models.device)
+
     def counted(self, section: str) -> dict[str, Any]:
         """What counts of a section of the settings."""
         if section not in self._sections:
@@ -81,7 +89,7 @@ def verdict_on(declaration: Declaration, found: Condition, present: Present, inp
             *_other_inputs(made_from.inputs, inputs),
             *([f"{_pictures(gone)} gone"] if gone else ()),
         ),
-        again=tuple(_tried_again(made_from.numbers)),
+        again=tuple(_tried_again(made_from.numbers, present)),
         follows=(
             *(f"{read} is missing" for read, version in inputs.items() if not version),
             *([f"{_pictures(elsewhere)} gone that other assets made"] if elsewhere else ()),
@@ -113,7 +121,9 @@ def _other_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str
     return [told.format(", ".join(reads)) for told, reads in words if reads]
 
 
-def _tried_again(numbers: Mapping[str, Any]) -> Iterable[str]:
+def _tried_again(numbers: Mapping[str, Any], present: Present) -> Iterable[str]:
+    if numbers.get(WITHOUT_GPU) and present.runs_on_gpu:
+        yield "left out for want of a GPU, and there is one"
     if numbers.get(READABLE) is False:
         yield "the source could not be read: tried again"
     if count := numbers.get(UNREADABLE):

@@ -64,8 +64,15 @@ class Detector(ModelResource):
         pack = self.open_pack()
         return pack.fingerprint(self.role, None if kinds is None else _entries(pack, kinds))
 
-    def detect(self, images: Iterable[np.ndarray], kinds: Sequence[str] = ("person", "head")) -> list[list[Box]]:
+    def detect(
+        self,
+        images: Iterable[np.ndarray],
+        kinds: Sequence[str] = ("person", "head"),
+        score_floor: float | None = None,
+    ) -> list[list[Box]]:
         """For each RGB picture [height, width, 3] uint8, its boxes: kind by kind as asked, the highest score first.
+
+        `score_floor`: another one than this resource's.
 
         Raises WeightsMissing, DeviceUnavailable, RegistryError for a kind the pack has no network for, ValueError for
         a picture of another shape.
@@ -90,7 +97,7 @@ class Detector(ModelResource):
                         Box(entry.kind, *corners, score)
                         for corners, label, score in network.postprocess(
                             output=output,
-                            conf_threshold=self.score_floor,
+                            conf_threshold=self.score_floor if score_floor is None else score_floor,
                             iou_threshold=entry.iou_threshold,
                             old_size=old_size,
                             new_size=new_size,

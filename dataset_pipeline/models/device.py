@@ -90,6 +90,14 @@ def onnx_device(setting: str) -> Device:
     return _decide(setting, "onnxruntime", onnx_cuda_problem)
 
 
+def runs_on_gpu(setting: str) -> bool:
+    """Whether ONNX models really run on a GPU under this setting; without a driver nothing is loaded to find out."""
+    wanted = parse_device(setting)
+    if (wanted is not None and not wanted.cuda) or not cuda_driver_devices():
+        return False
+    return not onnx_cuda_problem(wanted.index if wanted else 0)
+
+
 @functools.cache
 def onnx_cuda_problem(index: int) -> str:
     """Why onnxruntime cannot use this GPU; empty if a small session really runs on it.

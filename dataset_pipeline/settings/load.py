@@ -51,6 +51,8 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
     _check_bounds(settings)
     _check_rule_files(settings.tag_rules)
     _check_faces(settings)
+    if settings.keyframes.picks_poses and settings.tracks.mode == "off":
+        raise SettingsError('keyframes.mode = "poses" chooses from tracks, and tracks.mode = "off": set it to "on"')
     _ = settings.concept_balance.all_weights  # read before anything is measured
     if names := [name for name, count in Counter(it.name for it in settings.tags.concepts).items() if count > 1]:
         raise SettingsError(f"tags.concepts: more than one is named {names[0]!r}; give each a name of its own")

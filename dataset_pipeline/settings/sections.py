@@ -93,14 +93,21 @@ class ShotsSettings(Section):
     fade_level: Byte
 
 
+class TracksSettings(Section):
+    mode: Literal["off", "auto", "on"]
+    per_s: Annotated[float, Field(gt=0.0, le=120.0)]
+
+
 class KeyframesSettings(Section):
-    mode: Literal["iframes", "mpdecimate", "interval", "shot"]
+    mode: Literal["iframes", "mpdecimate", "interval", "shot", "poses"]
     hi: Annotated[int, Field(ge=0, le=16_384)]
     lo: Annotated[int, Field(ge=0, le=16_384)]
     frac: Share
     max_drop: Annotated[int, Field(ge=0)]
     every_s: Annotated[float, Field(gt=0.0, le=3600.0)]
     frames_per_shot: Annotated[int, Field(ge=1, le=100)]
+    poses_per_track: Annotated[int, Field(ge=1, le=100)]
+    poses_min_score: Share
     working_short_side_px: Annotated[int, Field(ge=32, le=4096)]
     chroma_upsampling: Literal["smooth", "nearest"]
     alpha_background: Annotated[list[Byte], Field(min_length=3, max_length=3)]
@@ -109,6 +116,16 @@ class KeyframesSettings(Section):
     def looks_at_every_frame(self) -> bool:
         """Whether candidates are chosen among all frames of a video."""
         return self.mode in ("mpdecimate", "interval", "shot")
+
+    @property
+    def picks_poses(self) -> bool:
+        """Whether candidates are chosen from tracks."""
+        return self.mode == "poses"
+
+    def counted(self) -> dict[str, Any]:
+        """Without what is for `poses` alone, in other modes."""
+        found = super().counted()
+        return found if self.picks_poses else {k: v for k, v in found.items() if not k.startswith("poses_")}
 
 
 class FramePassSettings(Section):
@@ -505,6 +522,7 @@ class Settings(Section):
     models: ModelsSettings
     video: VideoSettings
     shots: ShotsSettings
+    tracks: TracksSettings
     keyframes: KeyframesSettings
     frame_defects: FrameDefectsSettings
     distinct_frames: DistinctFramesSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path, PurePath
 from typing import Any
@@ -23,7 +23,7 @@ from dataset_pipeline.video.clip_files import ClipFile, clip_files
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.cuts import DEFAULT_CUTS, CutSettings
 from dataset_pipeline.video.decode import frames_at
-from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Signals, measure, working_copy
+from dataset_pipeline.video.keyframes import Detector, IFrames, Interval, Picked, Signals, measure, working_copy
 from dataset_pipeline.video.mpdecimate import MpDecimate
 from dataset_pipeline.video.probe import probe
 from dataset_pipeline.video.shots import CutWatch, Shot, find_shots
@@ -96,8 +96,10 @@ def detector(
     cuts: CutSettings = DEFAULT_CUTS,
     hardware: str = "none",
     watch: CutWatch | None = None,
+    poses: Collection[int] = (),
 ) -> Detector:
-    """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`, unless somebody watches."""
+    """What `[keyframes] mode` asks for. `cuts`: how shots are told apart, for `shot`, unless somebody watches. `poses`:
+    the pts of the frames for that mode."""
     common: Any = {"short_side_px": settings.working_short_side_px, "conversion": conversion, "hardware": hardware}
     match settings.mode:
         case "iframes":
@@ -109,7 +111,9 @@ def detector(
             return Interval(every_s=settings.every_s, **common)
         case "shot":
             return Shot(frames_per_shot=settings.frames_per_shot, cuts=cuts, watch=watch, **common)
-    raise ValueError(f"keyframes.mode = {settings.mode!r}; known: iframes, mpdecimate, interval, shot")
+        case "poses":
+            return Picked(pts=frozenset(poses), **common)
+    raise ValueError(f"keyframes.mode = {settings.mode!r}; known: iframes, mpdecimate, interval, shot, poses")
 
 
 def candidates(
@@ -120,13 +124,14 @@ def candidates(
     cuts: CutSettings = DEFAULT_CUTS,
     hardware: str = "none",
     for_shots: bool = False,
+    poses: Collection[int] = (),
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """(row of `keyframes` without path and pixel_sha256, working copy uint8 [h, w, 3] RGB) for each candidate.
 
     `[keyframes] mode` says which frames those are, `cuts` how shots are told apart where it is `shot`. `for_shots`: the
     rows of `shots` are found in the same pass, which a mode that looks at every frame allows, and handed on to
-    `shots_of`. An unreadable source gives none; what breaks off in the middle gives its good part. What was met on the
-    way stands in `report`.
+    `shots_of`. `poses`: the pts of the frames for the mode of that name. An unreadable source gives none; what breaks
+    off in the middle gives its good part. What was met on the way stands in `report`.
     """
     if not probe_row["readable"]:
         return
@@ -137,7 +142,7 @@ def candidates(
     conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
     looked = Looked.at(path, Conversion.of(probe_row), cuts, hardware)
     with closing(ShotsLook(cuts)) if for_shots else nullcontext() as look:
-        chosen = detector(settings, conversion, cuts, hardware, look.watch if look else None)
+        chosen = detector(settings, conversion, cuts, hardware, look.watch if look else None, poses)
         try:
             for found in chosen.candidates(path, report, look.viewers if look else ()):
                 identity = {
@@ -245,6 +250,24 @@ def _full_size_pictures(
                     yield wanted[number], pixels
         except (PictureError, OSError):
             continue  # its rows become `unreadable`
+
+
+def frames_of(
+    source: Mapping[str, Any],
+    pts: Sequence[int],
+    probe_row: Mapping[str, Any],
+    report: DecodeReport,
+    hardware: str = "none",
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(pts, full-size pixels) of these frames of a video, ascending, upright and without bars; none of pictures and of
+    what cannot be read. What is missing, or breaks off, stands in `report`."""
+    if source["kind"] == FOLDER or not probe_row["readable"] or not pts:
+        return
+    conversion = Conversion.of(probe_row)
+    try:
+        yield from frames_at(_present(source), pts, report=report, conversion=conversion, hardware=hardware)
+    except VideoError as error:
+        report.reasons.append(error.reason)
 
 
 def shots_of(

@@ -129,6 +129,22 @@ class Interval(Detector):
                 yield frame
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picked(Detector):
+    """The frames with these timestamps, in the stream's time base, which somebody else has picked."""
+
+    pts: frozenset[int]
+
+    def chosen(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        waiting = len(self.pts)
+        for frame in frames if waiting else ():
+            if frame.pts in self.pts:
+                yield frame
+                waiting -= 1
+                if not waiting:
+                    return
+
+
 def ahead(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
     """`map(function, items)` with the function on all cores, a few items ahead of what is taken from it."""
     threads = min(MAX_THREADS, os.cpu_count() or 1)

@@ -56,7 +56,8 @@ CHAIN = [
     asset
     for phase in phases()
     for asset in phase.assets
-    if asset not in ("video_probe", "shots", "keyframes", "distinct_frames", "repeated_frames", "hand_edited_tags")
+    if asset
+    not in ("video_probe", "shots", "tracks", "keyframes", "distinct_frames", "repeated_frames", "hand_edited_tags")
 ]
 
 

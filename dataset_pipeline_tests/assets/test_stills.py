@@ -90,7 +90,7 @@ AFTER_STILLS = [
     asset
     for phase in phases()
     for asset in phase.assets
-    if asset not in ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames", "stills")
+    if asset not in ("video_probe", "shots", "tracks", "keyframes", "frame_embeddings", "distinct_frames", "stills")
     and asset not in ("repeated_frames", "hand_edited_tags")
 ]
 

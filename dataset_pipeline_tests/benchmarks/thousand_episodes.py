@@ -361,7 +361,7 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))
     yield measured("quality_scores", images, "quality", "score", scores)
     yield measured("tag_scores", images, "tagger", "tags", scored_tags(rng, len(images)))
-    for nothing in ("shots", "hand_edited_tags"):
+    for nothing in ("shots", "tracks", "hand_edited_tags"):
         yield nothing, SCHEMAS[nothing].empty()
 
 

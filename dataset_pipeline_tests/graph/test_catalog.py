@@ -17,6 +17,7 @@ READS_SETTINGS = {
     "keyframes": {"keyframes", "shots", "video"},
     "distinct_frames": {"distinct_frames", "frame_defects", "keyframes", "video"},
     "repeated_frames": {"repeated_frames", "frame_defects"},
+    "tracks": {"tracks", "video"},
     "detections": {"detections"},
     "crops": {"crops"},
     "crop_embeddings": {"crop_embeddings"},
@@ -39,6 +40,7 @@ READS_SETTINGS = {
 }
 USES_MODELS = {
     "frame_embeddings": {"embedder"},
+    "tracks": {"detector", "identity"},
     "detections": {"detector"},
     "crop_embeddings": {"identity"},
     "reference_embeddings": {"detector", "identity", "tagger"},
@@ -50,6 +52,7 @@ USES_MODELS = {
 KINDS = {
     "video_probe": Kind.MEASURE,
     "shots": Kind.MEASURE,
+    "tracks": Kind.MEASURE,
     "keyframes": Kind.MEASURE,
     "frame_embeddings": Kind.MEASURE,
     "distinct_frames": Kind.RENDER,

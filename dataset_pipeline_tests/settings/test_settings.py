@@ -260,6 +260,7 @@ def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
 HASHES = {
     "video": "23ceaaa21ee7",
     "shots": "fd286329bac5",
+    "tracks": "405904eb5eb7",
     "keyframes": "ef86e3527e7b",
     "frame_defects": "a8a2e3d07226",
     "distinct_frames": "66df70c07a33",

@@ -116,7 +116,7 @@ def scaled(
         other = stands_for[subject.source.key]
         grown = found.wholes[other.source.key] * (subject.length / other.length)
         units[subject.source.key] = replace(grown, sources=1.0, seconds=subject.seconds)
-    job = Job(to_do, units, due, stands_for, settings.keyframes.looks_at_every_frame)
+    job = Job(to_do, units, due, stands_for, settings.keyframes.mode != "iframes")
     each = large.wall.each_s, large.core.each_s
     small_each = found.small.wall.each_s, found.small.core.each_s
     probes = sum(found.probe_s.values()) or 1.0

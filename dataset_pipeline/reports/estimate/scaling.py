@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 DRIVERS = {
     "video_probe": "sources",
     "shots": "seconds",
+    "tracks": "seconds",
     "clips": "seconds",
     "training_clips": "seconds",
     "keyframes": "candidates",
