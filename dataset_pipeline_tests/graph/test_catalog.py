@@ -209,6 +209,7 @@ def test_joined_assets_wait_for_everything_upstream():
         "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "stills", "detections",
         "crops", "crop_embeddings",
         "images", "tag_scores", "reference_embeddings",  # where there are references
+        "shots", "tracks",  # where keyframes choose poses
     }  # fmt: skip
     not_before = {"training_set", "clips", "training_clips", "exported_set"}
     assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - not_before
