@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.base.ids import episode_of, file_name, show_of
+from dataset_pipeline.base.ids import check_image, episode_of, file_name, show_of
 from dataset_pipeline.base.paths import fault_of_path, write_whole
 from dataset_pipeline.characters.appearances import CROP_COLUMNS, Appearances, appearances_of
 from dataset_pipeline.characters.proposals import coverage_of, proposed_names
@@ -185,11 +185,12 @@ def add_references(
     crops = [crop for it in wanted for crop in (rows[it]["exemplar_ids"][:DOUBTFUL] if it in rows else [it])]
     planned = []
     for crop in crops:
+        content = _bytes_of(store, crop)
         whom = name or _name_of(store, rows, crop)
         parts = [part for part in (whom, outfit) if part]
         if fault := fault_of_name(whom) or next(filter(None, map(_fault_of_folder, parts)), ""):
             raise NotAdded(fault)
-        planned.append((crop, folder.joinpath(*parts, f"{file_name(crop)}.png"), _bytes_of(store, crop)))
+        planned.append((crop, folder.joinpath(*parts, f"{file_name(crop)}.png"), content))
     return [(crop, path, _put(path, content)) for crop, path, content in planned]
 
 
@@ -205,7 +206,7 @@ def _name_of(store: Store, rows: dict[str, dict], crop: str) -> str:
 
 def _episode_of(crop: str) -> str:
     try:
-        return episode_of(crop)
+        return episode_of(check_image(crop))
     except ValueError:
         raise NotAdded(f"{crop!r} is neither the id of a crop nor of a character") from None
 

@@ -204,7 +204,7 @@ def test_a_table_made_anew_makes_its_readers_stale_and_no_others(whole):
     assert status.cells["crop_embeddings"]["a.e1"] == Cell("stale", "crops changed")
     assert status.cells["crop_embeddings"]["a.e2"] == Cell("fresh")
     assert status.cells["training_set"][JOINED] == Cell("stale", "crops changed")
-    assert status.cells["character_gallery"][JOINED] == Cell("waiting", "after crop_embeddings")
+    assert status.cells["character_gallery"][JOINED] == Cell("stale", "crops changed")
     assert status.cells["clusters"]["a.e2"] == Cell("waiting", "after crop_embeddings")
 
 
