@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_pipeline.settings.sections import ClusteringMethod
+from dataset_pipeline.settings import ClusteringMethod
 
 SAME_SHARE = 0.85  # two clusters are one character if so many of their pairs are within the threshold
 CLEAR_SHARE = 0.5  # a difference below this share of the threshold is beyond doubt
@@ -73,6 +73,7 @@ def _joined(labels: np.ndarray, of_pairs: np.ndarray, limit: float, rivals: np.n
     of_pairs: [n, n]. How far two clusters are apart is the mean over their pairs, and `vote` times the share of the
     smaller one that stands beside the other. Each cluster remembers its nearest, so a join looks at few of them again.
     """
+    _, labels = np.unique(labels, return_inverse=True)
     sums, sizes = _sums(labels, of_pairs)
     beside = np.zeros(sums.shape)
     ends = labels[rivals]
@@ -123,7 +124,7 @@ def _by_density(differences: np.ndarray, min_size: int, method: ClusteringMethod
     by = (
         OPTICS(min_samples=min_size, metric="precomputed")
         if method == "optics"
-        else HDBSCAN(min_cluster_size=min_size, metric="precomputed", allow_single_cluster=True)
+        else HDBSCAN(min_cluster_size=min_size, metric="precomputed", allow_single_cluster=True, copy=True)  # pyright: ignore[reportArgumentType]
     )
     return by.fit_predict(symmetric).astype(np.int64)
 
