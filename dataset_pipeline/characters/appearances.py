@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.characters.tracks import Box, iou
+from dataset_pipeline.base.ids import episode_of
+from dataset_pipeline.characters.tracks import Box, iou, tracks_of
 
 BODIES = ("person", "halfbody")
 HEADS = ("head", "face")
@@ -62,21 +63,54 @@ class Appearances:
         return [crops[0] for crops in self.crops]
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """What tracks say of crops. track_of: the track of each crop that lies on one. vectors: of each such track, by kind
+    of crop, those of its samples [d]."""
+
+    track_of: Mapping[str, str] = field(default_factory=dict)
+    vectors: Mapping[str, Mapping[str, Sequence[np.ndarray]]] = field(default_factory=dict)
+
+
+def tracked(crops: Iterable[Crop], tracks: Iterable[Mapping[str, Any]], model_sha256: str) -> Tracked:
+    """crops: rows of `crops`. tracks: rows of `tracks`, of which the vectors by these weights count."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for crop in crops:
+        if crop["kept"] and crop["kind"] in KINDS:
+            ids[episode_of(crop["image_id"])].append(crop["image_id"])
+    of_episode: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for track in tracks:
+        of_episode[track["episode"]].append(track)
+    track_of = {
+        crop: track for episode, found in of_episode.items() for crop, track in tracks_of(ids[episode], found).items()
+    }
+    vectors: dict[str, dict[str, list[np.ndarray]]] = {}
+    lie_on_one = set(track_of.values())
+    for track in (track for found in of_episode.values() for track in found):
+        if track["track_id"] in lie_on_one and track["model_sha256"] == model_sha256:
+            by_kind = vectors.setdefault(track["track_id"], {})
+            for vector in track["vectors"]:
+                by_kind.setdefault(vector["kind"], []).append(np.asarray(vector["embedding"], np.float32))
+    return Tracked(track_of, vectors)
+
+
 def appearances_of(
-    crops: Iterable[Crop], embeddings: Mapping[str, np.ndarray], track_of: Mapping[str, str] | None = None
+    crops: Iterable[Crop], embeddings: Mapping[str, np.ndarray], by_tracks: Tracked | None = None
 ) -> Appearances:
     """The people on stills. crops: rows of `crops`, of which the kept ones count. embeddings: [d] by id of the crops
-    that have one; people of whom no crop has one are left out. track_of: the track of each crop that lies on one."""
+    that have one; people of whom no crop has one are left out. by_tracks: which of them are one person over a shot, and
+    what else tells who that is."""
+    by_tracks = by_tracks or Tracked()
     by_still: dict[str, list[Crop]] = defaultdict(list)
     for crop in crops:
         if crop["kept"] and crop["kind"] in KINDS:
             by_still[crop["still_id"]].append(crop)
     people = [person for _, found in sorted(by_still.items()) for person in people_on(found)]
     people = [person for person in people if any(crop["image_id"] in embeddings for crop in person)]
-    merged = _along_tracks(people, track_of or {})
+    merged = _along_tracks(people, by_tracks.track_of)
     merged.sort(key=lambda parts: parts[0][0]["image_id"])
     members = [[crop for person in parts for crop in person] for parts in merged]
-    bodies, heads = (_unit_means(members, kinds, embeddings) for kinds in (BODIES, HEADS))
+    bodies, heads = (_unit_means(members, kinds, embeddings, by_tracks) for kinds in (BODIES, HEADS))
     return Appearances(
         [tuple(crop["image_id"] for crop in crops) for crops in members],
         [tuple(sorted({crop["still_id"] for crop in crops})) for crops in members],
@@ -153,15 +187,21 @@ def _along_tracks(people: Sequence[list[Crop]], track_of: Mapping[str, str]) -> 
 
 
 def _unit_means(
-    members: Sequence[Sequence[Crop]], kinds: Sequence[str], embeddings: Mapping[str, np.ndarray]
+    members: Sequence[Sequence[Crop]],
+    kinds: Sequence[str],
+    embeddings: Mapping[str, np.ndarray],
+    by_tracks: Tracked,
 ) -> np.ndarray:
     """float32 [n, d]: of each appearance the mean of its unit vectors of these kinds, of unit length; zeros if none."""
     width = len(next(iter(embeddings.values()), ()))
     means = np.zeros((len(members), width), np.float32)
     for i, crops in enumerate(members):
-        vectors = [
-            embeddings[crop["image_id"]] for crop in crops if crop["kind"] in kinds and crop["image_id"] in embeddings
-        ]
+        ids = [crop["image_id"] for crop in crops if crop["kind"] in kinds]
+        vectors = [embeddings[image_id] for image_id in ids if image_id in embeddings]
+        tracks = {by_tracks.track_of[crop["image_id"]] for crop in crops if crop["image_id"] in by_tracks.track_of}
+        if len(tracks) == 1:
+            of_track = by_tracks.vectors.get(tracks.pop(), {})
+            vectors += [vector for kind in kinds for vector in of_track.get(kind, ())]
         if vectors:
             means[i] = unit(np.asarray(vectors, np.float32)).mean(axis=0)
     return unit(means)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataset_pipeline.characters.appearances import appearances_of, people_on
+from dataset_pipeline.characters.appearances import Tracked, appearances_of, people_on, tracked
 
 STILL = "show.e1/00000001"
 Box = tuple[int, int, int, int]
@@ -95,11 +95,36 @@ def test_the_stills_of_a_track_are_one_appearance_and_a_second_person_on_it_is_a
     crops = [crop("person", (100, 0, 300, 700), still) for still in stills]
     crops.append(crop("person", (600, 0, 800, 700), stills[0]))
     vectors = dict(zip((it["image_id"] for it in crops), [axis(0), axis(1), axis(2)], strict=True))
-    found = appearances_of(crops, vectors, dict.fromkeys(vectors, "track"))
+    found = appearances_of(crops, vectors, Tracked(dict.fromkeys(vectors, "track")))
     assert [len(crops) for crops in found.crops] == [2, 1]
     assert found.stills == [tuple(stills), (stills[0],)]
     np.testing.assert_allclose(found.vectors[0], (axis(0) + axis(1)) / np.sqrt(2), atol=1e-6)
     assert found.rivals.tolist() == [[0, 1]]
+
+
+def test_a_track_lends_its_samples_vectors_by_the_same_weights_to_the_crops_that_lie_on_it():
+    row = crop("person", (100, 0, 300, 700)) | {"image_id": f"{STILL}#person-100-0-200-700"}
+    box = {"x0_px": 100, "y0_px": 0, "x1_px": 300, "y1_px": 700}
+    sample = {"pts_s": 0.0, "held_until_s": 0.0, "head": None, **box}
+    track = {
+        "track_id": "show.e1/track",
+        "episode": "show.e1",
+        "start_s": 0.0,
+        "end_s": 1.0,
+        "width_px": 1000,
+        "height_px": 1000,
+        "samples": [sample],
+        "vectors": [{"sample": 0, "kind": kind, "embedding": axis(i + 1)} for i, kind in enumerate(("person", "head"))],
+        "model_sha256": "weights",
+    }
+    by_tracks = tracked([row], [track], "weights")
+    assert by_tracks.track_of == {row["image_id"]: "show.e1/track"}
+    vectors = {row["image_id"]: axis(0)}
+    found = appearances_of([row], vectors, by_tracks)
+    np.testing.assert_allclose(found.bodies, [(axis(0) + axis(1)) / np.sqrt(2)], atol=1e-6)
+    np.testing.assert_allclose(found.vectors[0] @ axis(2), 1 / np.sqrt(2), atol=1e-6)
+    other = appearances_of([row], vectors, tracked([row], [track], "other weights"))
+    np.testing.assert_allclose(other.vectors, [axis(0)])
 
 
 @pytest.mark.parametrize("seed", range(3))
