@@ -290,3 +290,24 @@ def test_the_gallery_of_a_show_holds_its_characters_as_arrays():
         for row, wanted in zip(found, expected, strict=True):
             assert (row["exemplars"] == np.array(wanted["exemplars"], np.float32)).all()
     assert galleries_by_show(SCHEMAS["character_gallery"].empty()) == {}
+
+
+@pytest.mark.parametrize("characters", [2, 16])
+def test_an_episode_is_compared_with_all_characters_and_outfits_at_once(characters: int):
+    asked = []
+
+    def counting(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+        asked.append((len(ours), len(theirs)))
+        return between(ours, theirs)
+
+    rows = known(*range(characters))
+    for row in rows:
+        row["outfits"] = [{"outfit": 1, "exemplar_ids": row["exemplar_ids"], "exemplars": row["exemplars"]}]
+    crops = [crop(number, "person", 100 * number, 0, 90, 200) for number in range(2)]
+    vectors = {row["image_id"]: person(i, 1)[0] for i, row in enumerate(crops)}
+    found = decide_clusters([], crops, vectors, rows, counting, THRESHOLD)
+    assert [(row["characters"], row["outfit"]) for row in found if row["kind"] == "person"] == [
+        (["c-0"], 1),
+        (["c-1"], 1),
+    ]
+    assert asked == [(2, 4 * characters)] * 2
