@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dataset_pipeline.base.ids import show_of
-from dataset_pipeline.characters.appearances import CROP_COLUMNS, Appearances, appearances_of
+from dataset_pipeline.characters.appearances import CROP_COLUMNS, Appearances, appearances_of, tracked
 from dataset_pipeline.characters.gallery import Naming, build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.names import named, names_by_id
 from dataset_pipeline.characters.references import NOBODY, name_appearances, reference_set, traits_of
@@ -21,6 +21,14 @@ from dataset_pipeline.store.schemas import SCHEMAS
 
 CHARACTERS_SHOWN = 8
 BY_REFERENCES = ("tag_scores", "reference_embeddings")  # what people are named by
+
+
+def may_track(settings: Settings) -> bool:
+    return settings.tracks.mode != "off"
+
+
+def has_tracks(step: Step) -> bool:
+    return "tracks" in step.declaration.reads
 
 
 def has_references(settings: Settings) -> bool:
@@ -52,8 +60,8 @@ def _names(step: Step, appearances: Appearances, episodes: Sequence[str] | None 
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["crops", "crop_embeddings", *BY_REFERENCES],
-    reads_if=dict.fromkeys(BY_REFERENCES, has_references),
+    reads=["crops", "crop_embeddings", "tracks", *BY_REFERENCES],
+    reads_if={"tracks": may_track} | dict.fromkeys(BY_REFERENCES, has_references),
     settings=["character_gallery", "named_characters"],
     models=["identity"],
     group="characters",
@@ -76,10 +84,10 @@ def character_gallery(step: Step) -> Result:
     before = step.previous() if step.last and step.last.provenance.code_version == step.code_version else []
 
     def join(show: str, episodes: list[str]) -> list[dict]:
-        appearances = appearances_of(
-            step.read("crops", episodes).select(CROP_COLUMNS).to_pylist(),
-            vectors_by_id(step.read("crop_embeddings", episodes), weights),
-        )
+        crops = step.read("crops", episodes).select(CROP_COLUMNS).to_pylist()
+        tracks = (step.read("tracks", [episode]) for episode in episodes) if has_tracks(step) else ()
+        vectors = vectors_by_id(step.read("crop_embeddings", episodes), weights)
+        appearances = appearances_of(crops, vectors, tracked(crops, tracks, weights))
         return build_gallery(
             show,
             appearances,
@@ -134,8 +142,8 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["stills", "crops", "crop_embeddings", "character_gallery", *BY_REFERENCES],
-    reads_if=dict.fromkeys(BY_REFERENCES, has_references),
+    reads=["stills", "crops", "crop_embeddings", "character_gallery", "tracks", *BY_REFERENCES],
+    reads_if={"tracks": may_track} | dict.fromkeys(BY_REFERENCES, has_references),
     settings=["clusters", "named_characters"],
     models=["identity"],
     group="characters",
@@ -152,14 +160,16 @@ def clusters(step: Step) -> Result:
     galleries = step.shared("galleries", lambda: galleries_by_show(step.read("character_gallery")))
     identity = step.model("identity")
     threshold = step.shared("threshold", lambda: step.settings.clusters.max_difference or identity.threshold)
+    weights, found = identity.fingerprint().sha256, step.rows("crops")
     rows = decide_clusters(
         step.read("stills")["image_id"].to_pylist(),
-        step.rows("crops"),
-        vectors_by_id(step.read("crop_embeddings"), identity.fingerprint().sha256),
+        found,
+        vectors_by_id(step.read("crop_embeddings"), weights),
         galleries.get(show_of(step.episode), ()),
         identity.differences,
         threshold,
         (lambda appearances: _names(step, appearances)) if has_read_references(step) else None,
+        tracked(found, [step.read("tracks")] if has_tracks(step) else [], weights),
     )
     crops = [row for row in rows if row["kind"] != "still"]
     return Result(

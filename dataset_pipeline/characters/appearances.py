@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.characters.tracks import Box, iou, tracks_of
@@ -66,32 +67,39 @@ class Appearances:
 @dataclass(frozen=True)
 class Tracked:
     """What tracks say of crops. track_of: the track of each crop that lies on one. vectors: of each such track, by kind
-    of crop, those of its samples [d]."""
+    of crop, those of its samples, [k, d]."""
 
     track_of: Mapping[str, str] = field(default_factory=dict)
-    vectors: Mapping[str, Mapping[str, Sequence[np.ndarray]]] = field(default_factory=dict)
+    vectors: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
 
-def tracked(crops: Iterable[Crop], tracks: Iterable[Mapping[str, Any]], model_sha256: str) -> Tracked:
-    """crops: rows of `crops`. tracks: rows of `tracks`, of which the vectors by these weights count."""
+def tracked(crops: Iterable[Crop], tracks: Iterable[pa.Table], model_sha256: str) -> Tracked:
+    """crops: rows of `crops`. tracks: tables of `tracks`, one an episode, of which the vectors by these weights count.
+    Only what crops lie on is kept of them."""
     ids: dict[str, list[str]] = defaultdict(list)
     for crop in crops:
         if crop["kept"] and crop["kind"] in KINDS:
             ids[episode_of(crop["image_id"])].append(crop["image_id"])
-    of_episode: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for track in tracks:
-        of_episode[track["episode"]].append(track)
-    track_of = {
-        crop: track for episode, found in of_episode.items() for crop, track in tracks_of(ids[episode], found).items()
-    }
-    vectors: dict[str, dict[str, list[np.ndarray]]] = {}
-    lie_on_one = set(track_of.values())
-    for track in (track for found in of_episode.values() for track in found):
-        if track["track_id"] in lie_on_one and track["model_sha256"] == model_sha256:
-            by_kind = vectors.setdefault(track["track_id"], {})
-            for vector in track["vectors"]:
-                by_kind.setdefault(vector["kind"], []).append(np.asarray(vector["embedding"], np.float32))
+    track_of: dict[str, str] = {}
+    vectors: dict[str, Mapping[str, np.ndarray]] = {}
+    for table in tracks:
+        rows = table.drop_columns(["vectors"]).to_pylist()
+        found = tracks_of(ids[rows[0]["episode"]], rows) if rows else {}
+        track_of |= found
+        lie_on_one = set(found.values())
+        for number, row in enumerate(rows):
+            if row["track_id"] in lie_on_one and row["model_sha256"] == model_sha256:
+                vectors[row["track_id"]] = _by_kind(table["vectors"][number].values)
     return Tracked(track_of, vectors)
+
+
+def _by_kind(vectors: pa.StructArray) -> dict[str, np.ndarray]:
+    """The vectors of a track's samples by kind, float32 [k, d]."""
+    if not len(vectors):
+        return {}
+    kinds = np.array(vectors.field("kind").to_pylist())
+    matrix = vectors.field("embedding").flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+    return {str(kind): matrix[kinds == kind] for kind in np.unique(kinds)}
 
 
 def appearances_of(

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_pipeline.base.ids import episode_of
-from dataset_pipeline.characters.appearances import Appearances, Crop, appearances_of, box_of
+from dataset_pipeline.characters.appearances import Appearances, Crop, Tracked, appearances_of, box_of
 from dataset_pipeline.characters.clustering import CLEAR_SHARE, cluster
 from dataset_pipeline.characters.exemplars import DifferencesTo, exemplars_of, nearest_of, still_serve
 from dataset_pipeline.characters.identities import EXEMPLARS_LOGGED, Comparison, Group, ids_from_log, match_groups
@@ -236,6 +236,7 @@ def decide_clusters(
     differences_to: DifferencesTo,
     max_difference: float,
     names_of: Callable[[Appearances], Naming] | None = None,
+    by_tracks: Tracked | None = None,
 ) -> list[dict]:
     """Rows of `clusters` for the stills and kept crops of episodes of one show.
 
@@ -246,7 +247,7 @@ def decide_clusters(
     is then no character of the others.
     """
     kept = sorted((crop for crop in crops if crop["kept"]), key=lambda crop: crop["image_id"])
-    appearances = appearances_of(kept, embeddings)
+    appearances = appearances_of(kept, embeddings, by_tracks)
     naming = names_of(appearances) if names_of else None
     found = _recognise(appearances, gallery, differences_to, max_difference, naming)
     measured: dict[str, list[Crop]] = defaultdict(list)

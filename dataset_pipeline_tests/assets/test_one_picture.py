@@ -99,6 +99,7 @@ class Project:
         self.write("hand_edited_tags", [])
         self.write("video_probe", [{"episode": EPISODE, "readable": True}])
         self.write("shots", [])
+        self.write("tracks", [])
 
     def step(self, asset: str) -> Step:
         episode = None if DECLARATIONS[asset].joined else EPISODE

@@ -82,6 +82,7 @@ def project(tmp_path: Path) -> Project:
     project.write("hand_edited_tags", [])
     project.write("video_probe", [{"episode": EPISODE, "readable": True}])
     project.write("shots", [])
+    project.write("tracks", [])
     assert list(project.made("stills")) == [FRAME, OTHER]
     return project
 

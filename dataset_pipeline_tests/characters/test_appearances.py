@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.characters.appearances import Tracked, appearances_of, people_on, tracked
+from dataset_pipeline.store.schemas import SCHEMAS
 
 STILL = "show.e1/00000001"
 Box = tuple[int, int, int, int]
@@ -104,8 +105,8 @@ def test_the_stills_of_a_track_are_one_appearance_and_a_second_person_on_it_is_a
 
 def test_a_track_lends_its_samples_vectors_by_the_same_weights_to_the_crops_that_lie_on_it():
     row = crop("person", (100, 0, 300, 700)) | {"image_id": f"{STILL}#person-100-0-200-700"}
-    box = {"x0_px": 100, "y0_px": 0, "x1_px": 300, "y1_px": 700}
-    sample = {"pts_s": 0.0, "held_until_s": 0.0, "head": None, **box}
+    box = {"x0_px": 100.0, "y0_px": 0.0, "x1_px": 300.0, "y1_px": 700.0}
+    sample = {"pts": 0, "pts_s": 0.0, "held_until_s": 0.0, "head": None, "score": 0.9, "sharpness": 1.0, **box}
     track = {
         "track_id": "show.e1/track",
         "episode": "show.e1",
@@ -114,16 +115,19 @@ def test_a_track_lends_its_samples_vectors_by_the_same_weights_to_the_crops_that
         "width_px": 1000,
         "height_px": 1000,
         "samples": [sample],
-        "vectors": [{"sample": 0, "kind": kind, "embedding": axis(i + 1)} for i, kind in enumerate(("person", "head"))],
+        "vectors": [
+            {"sample": 0, "kind": kind, "embedding": axis(i + 1).tolist()} for i, kind in enumerate(("person", "head"))
+        ],
         "model_sha256": "weights",
     }
-    by_tracks = tracked([row], [track], "weights")
+    tracks = [SCHEMAS["tracks"].table([track]), SCHEMAS["tracks"].empty()]
+    by_tracks = tracked([row], tracks, "weights")
     assert by_tracks.track_of == {row["image_id"]: "show.e1/track"}
     vectors = {row["image_id"]: axis(0)}
     found = appearances_of([row], vectors, by_tracks)
     np.testing.assert_allclose(found.bodies, [(axis(0) + axis(1)) / np.sqrt(2)], atol=1e-6)
     np.testing.assert_allclose(found.vectors[0] @ axis(2), 1 / np.sqrt(2), atol=1e-6)
-    other = appearances_of([row], vectors, tracked([row], [track], "other weights"))
+    other = appearances_of([row], vectors, tracked([row], tracks, "other weights"))
     np.testing.assert_allclose(other.vectors, [axis(0)])
 
 

@@ -76,11 +76,13 @@ def harder(identity: Identity) -> Figures:
 
 @pytest.mark.thorough
 def test_five_people_who_differ_in_all_are_told_apart(easy: Figures):
-    assert median(easy[OURS]["ARI"]) >= 0.99
+    assert median(easy[OURS]["ARI"]) >= 0.98
     assert median(easy[OURS]["one id"]) == 1.0
 
 
 @pytest.mark.thorough
 def test_twelve_people_are_told_apart_better_than_by_bodies_alone(harder: Figures):
     assert median(harder[OURS]["distinct people"]) >= 0.8
-    assert median(harder[OURS]["ARI"]) >= median(harder[BEFORE]["ARI"])
+    assert median(harder[OURS]["distinct people"]) >= median(harder[BEFORE]["distinct people"]) + 0.05
+    for way in list(WAYS)[2:]:
+        assert median(harder[OURS]["ARI"]) > median(harder[way]["ARI"])
