@@ -38,8 +38,8 @@ def tracks(step: Step) -> Result:
     """People linked over the frames of each shot, down to a low score, with identity vectors of a few samples each.
 
     Frames are looked at a few times a second, those of a held picture once, at full size. A track is cut where its
-    vectors say that it went over to another person. 24 minutes at 3 a second are about 2,700 looks at two detectors and
-    6,000 vectors: 600 TFLOP, 500 core-s beside the networks, 25 MB. `[tracks] mode` says whether that is done.
+    vectors say that it went over to another person. 24 minutes at 3 a second are about 2,800 looks of two detectors and
+    4,800 vectors: 550 TFLOP, 300 core-s beside the networks, 16 MB. `[tracks] mode` says whether that is done.
     """
     settings, detector, identity = step.settings.tracks, step.model("detector"), step.model("identity")
     if settings.mode == "off" or (settings.mode == "auto" and not runs_on_gpu(detector.device)):

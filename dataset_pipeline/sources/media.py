@@ -259,13 +259,16 @@ def frames_of(
     report: DecodeReport,
     hardware: str = "none",
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(pts, full-size pixels) of these frames of a video, ascending, upright and without bars; none of pictures and of
-    what cannot be read. What is missing, or breaks off, stands in `report`."""
+    """(pts, full-size pixels) of these frames of a video, ascending, upright and without bars, less those that are
+    seen to decode with errors; none of pictures and of what cannot be read. What was met on the way stands in
+    `report`."""
     if source["kind"] == FOLDER or not probe_row["readable"] or not pts:
         return
     conversion = Conversion.of(probe_row)
     try:
-        yield from frames_at(_present(source), pts, report=report, conversion=conversion, hardware=hardware)
+        yield from frames_at(
+            _present(source), pts, report=report, conversion=conversion, hardware=hardware, sound_only=True
+        )
     except VideoError as error:
         report.reasons.append(error.reason)
 

@@ -117,12 +117,14 @@ def frames_at(
     report: DecodeReport | None = None,
     conversion: Conversion | None = None,
     hardware: str = "none",
+    sound_only: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The frames with exactly these timestamps, ascending, as (pts, RGB uint8 HxWx3), each once.
 
     The pixels are those of `iter_frames` with the same conversion, also where they come from several frames.
     Seeks to the key frame before each where the container allows exact seeking, decodes on where they lie close.
-    A timestamp that no frame has is named in `report.reasons`; without a report it raises VideoError at the end.
+    `sound_only`: without those that are seen to decode with errors. A timestamp that no frame has is named in
+    `report.reasons`; without a report it raises VideoError at the end.
     """
     wanted = sorted(set(pts))
     how = conversion or AS_LABELLED
@@ -136,7 +138,8 @@ def frames_at(
     except _CannotSeek:
         missing = set(wanted[found:])
         for frame in _frames_among(missing, iter_frames(path, report=report, conversion=how, hardware=hardware)):
-            yield frame.pts, frame.rgb()
+            if not (sound_only and frame.corrupt):
+                yield frame.pts, frame.rgb()
         if missing:
             reason = f"no frame at pts {', '.join(str(value) for value in sorted(missing)[:10])}"
             if report is None:

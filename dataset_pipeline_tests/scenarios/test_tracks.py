@@ -6,14 +6,19 @@ import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
+from PIL import Image
 
+from dataset_pipeline.characters.poses import chosen_frames
 from dataset_pipeline.characters.tracks import iou, tracks_of
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import TEST_SHOW, ShowPlan, write_episode
+from dataset_pipeline.demo.harder import harder_show
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.truth import EpisodeTruth, load_truth
 from dataset_pipeline.graph import staleness
@@ -225,22 +230,81 @@ def test_tracks_that_a_machine_without_a_gpu_left_out_are_made_where_there_is_on
     assert '[tracks] mode = "on"' in failures[0].error
 
 
+def test_damage_costs_the_frames_that_it_hit(tmp_path: Path):
+    made = Made(tmp_path, replace(SHORT, scripts=("talk 1, pair 1.5, walk 1",)))
+    data = bytearray(made.video.read_bytes())
+    for place in (3, 5, 7):
+        start = place * len(data) // 9
+        data[start : start + 300] = bytes(300)
+    made.video.write_bytes(data)
+    (made.source,) = find_sources([made.video]).sources
+    assert made.run(*FRAMES, **POSES)[0] == []
+    settings = made.project.settings(**POSES).keyframes
+    chosen = chosen_frames(made.rows("tracks"), settings.poses_per_track, settings.poses_min_score)
+    candidates = [row["pts"] for row in made.rows("keyframes")]
+    assert set(candidates) <= set(chosen)
+    assert len(candidates) >= 0.8 * len(chosen) > 0
+
+
 def test_a_folder_of_pictures_has_no_tracks_and_all_its_pictures_are_candidates(tmp_path: Path):
     made = Made(tmp_path, replace(SHORT, scripts=("establish 0.2",)))
     assert made.run(*FRAMES, **POSES)[0] == []
     assert (made.rows("tracks"), made.rows("keyframes")) == ([], [])  # nobody is there
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    for name, canvas in (("a", "plate"), ("b", "canvas")):
-        for file in sorted((tmp_path / "truth").glob(f"*{canvas}.png"))[:1]:
-            (pictures / f"{name}.png").write_bytes(file.read_bytes())
-    if not list(pictures.iterdir()):
-        import numpy as np
-        from PIL import Image
-
-        Image.fromarray(np.full((80, 120, 3), 90, np.uint8)).save(pictures / "a.png")
+    Image.fromarray(np.full((80, 120, 3), 90, np.uint8)).save(pictures / "a.png")
     (made.source,) = find_sources([pictures]).sources
     made.episode = made.source.key
     assert made.run(*FRAMES, **{**POSES, "tracks__mode": "auto"}) == ([], {})
     assert made.rows("tracks") == []
-    assert len(made.rows("keyframes")) == len(list(pictures.iterdir()))
+    assert len(made.rows("keyframes")) == 1
+
+
+# ----------------------------------------------------------------------------------------------------------- minutes
+
+
+@pytest.mark.thorough
+def test_over_five_casts_tracks_are_pure_and_poses_show_more_than_intra_frames(tmp_path: Path):
+    found: dict[str, list[float]] = {}
+    for cast in range(5):
+        # An intra frame at each cut and every two seconds, as encoders set them in longer shots.
+        show = replace(harder_show(cast, size=(640, 360)), gop_frames=48)
+        it = Made(tmp_path / str(cast), show, number=1 + cast % 3)
+        failures, calls = it.run(*FRAMES, **POSES)
+        assert not failures, failures
+        rows, frames = it.rows("tracks"), it.frames()
+        pure, shown_samples = purity(rows, it.truth)
+        poses, idle, appearances = shown(it.truth, frames)
+        boxed = {sample["pts_s"] for row in rows if row["max_score"] >= 0.3 for sample in row["samples"]}
+        with_box = shown_in(it.truth, rows)
+        assert not it.run("keyframes", **ON)[0]
+        figures = {
+            "purity": pure / shown_samples,
+            "distinct poses by those of iframes": poses / shown(it.truth, it.frames())[0],
+            "frames that show nothing new": idle / len(frames),
+            "appearances with a box that are shown": len(with_box & appearances) / len(with_box),
+            "frames looked at a second": len(boxed) / it.truth.frame_count * it.truth.fps,
+            "vectors a track": calls["identity.pictures"] / len(rows),
+        }
+        for name, figure in figures.items():
+            found.setdefault(name, []).append(figure)
+    middle = {name: median(figures) for name, figures in found.items()}
+    print({name: (round(figure, 3), [round(it, 3) for it in found[name]]) for name, figure in middle.items()})
+    assert middle["purity"] >= 0.97
+    assert middle["distinct poses by those of iframes"] >= 1.8
+    assert middle["frames that show nothing new"] <= 0.05
+    assert middle["appearances with a box that are shown"] == 1.0
+
+
+def shown_in(truth: EpisodeTruth, rows: list[dict]) -> set[tuple]:
+    """The appearances that some track with a score high enough shows, as `shown` names them."""
+    found = set()
+    for row in rows:
+        for sample in row["samples"] if row["max_score"] >= 0.3 else ():
+            box = tuple(sample[side] for side in ("x0_px", "y0_px", "x1_px", "y1_px"))
+            frame = truth.frame_at(sample["pts_s"])
+            people = [it for it in truth.drawing_at(frame).people if it.person[3] - it.person[1] >= MIN_HEIGHT_PX]
+            overlap, person = max(((iou(box, it.person), it) for it in people), default=(0.0, None), key=lambda p: p[0])
+            if person is not None and overlap >= 0.5:
+                found.add((truth.shot_at(frame).index, person.character.name, person.mirror))
+    return found
