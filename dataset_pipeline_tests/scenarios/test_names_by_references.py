@@ -1,0 +1,35 @@
+"""Three references each on the harder season: who is named right, wrong, or not at all, beside another tool's rule."""
+
+from __future__ import annotations
+
+import pytest
+
+from dataset_pipeline_tests.benchmarks.references import cost, measured, season_of
+
+CASTS = range(5)
+
+
+def test_people_without_a_twin_are_named_right_and_few_are_named_wrong_on_two_episodes():
+    figures = measured([season_of(1, per_shot=1, episodes=2)], tracks=False, seeds=1)
+    print(figures)
+    assert figures["ours"]["distinct"] >= 0.9
+    assert figures["ours"]["wrong"] <= 0.1
+
+
+@pytest.mark.thorough
+def test_three_references_each_name_people_by_one_setting_with_half_the_mistakes_of_the_rule_of_neme():
+    seasons = [season_of(number) for number in CASTS]
+    for tracks in (False, True):
+        figures = measured(seasons, tracks)
+        print("along tracks" if tracks else "still by still", figures)
+        ours, neme = figures["ours"], figures["neme"]
+        assert ours["distinct"] >= 0.95
+        assert ours["wrong"] <= max(neme["wrong"] / 2, 0.02)
+        assert ours["apart"] >= 0.70
+        assert ours["mirror"] >= 0.9
+    (few_s, seen), (many_s, seen_of_many) = (
+        min(cost(seasons[0], names) for _ in range(2)) for names in (5, 40)
+    )  # fmt: skip
+    print(f"5 names {few_s:.2f} s, 40 names {many_s:.2f} s")
+    assert seen == seen_of_many
+    assert many_s <= 1.1 * few_s
