@@ -8,7 +8,8 @@ from dataset_pipeline.settings import ClusteringMethod
 
 SAME_SHARE = 0.85  # two clusters are one character if so many of their pairs are within the threshold
 CLEAR_SHARE = 0.5  # a difference below this share of the threshold is beyond doubt
-VOTE = 2.0  # thresholds by which two clusters lie farther apart if each of one stands beside one of the other
+VOTE = 1.0  # thresholds by which clusters lie farther apart if all of one stand beside the other
+FEW = 10  # members without a rival added to the smaller cluster: few rivals, as in one mirror, say little
 
 
 def cluster(
@@ -28,7 +29,7 @@ def cluster(
     character in two outfits is otherwise two. merge: False leaves that out.
 
     rivals: int64 [k, 2], members that stand beside one another, so most likely two people. They keep clusters apart as
-    votes, not as walls: by the share of the smaller cluster that stands beside the other one, times VOTE thresholds.
+    votes, not as walls: by the share of the smaller cluster, and FEW, that stands beside the other one.
     Rivals that are alike beyond doubt, as in a mirror, have no vote.
 
     optics, hdbscan: those of scikit-learn on the same differences, without votes. weights: int [n], what each member
@@ -71,7 +72,7 @@ def _joined(labels: np.ndarray, of_pairs: np.ndarray, limit: float, rivals: np.n
     """Labels after joining the two nearest clusters again and again, as long as they are within `limit`.
 
     of_pairs: [n, n]. How far two clusters are apart is the mean over their pairs, and `vote` times the share of the
-    smaller one that stands beside the other. Each cluster remembers its nearest, so a join looks at few of them again.
+    smaller one, and FEW, that stands beside the other. Each cluster remembers its nearest, so a join looks anew at few.
     """
     _, labels = np.unique(labels, return_inverse=True)
     sums, sizes = _sums(labels, of_pairs)
@@ -79,7 +80,7 @@ def _joined(labels: np.ndarray, of_pairs: np.ndarray, limit: float, rivals: np.n
     ends = labels[rivals]
     for one, other in (ends.T, ends.T[::-1]):
         np.add.at(beside, (one, other), 1.0)
-    apart = sums / np.outer(sizes, sizes) + vote * np.minimum(1, beside / np.minimum.outer(sizes, sizes))
+    apart = sums / np.outer(sizes, sizes) + vote * np.minimum(1, beside / (FEW + np.minimum.outer(sizes, sizes)))
     np.fill_diagonal(apart, np.inf)
     parent, nearest, least = np.arange(len(sizes)), apart.argmin(axis=1), apart.min(axis=1)
     while True:
@@ -93,7 +94,9 @@ def _joined(labels: np.ndarray, of_pairs: np.ndarray, limit: float, rivals: np.n
         sizes[one] += sizes[other]
         parent[parent == other] = one
         gone = np.isinf(apart[one])
-        row = sums[one] / (sizes[one] * sizes) + vote * np.minimum(1, beside[one] / np.minimum(sizes[one], sizes))
+        row = sums[one] / (sizes[one] * sizes) + vote * np.minimum(
+            1, beside[one] / (FEW + np.minimum(sizes[one], sizes))
+        )
         row[gone], row[other] = np.inf, np.inf
         apart[one], apart[:, one] = row, row
         apart[other], apart[:, other] = np.inf, np.inf

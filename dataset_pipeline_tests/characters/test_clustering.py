@@ -143,3 +143,22 @@ def test_clusters_merge_as_if_all_pairs_were_compared_before_each_merge(seed: in
     expected = merged_by_the_rule(labels, same)
     assert clustering._joined(labels, ~same, 1 - SAME_SHARE, NOBODY, 1.0).tolist() == expected.tolist()
     assert len(np.unique(expected)) < 4 + 2 * seed
+
+
+def lookalikes(between: float) -> np.ndarray:
+    """Two groups of 20, .02 apart inside, `between` of one another."""
+    matrix = np.full((40, 40), 0.02)
+    matrix[:20, 20:] = matrix[20:, :20] = between
+    np.fill_diagonal(matrix, 0)
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("between", "stills", "found"),
+    [(0.12, 0, 1), (0.12, 3, 1), (0.12, 15, 2), (0.08, 15, 1), (0.25, 0, 2)],
+    ids=["never together", "in one mirror", "often together", "beyond doubt", "unlike"],
+)
+def test_those_who_often_stand_beside_one_another_are_two_people(between: float, stills: int, found: int):
+    """A vote is stills / (20 + 10) thresholds: 15 stills make .12 of .178 to .209, three make it .138."""
+    rivals = np.array([[i, 20 + i] for i in range(stills)], np.int64).reshape(-1, 2)
+    assert cluster(lookalikes(between), THRESHOLD, 5, rivals).max() + 1 == found
