@@ -54,7 +54,8 @@ DROPPED: dict[str, tuple[str, tuple[Key, ...], str]] = {
     "blacklist": ("blacklisted tags", (("tags", "blacklist"), _FILES), ""),
     "implied by": ("tags that others imply", (("tags", "overlaps"), ("tags", "prune"), _FILES, *_ALL_TAGS), ""),
     "other_count": ("counts of people", (("people", "counts"), ("tags", "prune"), *_ALL_TAGS), "tag_scores"),
-    "seen": ("tags by who is seen", (*_SEEN, ("tags", "prune")), "detections"),
+    # Whose crops there are, and what the tagger says of them, tells the sexes: tag_scores stands behind both.
+    "seen": ("tags by who is seen", (*_SEEN, ("tags", "prune")), "tag_scores"),
     "other_composition": ("compositions", (("tags", "composition"), ("tags", "prune"), *_ALL_TAGS), "tag_scores"),
     "known_character": ("names of known characters", (("tags", "prune"),), "clusters"),
     "max_tags": ("tags beyond the most", (("tags", "max_tags"),), "tag_scores"),
