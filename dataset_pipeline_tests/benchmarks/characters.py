@@ -83,7 +83,7 @@ def episode() -> None:
     for characters in (5, 40):
         exemplars = rng.normal(size=(characters, GALLERY.exemplars, LENGTH)).astype(np.float32)
         gallery = [
-            {"character": f"c-{number:08x}", "exemplars": of_one, "outfits": []}
+            {"character": f"c-{number:08x}", "name": f"c-{number:08x}", "exemplars": of_one, "outfits": []}
             for number, of_one in enumerate(exemplars)
         ]
         times = []
