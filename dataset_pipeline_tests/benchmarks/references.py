@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.characters.appearances import Appearances, appearances_of, box_of
+from dataset_pipeline.characters.appearances import Appearances, Tracked, appearances_of, box_of
 from dataset_pipeline.characters.references import NOBODY, ReferenceSet, name_appearances, reference_set, traits_of
 from dataset_pipeline.characters.tracks import iou
 from dataset_pipeline.demo.harder import HarderCast, Still, harder_cast, harder_stills
@@ -188,7 +188,7 @@ def references_of(season: Season, shown: Shown) -> ReferenceSet:
 def people_of(season: Season, tracks: bool) -> Appearances:
     """Everybody on the stills, on each alone or along the shots as drawn."""
     track_of = {crop: repr(shot) for crop, shot in season.shots.items()} if tracks else None
-    return appearances_of(season.crops, season.vectors, track_of)
+    return appearances_of(season.crops, season.vectors, Tracked(track_of or {}))
 
 
 def by_ours(season: Season, people: Appearances, references: ReferenceSet, **changes: float) -> dict[str, str]:
