@@ -157,6 +157,15 @@ def is_held_out(character: Character) -> bool:
     return face in _RESERVED_FACES or zlib.crc32("/".join(face).encode()) % HELD_OUT_ONE_IN == 0
 
 
+def trait_values(trait: str, sex: str) -> list[str | None]:
+    """What a person of a sex may have as hair style, hair colour, eye colour or accessory, by the field's name."""
+    if trait == "hair_style":
+        return [style for style, sexes in HAIR_STYLES.items() if sex in sexes]
+    if trait == "accessory":
+        return [None, *(worn for worn in ACCESSORIES if sex == "girl" or worn not in GIRL_ACCESSORIES)]
+    return list({"hair_color": HAIR_COLORS, "eye_color": EYE_COLORS}[trait])
+
+
 def random_character(rng: random.Random, name: str) -> Character:
     """A person drawn by chance who never shares hair colour, hair style and outfit with a member of a fixed cast."""
     while True:

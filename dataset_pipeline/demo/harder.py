@@ -9,7 +9,7 @@ from all training; so are the strangers who pass by.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -17,15 +17,11 @@ import numpy as np
 
 from dataset_pipeline.demo.backdrops import HARDER_BACKDROP_SEEDS
 from dataset_pipeline.demo.characters import (
-    ACCESSORIES,
-    EYE_COLORS,
-    GIRL_ACCESSORIES,
-    HAIR_COLORS,
-    HAIR_STYLES,
     OUTFITS,
     Character,
     held_out_character,
     is_held_out,
+    trait_values,
 )
 from dataset_pipeline.demo.episodes import ShowPlan, draw_episode
 from dataset_pipeline.demo.scenes import NO_BOX, DrawnPerson, clip
@@ -74,23 +70,36 @@ def harder_cast(number: int) -> HarderCast:
     """Cast `number`, from 0; `ValueError` beyond the last one that has backdrops of its own."""
     if not 0 <= number < len(HARDER_BACKDROP_SEEDS) // BACKDROPS_PER_CAST:
         raise ValueError(f"harder casts have numbers 0 to {len(HARDER_BACKDROP_SEEDS) // BACKDROPS_PER_CAST - 1}")
-    rng = random.Random(40_000_000 + number)
+    looks, distinct, twins = draw_looks(random.Random(40_000_000 + number), held_out_character, is_held_out)
+    return HarderCast(number, looks, distinct, twins)
+
+
+Drawer = Callable[[random.Random, str], Character]
+
+
+def draw_looks(
+    rng: random.Random, draw: Drawer, is_allowed: Callable[[Character], bool]
+) -> tuple[tuple[Character, ...], tuple[str, ...], tuple[TwinPair, ...]]:
+    """The looks, the people without a twin and the twins of a cast like `HarderCast`, out of people that `draw` gives.
+
+    `is_allowed` says whether a twin made by changing one trait may be in the cast.
+    """
     names = iter(NAMES)
     people: list[Character] = []
     twins = []
     for trait in TWIN_TRAITS:
-        one, other = _twins(rng, trait, people)
+        one, other = _twins(rng, trait, people, draw, is_allowed)
         people += [replace(one, name=next(names)), replace(other, name=next(names))]
         twins.append(TwinPair(trait, (people[-2].name, people[-1].name)))
     alone: list[Character] = []
     for name in names:
-        alone.append(_unlike(rng, name, [*people, *alone]))
+        alone.append(_unlike(rng, name, [*people, *alone], draw))
     looks = list(people)
     for k, person in enumerate(alone):
         looks.append(person)
         if k < 3:
             looks.append(replace(person, outfit=_second_outfit(rng, person, alone[(k + 1) % 4])))
-    return HarderCast(number, tuple(looks), tuple(person.name for person in alone), tuple(twins))
+    return tuple(looks), tuple(person.name for person in alone), tuple(twins)
 
 
 def differing(one: Character, other: Character) -> set[str]:
@@ -98,33 +107,27 @@ def differing(one: Character, other: Character) -> set[str]:
     return {trait for trait in TRAITS if getattr(one, trait) != getattr(other, trait)}
 
 
-def _unlike(rng: random.Random, name: str, others: Iterable[Character]) -> Character:
+def _unlike(rng: random.Random, name: str, others: Iterable[Character], draw: Drawer) -> Character:
     """Somebody who differs from everybody else in three traits, among them two of hair colour, hair style and eyes."""
     while True:
-        candidate = held_out_character(rng, name)
+        candidate = draw(rng, name)
         apart = [differing(candidate, other) for other in others]
         if all(len(d) >= 3 and len(d & {"hair_color", "hair_style", "eye_color"}) >= 2 for d in apart):
             return candidate
 
 
-def _twins(rng: random.Random, trait: str, others: list[Character]) -> tuple[Character, Character]:
+def _twins(
+    rng: random.Random, trait: str, others: list[Character], draw: Drawer, is_allowed: Callable[[Character], bool]
+) -> tuple[Character, Character]:
     while True:
-        one = _unlike(rng, "one", others)
-        wanted = [value for value in _values(trait, one.sex) if value != getattr(one, trait)]
+        one = _unlike(rng, "one", others, draw)
+        wanted = [value for value in trait_values(trait, one.sex) if value != getattr(one, trait)]
         other = replace(one, name="other", **{trait: rng.choice(wanted)})
         if trait == "accessory" and one.accessory is not None and other.accessory is not None:
             continue  # the pair is told apart by whether something is worn
         apart = [differing(other, someone) for someone in others]
-        if is_held_out(other) and all(len(d & {"hair_color", "hair_style", "eye_color"}) >= 2 for d in apart):
+        if is_allowed(other) and all(len(d & {"hair_color", "hair_style", "eye_color"}) >= 2 for d in apart):
             return one, other
-
-
-def _values(trait: str, sex: str) -> list[str | None]:
-    if trait == "hair_style":
-        return [style for style, sexes in HAIR_STYLES.items() if sex in sexes]
-    if trait == "accessory":
-        return [None, *(worn for worn in ACCESSORIES if sex == "girl" or worn not in GIRL_ACCESSORIES)]
-    return list(HAIR_COLORS if trait == "hair_color" else EYE_COLORS)
 
 
 def _second_outfit(rng: random.Random, person: Character, other: Character) -> str:
@@ -143,18 +146,31 @@ def _second_outfit(rng: random.Random, person: Character, other: Character) -> s
 def harder_show(number: int, size: tuple[int, int] = (640, 360)) -> ShowPlan:
     """The plan of cast `number`'s three episodes, each of 20 shots and about 500 frames; see `episodes.write_show`."""
     first = number * BACKDROPS_PER_CAST
+    backdrops = HARDER_BACKDROP_SEEDS[first : first + BACKDROPS_PER_CAST]
+    return show_of(f"Twelve Lanterns {number:02d}", harder_cast(number).looks, 4_000 + number, size, backdrops)
+
+
+def show_of(
+    title: str,
+    looks: tuple[Character, ...],
+    seed: int,
+    size: tuple[int, int],
+    backdrop_seeds: range,
+    stranger: Drawer = held_out_character,
+) -> ShowPlan:
+    """A show of three episodes with the shots of the harder season, of any looks and places."""
     return ShowPlan(
-        title=f"Twelve Lanterns {number:02d}",
-        cast=harder_cast(number).looks,
-        seed=4_000 + number,
+        title=title,
+        cast=looks,
+        seed=seed,
         size=size,
-        backdrop_seeds=HARDER_BACKDROP_SEEDS[first : first + BACKDROPS_PER_CAST],
+        backdrop_seeds=backdrop_seeds,
         scripts=SCRIPTS,
         opening_s=1.0,
         opening_entrances=0,
         ending_s=1.0,
         gop_frames=12,
-        stranger=held_out_character,
+        stranger=stranger,
     )
 
 
@@ -194,7 +210,11 @@ def harder_stills(
     number: int, per_shot: int = 2, episodes: int = 3, size: tuple[int, int] = (640, 360)
 ) -> Iterator[Still]:
     """`per_shot` pictures, spread over the shot, of every shot of cast `number`'s first `episodes` episodes."""
-    show = harder_show(number, size)
+    return stills_of(harder_show(number, size), per_shot, episodes)
+
+
+def stills_of(show: ShowPlan, per_shot: int, episodes: int) -> Iterator[Still]:
+    """`per_shot` pictures, spread over the shot, of every shot of a show's first `episodes` episodes."""
     for episode in range(1, episodes + 1):
         for shot, (planned, _, cels) in enumerate(draw_episode(show, episode)):
             frames = [cel for cel, held in cels for _ in range(held)]

@@ -89,11 +89,13 @@ def _trace(canvas: np.ndarray, placement: Placement) -> Outlines | None:
     if placement.glass is None:
         pen = Pen.at(canvas, placement.x_px, placement.top_px, placement.head_px)
         _figure(pen, placement).draw()
+        _forget_covered_hands(pen)
         return Outlines(placement.character, dict(pen.parts), waist_px, pen.line_px, placement.pose.behind)
     x0, y0, x1, y1 = placement.glass
     glass = np.ascontiguousarray(canvas[y0:y1, x0:x1][:, ::-1])
     pen = Pen.at(glass, x1 - placement.x_px, placement.top_px - y0, placement.head_px)
     _figure(pen, placement).draw()
+    _forget_covered_hands(pen)
     canvas[y0:y1, x0:x1] = glass[:, ::-1]
     parts = {part: [_reflected(s, placement.glass) for s in shapes] for part, shapes in pen.parts.items()}
     parts = {part: [s for s in shapes if np.ptp(s, 0).min() > 0] for part, shapes in parts.items()}
@@ -106,6 +108,19 @@ def _trace(canvas: np.ndarray, placement: Placement) -> Outlines | None:
 
 def _figure(pen: Pen, placement: Placement) -> Figure:
     return (BackFigure if placement.pose.behind else Figure)(pen, placement.character, placement.pose)
+
+
+def _forget_covered_hands(pen: Pen) -> None:
+    """Leave out hands that the figure itself hides: under a sleeve, behind the body."""
+    for hand in ("hand0", "hand1"):
+        if hand not in pen.parts:
+            continue
+        last = max(i for i, (part, _) in enumerate(pen.filled) if part == hand)
+        grid = _Grid(extent(pen.parts[hand]))
+        drawn = grid.mask(pen.parts[hand])
+        later = grid.mask([shape for part, shape in pen.filled[last + 1 :]])
+        if (drawn & ~later).sum() < SEEN_SHARE * max(1, drawn.sum()):
+            pen.parts["body"] += pen.parts.pop(hand)
 
 
 def _reflected(shape: Points, glass: tuple[int, int, int, int]) -> Points:

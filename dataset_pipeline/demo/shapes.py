@@ -149,11 +149,19 @@ def extent(shapes: Sequence[Points]) -> Box:
 class Pen:
     """Draws shapes given in local units through an affine transform, and remembers what it filled, by part.
 
-    `parts` maps a part's name to the filled outlines in pixels (not clipped to the picture); it is shared by the
-    pens made with `turned`, so that a figure drawn with several pens is one record.
+    `parts` maps a part's name to the filled outlines in pixels (not clipped to the picture), and `filled` lists all
+    outlines in the order they were filled, with their part or None. Both are shared by the pens made with `turned`, so
+    that a figure drawn with several pens is one record.
     """
 
-    def __init__(self, canvas: np.ndarray, matrix: np.ndarray, unit_px: float, parts: dict | None = None) -> None:
+    def __init__(
+        self,
+        canvas: np.ndarray,
+        matrix: np.ndarray,
+        unit_px: float,
+        parts: dict | None = None,
+        filled: list[tuple[str | None, Points]] | None = None,
+    ) -> None:
         self.canvas = canvas
         self.matrix = matrix
         self.unit_px = unit_px
@@ -161,6 +169,7 @@ class Pen:
         # Thin figures get lighter lines in place of lines thinner than a pixel.
         self.ink_share = min(1.0, 0.35 + unit_px / 80)
         self.parts: dict[str, list[Points]] = defaultdict(list) if parts is None else parts
+        self.filled: list[tuple[str | None, Points]] = [] if filled is None else filled
 
     @classmethod
     def at(cls, canvas: np.ndarray, x_px: float, y_px: float, unit_px: float) -> Pen:
@@ -170,7 +179,7 @@ class Pen:
         """A pen whose paper is turned around a local point."""
         c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         turn = np.array([[c, -s, cx - c * cx + s * cy], [s, c, cy - s * cx - c * cy], [0.0, 0.0, 1.0]])
-        return Pen(self.canvas, self.matrix @ turn, self.unit_px, self.parts)
+        return Pen(self.canvas, self.matrix @ turn, self.unit_px, self.parts, self.filled)
 
     def to_px(self, points: Points) -> Points:
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
@@ -189,6 +198,7 @@ class Pen:
             cv2.fillPoly(self.canvas, [self._fixed(self.to_px(shade))], shade_of(color), cv2.LINE_AA, SUBPIXEL_BITS)
         if line:
             self._outline(fixed, color, max(1, round(self.line_px * line)), True)
+        self.filled.append((part, px))
         if part:
             self.parts[part].append(px)
 
@@ -200,6 +210,7 @@ class Pen:
             self._outline(shape, color, self.line_px * 2, True)
         for shape in fixed:
             cv2.fillPoly(self.canvas, [shape], color, cv2.LINE_AA, SUBPIXEL_BITS)
+        self.filled.extend((part, shape) for shape in px)
         if part:
             self.parts[part].extend(px)
 

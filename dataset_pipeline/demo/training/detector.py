@@ -1,7 +1,9 @@
-"""One small anchor-free detector for six kinds of boxes, exported once per kind in the YOLO contract of imgutils.
+"""Two small anchor-free detectors for six kinds of boxes, exported once per kind in the YOLO contract of imgutils.
 
-The net predicts, at stride 8, a centre heat map per class and the distances to the four sides of the box (in the
-manner of CenterNet, Zhou et al. 2019, and FCOS, Tian et al. 2019). The exported graph keeps only local peaks of its
+One looks at the whole picture at 320 x 320 for people, heads and faces; the other at 640 x 640 for hands and eyes,
+which are a few pixels large there, and learns them in windows of that picture. Each predicts, at stride 8, a centre
+heat map per class and the distances to the four sides of the box (in the manner of CenterNet, Zhou et al. 2019, and
+FCOS, Tian et al. 2019). The exported graph keeps only local peaks of its
 heat map, so one thing gives one box whatever overlap the caller's non-maximum suppression allows, and moves each
 class's scores so that the best threshold found on a calibration set falls on imgutils' default.
 """
@@ -11,23 +13,66 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from dataset_pipeline.demo.training.data import CLASSES, DETECTION_SIZE_PX, matches
+from dataset_pipeline.demo.training.boxes import (
+    DETECTION_SIZE_PX,
+    LARGE_CLASSES,
+    SMALL_CLASSES,
+    SMALL_THINGS_SIZE_PX,
+    SMALL_THINGS_WINDOW_PX,
+    matches,
+)
 from dataset_pipeline.demo.training.export import to_onnx
 from dataset_pipeline.demo.training.layout import DETECTORS
 
-IMAGE_SIZE = DETECTION_SIZE_PX
 STRIDE = 8
-GRID = IMAGE_SIZE // STRIDE
 BATCH_SIZE = 16
 PEAK_LEARNING_RATE = 4e-3
-MINIMUM_SIDE_PX = 3.0  # at IMAGE_SIZE; smaller things are neither learnt nor punished
-TYPICAL_SIDE_PX = torch.tensor([64.0, 48.0, 24.0, 16.0, 8.0, 6.0])  # per class, the unit of the side distances
+
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """What one of the two detectors looks for, and how large it is.
+
+    Its pictures are squares of `size_px`, its training pictures squares of `window_px` at that scale. Things narrower
+    or lower than `least_side_px` are neither learnt nor punished. `typical_px` is the unit of the side distances, per
+    class; `channels` are those of the stem, of strides 8, 16 and 32, and of the merged map. With `scene`, what the
+    whole picture shows counts everywhere.
+    """
+
+    classes: tuple[str, ...]
+    size_px: int
+    window_px: int
+    least_side_px: float
+    typical_px: tuple[float, ...]
+    channels: tuple[int, int, int, int, int]
+    scene: bool
+
+
+LARGE_THINGS = DetectorKind(
+    classes=LARGE_CLASSES,
+    size_px=DETECTION_SIZE_PX,
+    window_px=DETECTION_SIZE_PX,
+    least_side_px=3.0,
+    typical_px=(64.0, 48.0, 24.0, 16.0),
+    channels=(40, 80, 112, 160, 80),
+    scene=True,
+)
+SMALL_THINGS = DetectorKind(
+    classes=SMALL_CLASSES,
+    size_px=SMALL_THINGS_SIZE_PX,
+    window_px=SMALL_THINGS_WINDOW_PX,
+    least_side_px=3.5,
+    typical_px=(16.0, 12.0),
+    channels=(32, 64, 80, 112, 64),
+    scene=False,
+)
 
 
 def stem(outputs: int) -> nn.Sequential:
@@ -53,40 +98,51 @@ class Separable(nn.Module):
 
 
 class Detector(nn.Module):
-    """RGB [b, 3, 320, 320] in 0..1 -> score logits [b, 6, G, G] and boxes x0, y0, x1, y1 in pixels [b, 6, 4, G, G]."""
+    """RGB [b, 3, S, S] in 0..1 -> score logits [b, c, G, G] and boxes x0, y0, x1, y1 in pixels [b, c, 4, G, G].
 
-    def __init__(self) -> None:
+    c classes; G = S / 8. `grid` is the G that the next pictures have: that of the windows until it is set to another.
+    """
+
+    def __init__(self, kind: DetectorKind) -> None:
         super().__init__()
-        self.fine = nn.Sequential(stem(40), Separable(40, 80, 2), Separable(80, 80))
-        self.middle = nn.Sequential(Separable(80, 112, 2), *(Separable(112, 112) for _ in range(3)))
-        self.coarse = nn.Sequential(Separable(112, 160, 2), *(Separable(160, 160) for _ in range(3)))
-        self.scene = nn.Linear(160, 160)
-        self.from_coarse, self.from_middle, self.from_fine = (nn.Conv2d(c, 80, 1) for c in (160, 112, 80))
-        self.merge_middle = nn.Sequential(Separable(80, 80), Separable(80, 80))
-        self.merge_fine = nn.Sequential(*(Separable(80, 80) for _ in range(3)))
-        self.head = nn.Conv2d(80, 5 * len(CLASSES), 1)
+        self.kind = kind
+        self.grid = kind.window_px // STRIDE
+        classes = len(kind.classes)
+        first, eighth, sixteenth, last, merged = kind.channels
+        self.fine = nn.Sequential(stem(first), Separable(first, eighth, 2), Separable(eighth, eighth))
+        self.middle = nn.Sequential(
+            Separable(eighth, sixteenth, 2), *(Separable(sixteenth, sixteenth) for _ in range(3))
+        )
+        self.coarse = nn.Sequential(Separable(sixteenth, last, 2), *(Separable(last, last) for _ in range(3)))
+        self.scene = nn.Linear(last, last) if kind.scene else None
+        self.from_coarse, self.from_middle, self.from_fine = (
+            nn.Conv2d(c, merged, 1) for c in (last, sixteenth, eighth)
+        )
+        self.merge_middle = nn.Sequential(Separable(merged, merged), Separable(merged, merged))
+        self.merge_fine = nn.Sequential(*(Separable(merged, merged) for _ in range(3)))
+        self.head = nn.Conv2d(merged, 5 * classes, 1)
         nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.constant_(self.head.bias[: len(CLASSES)], -4.0)
-        axis = (torch.arange(GRID).float() + 0.5) * STRIDE
-        self.register_buffer("x_px", axis[None, None, None, :])
-        self.register_buffer("y_px", axis[None, None, :, None])
-        self.register_buffer("unit_px", TYPICAL_SIDE_PX.clone())
+        nn.init.constant_(self.head.bias[:classes], -4.0)
+        axis = (torch.arange(kind.size_px // STRIDE).float() + 0.5) * STRIDE
+        self.register_buffer("axis_px", axis)
+        self.register_buffer("unit_px", torch.tensor(kind.typical_px))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         fine = self.fine(images - 0.5)
         middle = self.middle(fine)
         coarse = self.coarse(middle)
-        coarse = coarse + self.scene(coarse.mean((2, 3)))[:, :, None, None]
+        if self.scene is not None:
+            coarse = coarse + self.scene(coarse.mean((2, 3)))[:, :, None, None]
         up = self.merge_middle(F.interpolate(self.from_coarse(coarse), scale_factor=2.0) + self.from_middle(middle))
         out = self.head(self.merge_fine(F.interpolate(up, scale_factor=2.0) + self.from_fine(fine)))
-        logits = out[:, : len(CLASSES)]
+        classes, grid = len(self.kind.classes), self.grid
+        logits = out[:, :classes]
         sides = (
-            F.softplus(out[:, len(CLASSES) :].reshape(-1, len(CLASSES), 4, GRID, GRID))
-            * self.unit_px[None, :, None, None, None]
+            F.softplus(out[:, classes:].reshape(-1, classes, 4, grid, grid)) * self.unit_px[None, :, None, None, None]
         )
         left, top, right, bottom = sides.unbind(2)
-        boxes = torch.stack([self.x_px - left, self.y_px - top, self.x_px + right, self.y_px + bottom], 2)
-        return logits, boxes
+        x_px, y_px = self.axis_px[None, None, None, :grid], self.axis_px[None, None, :grid, None]
+        return logits, torch.stack([x_px - left, y_px - top, x_px + right, y_px + bottom], 2)
 
 
 class ExportedDetector(nn.Module):
@@ -95,14 +151,15 @@ class ExportedDetector(nn.Module):
     def __init__(self, detector: Detector, name: str, shift: float) -> None:
         super().__init__()
         self.detector = detector
-        self.index = CLASSES.index(name)
+        self.index = detector.kind.classes.index(name)
         self.shift = shift
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        cells = self.detector.grid**2
         logits, boxes = self.detector(images)
         scores = peaks(logits[:, self.index : self.index + 1] + self.shift)
-        x0, y0, x1, y1 = boxes[:, self.index].reshape(-1, 4, GRID * GRID).split(1, dim=1)
-        flat = scores.reshape(-1, 1, GRID * GRID)
+        x0, y0, x1, y1 = boxes[:, self.index].reshape(-1, 4, cells).split(1, dim=1)
+        flat = scores.reshape(-1, 1, cells)
         return torch.cat([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, flat], 1)
 
 
@@ -112,22 +169,26 @@ def peaks(logits: torch.Tensor) -> torch.Tensor:
     return scores * (scores >= F.max_pool2d(scores, 3, 1, 1)).float()
 
 
-def targets(boxes: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Heat maps [b, 6, G, G], box targets [b, 6, 4, G, G] and where they count [b, 6, G, G] (0 no, 1 yes, -1 ignore).
+def targets(kind: DetectorKind, boxes: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Heat maps [b, c, G, G], box targets [b, c, 4, G, G] and where they count [b, c, G, G] (0 no, 1 yes, -1 ignore).
 
-    `boxes` holds one array [n, 5] per image: class index, x0, y0, x1, y1 in pixels at `IMAGE_SIZE`.
+    `boxes` holds one array [n, 5] per training picture: class index, x0, y0, x1, y1 in pixels. Rows of classes that the
+    detector does not look for are passed over.
     """
-    heat = np.zeros((len(boxes), len(CLASSES), GRID, GRID), np.float32)
-    sides = np.zeros((len(boxes), len(CLASSES), 4, GRID, GRID), np.float32)
-    counts = np.zeros((len(boxes), len(CLASSES), GRID, GRID), np.float32)
-    axis = (np.arange(GRID) + 0.5) * STRIDE
+    grid, classes = kind.window_px // STRIDE, len(kind.classes)
+    heat = np.zeros((len(boxes), classes, grid, grid), np.float32)
+    sides = np.zeros((len(boxes), classes, 4, grid, grid), np.float32)
+    counts = np.zeros((len(boxes), classes, grid, grid), np.float32)
+    axis = (np.arange(grid) + 0.5) * STRIDE
     for i, rows in enumerate(boxes):
         area = (rows[:, 3] - rows[:, 1]) * (rows[:, 4] - rows[:, 2])
-        for kind, x0, y0, x1, y1 in rows[np.argsort(-area)]:
-            c, w, h = int(kind), x1 - x0, y1 - y0
-            column = min(GRID - 1, int((x0 + x1) / 2 / STRIDE))
-            row = min(GRID - 1, int((y0 + y1) / 2 / STRIDE))
-            if min(w, h) < MINIMUM_SIDE_PX:
+        for index, x0, y0, x1, y1 in rows[np.argsort(-area)]:
+            c, w, h = int(index), x1 - x0, y1 - y0
+            if c >= classes:
+                continue
+            column = min(grid - 1, int((x0 + x1) / 2 / STRIDE))
+            row = min(grid - 1, int((y0 + y1) / 2 / STRIDE))
+            if min(w, h) < kind.least_side_px:
                 counts[i, c, row, column] = -1
                 continue
             spread_x, spread_y = max(w / 10, STRIDE * 0.45), max(h / 10, STRIDE * 0.45)
@@ -170,17 +231,19 @@ def cosine_rate(step: int, steps: int, peak: float) -> float:
     return peak * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / max(1, steps))))
 
 
-def mirrored_boxes(rows: np.ndarray) -> np.ndarray:
+def mirrored_boxes(rows: np.ndarray, width_px: int) -> np.ndarray:
     flipped = rows.copy()
-    flipped[:, 1], flipped[:, 3] = IMAGE_SIZE - rows[:, 3], IMAGE_SIZE - rows[:, 1]
+    flipped[:, 1], flipped[:, 3] = width_px - rows[:, 3], width_px - rows[:, 1]
     return flipped
 
 
-def train_detector(images: np.ndarray, boxes: Sequence[np.ndarray], *, steps: int, seed: int) -> Detector:
-    """Train on `images` (uint8 [n, 320, 320, 3] RGB) and their `boxes` (see `targets`) for `steps` batches."""
+def train_detector(
+    kind: DetectorKind, images: np.ndarray, boxes: Sequence[np.ndarray], *, steps: int, seed: int
+) -> Detector:
+    """Train on windows (uint8 [n, W, W, 3] RGB) and their `boxes` (see `targets`) for `steps` batches."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = Detector().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = Detector(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=1e-3)
     order = np.empty(0, np.int64)
     net.train()
@@ -192,18 +255,18 @@ def train_detector(images: np.ndarray, boxes: Sequence[np.ndarray], *, steps: in
         rows = [boxes[i] for i in picked]
         flip = rng.random(len(picked)) < 0.5
         batch[torch.from_numpy(flip)] = batch[torch.from_numpy(flip)].flip(3)
-        rows = [mirrored_boxes(r) if f else r for r, f in zip(rows, flip, strict=True)]
+        rows = [mirrored_boxes(r, kind.window_px) if f else r for r, f in zip(rows, flip, strict=True)]
         gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(picked), 3, 1, 1)).astype(np.float32))
         batch = (batch * gain).clamp(0, 1).contiguous(memory_format=torch.channels_last)
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(step, steps, PEAK_LEARNING_RATE)
-        loss = detection_loss(*net(batch), *targets(rows))
+        loss = detection_loss(*net(batch), *targets(kind, rows))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         if step % 100 == 0:
-            print(f"detector step {step}/{steps} loss {loss.item():.3f}", flush=True)
+            print(f"detector of {kind.classes[0]} step {step}/{steps} loss {loss.item():.3f}", flush=True)
     return net.eval()
 
 
@@ -212,8 +275,10 @@ def calibrate(net: Detector, images: np.ndarray, boxes: Sequence[np.ndarray]) ->
 
     A prediction is right if its IoU with a so far unmatched true box of its class is at least 0.5.
     """
-    scored: dict[str, list[tuple[float, bool]]] = {name: [] for name in CLASSES}
-    wanted = dict.fromkeys(CLASSES, 0)
+    kind = net.kind
+    net.grid = kind.size_px // STRIDE
+    scored: dict[str, list[tuple[float, bool]]] = {name: [] for name in kind.classes}
+    wanted = dict.fromkeys(kind.classes, 0)
     with torch.inference_mode():
         for start in range(0, len(images), BATCH_SIZE):
             batch = torch.from_numpy(images[start : start + BATCH_SIZE]).permute(0, 3, 1, 2).float() / 255
@@ -221,9 +286,11 @@ def calibrate(net: Detector, images: np.ndarray, boxes: Sequence[np.ndarray]) ->
             scores = peaks(logits)
             for i in range(len(batch)):
                 rows = boxes[start + i]
-                for c, name in enumerate(CLASSES):
+                for c, name in enumerate(kind.classes):
                     truth = rows[rows[:, 0] == c, 1:]
-                    truth = truth[np.minimum(truth[:, 2] - truth[:, 0], truth[:, 3] - truth[:, 1]) >= MINIMUM_SIDE_PX]
+                    truth = truth[
+                        np.minimum(truth[:, 2] - truth[:, 0], truth[:, 3] - truth[:, 1]) >= kind.least_side_px
+                    ]
                     wanted[name] += len(truth)
                     flat = scores[i, c].flatten()
                     chosen = torch.nonzero(flat > 0.02).flatten()
@@ -248,14 +315,17 @@ def logit(p: float) -> float:
 
 def detector_files(net: Detector, shifts: dict[str, tuple[float, float]]) -> dict[str, dict[str, bytes]]:
     """The files of each class's repository folder: ``model.onnx``, ``threshold.json``, ``model_type.json``."""
-    example = torch.rand(2, 3, IMAGE_SIZE, IMAGE_SIZE)
+    side = net.kind.size_px
+    net.grid = side // STRIDE
+    example = torch.rand(2, 3, side, side)
     net = net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     files = {}
-    for name, role in DETECTORS.items():
+    for name in net.kind.classes:
+        role = DETECTORS[name]
         shift, f1 = shifts[name]
         metadata = {
             "names": repr({0: name}),
-            "imgsz": json.dumps([IMAGE_SIZE, IMAGE_SIZE]),
+            "imgsz": json.dumps([side, side]),
             "stride": str(STRIDE),
             "task": "detect",
         }

@@ -13,7 +13,8 @@ from dataset_pipeline.characters.clustering import cluster
 from dataset_pipeline.demo.training.export import difference_metric_onnx, to_onnx
 from dataset_pipeline.demo.training.people import CROP_SIZE, IDENTITY_WIDTH, PeopleNet
 
-INPUT_SIZE = 4 * CROP_SIZE
+SHRINKING = 3
+INPUT_SIZE = SHRINKING * CROP_SIZE
 FEATURE_WIDTH = 768
 REAL_THRESHOLD = 0.17847511429108218  # of ccip-caformer-24-randaug-pruned
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -30,7 +31,7 @@ class ExportedIdentity(nn.Module):
         self.register_buffer("std", torch.tensor(CLIP_STD)[None, :, None, None])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        _, _, identity = self.net(F.avg_pool2d(images * self.std + self.mean, 4))
+        _, _, identity = self.net(F.avg_pool2d(images * self.std + self.mean, SHRINKING))
         return F.pad(F.normalize(identity), (0, FEATURE_WIDTH - IDENTITY_WIDTH))
 
 

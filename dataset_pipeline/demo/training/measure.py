@@ -22,19 +22,11 @@ from dataset_pipeline.characters.clustering import cluster
 from dataset_pipeline.demo.characters import DEMO_CAST, EYE_COLORS, HAIR_COLORS, TEST_CAST, Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.training import degrade
-from dataset_pipeline.demo.training.data import (
-    CLASSES,
-    MEASURED,
-    Composed,
-    boxes_of,
-    cast_of,
-    compose,
-    iou,
-    matches,
-    moment_views,
-    staged,
-)
+from dataset_pipeline.demo.training.boxes import CLASSES, boxes_of, iou, matches
+from dataset_pipeline.demo.training.data import moment_views
+from dataset_pipeline.demo.training.harder_figures import measure_harder_season
 from dataset_pipeline.demo.training.layout import EMBEDDER_REPO, QUALITY_FILE, QUALITY_REPO, snapshot_dir
+from dataset_pipeline.demo.training.worlds import MEASURED, Composed, cast_of, compose, staged
 
 Measured = dict[str, dict[str, float]]
 SCENES_PER_CAST = 24
@@ -300,6 +292,7 @@ def measure_here(pack: Path, scenes: int) -> Measured:
     table, boxes = measure_detectors(fresh)
     crops = detected_crops(fresh, boxes)
     table |= measure_identity(crops)
+    table |= measure_harder_season(max(1, scenes // 24))
     table |= measure_tagger(fresh, crops)
     table |= measure_embedder(pack, max(4, scenes // 6))
     table |= measure_quality(pack, fresh[: max(6, scenes // 6)])

@@ -2,7 +2,8 @@
 
 The tagger and the identity model of the pack are two exports of this net, behind the preprocessing of each contract.
 Tags are learnt with binary cross-entropy, identity with the supervised contrastive loss (Khosla et al. 2020) over
-crops of the same character in other poses, sizes, lights and framings.
+crops of the same person in other outfits, poses, sizes, lights and framings. A batch holds people in twos who are
+easily taken for one another: twins of one trait in the same outfits, or members of one cast.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from dataset_pipeline.demo.training.vocabulary import EYE_COLORS, FRAMINGS, HAIR
 CROP_SIZE = CROP_SIZE_PX
 TAG_WIDTH = 192
 IDENTITY_WIDTH = 96
-CHARACTERS_PER_BATCH = 12
+GROUPS_PER_BATCH = 8
+CHARACTERS_PER_GROUP = 2
 VIEWS_PER_CHARACTER = 4
-FRAMES_PER_BATCH = 16
+FRAMES_PER_BATCH = 10
 PEAK_LEARNING_RATE = 5e-3
 TAGS_ALONE_SHARE = 0.3  # of the steps learn tags before identity joins in, which otherwise holds both back
 TEMPERATURE = 0.1
@@ -32,28 +34,29 @@ TAG_WEIGHT = 30.0  # the mean over a hundred tags is small beside one contrastiv
 
 
 class PeopleNet(nn.Module):
-    """RGB [b, 3, 96, 96] in 0..1 -> tag logits [b, tags], tag features [b, 192], identity [b, 96]."""
+    """RGB [b, 3, 128, 128] in 0..1 -> tag logits [b, tags], tag features [b, 192], identity [b, 96]."""
 
     def __init__(self, tags: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
+        self.near = nn.Sequential(
             stem(48),
             Separable(48, 64),
             Separable(64, 128, 2),
             Separable(128, 128),
             Separable(128, 128),
-            Separable(128, 192, 2),
-            Separable(192, 192),
-            Separable(192, 192),
         )
-        self.level = nn.BatchNorm1d(384)  # means and maxima differ in scale; unlevelled they kill the units that follow
-        self.features = nn.Linear(384, TAG_WIDTH)
+        self.far = nn.Sequential(Separable(128, 192, 2), Separable(192, 192), Separable(192, 192))
+        # Means and maxima differ in scale; unlevelled they kill the units that follow. Eyes and glasses are small: the
+        # finer map's maxima tell of them.
+        self.level = nn.BatchNorm1d(512)
+        self.features = nn.Linear(512, TAG_WIDTH)
         self.tags = nn.Linear(TAG_WIDTH, tags)
-        self.identity = nn.Sequential(nn.Linear(384, TAG_WIDTH), nn.ReLU(), nn.Linear(TAG_WIDTH, IDENTITY_WIDTH))
+        self.identity = nn.Sequential(nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, IDENTITY_WIDTH))
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        y = self.body(images - 0.5)
-        pooled = self.level(torch.cat([y.mean((2, 3)), y.amax((2, 3))], 1))
+        near = self.near(images - 0.5)
+        far = self.far(near)
+        pooled = self.level(torch.cat([far.mean((2, 3)), far.amax((2, 3)), near.amax((2, 3))], 1))
         features = F.relu(self.features(pooled))
         return self.tags(features), features, self.identity(pooled)
 
@@ -92,22 +95,37 @@ def numbered(names: Sequence[str]) -> np.ndarray:
     return np.array([numbers[name] for name in names], np.int64)
 
 
+def grouped(names: Sequence[str]) -> list[list[np.ndarray]]:
+    """The rows of each person, by group: of people called `<group>-<number>` those with at least two pictures."""
+    groups: dict[str, dict[str, list[int]]] = {}
+    for row, name in enumerate(names):
+        if name:
+            groups.setdefault(name.rpartition("-")[0], {}).setdefault(name, []).append(row)
+    people = [[np.array(rows) for rows in group.values() if len(rows) >= 2] for group in groups.values()]
+    return [group for group in people if group]
+
+
+def picked(groups: list[list[np.ndarray]], rng: np.random.Generator) -> np.ndarray:
+    """The rows of a batch's crops: two people of each of some groups, four pictures of each."""
+    rows = []
+    for g in rng.choice(len(groups), min(GROUPS_PER_BATCH, len(groups)), replace=False):
+        group = groups[g]
+        people = rng.choice(len(group), min(CHARACTERS_PER_GROUP, len(group)), replace=False)
+        rows += [rng.choice(group[k], VIEWS_PER_CHARACTER, replace=len(group[k]) < VIEWS_PER_CHARACTER) for k in people]
+    return np.concatenate(rows)
+
+
 def train_people(samples: Views, *, steps: int, seed: int) -> PeopleNet:
-    """Train for `steps` batches of 12 characters x 4 views and 16 whole frames."""
+    """Train for `steps` batches of 8 groups x 2 people x 4 views and 10 whole frames."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = PeopleNet(samples.tags.shape[1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), lr=PEAK_LEARNING_RATE, weight_decay=1e-3)
     identity = numbered(samples.characters)
-    by_character = np.argsort(identity, kind="stable")
-    views = np.split(by_character, np.cumsum(np.bincount(identity + 1))[:-1])
-    frames, views = views[0], [rows for rows in views[1:] if len(rows) >= 2]
+    groups, frames = grouped(samples.characters), np.flatnonzero(identity < 0)
     net.train()
     for step in range(steps):
-        chosen = [views[i] for i in rng.choice(len(views), min(CHARACTERS_PER_BATCH, len(views)), replace=False)]
-        crops = np.concatenate(
-            [rng.choice(rows, VIEWS_PER_CHARACTER, replace=len(rows) < VIEWS_PER_CHARACTER) for rows in chosen]
-        )
+        crops = picked(groups, rng)
         rows = np.concatenate([crops, rng.choice(frames, FRAMES_PER_BATCH)])
         batch = torch.from_numpy(samples.images[rows]).permute(0, 3, 1, 2).float() / 255
         batch = augment(batch, rng).contiguous(memory_format=torch.channels_last)
@@ -132,7 +150,7 @@ def train_people(samples: Views, *, steps: int, seed: int) -> PeopleNet:
 
 
 def people_outputs(net: PeopleNet, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tag probabilities [n, tags] and unit identity vectors [n, 96] of uint8 pictures [n, 96, 96, 3]."""
+    """Tag probabilities [n, tags] and unit identity vectors [n, 96] of uint8 pictures [n, 128, 128, 3]."""
     probabilities, vectors = [], []
     with torch.inference_mode():
         for start in range(0, len(images), 64):

@@ -11,10 +11,12 @@ class Plan:
     scenes_per_cast: int
     calibration_casts: int
     calibration_scenes_per_cast: int
-    portraits: int
+    families: int
+    calibration_hard_casts: int
     moments: int
     pictures: int
-    detector_steps: int
+    large_things_steps: int
+    small_things_steps: int
     people_steps: int
     embedder_steps: int
     quality_steps: int
@@ -22,15 +24,17 @@ class Plan:
 
 
 FULL = Plan(
-    casts=480,
+    casts=300,
     scenes_per_cast=6,
     calibration_casts=8,
-    calibration_scenes_per_cast=25,
-    portraits=6000,
+    calibration_scenes_per_cast=12,
+    families=1600,
+    calibration_hard_casts=3,
     moments=160,
     pictures=220,
-    detector_steps=1200,
-    people_steps=2600,
+    large_things_steps=1000,
+    small_things_steps=1800,
+    people_steps=1800,
     embedder_steps=300,
     quality_steps=250,
     measured_scenes=120,
@@ -40,10 +44,12 @@ SHORT = Plan(
     scenes_per_cast=9,
     calibration_casts=6,
     calibration_scenes_per_cast=14,
-    portraits=1500,
+    families=700,
+    calibration_hard_casts=2,
     moments=90,
     pictures=150,
-    detector_steps=500,
+    large_things_steps=500,
+    small_things_steps=800,
     people_steps=700,
     embedder_steps=200,
     quality_steps=200,
@@ -54,10 +60,12 @@ TINY = Plan(
     scenes_per_cast=4,
     calibration_casts=1,
     calibration_scenes_per_cast=4,
-    portraits=4,
+    families=4,
+    calibration_hard_casts=1,
     moments=2,
     pictures=3,
-    detector_steps=2,
+    large_things_steps=2,
+    small_things_steps=2,
     people_steps=2,
     embedder_steps=2,
     quality_steps=2,

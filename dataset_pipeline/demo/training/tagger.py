@@ -14,7 +14,7 @@ INPUT_SIZE = 2 * CROP_SIZE
 
 
 class ExportedTagger(nn.Module):
-    """NHWC BGR 0..255 [b, 192, 192, 3] -> tag probabilities [b, tags] and features [b, 192]."""
+    """NHWC BGR 0..255 [b, 256, 256, 3] -> tag probabilities [b, tags] and features [b, 192]."""
 
     def __init__(self, net: PeopleNet) -> None:
         super().__init__()

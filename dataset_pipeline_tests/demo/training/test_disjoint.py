@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataset_pipeline.demo.backdrops import DEMO_BACKDROP_SEEDS, TEST_BACKDROP_SEEDS
-from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST
+import random
+
+from dataset_pipeline.demo.backdrops import DEMO_BACKDROP_SEEDS, HARDER_BACKDROP_SEEDS, TEST_BACKDROP_SEEDS
+from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST, is_held_out, training_character
 from dataset_pipeline.demo.episodes import DEMO_SHOW, TEST_SHOW, plan_episode
-from dataset_pipeline.demo.training.data import CALIBRATION, MEASURED, TRAINING, cast_of
+from dataset_pipeline.demo.harder import draw_looks
+from dataset_pipeline.demo.training.families import twin_of
 from dataset_pipeline.demo.training.plans import FULL
+from dataset_pipeline.demo.training.worlds import CALIBRATION, MEASURED, TRAINING, cast_of
 
 WORLDS = (TRAINING, CALIBRATION, MEASURED)
 
 
 def test_places_of_training_are_neither_the_demos_nor_the_tests() -> None:
-    shown = {*DEMO_BACKDROP_SEEDS, *TEST_BACKDROP_SEEDS}
+    shown = {*DEMO_BACKDROP_SEEDS, *TEST_BACKDROP_SEEDS, *HARDER_BACKDROP_SEEDS}
     for world in WORLDS:
         assert not shown & set(world.backdrops)
     assert len({seed for world in WORLDS for seed in world.backdrops}) == sum(len(w.backdrops) for w in WORLDS)
@@ -23,6 +27,19 @@ def test_nobody_in_training_looks_like_a_member_of_a_fixed_cast() -> None:
     for world, casts in ((TRAINING, FULL.casts), (CALIBRATION, FULL.calibration_casts)):
         drawn = {character.silhouette() for number in range(casts) for character in cast_of(world, number)}
         assert not drawn & fixed
+
+
+def test_nobody_in_training_has_the_face_of_a_harder_casts_or_a_fixed_casts_member_in_any_outfit() -> None:
+    for world, casts in ((TRAINING, FULL.casts), (CALIBRATION, FULL.calibration_casts)):
+        assert not [person for number in range(casts) for person in cast_of(world, number) if is_held_out(person)]
+    for number in range(60):
+        rng = random.Random(number)
+        one = training_character(rng, "one")
+        assert not is_held_out(twin_of(rng, one, "other"))
+    for number in range(3):
+        rng = random.Random(number)
+        looks, _, _ = draw_looks(rng, training_character, lambda person: not is_held_out(person))
+        assert not [look for look in looks if is_held_out(look)]
 
 
 def test_scene_seeds_of_training_are_not_those_of_planned_shots() -> None:

@@ -6,31 +6,28 @@ import numpy as np
 import pytest
 import torch
 
+from dataset_pipeline.demo.characters import Character
+from dataset_pipeline.demo.harder import LabelledCrop, Still, harder_cast
 from dataset_pipeline.demo.scenes import NO_BOX, DrawnPerson
 from dataset_pipeline.demo.training import degrade
-from dataset_pipeline.demo.training.data import (
-    MEASURED,
-    TRAINING,
-    Composed,
-    cast_of,
-    compose,
-    framing_of,
-    iou,
-    matches,
-    moment_sample,
-    quality_sample,
-    scene_sample,
-    staged,
-    tags_of,
-    window,
-    zoomed,
-)
-from dataset_pipeline.demo.training.detector import GRID, mirrored_boxes, peaks, targets
+from dataset_pipeline.demo.training.answers import framing_of, tags_of
+from dataset_pipeline.demo.training.boxes import iou, matches, window, zoomed
+from dataset_pipeline.demo.training.data import moment_sample, quality_sample, scene_sample
+from dataset_pipeline.demo.training.detector import LARGE_THINGS, SMALL_THINGS, Detector, mirrored_boxes, peaks, targets
 from dataset_pipeline.demo.training.embedder import near_duplicate_loss
 from dataset_pipeline.demo.training.export import difference_metric_onnx
+from dataset_pipeline.demo.training.families import family_sample, hard_cast_sample
+from dataset_pipeline.demo.training.harder_figures import appearances, median_differences, truth_of_clusters
 from dataset_pipeline.demo.training.identity import best_distance
-from dataset_pipeline.demo.training.people import contrastive_loss
-from dataset_pipeline.demo.training.vocabulary import INDEX, TAGS
+from dataset_pipeline.demo.training.people import (
+    GROUPS_PER_BATCH,
+    VIEWS_PER_CHARACTER,
+    contrastive_loss,
+    grouped,
+    picked,
+)
+from dataset_pipeline.demo.training.vocabulary import INDEX, OUTFITS, TAGS
+from dataset_pipeline.demo.training.worlds import CALIBRATION, MEASURED, TRAINING, Composed, cast_of, compose, staged
 
 
 def test_overlap_of_boxes_is_shared_area_over_joint_area() -> None:
@@ -45,18 +42,28 @@ def test_a_true_box_is_taken_once_by_the_surest_box() -> None:
 
 
 def test_heat_is_one_at_the_centre_of_a_box_and_tiny_boxes_are_ignored() -> None:
-    head, eye = 2, 5
-    rows = np.array([[head, 100, 40, 140, 80], [eye, 8, 8, 10, 10]], np.float32)
-    heat, sides, counts = targets([rows])
+    head, face, hand = 2, 3, 4
+    rows = np.array([[head, 100, 40, 140, 80], [face, 8, 8, 10, 10], [hand, 50, 50, 90, 90]], np.float32)
+    heat, sides, counts = targets(LARGE_THINGS, [rows])
     assert heat[0, head, 60 // 8, 120 // 8] == 1
-    assert heat.sum((2, 3))[0, eye] == 0
-    assert counts[0, eye, 9 // 8, 9 // 8] == -1
+    assert heat.sum((2, 3))[0, face] == 0
+    assert counts[0, face, 9 // 8, 9 // 8] == -1
     assert sides[0, head, :, 7, 15].tolist() == [100, 40, 140, 80]
-    assert heat.shape == (1, 6, GRID, GRID)
+    assert heat.shape == (1, 4, 40, 40)
+
+
+def test_a_detector_of_small_things_learns_in_windows_and_looks_at_whole_pictures() -> None:
+    net = Detector(SMALL_THINGS).eval()
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 3, 256, 256))[1].shape == (1, 2, 4, 32, 32)
+        net.grid = 640 // 8
+        logits, boxes = net(torch.zeros(1, 3, 640, 640))
+    assert logits.shape == (1, 2, 80, 80)
+    assert boxes[0, 0, 0, 0, 79] > boxes[0, 0, 0, 0, 0] + 600
 
 
 def test_mirrored_boxes_change_sides() -> None:
-    assert mirrored_boxes(np.array([[0, 10, 5, 30, 50]], np.float32)).tolist() == [[0, 290, 5, 310, 50]]
+    assert mirrored_boxes(np.array([[0, 10, 5, 30, 50]], np.float32), 320).tolist() == [[0, 290, 5, 310, 50]]
 
 
 def test_only_the_surest_of_neighbouring_cells_keeps_its_score() -> None:
@@ -79,6 +86,49 @@ def test_near_duplicates_that_agree_and_strangers_that_do_not_cost_almost_nothin
     pairs = torch.eye(4).repeat_interleave(2, 0)
     assert near_duplicate_loss(pairs) < 0.001
     assert near_duplicate_loss(torch.ones(8, 4) / 2) > 1
+
+
+def test_a_batch_holds_two_people_of_each_group() -> None:
+    names = ["", *(f"family-{g}-{k}" for g in range(20) for k in range(2) for _ in range(5)), "family-99-0"]
+    groups = grouped(names)
+    assert len(groups) == 20
+    rows = picked(groups, np.random.default_rng(0))
+    assert len(rows) == GROUPS_PER_BATCH * 2 * VIEWS_PER_CHARACTER
+    families = [names[row].rpartition("-")[0] for row in rows]
+    assert {families.count(family) for family in families} == {2 * VIEWS_PER_CHARACTER}
+    assert {[names[row] for row in rows].count(names[row]) for row in rows} == {VIEWS_PER_CHARACTER}
+
+
+def test_a_family_is_two_people_in_the_same_outfits_who_differ_in_one_trait() -> None:
+    for number in range(6):
+        views = family_sample((TRAINING, number))
+        worn = {
+            name: {
+                TAGS[i]
+                for row, who in zip(views.tags, views.characters, strict=True)
+                if who == name
+                for i in np.flatnonzero(row)
+                if TAGS[i] in OUTFITS
+            }
+            for name in set(views.characters)
+        }
+        assert len(worn) == 2
+        assert max(map(len, worn.values())) >= 2
+
+
+def test_casts_for_calibration_are_like_those_of_the_harder_season() -> None:
+    images, names = hard_cast_sample((CALIBRATION, 0))
+    assert len(set(names)) == 12
+    assert images.shape == (len(names), 128, 128, 3)
+
+
+def test_windows_show_hands_larger_than_the_whole_picture_does() -> None:
+    sample = scene_sample((TRAINING, 1, 8))
+    assert sample.windows.shape == (2, 256, 256, 3)
+    assert {int(row[0]) for boxes in sample.window_boxes for row in boxes} <= {0, 1}
+    for boxes in sample.window_boxes:
+        assert (boxes[:, 1:] >= 0).all()
+        assert (boxes[:, 1:] <= 256.01).all()
 
 
 def test_the_identity_metric_is_scaled_cosine_distance() -> None:
@@ -155,6 +205,8 @@ def test_samples_depend_on_their_seeds_alone() -> None:
     one, two = scene_sample(job), scene_sample(job)
     assert np.array_equal(one.detection, two.detection)
     assert np.array_equal(one.views.images, two.views.images)
+    assert np.array_equal(one.windows, two.windows)
+    assert np.array_equal(family_sample((TRAINING, 3)).images, family_sample((TRAINING, 3)).images)
     assert one.views.characters == two.views.characters
     assert np.array_equal(moment_sample(job), moment_sample(job))
     assert all(np.array_equal(a, b) for a, b in zip(quality_sample(job), quality_sample(job), strict=True))
@@ -171,3 +223,41 @@ def test_scenes_list_their_people_with_poses_and_staged_shots_without() -> None:
     assert len(shot.people) >= 2
     assert set(shot.poses) == {None}
     assert staged(MEASURED, 3, (320, 180), cast, "title_card").place is None
+
+
+def test_figures_of_the_harder_season_are_medians_over_pairs() -> None:
+    cast = harder_cast(0)
+    looks = {look.name: look for look in cast.looks}
+    one, other = (looks[name] for name in cast.twins[0].names)
+    changed = [look for look in cast.looks if look.name == cast.distinct[0]]
+    people = (one, other, other, *changed)
+    crops = [crop_of(character) for character in people]
+    places = np.array([0, 3, 5, 10, 11], float)
+    apart = np.abs(places[:, None] - places[None])
+    medians = median_differences(cast, crops, apart)
+    assert medians["one person in two outfits"] == 1
+    assert medians["twins by hair_style"] == 4
+    assert truth_of_clusters(cast, crops, apart, 2.5) == {"adjusted_rand_distinct": 1, "adjusted_rand": 1}
+    mixed = truth_of_clusters(cast, crops, apart, 4.5)
+    assert mixed["adjusted_rand_distinct"] == 1
+    assert 0 < mixed["adjusted_rand"] < 1
+
+
+def test_an_appearance_is_the_mean_of_head_and_body_on_one_still() -> None:
+    still = Still(1, 0, "talk", 0, np.zeros((4, 4, 3), np.uint8), ())
+    person = person_at((40, 0, 60, 20), (30, 0, 70, 100))
+    crops = [
+        LabelledCrop(still, person, kind, person.person, np.zeros((4, 4, 3), np.uint8), extra=False)
+        for kind in ("person", "head")
+    ]
+    chosen, vectors = appearances(crops, np.array([[2.0, 0], [0, 3]]))
+    assert len(chosen) == 1
+    assert vectors[0] == pytest.approx([0.7071, 0.7071], abs=1e-3)
+
+
+def crop_of(character: Character) -> LabelledCrop:
+    person = DrawnPerson(character, (0, 0, 9, 9), (0, 0, 9, 5), (0, 0, 3, 3), (0, 0, 3, 3), (), (), 1.0)
+    picture = np.zeros((9, 9, 3), np.uint8)
+    return LabelledCrop(
+        Still(1, 0, "talk", 0, picture, (person,)), person, "person", person.person, picture, extra=False
+    )

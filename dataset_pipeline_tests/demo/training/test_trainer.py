@@ -78,7 +78,7 @@ def test_the_exported_tagger_keeps_the_wd14_contract(tiny_pack: Path) -> None:
     assert [row["name"] for row in rows[:4]] == ["general", "sensitive", "questionable", "explicit"]
     assert [row["category"] for row in rows[:5]] == ["9", "9", "9", "9", "0"]
     path = snapshot_dir(tiny_pack, TAGGER_REPO) / TAGGER_MODEL / "model.onnx"
-    picture = np.random.default_rng(0).random((2, 192, 192, 3)) * 255
+    picture = np.random.default_rng(0).random((2, 256, 256, 3)) * 255
     prediction, embedding = run(path, picture)
     assert prediction.shape == (2, len(rows))
     assert embedding.ndim == 2
@@ -100,6 +100,19 @@ def test_open_clip_and_torch_load_what_was_written(tiny_pack: Path) -> None:
     assert "(96, 96)" in str(preprocess)
     checkpoint = torch.load(snapshot_dir(tiny_pack, QUALITY_REPO) / QUALITY_FILE, weights_only=True)
     assert sorted({name.split(".")[0] for name in checkpoint["params"]}) == ["conv1", "fc1", "fc2", "fc3"]
+
+
+@pytest.mark.thorough
+def test_a_part_made_anew_is_the_same_and_leaves_the_others(tiny_pack: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from dataset_pipeline.demo.training.build import build_pack
+    from dataset_pipeline.demo.training.plans import TINY
+
+    pack = Path(shutil.copytree(tiny_pack, tmp_path / "pack"))
+    (snapshot_dir(pack, QUALITY_REPO) / QUALITY_FILE).unlink()
+    build_pack(pack, plan=TINY, seed=3, parts=("quality",))
+    assert sha256_of_files(pack) == sha256_of_files(tiny_pack)
 
 
 def test_the_trainer_leaves_a_folder_that_is_no_pack_alone(tmp_path: Path) -> None:
