@@ -11,7 +11,7 @@ from torch import nn
 
 from dataset_pipeline.characters.clustering import cluster
 from dataset_pipeline.demo.training.export import difference_metric_onnx, to_onnx
-from dataset_pipeline.demo.training.people import CROP_SIZE, IDENTITY_WIDTH, PeopleNet
+from dataset_pipeline.demo.training.people import CROP_SIZE, PeopleNet, person_vectors
 
 SHRINKING = 3
 INPUT_SIZE = SHRINKING * CROP_SIZE
@@ -22,7 +22,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ExportedIdentity(nn.Module):
-    """CLIP-normalised RGB [b, 3, 384, 384] -> features [b, 768], of which the first 96 carry the identity."""
+    """CLIP-normalised RGB [b, 3, 384, 384] -> features [b, 768], of which the first 126 carry the identity."""
 
     def __init__(self, net: PeopleNet) -> None:
         super().__init__()
@@ -31,8 +31,9 @@ class ExportedIdentity(nn.Module):
         self.register_buffer("std", torch.tensor(CLIP_STD)[None, :, None, None])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        _, _, identity = self.net(F.avg_pool2d(images * self.std + self.mean, SHRINKING))
-        return F.pad(F.normalize(identity), (0, FEATURE_WIDTH - IDENTITY_WIDTH))
+        logits, _, identity = self.net(F.avg_pool2d(images * self.std + self.mean, SHRINKING))
+        vectors = person_vectors(logits, identity)
+        return F.pad(vectors, (0, FEATURE_WIDTH - vectors.shape[1]))
 
 
 def best_distance(vectors: np.ndarray, identity: np.ndarray, cast: np.ndarray) -> float:

@@ -17,7 +17,7 @@ class Plan:
     pictures: int
     large_things_steps: int
     small_things_steps: int
-    people_steps: int
+    people_steps: tuple[int, int]
     embedder_steps: int
     quality_steps: int
     measured_scenes: int
@@ -33,8 +33,8 @@ FULL = Plan(
     moments=160,
     pictures=220,
     large_things_steps=1000,
-    small_things_steps=1800,
-    people_steps=1800,
+    small_things_steps=2000,
+    people_steps=(1800, 900),
     embedder_steps=300,
     quality_steps=250,
     measured_scenes=120,
@@ -50,7 +50,7 @@ SHORT = Plan(
     pictures=150,
     large_things_steps=500,
     small_things_steps=800,
-    people_steps=700,
+    people_steps=(500, 250),
     embedder_steps=200,
     quality_steps=200,
     measured_scenes=48,
@@ -66,7 +66,7 @@ TINY = Plan(
     pictures=3,
     large_things_steps=2,
     small_things_steps=2,
-    people_steps=2,
+    people_steps=(2, 2),
     embedder_steps=2,
     quality_steps=2,
     measured_scenes=0,

@@ -81,6 +81,14 @@ def test_crops_of_one_character_cluster_at_the_packs_threshold(measured: Measure
 
 
 @pytest.mark.thorough
+def test_on_the_harder_season_outfits_do_not_make_a_person_and_one_trait_does(measured: Measured) -> None:
+    appearances = measured["harder season, appearance"]
+    outfits = appearances["one person in two outfits"]
+    assert outfits < min(value for what, value in appearances.items() if what.startswith("twins by"))
+    assert appearances["adjusted_rand_distinct"] >= 0.95
+
+
+@pytest.mark.thorough
 def test_hair_colour_is_told_in_the_dark_too(measured: Measured) -> None:
     assert measured["hair colour"]["top1"] >= 0.85
     assert measured["none, one or more people"]["accuracy"] >= 0.6

@@ -20,11 +20,12 @@ from dataset_pipeline.demo.training.families import family_sample, hard_cast_sam
 from dataset_pipeline.demo.training.harder_figures import appearances, median_differences, truth_of_clusters
 from dataset_pipeline.demo.training.identity import best_distance
 from dataset_pipeline.demo.training.people import (
-    GROUPS_PER_BATCH,
     VIEWS_PER_CHARACTER,
     contrastive_loss,
     grouped,
+    person_vectors,
     picked,
+    twin_loss,
 )
 from dataset_pipeline.demo.training.vocabulary import INDEX, OUTFITS, TAGS
 from dataset_pipeline.demo.training.worlds import CALIBRATION, MEASURED, TRAINING, Composed, cast_of, compose, staged
@@ -82,6 +83,25 @@ def test_the_contrastive_loss_falls_when_views_of_one_character_agree() -> None:
     assert contrastive_loss(apart, identity) > 5
 
 
+def test_the_loss_of_twins_looks_at_the_two_of_a_family_alone() -> None:
+    identity = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3])
+    twins_apart = torch.eye(2)[torch.tensor([0] * 4 + [1] * 4 + [0] * 4 + [1] * 4)]
+    twins_together = torch.eye(2)[torch.tensor([0] * 8 + [1] * 8)]
+    assert twin_loss(twins_apart, identity) == pytest.approx(np.log(3), abs=0.01)
+    assert twin_loss(twins_together, identity) == pytest.approx(np.log(7), abs=0.01)
+
+
+def test_what_tags_say_of_a_person_tells_two_apart_whose_learnt_vectors_are_equal() -> None:
+    logits, identity = torch.zeros(3, len(TAGS)), torch.ones(3, 96)
+    logits[0, INDEX["blue_eyes"]] = logits[1, INDEX["red_eyes"]] = 20
+    logits[2, INDEX["red_dress"]] = 20
+    vectors = person_vectors(logits, identity)
+    assert vectors.shape == (3, 126)
+    apart = 1 - vectors @ vectors.T
+    assert apart[0, 1] == pytest.approx(0.5 / 3.4, abs=1e-3)  # all that the eyes weigh
+    assert apart[0, 2] < apart[0, 1]
+
+
 def test_near_duplicates_that_agree_and_strangers_that_do_not_cost_almost_nothing() -> None:
     pairs = torch.eye(4).repeat_interleave(2, 0)
     assert near_duplicate_loss(pairs) < 0.001
@@ -92,8 +112,8 @@ def test_a_batch_holds_two_people_of_each_group() -> None:
     names = ["", *(f"family-{g}-{k}" for g in range(20) for k in range(2) for _ in range(5)), "family-99-0"]
     groups = grouped(names)
     assert len(groups) == 20
-    rows = picked(groups, np.random.default_rng(0))
-    assert len(rows) == GROUPS_PER_BATCH * 2 * VIEWS_PER_CHARACTER
+    rows = picked(groups, np.random.default_rng(0), 6)
+    assert len(rows) == 6 * 2 * VIEWS_PER_CHARACTER
     families = [names[row].rpartition("-")[0] for row in rows]
     assert {families.count(family) for family in families} == {2 * VIEWS_PER_CHARACTER}
     assert {[names[row] for row in rows].count(names[row]) for row in rows} == {VIEWS_PER_CHARACTER}
