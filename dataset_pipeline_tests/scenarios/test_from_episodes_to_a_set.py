@@ -160,11 +160,11 @@ def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn
 def test_the_first_run_shows_every_picture_to_the_models_once(finished):
     """Otherwise the counts of zero above would prove nothing."""
     images = sum(row["kept"] for asset in ("distinct_frames", "crops") for row in finished.rows(asset))
-    persons = sum(row["kept"] and row["kind"] == "person" for row in finished.rows("crops"))
+    people = sum(row["kept"] and row["kind"] in ("person", "head") for row in finished.rows("crops"))
     assert finished.first_calls == {
         "embedder.pictures": len(finished.rows("keyframes")),
         "detector.pictures": 5 * sum(row["kept"] for row in finished.rows("distinct_frames")),
-        "identity.pictures": persons,
+        "identity.pictures": people,
         "quality.pictures": images,
         "tagger.pictures": images,
     }
