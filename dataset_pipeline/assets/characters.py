@@ -9,7 +9,7 @@ from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.characters.appearances import CROP_COLUMNS, Appearances, appearances_of, tracked
 from dataset_pipeline.characters.gallery import Naming, build_gallery, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.names import named, names_by_id
-from dataset_pipeline.characters.references import NOBODY, name_appearances, reference_set, traits_of
+from dataset_pipeline.characters.references import NOBODY, name_people, reference_set
 from dataset_pipeline.characters.vectors import vectors_by_id
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
@@ -32,7 +32,7 @@ def has_tracks(step: Step) -> bool:
 
 
 def has_references(settings: Settings) -> bool:
-    return bool(settings.references.content())
+    return bool(settings.references.found().pictures)
 
 
 def has_read_references(step: Step) -> bool:
@@ -45,15 +45,8 @@ def _names(step: Step, appearances: Appearances, episodes: Sequence[str] | None 
     references = step.shared(
         "references", lambda: reference_set(step.read("reference_embeddings"), identity.fingerprint().sha256)
     )
-    named = name_appearances(
-        appearances.vectors,
-        traits_of(appearances, step.read("tag_scores", episodes), references.tags),
-        appearances.rivals,
-        references,
-        identity.differences,
-        identity.threshold,
-        step.settings.named_characters,
-    )
+    scores = step.read("tag_scores", episodes)
+    named = name_people(appearances, scores, references, identity, step.settings.named_characters)
     names = ["" if number == NOBODY else references.names[number] for number in named.numbers]
     return Naming(names, named.differences.tolist())
 

@@ -17,7 +17,6 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.images.pictures import open_picture
-from dataset_pipeline.settings.reference_folders import references_in
 from dataset_pipeline.settings.tag_rules import CHARACTER_KINDS, load_rules
 from dataset_pipeline.store.left_out import answered, first_reasons, reason_of
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -26,6 +25,7 @@ from dataset_pipeline.tags.scores import scored_tags
 MAX_PIXELS = 50_000_000  # of one picture; eight are held at a time
 AT_ONCE = 8
 MEASURED = "reference_pictures"
+MEASURING = 1  # the version of what models are asked, apart from that of the asset
 READ = "every_reference_was_read"
 
 
@@ -35,6 +35,7 @@ READ = "every_reference_was_read"
     settings=["references", "crops", "tag_scores", "tag_rules"],
     models=["detector", "identity", "tagger"],
     group="characters",
+    algorithm=2,
     labels=["onnx"],
     checks={READ: Check("Every picture among the references shows somebody whose name can be used.")},
 )
@@ -42,9 +43,10 @@ def reference_embeddings(step: Step) -> Result:
     """Who a person says is who: the CCIP vectors and tags of the pictures in `[references] root`.
 
     Of each picture the largest person and their head are looked at, the whole picture if nobody is found. What models
-    said of a file is kept by its content, so that a new picture costs its own calls alone.
+    said of a file is kept by its content, so that a new picture costs its own calls alone. A file that could not
+    be read or measured has a row with the reason.
     """
-    found = references_in(step.settings.references.folder)
+    found = step.settings.references.found()
     by_content = {it.sha256: it.path for it in found.pictures}
     left_out: dict[str, str] = {}
     weights = {role: fingerprint.sha256 for role, fingerprint in step.fingerprints.items()}
@@ -57,16 +59,19 @@ def reference_embeddings(step: Step) -> Result:
     )
     measured = {row["image_id"]: row for row in table.to_pylist()}
     traits = _traits(step) if measured else lambda tags: []
+    said = {it: {"views": row["views"], "traits": traits(row["tags"]), "reason": ""} for it, row in measured.items()}
+    said |= {it: {"views": [], "traits": [], "reason": reason} for it, reason in left_out.items()}
     rows = [
         {"file": it.file, "name": it.name, "outfit": it.outfit, "sha256": it.sha256}
         | {"model_sha256": weights["identity"]}
-        | {"views": measured[it.sha256]["views"], "traits": traits(measured[it.sha256]["tags"])}
+        | said[it.sha256]
         for it in found.pictures
-        if it.sha256 in measured
     ]
-    unread = {it.file: left_out[it.sha256] for it in found.pictures if it.sha256 in left_out}
+    unread = {row["file"]: row["reason"] for row in rows if row["reason"]}
+    table = SCHEMAS["reference_embeddings"].table(rows)
+    rows = [row for row in rows if not row["reason"]]
     return Result(
-        SCHEMAS["reference_embeddings"].table(rows),
+        table,
         {
             "names": len({row["name"] for row in rows} - {""}),
             "pictures": len(rows),
@@ -95,7 +100,7 @@ def _algorithm(step: Step) -> str:
     settings = step.settings
     cutting = [(settings.crops.min_score(kind), settings.crops.scale(kind)) for kind in KINDS]
     told = json.dumps([cutting, settings.tag_scores.score_floor])
-    return f"{step.declaration.algorithm}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    return f"{MEASURING}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 def _payloads(step: Step, files: list[tuple[str, Path]], left_out: dict[str, str]) -> Iterator[dict | None]:

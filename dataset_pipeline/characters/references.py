@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -115,6 +115,38 @@ def traits_of(appearances: Appearances, tag_scores: pa.Table, tags: Sequence[str
     columns = np.array([member for members in found for member in members], np.int64)
     shares = np.array([1 / len(members) for members in found for _ in members])
     return csr_array(csr_array((shares, (rows, columns)), shape=(len(found), tag_scores.num_rows)) @ matrix)
+
+
+def name_people(
+    people: Appearances,
+    tag_scores: pa.Table,
+    references: ReferenceSet,
+    identity: Any,
+    settings: NamedCharactersSettings,
+) -> Named:
+    """Who people are. tag_scores: of their crops, at least. identity: the model that made the vectors."""
+    return name_appearances(
+        people.vectors,
+        traits_of(people, tag_scores, references.tags),
+        people.rivals,
+        references,
+        identity.differences,
+        identity.threshold,
+        settings,
+    )
+
+
+def typical_of(differences: np.ndarray, looks: Sequence[object], count: int) -> list[int]:
+    """Row numbers of members that show a group best: of the half that differs least from all on the average, the
+    nearest of each look, then the next nearest. Who is a member by mistake is in the other half.
+
+    differences: [n, n] among the members. looks: what the chosen shall differ in, as episode and outfit.
+    """
+    order = differences.mean(axis=1).argsort(kind="stable")
+    typical = order[: max(count, (len(order) + 1) // 2)].tolist()
+    first = list({looks[i]: i for i in reversed(typical)}.values())
+    ranked = sorted(first, key=typical.index) + [i for i in typical if i not in first]
+    return ranked[:count]
 
 
 def name_appearances(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,12 +55,14 @@ def add(
     models, settings_file = context.obj
     settings = settings_from(settings_file, models)
     wanted = list(crops or ())
+    if proposed and name:
+        stop("--proposed takes crops of several names, each for the name it bears: leave --as away")
     if proposed:
         wanted += [crop for it in _account(settings).names for crop in it.proposed]
     if not wanted:
         stop("nothing to add: name crops or a character, or say --proposed if the list proposes any")
     try:
-        added = add_references(settings, store_of(settings), wanted, name, outfit)
+        added = add_references(settings, store_of(settings), _identity(settings), wanted, name, outfit)
     except NotAdded as error:
         stop(str(error))
     for _, path, is_new in added:
@@ -69,24 +72,30 @@ def add(
 
 def _account(settings: Settings) -> Account:
     from dataset_pipeline.graph.project import store_of
-    from dataset_pipeline.models.injected import model_resources
     from dataset_pipeline.reports.references import account_of
 
-    return account_of(settings, store_of(settings), model_resources(settings)["identity"])
+    return account_of(settings, store_of(settings), _identity(settings))
+
+
+def _identity(settings: Settings) -> Any:
+    from dataset_pipeline.models.injected import model_resources
+
+    return model_resources(settings)["identity"]
 
 
 def print_account(account: Account) -> None:
     if not account.names and not account.noise:
         out.print(f"there are no references: put pictures into {Path(account.folder) / '<name>'}", **FOR_PATHS)
     else:
-        table = table_of("name", "pictures", "crops that bear it", "most doubtful", "proposed as references")
+        table = table_of("name", "pictures", "crops that bear it")
         for it in account.names:
-            table.add_row(
-                it.name, str(len(it.files)), str(it.crops), "\n".join(it.doubtful), "\n".join(it.proposed)
-            )  # fmt: skip
+            table.add_row(it.name, str(len(it.files)), str(it.crops))
         if account.noise:
-            table.add_row("(noise)", str(len(account.noise)), "", "", "")
+            table.add_row("(noise)", str(len(account.noise)), "")
         out.print(table)
+        for it in account.names:
+            _print_ids(f"most doubtful as {it.name}", it.doubtful)
+            _print_ids(f"proposed as references of {it.name}", it.proposed)
     if account.unnamed:
         unnamed = table_of("character without a name", "show", "crops", "what the tagger calls it")
         for it in account.unnamed:
@@ -98,3 +107,11 @@ def print_account(account: Account) -> None:
         err.print(f"{file}: {reason}", style="yellow", **FOR_PATHS)
     if not account.measured:
         err.print("references have changed since the last run: `dataset-pipeline run` reads them", style="yellow")
+
+
+def _print_ids(what: str, crops: Sequence[str]) -> None:
+    """A line for each, whole however long, so that it can be copied."""
+    if crops:
+        out.print(f"{what}:", highlight=False)
+    for crop in crops:
+        out.print(f"  {crop}", **FOR_PATHS)

@@ -1,36 +1,41 @@
 """Pictures by which a person says who is who, from folders laid out in any of three ways.
 
-Own: `<name>/…`, `<name>/<outfit>/…`, and `<name>_*.png` beside these folders. anime_screenshot_pipeline's
+Own: `<name>/…`, `<name>/<outfit>/…`, and `<name>_<mark>.png` beside these folders. anime_screenshot_pipeline's
 `--character_ref_dir`: `<name>/<appearance>/<outfit>/<accessories>/<objects>/<extras>`, where `none` leaves a level out.
-neme-anima: its project folder, whose `project.json` lists the pictures below `refs/` of each character; what it leaves
-out for single sources counts here all the same. Whatever is called `noise`, `noise 2`, `noise_crowd` or, as
-anime_screenshot_pipeline writes it, `0_noise` shows nobody, and rejects. Nothing is ever written here.
+neme-anima: its project folder, see `neme_project`. Whatever is called `noise`, `noise 2`, `noise_crowd` or, as
+anime_screenshot_pipeline writes it, `0_noise` shows nobody, and rejects. Links below the folder are not followed. Of a
+loose file the last mark alone is taken off: `Lucy_Heartfilia_1.png` shows `Lucy_Heartfilia`, where
+anime_screenshot_pipeline, whose names have no `_`, reads `Lucy`.
+Nothing is ever written here.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 from dataset_pipeline.base.file_names import is_ignored, is_text, posix_path, sha256_of_file
 from dataset_pipeline.base.paths import fault_of_path, long_path
+from dataset_pipeline.settings.neme_project import NEME_PROJECT, NotAProject, characters_of, place_of
 
-NEME_PROJECT, NEME_PICTURES = "project.json", "refs"
 SIDECARS = frozenset({".txt", ".json", ".tags", ".caption", ".npy", ".csv", ".toml", ".md"})
 MAX_PICTURES = 20_000  # of all characters: whoever names the folder of all his pictures shall be told
+MAX_NAME_CHARACTERS, MAX_NAME_BYTES = 80, 160  # folders of training sets hold a name, and a count before it
+MAX_PART_BYTES = 200  # of a folder's name; Linux allows 255
 
 _NOISE = re.compile(r"(?:-?\d+_)?noise(?![^\W\d_])", re.IGNORECASE)  # not `Noisette`
 _ID = re.compile(r"c-[0-9a-f]{8}")
 _SEPARATORS = ",|+"  # stand between names in captions, in stored names, in folders of several characters
 _NOTHING = ("", "none")
+_CAMERA = re.compile(r"(?:img|dsc[fn]?|pxl|image|photo|picture|frame|screenshot|vlcsnap)", re.IGNORECASE)
+LINK = "is a link, and links are not followed: put a copy there"
+NAMELESS = "begins with no name: rename it"
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def references_in(folder: Path) -> References:
         passed_over["."] = f"{folder} holds {len(found)} pictures, more than the {MAX_PICTURES} that references may be"
         return References((), passed_over)
     pictures = [_with_content(it, passed_over) for it in _of_one_spelling(_well_named(found, passed_over), passed_over)]
-    there = sorted((it for it in pictures if it.sha256), key=lambda it: it.file)
+    there = list(_of_one_owner(sorted((it for it in pictures if it.sha256), key=lambda it: it.file), passed_over))
     return References(tuple(there), dict(sorted(passed_over.items())))
 
 
@@ -88,14 +93,37 @@ def _of_folders(folder: Path, passed_over: dict[str, str]) -> Iterator[Reference
         relative = posix_path(below)
         if not there and not folders and below.parts:
             passed_over[relative] = "is empty: put pictures into it, or remove it"
+        for name in [*folders, *there]:
+            if (Path(place) / name).is_symlink():
+                passed_over[_shown(below / name)] = LINK
         levels = PurePosixPath(relative).parts
         for name in there:
-            file = posix_path(below / name) if is_text(str(below / name)) else ""
-            if not file:
-                passed_over[repr(str(below / name))] = "has a name that is no text: rename it"
-                continue
-            first, outfit = (levels[0], _outfit(levels[1:])) if levels else (_before_mark(PurePosixPath(file).stem), "")
-            yield Reference(file, Path(place) / name, "" if is_noise(first) else first.strip(), outfit)
+            file = _shown(below / name)
+            if not is_text(str(below / name)):
+                passed_over[file] = "has a name that is no text: rename it"
+            elif file not in passed_over and (said := _said_by(levels or (file,), file, passed_over)):
+                yield Reference(file, Path(place) / name, *said)
+
+
+def _shown(file: Path) -> str:
+    return posix_path(file) if is_text(str(file)) else repr(str(file))
+
+
+def _said_by(levels: tuple[str, ...], file: str, passed_over: dict[str, str]) -> tuple[str, str] | None:
+    """Name and outfit by the folders that a file lies in, or by its own name where it lies in none; else None."""
+    loose = levels == (file,)
+    first = _before_mark(PurePosixPath(levels[0]).stem) if loose else levels[0]
+    if is_noise(first):
+        return "", ""
+    if loose and _CAMERA.fullmatch(first.strip()):
+        fault = "is named by a camera or a player: put it into a folder of the name, or call it <name>_1"
+    else:
+        fault = "" if first.strip() else NAMELESS
+        fault = fault or next(filter(None, (fault_of_part(level.strip()) for level in levels[1:])), "")
+    if fault:
+        passed_over[file] = fault
+        return None
+    return first.strip(), _outfit(levels[1:])
 
 
 def is_noise(name: str) -> bool:
@@ -108,7 +136,9 @@ def _may_be_picture(name: str) -> bool:
 
 
 def _before_mark(stem: str) -> str:
-    return stem if is_noise(stem) else stem.partition("_")[0]
+    """`Lucy_Heartfilia` of `Lucy_Heartfilia_1`."""
+    name, mark, _ = stem.rpartition("_")
+    return name if mark and not is_noise(stem) else stem
 
 
 def _outfit(levels: tuple[str, ...]) -> str:
@@ -122,30 +152,25 @@ def _outfit(levels: tuple[str, ...]) -> str:
 
 
 def _of_neme(folder: Path, passed_over: dict[str, str]) -> Iterator[Reference]:
-    """The pictures that a project of neme-anima lists for each character, and in older files for the only one."""
+    """The pictures that a project of neme-anima lists for each character."""
     try:
-        content = json.loads((folder / NEME_PROJECT).read_text(encoding="utf-8-sig"))
-        characters = list(_characters_of_neme(content))
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        passed_over[NEME_PROJECT] = f"cannot be read as a project of neme-anima: {error}"
+        characters = characters_of(folder)
+    except NotAProject as error:
+        passed_over[NEME_PROJECT] = str(error)
         return
-    for name, listed in characters:
+    for key, name, listed in characters:
+        name = unicodedata.normalize("NFC", name).strip()
+        if not name:
+            passed_over[f"{NEME_PROJECT}: {key}"] = "has no name: give it one"
+            continue
         if not listed:
             passed_over[f"{NEME_PROJECT}: {name}"] = "has no pictures"
         for path in listed:
-            # The paths are absolute, of wherever the project lay when they were written.
-            file = f"{NEME_PICTURES}/{PureWindowsPath(path).name}"  # it splits at both slashes
-            if fault_of_path(unicodedata.normalize("NFC", file)) or not (folder / file).is_file():
-                passed_over[path] = f"is not in {folder / NEME_PICTURES}: copy it there"
-                continue
-            yield Reference(posix_path(PurePosixPath(file)), folder / file, "" if is_noise(name) else name.strip())
-
-
-def _characters_of_neme(content: Any) -> Iterator[tuple[str, list[str]]]:
-    listed = content.get("characters") or [{"name": content.get("name"), "refs": content.get("refs") or []}]
-    for character in listed:
-        name = character.get("name") or character.get("slug") or ""
-        yield unicodedata.normalize("NFC", str(name)), [str(picture["path"]) for picture in character.get("refs") or []]
+            file, fault = place_of(folder, path)
+            if fault:
+                passed_over[path] = fault
+            else:
+                yield Reference(unicodedata.normalize("NFC", file), folder / file, "" if is_noise(name) else name)
 
 
 def _well_named(found: Iterable[Reference], passed_over: dict[str, str]) -> Iterator[Reference]:
@@ -168,7 +193,19 @@ def fault_of_name(name: str) -> str:
         return f"{name!r} is no name: rename it"
     if _ID.fullmatch(name):
         return f"the name {name!r} looks like the id of a character: rename it"
-    return ""
+    if len(name) > MAX_NAME_CHARACTERS or len(name.encode()) > MAX_NAME_BYTES:
+        return f"the name {name[:20]!r}… has more than {MAX_NAME_CHARACTERS} letters: shorten it"
+    return fault_of_part(name)
+
+
+def fault_of_part(part: str) -> str:
+    """Why no folder of a name or outfit may be called so on every system; empty if it may."""
+    if "/" in part:
+        return f"{part!r} holds a slash: rename it"
+    if len(part.encode(errors="replace")) > MAX_PART_BYTES:
+        return f"the name {part[:20]!r}… is too long for a folder: shorten it"
+    fault = fault_of_path(part) or ("is what files are called that are ignored" if is_ignored(part) else "")
+    return f"{part!r} {fault}: rename it" if fault else ""
 
 
 def spelling(name: str) -> str:
@@ -188,6 +225,20 @@ def _of_one_spelling(found: Iterable[Reference], passed_over: dict[str, str]) ->
             yield it
         else:
             passed_over[it.file] = f"{it.name!r} is another spelling of {right!r}: call both the same"
+
+
+def _of_one_owner(found: Iterable[Reference], passed_over: dict[str, str]) -> Iterator[Reference]:
+    """Without pictures that lie under two names, or under one and noise: they say nothing of either."""
+    same: dict[str, list[Reference]] = defaultdict(list)
+    for it in found:
+        same[it.sha256].append(it)
+    for several in same.values():
+        for it in several:
+            other = next((other for other in several if other.name != it.name), None)
+            if other is None:
+                yield it
+            else:
+                passed_over[it.file] = f"is the same picture as {other.file}: remove one of them"
 
 
 def _with_content(it: Reference, passed_over: dict[str, str]) -> Reference:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from pydantic import (
 
 from dataset_pipeline.settings.folders import project_folder, resources_folder
 from dataset_pipeline.settings.query import QueryError, parse
-from dataset_pipeline.settings.reference_folders import references_in
+from dataset_pipeline.settings.reference_folders import References, references_in
 from dataset_pipeline.settings.section import NO_RESULT, Section, SettingsError
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
@@ -33,6 +34,7 @@ ArrangementKey = Literal[
     "episode", "show",
 ]  # fmt: skip
 WEIGHTS_HEADING = ["pattern", "weight"]
+DEFAULT_REFERENCES = "references"  # the one folder of references that need not be there
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 Side = Annotated[int, Field(ge=1, le=65_536)]
@@ -212,16 +214,36 @@ class ClustersSettings(Section):
 class ReferencesSettings(Section):
     root: Annotated[str, Field(min_length=1), NO_RESULT]  # what its pictures show counts, not where they lie
 
+    @field_validator("root")
+    @classmethod
+    def _is_path(cls, root: str) -> str:
+        try:
+            place = Path(root).expanduser()
+        except RuntimeError:
+            raise ValueError("there is no such user, whose home folder it names") from None
+        if "\0" in str(place):
+            raise ValueError("no folder has a NUL in its name")
+        return root
+
     @property
     def folder(self) -> Path:
         """Where they lie, whether there are any or not."""
         return project_folder() / Path(self.root).expanduser()
 
+    def found(self) -> References:
+        """The pictures; that a folder is missing is told unless it is the one that is looked for anyway."""
+        found = references_in(self.folder)
+        if self.root == DEFAULT_REFERENCES or self.folder.exists():
+            return found
+        return replace(found, passed_over={"references.root": f"there is no folder {self.folder}: correct the setting"})
+
     def content(self) -> str:
-        """Empty without a picture, so that a folder without any is as good as none."""
-        pictures = references_in(self.folder).pictures
-        listed = json.dumps([(it.file, it.name, it.outfit, it.sha256) for it in pictures])
-        return hashlib.sha256(listed.encode()).hexdigest() if pictures else ""
+        """What names people, and what was passed over. Empty without either, so that a folder without any pictures is
+        as good as none."""
+        found = self.found()
+        listed = [(it.file, it.name, it.outfit, it.sha256) for it in found.pictures]
+        told = json.dumps([listed, sorted(found.passed_over.items())])
+        return hashlib.sha256(told.encode()).hexdigest() if listed or found.passed_over else ""
 
 
 class NamedCharactersSettings(Section):

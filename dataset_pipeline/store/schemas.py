@@ -338,6 +338,7 @@ SCHEMAS = {
                 "sha256": STRING,  # of the file
                 "views": pa.list_(REFERENCE_VIEW),
                 "traits": pa.list_(TRAIT),  # every tag of hair, eyes and body that the tagger knows
+                "reason": STRING,  # why a file has neither views nor traits; empty where it has
                 "model_sha256": STRING,  # of the identity model
             },
             key=("file",),

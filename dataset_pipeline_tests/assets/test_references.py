@@ -112,6 +112,7 @@ class Project(test_characters.Project):
 def project(tmp_path: Path) -> Project:
     """Persons 0, 1 and 2 in two episodes, without references."""
     project = Project(tmp_path / "store")
+    project.folder.mkdir()
     project.add("one.e1", [0] * 6 + [1] * 5)
     project.add("one.e2", [0] * 4 + [2] * 5, seed=1)
     project.run()
@@ -125,8 +126,21 @@ def test_without_references_nothing_is_read_asked_or_named(project: Project):
     assert {name for _, name in project.people().values()} == {it for it, _ in project.people().values()}
     inputs = project.store.pointer("character_gallery").provenance.inputs  # type: ignore[union-attr]
     assert not {"tag_scores", "reference_embeddings"} & set(inputs)
-    project.folder.mkdir()
     assert project.run() == set()
+
+
+def test_a_folder_that_names_nobody_is_told_and_nothing_else_is_made_anew(project: Project):
+    (project.folder / "Stark").mkdir()
+    (project.folder / "a,b").mkdir()
+    project.show("a,b/1.png", 0)
+    assert project.run() == {"reference_embeddings"}
+    [told] = project.faults().values()
+    assert "Stark: is empty" in told
+    assert "a,b/1.png: the name 'a,b' has ," in told
+    shutil.rmtree(project.folder)
+    assert project.run() == {"reference_embeddings"}
+    [told] = project.faults().values()
+    assert told == f"references.root: there is no folder {project.folder}: correct the setting"
 
 
 def test_references_give_names_and_everybody_keeps_the_id(project: Project):
@@ -213,7 +227,11 @@ def test_what_cannot_be_read_is_told_by_file_and_the_others_count(project: Proje
     project.show("Ruler/2.png", 3)
     Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(project.folder / "Ruler/2.png")
     project.run()
-    assert project.store.read("reference_embeddings")["file"].to_pylist() == ["Fern/1.png", "Ruler/1.png"]
+    rows = project.store.read("reference_embeddings").to_pylist()
+    assert {row["file"]: bool(row["views"]) for row in rows} == {
+        "Fern/1.png": True, "Fern/2.png": False, "Ruler/1.png": True, "Ruler/2.png": False,
+    }  # fmt: skip
+    assert [bool(row["reason"]) for row in rows] == [not row["views"] for row in rows]
     [told] = project.faults().values()
     assert "Stark: is empty: put pictures into it, or remove it" in told
     assert "Fern/2.png: " in told

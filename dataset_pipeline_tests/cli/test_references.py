@@ -8,18 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.images.resize import encode
+from dataset_pipeline.models.injected import model_resources
+from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline_tests.cli.project import Project
 
 EPISODE = "show.e1"
-CROPS = [f"{EPISODE}/{number:08d}#person-0-0-9-9" for number in range(3)]
+CROPS = [f"{EPISODE}/{number:08d}#person-0-0-9-9" for number in range(7)]
+LOOKS = (0, 1, 1, 1, 1, 2, 3)  # of each crop: the last two of a character are other people, found with it by mistake
 NAMED, FOUND = "c-00000001", "c-00000002"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """One crop of a named character and two of one that the tagger knows, in the store of a project."""
+    """One crop of a named character and six of one that the tagger knows, in the store of a project; by mistake two of
+    these show others, who are the farthest exemplars."""
     project = Project(tmp_path)
     project.home.mkdir()
     (project.home / "dagster.yaml").write_text("telemetry: {enabled: false}")
@@ -27,6 +32,7 @@ def project(tmp_path: Path) -> Project:
     (tmp_path / "settings.toml").write_text(
         f"[models]\npack = 'demo'\n[store]\nroot = '{root}'\n[references]\nroot = '{references}'\n"
     )
+    references.mkdir()
     rows = []
     for number, crop in enumerate(CROPS):
         path = project.store.put_picture("crops", EPISODE, crop, picture(number), "png")
@@ -38,12 +44,21 @@ def project(tmp_path: Path) -> Project:
     same = {"pixel_sha256": "", "model_sha256": "", "algorithm": "", "tags": [tag]}
     scores = [{"image_id": crop, **same} for crop in CROPS]
     project.store.write("tag_scores", SCHEMAS["tag_scores"].table(scores), EPISODE)
-    who = dict(zip(CROPS, (NAMED, FOUND, FOUND), strict=True))
+    looks = np.eye(768, dtype=np.float32)[list(LOOKS)]
+    identity = model_resources(load_settings(tmp_path / "settings.toml"))["identity"].fingerprint().sha256
+    same = {"pixel_sha256": "", "model_sha256": identity, "algorithm": ""}
+    vectors = [{"image_id": crop, "embedding": look, **same} for crop, look in zip(CROPS, looks, strict=True)]
+    project.store.write("crop_embeddings", SCHEMAS["crop_embeddings"].table(vectors), EPISODE)
+    who = dict(zip(CROPS, (NAMED, *[FOUND] * 6), strict=True))
     clusters = [{"image_id": crop, "characters": [character], "kind": "person"} for crop, character in who.items()]
     project.store.write("clusters", SCHEMAS["clusters"].table(clusters), EPISODE)
     gallery = [
         {"character": character, "show": "show", "name": name, "crops": crops, "exemplar_ids": ids}
-        for character, name, crops, ids in ((NAMED, "Stark", 1, CROPS[:1]), (FOUND, FOUND, 2, CROPS[1:]))
+        | {"episodes": [EPISODE]}
+        for character, name, crops, ids in (
+            (NAMED, "Stark", 1, CROPS[:1]),
+            (FOUND, FOUND, 6, [CROPS[1], CROPS[5], CROPS[6], CROPS[2]]),
+        )
     ]
     project.store.write("character_gallery", SCHEMAS["character_gallery"].table(gallery))
     return project
@@ -63,7 +78,7 @@ def test_who_has_no_name_is_listed_with_what_the_tagger_calls_them(project: Proj
     assert code == 0
     assert found["names"] == []
     [unnamed] = found["unnamed"]
-    told = {"character": FOUND, "show": "show", "crops": 2, "proposed_name": "fern (sousou)", "share": 1.0}
+    told = {"character": FOUND, "show": "show", "crops": 6, "proposed_name": "fern (sousou)", "share": 1.0}
     assert unnamed == told
     _, out, _ = project.command("references")
     assert "there are no references" in out
@@ -74,14 +89,14 @@ def test_a_character_is_named_by_its_typical_crops_and_only_once(project: Projec
     folder = project.root / "references" / "Fern" / "red dress"
     code, out, err = project.command("references", "add", FOUND, "--as", "Fern", "--outfit", "red dress")
     assert code == 0
-    assert [path.read_bytes() for path in sorted(folder.iterdir())] == [picture(1), picture(2)]
+    assert [path.read_bytes() for path in sorted(folder.iterdir())] == [picture(1), picture(2), picture(3)]
     assert str(folder) in out
     assert "run" in err
     _, out, _ = project.command("references", "add", CROPS[1], "--as", "Fern", "--outfit", "red dress")
     assert "is there already" in out
     _, found = listed(project)
     [fern] = found["names"]
-    assert (fern["name"], len(fern["files"]), found["measured"]) == ("Fern", 2, False)
+    assert (fern["name"], len(fern["files"]), found["measured"]) == ("Fern", 3, False)
 
 
 def test_a_crop_goes_to_the_name_that_it_bears(project: Project):
@@ -100,18 +115,22 @@ def test_a_crop_goes_to_the_name_that_it_bears(project: Project):
         ([FOUND, "--as", "Fern", "--outfit", ".."], "'..' is not the plain way from the folder"),
         ([], "nothing to add"),
         (["--proposed"], "nothing to add"),
+        (["--proposed", "--as", "Fern"], "leave --as away"),
+        ([FOUND, "--as", ".hidden"], "'.hidden' is what files are called that are ignored"),
+        ([FOUND, "--as", "Fern", "--outfit", ".x"], "'.x' is what files are called that are ignored"),
+        ([FOUND, "--as", "a" * 300], "has more than 80 letters"),
+        ([FOUND, "--as", "CON"], "which Windows takes for another name"),
     ],
 )
 def test_what_cannot_be_added_is_told_and_nothing_is_written(project: Project, arguments: list[str], told: str):
     code, _, err = project.command("references", "add", *arguments)
     assert code == 1
     assert told in err
-    assert not (project.root / "references").exists()
+    assert list((project.root / "references").iterdir()) == []
 
 
 def test_nothing_is_written_into_a_project_of_neme_anima(project: Project):
     folder = project.root / "references"
-    folder.mkdir()
     (folder / "project.json").write_text('{"name": "Fern", "refs": []}')
     code, _, err = project.command("references", "add", FOUND, "--as", "Fern")
     assert code == 1
@@ -120,7 +139,41 @@ def test_nothing_is_written_into_a_project_of_neme_anima(project: Project):
 
 
 def test_what_is_passed_over_is_told_by_file_and_by_the_exit_code(project: Project):
-    (project.root / "references" / "Fern").mkdir(parents=True)
+    (project.root / "references" / "Fern").mkdir()
     code, found = listed(project)
     assert code == 3
     assert found["passed_over"] == {"Fern": "is empty: put pictures into it, or remove it"}
+
+
+def test_what_is_there_under_another_name_or_spelling_is_not_added(project: Project):
+    assert project.command("references", "add", CROPS[1], "--as", "Fern")[0] == 0
+    for name in ("Stark", "noise"):
+        code, _, err = project.command("references", "add", CROPS[1], "--as", name)
+        assert code == 1
+        assert "is there already as Fern/" in err
+    code, _, err = project.command("references", "add", CROPS[2], "--as", "fern")
+    assert code == 1
+    assert "'fern' is another spelling of 'Fern'" in err
+    assert [path.name for path in (project.root / "references").iterdir()] == ["Fern"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(project: Project):
+    (project.root / "references" / "Fern").write_bytes(b"a file")
+    code, _, err = project.command("references", "add", CROPS[1], "--as", "Fern")
+    assert code == 1
+    assert "cannot be written: " in err
+
+
+def test_every_file_that_a_run_could_not_measure_is_told_with_its_reason(project: Project):
+    files = [project.root / "references" / "Fern" / f"{number}.png" for number in range(5)]
+    files[0].parent.mkdir()
+    rows = []
+    for path in files:
+        path.write_bytes(path.name.encode())
+        row = {"file": f"Fern/{path.name}", "name": "Fern", "outfit": "", "model_sha256": "", "traits": [], "views": []}
+        rows.append(row | {"sha256": sha256_of_file(path), "reason": "no picture"})
+    project.store.write("reference_embeddings", SCHEMAS["reference_embeddings"].table(rows))
+    code, found = listed(project)
+    assert code == 3
+    assert found["passed_over"] == {row["file"]: "no picture" for row in rows}
+    assert found["measured"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_pipeline.settings import load_settings
-from dataset_pipeline.settings.reference_folders import Reference, references_in
+from dataset_pipeline.settings import DEFAULTS, SettingsError, load_settings
+from dataset_pipeline.settings.reference_folders import Reference, fault_of_name, references_in
 
 
 def put(folder: Path, *files: str) -> Path:
@@ -76,7 +76,7 @@ def test_a_project_of_neme_anima_is_read_by_its_file_wherever_it_was_written(tmp
     found = references_in(neme(tmp_path, {"name": "my show", "slug": "show", "characters": characters}))
     assert {it.file: it.name for it in found.pictures} == {"refs/1.png": "Fern", "refs/2.png": ""}
     assert found.passed_over == {
-        "/x/refs/gone.png": f"is not in {tmp_path / 'refs'}: copy it there",
+        "/x/refs/gone.png": "is not in refs: copy it there",
         "project.json: Stark": "has no pictures",
     }
 
@@ -140,7 +140,12 @@ def test_no_folder_and_a_folder_without_pictures_count_as_nothing(tmp_path: Path
         return load_settings(references__root=str(folder)).references.counted()
 
     (tmp_path / "empty").mkdir()
-    assert counted(tmp_path / "absent") == counted(tmp_path / "empty") == {}
+    default = load_settings(DEFAULTS).references
+    assert default.folder.exists() or default.counted() == {}
+    assert counted(tmp_path / "empty") == {}
+    assert counted(tmp_path / "absent") != {}
+    (tmp_path / "empty" / "Stark").mkdir()
+    assert counted(tmp_path / "empty") != {}
     first, second = put(tmp_path / "a", "Fern/1.png"), put(tmp_path / "b", "Fern/1.png")
     assert counted(first) == counted(second) != {}
     before = counted(first)
@@ -156,3 +161,87 @@ def test_content_tells_pictures_apart(tmp_path: Path):
     assert isinstance(one, Reference)
     assert len(one.sha256) == len(other.sha256) == 64
     assert one.sha256 != other.sha256
+
+
+def test_one_picture_under_two_names_counts_for_neither_and_both_files_are_told(tmp_path: Path):
+    put(tmp_path, "Fern/1.png", "Fern/2.png", "Fern/dress/3.png")
+    for other in ("Stark/1.png", "noise/1.png", "Fern/dress/4.png"):
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+    (tmp_path / "Stark/1.png").write_bytes(b"Fern/1.png")
+    (tmp_path / "noise/1.png").write_bytes(b"Fern/2.png")
+    (tmp_path / "Fern/dress/4.png").write_bytes(b"Fern/dress/3.png")
+    found = references_in(tmp_path)
+    assert [it.file for it in found.pictures] == ["Fern/dress/3.png", "Fern/dress/4.png"]
+    assert found.passed_over == {
+        "Fern/1.png": "is the same picture as Stark/1.png: remove one of them",
+        "Stark/1.png": "is the same picture as Fern/1.png: remove one of them",
+        "Fern/2.png": "is the same picture as noise/1.png: remove one of them",
+        "noise/1.png": "is the same picture as Fern/2.png: remove one of them",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"characters": [{"name": "Fern", "refs": [{}]}]}', "characters.0.refs.0.path is missing"),
+        ('{"characters": [{"name": 3}]}', "characters.0.name is no text"),
+        ('{"characters": [{"refs": 7}]}', "characters.0.refs is no list"),
+        ("[]", "the whole of it is no object"),
+        ("{", "it is no JSON"),
+    ],
+)
+def test_where_a_project_of_neme_anima_is_broken_is_told(tmp_path: Path, content: str, told: str):
+    found = references_in(neme(tmp_path, content))
+    assert found.passed_over == {"project.json": f"cannot be read as a project of neme-anima: {told}"}
+
+
+def test_a_character_without_a_name_is_no_noise_and_a_path_may_be_of_any_length(tmp_path: Path):
+    nameless = {"name": None, "refs": [{"path": "/a/refs/1.png"}]}
+    long = {"name": "Fern", "refs": [{"path": "a" * 400}, {"path": "a\0"}, {"path": "/a/refs/2.png"}]}
+    found = references_in(neme(tmp_path, {"characters": [nameless, long]}))
+    assert [it.file for it in found.pictures] == ["refs/2.png"]
+    assert found.passed_over == {
+        "project.json: characters.0": "has no name: give it one",
+        "a" * 400: "is not in refs: copy it there",
+        "a\0": "is no picture in refs",
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links are made by administrators there")
+def test_links_are_not_followed_and_told(tmp_path: Path):
+    outside = put(tmp_path / "outside", "1.png")
+    folder = put(tmp_path / "references", "Fern/2.png")
+    (folder / "Stark").symlink_to(outside)
+    (folder / "Fern/3.png").symlink_to(outside / "1.png")
+    assert list(read(folder)) == ["Fern/2.png"]
+    assert references_in(folder).passed_over == dict.fromkeys(
+        ("Stark", "Fern/3.png"), "is a link, and links are not followed: put a copy there"
+    )
+
+
+def test_of_a_loose_file_the_last_mark_is_taken_off_and_a_camera_names_nobody(tmp_path: Path):
+    put(tmp_path, "Lucy_Heartfilia_1.png", "IMG_1234.png", "Screenshot_2.png", "_3.png", "KarenH_4.png")
+    assert read(tmp_path) == {"Lucy_Heartfilia_1.png": ("Lucy_Heartfilia", ""), "KarenH_4.png": ("KarenH", "")}
+    camera = "is named by a camera or a player: put it into a folder of the name, or call it <name>_1"
+    assert references_in(tmp_path).passed_over == {
+        "IMG_1234.png": camera,
+        "Screenshot_2.png": camera,
+        "_3.png": "begins with no name: rename it",
+    }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+@pytest.mark.parametrize("name", ["CON", "con.txt", "trail.", "a:b", "back\\slash", "x.part", "a" * 81, "二" * 60])
+def test_a_name_that_no_folder_or_training_set_takes_is_told(tmp_path: Path, name: str):
+    put(tmp_path, f"{name}/1.png", "Fern/2.png")
+    found = references_in(tmp_path)
+    assert [it.file for it in found.pictures] == ["Fern/2.png"]
+    assert fault_of_name(name)
+
+
+@pytest.mark.parametrize(
+    ("root", "told"), [("~nobody-here/x", "there is no such user"), ("bad\0name", "no folder has a NUL in its name")]
+)
+def test_a_root_that_can_be_no_folder_is_an_error_of_the_setting(root: str, told: str):
+    with pytest.raises(SettingsError, match=rf"references\.root = .*{told}"):
+        load_settings(DEFAULTS, references__root=root)
