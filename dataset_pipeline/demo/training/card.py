@@ -33,7 +33,7 @@ Licence: Apache-2.0, as the project.
 | role | repository | what it is |
 | --- | --- | --- |
 | detectors | {large} | one anchor-free net at 320 x 320, exported once per kind of box (YOLO contract) |
-| detectors of small things | {small} | the same at 640 x 640, narrower |
+| detectors of small things | {small} | the same at 640 x 640, narrower and with a finer stem |
 | identity | {ccip} | 128 x 128 crops, supervised contrastive loss (CCIP contract); 126 of the 768 numbers carry it |
 | tagger | {tagger} | the same net's tags (WD14 contract) |
 | embedder | {embedder} | a ResNet tower of open_clip at 96 x 96; its text tower is untrained |
