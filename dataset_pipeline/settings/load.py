@@ -18,16 +18,18 @@ from pydantic import (
 
 from dataset_pipeline.settings.folders import DEFAULTS, project_folder
 from dataset_pipeline.settings.section import Section, SettingsError
-from dataset_pipeline.settings.sections import Settings, TagRulesSettings
+from dataset_pipeline.settings.sections import CharacterGallerySettings, Settings, TagRulesSettings
 from dataset_pipeline.settings.tag_rules import RulesError, load_rules
 
 OVERLAY_NAME = "settings.local.toml"
 OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
 NOT_ABOVE = (
     ("keyframes", "lo", "hi"),
+    ("people", "doubt_score", "seen_score"),
     ("repeated_frames", "aligned_similarity", "similarity"),
     ("concept_balance", "min_multiply", "max_multiply"),
 )
+KINDS_OF_VALUE = ("str", "list[str]")  # which of its kinds a value was taken for; no part of its name
 MOST_SHOWN = 200  # characters of a value in a message
 
 
@@ -48,7 +50,24 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error, overlay)) from None
+    try:
+        _check(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{_unusable(overlay)}\n  {error}" if overlay else str(error)) from None
+    if not settings.models.cache:
+        return settings
+    cache = str(project_folder() / Path(settings.models.cache).expanduser())
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"cache": cache})})
+
+
+def _unusable(overlay: Path | None) -> str:
+    return f"settings cannot be used ({overlay})" if overlay else "settings cannot be used"
+
+
+def _check(settings: Settings) -> None:
+    """What settings must be to one another and to what they name. Raises SettingsError."""
     _check_bounds(settings)
+    _check_outfits(settings.character_gallery)
     _check_rule_files(settings.tag_rules)
     _check_faces(settings)
     if settings.keyframes.picks_poses and settings.tracks.mode == "off":
@@ -62,10 +81,6 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
         raise SettingsError(
             f"exported_set.root = {settings.exported_set.root!r}: trainers read local folders, not URLs"
         )
-    if not settings.models.cache:
-        return settings
-    cache = str(project_folder() / Path(settings.models.cache).expanduser())
-    return settings.model_copy(update={"models": settings.models.model_copy(update={"cache": cache})})
 
 
 def _check_bounds(settings: Settings) -> None:
@@ -76,6 +91,15 @@ def _check_bounds(settings: Settings) -> None:
             raise SettingsError(
                 f"{section}.{low} = {getattr(values, low)} is above {section}.{high} = {getattr(values, high)}"
             )
+
+
+def _check_outfits(gallery: CharacterGallerySettings) -> None:
+    """Outfits lie nearer together than characters, whose limit of 0 is the model's own. Raises SettingsError."""
+    if 0 < gallery.max_difference < gallery.outfit_difference:
+        raise SettingsError(
+            f"character_gallery.outfit_difference = {gallery.outfit_difference} is above "
+            f"character_gallery.max_difference = {gallery.max_difference}"
+        )
 
 
 def _check_faces(settings: Settings) -> None:
@@ -138,9 +162,9 @@ def _merge(into: dict[str, Any], overlay: dict[str, Any], path: Path) -> None:
 
 
 def _explain(error: ValidationError, overlay: Path | None) -> str:
-    lines = [f"settings cannot be used ({overlay})" if overlay else "settings cannot be used"]
+    lines = [_unusable(overlay)]
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
+        key = ".".join(str(part) for part in fault["loc"] if part not in KINDS_OF_VALUE)
         if fault["type"] == "extra_forbidden":
             known = ", ".join(_schema_at(fault["loc"][:-1]).get("properties", ()))
             lines.append(f"  {key} = {_shown(fault['input'])}: unknown key; known here: {known}")

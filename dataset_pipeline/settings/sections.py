@@ -17,7 +17,6 @@ from pydantic import (
     ValidationError,
     field_serializer,
     field_validator,
-    model_validator,
 )
 
 from dataset_pipeline.settings.folders import project_folder, resources_folder
@@ -315,12 +314,6 @@ class PeopleSettings(Section):
     counts: Literal["boxes", "tagger", "both"]
     seen_score: Share
     doubt_score: Share
-
-    @model_validator(mode="after")
-    def _doubt_comes_before_certainty(self) -> PeopleSettings:
-        if self.doubt_score > self.seen_score:
-            raise ValueError(f"doubt_score = {self.doubt_score} is above seen_score = {self.seen_score}")
-        return self
 
 
 class TagsSettings(Section):

@@ -56,11 +56,20 @@ def decide_counts(
 
     scores: the general tags that reached their threshold. seen: by the boxes; None where nobody looked. sexes: of each
     person that is there for certain girl, boy, other, or empty where its crops do not tell. mode: `boxes`; `tagger`:
-    its counts need agree with each other alone; `both`: a count stays only where both say the same. space: what stands
+    its counts need agree with each other alone; `both`: a count stays only where both say the same, and
+    `solo` only beside one. space: what stands
     between the words of a tag.
     """
     if seen is None or mode == "tagger":
         return Decided(agreeing_counts(scores))
+    decided = _as_seen(scores, seen, sexes, mode, space)
+    if mode == "both" and not _counts(scores.keys() - decided.dropped.keys()):
+        alone = {tag: reason_of(seen) for tag in scores if words(tag) == ALONE}
+        return Decided(alone | decided.dropped, decided.added)
+    return decided
+
+
+def _as_seen(scores: Mapping[str, float], seen: Seen, sexes: Sequence[str], mode: str, space: str) -> Decided:
     if seen.nobody:
         gone = [tag for tag in scores if is_people_count(tag) or words(tag) == ALONE]
         return Decided(dict.fromkeys(gone, reason_of(seen)))

@@ -85,6 +85,13 @@ def test_every_key_of_the_defaults_is_explained_by_a_comment() -> None:
             ["concept_balance.arrangement = ['show', 'show']: each may be named once"],
         ),
         ("[concept_balance]\nmax_images = -1", ["concept_balance.max_images = -1", "from 0"]),
+        ("[models]\ntagger = 3", ["models.tagger = 3: ", "valid string", "valid list"]),
+        ("[models]\ntagger = ['a', 3]", ["models.tagger.1 = 3: ", "valid string"]),
+        ("[people]\nseen_score = 0.1", ["  people.doubt_score = 0.2 is above people.seen_score = 0.1"]),
+        (
+            "[keyframes]\nmode = 'poses'\n[tracks]\nmode = 'off'",
+            ['keyframes.mode = "poses" chooses from tracks, and tracks.mode = "off"'],
+        ),
         ("[selection]\nmax_faces = -2", ["selection.max_faces = -2", "from -1"]),
         ("[training_images]\nresize_by = 'width'", ["training_images.resize_by = 'width'", "'long_side'"]),
         ("[training_images]\nmax_short_side_px = 5", ["max_short_side_px = 5: unknown key", "max_side_px"]),
@@ -115,6 +122,11 @@ def test_bounds_that_cross_are_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"people__doubt_score": 0.5}, r"^people\.doubt_score = 0\.5 is above people\.seen_score = 0\.4$"),
+        (
+            {"character_gallery__max_difference": 0.2, "character_gallery__outfit_difference": 0.3},
+            r"outfit_difference = 0\.3 is above character_gallery\.max_difference = 0\.2",
+        ),
         ({"keyframes__hi": 300}, r"keyframes\.lo = 320 is above keyframes\.hi = 300"),
         (
             {"repeated_frames__similarity": 0.8},

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from dataset_pipeline.tags.composition import composition_of, decide_composition, framing
+from dataset_pipeline.tags.composition import OTHER_COMPOSITION, composition_of, decide_composition, framing
+from dataset_pipeline.tags.counts import Decided
 from dataset_pipeline.tags.people import Person, Seen
 
 HEIGHT_PX = 1000
@@ -70,3 +71,9 @@ def test_where_nothing_is_decided_the_most_probable_stays():
         "upper_body": "other_composition",
     }
     assert decide_composition({"smile": 0.9}, "").dropped == {}
+
+
+def test_where_nobody_is_said_to_be_there_no_composition_is():
+    scores = {"no_humans": 0.6, "full_body": 0.9, "tree": 0.8}
+    for decided in ("", "full body", "portrait"):
+        assert decide_composition(scores, decided) == Decided({"full_body": OTHER_COMPOSITION})

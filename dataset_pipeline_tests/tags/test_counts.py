@@ -75,6 +75,8 @@ def test_where_both_have_to_say_it_a_count_stays_only_where_they_agree():
     assert left(said, of(1), ("boy",), "both") == {"1girl", "solo"}
     assert left(said, of(2), ("girl", "girl"), "both") == set()
     assert left(said, of(0), (), "both") == set()
+    assert left({"solo": 0.9, "smile": 0.9}, of(1), ("girl",), "both") == {"smile"}
+    assert left({"2girls": 0.8, "solo": 0.9}, of(1), ("girl",), "both") == set()
 
 
 def test_the_reason_says_what_was_seen():
@@ -104,6 +106,8 @@ def contradictions(tags: list[str]) -> list[str]:
         if sum(counted_people(tag)[0] == kind for tag in counts) > 1
     ]
     found += ["solo with others"] * ("solo" in tags and people_number(tags) > 1)
+    framed = {"portrait", "upper_body"} & set(tags)
+    found += ["no humans with a composition"] * ("no_humans" in tags and bool(framed))
     found += ["no humans with people"] * ("no_humans" in tags and (bool(counts) or "solo" in tags))
     return found
 
@@ -148,6 +152,7 @@ def test_no_image_contradicts_itself_or_loses_a_person_whatever_tagger_and_boxes
         for row, given in zip(decided, sorted(scored, key=lambda it: it["image_id"]), strict=True):
             told, tags = seen[row["image_id"]], row["tags"]
             assert contradictions(tags) == [], (row["image_id"], tags)
+            assert mode != "both" or "solo" not in tags or any(map(is_people_count, tags))
             assert sum(tag in ("portrait", "upper_body") for tag in tags) <= 1
             reached = {it["tag"] for it in given["tags"] if it["score"] >= 0.35}
             assert reached - {it["tag"] for it in row["dropped"]} | {it["tag"] for it in row["added"]} == set(tags)
