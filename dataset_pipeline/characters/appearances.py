@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.base.boxes import iou, place_of, share_inside
 from dataset_pipeline.base.ids import episode_of
-from dataset_pipeline.characters.tracks import Box, iou, tracks_of
+from dataset_pipeline.characters.tracks import tracks_of
 
 BODIES = ("person", "halfbody")
 HEADS = ("head", "face")
@@ -154,30 +155,16 @@ def people_on(crops: Iterable[Crop]) -> list[list[Crop]]:
 
 def _fit(crop: Crop, person: Crop) -> float:
     """0 if the crop does not lie inside the person, else more the nearer it lies to the middle of the upper edge."""
-    x0, y0, x1, y1 = box_of(crop)
-    px0, py0, px1, py1 = box_of(person)
+    x0, y0, x1, y1 = place_of(crop)
+    px0, py0, px1, py1 = place_of(person)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     half_width, half_height = INNER * (x1 - x0) / 2, INNER * (y1 - y0) / 2
     inner = (x - half_width, y - half_height, x + half_width, y + half_height)
-    if _shared(inner, (px0, py0, px1, py1)) < INSIDE_SHARE * _area(inner):
+    if share_inside(inner, (px0, py0, px1, py1)) < INSIDE_SHARE:
         return 0.0
     aside = min(1.0, abs(2 * x - px0 - px1) / max(px1 - px0, 1))
     below = min(1.0, max(0.0, y - py0) / max(py1 - py0, 1))
     return 3.0 - aside - below
-
-
-def box_of(crop: Crop) -> Box:
-    return crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"]
-
-
-def _shared(one: Box, other: Box) -> float:
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    return max(wide, 0) * max(high, 0)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _along_tracks(people: Sequence[list[Crop]], track_of: Mapping[str, str]) -> list[list[list[Crop]]]:
@@ -238,4 +225,4 @@ def _rivals(merged: Sequence[Sequence[Sequence[Crop]]]) -> np.ndarray:
 
 
 def _is_found_twice(one: Sequence[Crop], other: Sequence[Crop]) -> bool:
-    return any(a["kind"] == b["kind"] and iou(box_of(a), box_of(b)) >= SAME_BOX_IOU for a in one for b in other)
+    return any(a["kind"] == b["kind"] and iou(place_of(a), place_of(b)) >= SAME_BOX_IOU for a in one for b in other)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.base.boxes import SIDES, Box, iou
 from dataset_pipeline.base.ids import track_id
-from dataset_pipeline.characters.following import VECTOR_KINDS, Followed
+from dataset_pipeline.characters.following import Followed
 from dataset_pipeline.characters.linking import Found
-from dataset_pipeline.characters.tracks import Box, iou
+from dataset_pipeline.characters.tracks import KINDS
 from dataset_pipeline.images.detections import BOX_DECIMALS, SCORE_DECIMALS
 
 Differences = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -39,7 +40,7 @@ def stretches_of(track: Followed, differences: Differences, threshold: float) ->
         if cuts & set(range(before + 1, after + 1)):
             continue
         found = _apart(track, range(before, before + 1), range(after, after + 1), differences)
-        if len(found) == len(VECTOR_KINDS) and min(found) > threshold:
+        if len(found) == len(KINDS) and min(found) > threshold:
             cuts.add(_parting(track, before, after))
     edges = [0, *sorted(cuts), length]
     return [range(first, end) for first, end in pairwise(edges)]
@@ -56,7 +57,7 @@ def _sampled(track: Followed, samples: range) -> Iterator[int]:
 def _apart(track: Followed, one: range, other: range, differences: Differences) -> list[float]:
     """By kind, how much the mean vectors of two stretches differ, where both have any."""
     found = []
-    for kind in VECTOR_KINDS:
+    for kind in KINDS:
         sides = [mean_vector([v for (at, of), v in track.vectors.items() if of == kind and at in side])
                  for side in (one, other)]  # fmt: skip
         if sides[0] is not None and sides[1] is not None:
@@ -125,4 +126,4 @@ def _head(found: Found) -> dict[str, float] | None:
 
 
 def _corners(box: Box) -> dict[str, float]:
-    return {f"{name}_px": round(side, BOX_DECIMALS) for name, side in zip(("x0", "y0", "x1", "y1"), box, strict=True)}
+    return {name: round(side, BOX_DECIMALS) for name, side in zip(SIDES, box, strict=True)}

@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from dataset_pipeline.base.boxes import Box
 from dataset_pipeline.characters.linking import Found, Linked, Linker, people_of
-from dataset_pipeline.characters.tracks import Box
+from dataset_pipeline.characters.tracks import KINDS
 
 SIGNATURE_CELLS = 18 * 32
 HELD_LEVELS = 6  # of 255: a picture of which no cell of the signature differs by more is held
@@ -21,7 +22,6 @@ SPREAD = 5  # samples of a track that get vectors anyway, spread over it
 DOUBTS = 6  # places of a track that get vectors besides, at most
 MIN_SIDE_PX = 24  # of a piece that gets a vector
 THUMB_PX = (8, 16)  # width and height of a sample's small copy
-VECTOR_KINDS = ("person", "head")
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class _Shot:
         scored = {
             kind: [((float(x0), float(y0), float(x1), float(y1)), float(score)) for of, x0, y0, x1, y1, score in boxes
                    if of == kind and x1 > x0 and y1 > y0]
-            for kind in VECTOR_KINDS
+            for kind in KINDS
         }  # fmt: skip
         for linked, found in self._linker.feed(self._frames, look.pts_s, people_of(scored["person"], scored["head"])):
             if id(linked) not in self._tracks:

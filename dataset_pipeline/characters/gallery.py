@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.base.boxes import place_of
 from dataset_pipeline.base.ids import episode_of
-from dataset_pipeline.characters.appearances import Appearances, Crop, Tracked, appearances_of, box_of
+from dataset_pipeline.characters.appearances import Appearances, Crop, Tracked, appearances_of
 from dataset_pipeline.characters.clustering import CLEAR_SHARE, cluster
 from dataset_pipeline.characters.exemplars import DifferencesTo, exemplars_of, nearest_of, still_serve
 from dataset_pipeline.characters.identities import EXEMPLARS_LOGGED, Comparison, Group, ids_from_log, match_groups
@@ -346,7 +347,7 @@ def _smallest_around(crop: Crop, candidates: Sequence[Crop]) -> Crop | None:
     x, y = crop["x_px"] + crop["width_px"] / 2, crop["y_px"] + crop["height_px"] / 2
 
     def is_around(other: Crop) -> bool:
-        x0, y0, x1, y1 = box_of(other)
+        x0, y0, x1, y1 = place_of(other)
         return x0 <= x < x1 and y0 <= y < y1
 
     around = filter(is_around, candidates)

@@ -8,12 +8,13 @@ is noted as doubtful; `cutting.py` judges it by identity vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-from dataset_pipeline.characters.tracks import Box, iou
+from dataset_pipeline.base.boxes import Box, iou, share_inside
 
 HIGH_SCORE, LOW_SCORE = 0.25, 0.1  # boxes from the one on begin a track, from the other on they may go on with one
 WIDENED = 0.3  # of a box's sides, on each side, in the first match
@@ -23,6 +24,9 @@ JUMP_SIDES = 3.0  # a box may jump by so many of its own mean side, if it keeps 
 SAME_SIZE = 0.7  # of the smaller to the larger height
 CROWDED_IOU = 0.25  # two boxes that overlap so much may take each other's track
 HEAD_INSIDE = 0.7  # of a head's area, that lies in its person's box
+
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,7 @@ def people_of(persons: Sequence[tuple[Box, float]], heads: Sequence[tuple[Box, f
 
 
 def _fit(person: Box, head: Box) -> float:
-    width = min(person[2], head[2]) - max(person[0], head[0])
-    height = min(person[3], head[3]) - max(person[1], head[1])
-    if width <= 0 or height <= 0 or width * height < HEAD_INSIDE * (head[2] - head[0]) * (head[3] - head[1]):
+    if share_inside(head, person) < HEAD_INSIDE:
         return -1.0
     aside = abs(head[0] + head[2] - person[0] - person[2]) / (person[2] - person[0])
     below = abs(head[1] - person[1]) / (person[3] - person[1])
@@ -153,7 +155,9 @@ def _jump(track: Linked, it: Found) -> float:
     return 1.0 - float(apart) / (JUMP_SIDES * side)
 
 
-def _matched(ones, others, likeness, least: float) -> list:
+def _matched(
+    ones: Sequence[One], others: Sequence[Other], likeness: Callable[[One, Other], float], least: float
+) -> list[tuple[One, Other]]:
     """Pairs (one, other) of which none is in two, of the greatest likeness together, each of `least` or more."""
     from scipy.optimize import linear_sum_assignment
 
@@ -165,7 +169,9 @@ def _matched(ones, others, likeness, least: float) -> list:
     return [(ones[row], others[col]) for row, col in zip(rows, columns, strict=True) if table[row, col] >= least]
 
 
-def _without(tracks, people, pairs) -> tuple[list[Linked], list[Found]]:
+def _without(
+    tracks: Sequence[Linked], people: Sequence[Found], pairs: Sequence[tuple[Linked, Found, bool]]
+) -> tuple[list[Linked], list[Found]]:
     """The tracks and people that are in no pair."""
     matched = {id(track) for track, _, _ in pairs}, {id(it) for _, it, _ in pairs}
     return [it for it in tracks if id(it) not in matched[0]], [it for it in people if id(it) not in matched[1]]

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.characters.tracks import Box, iou
+from dataset_pipeline.base.boxes import Box, box_of, iou
 
 LOOK_LEVELS = 24.0  # of 255, mean over a small copy: pictures of a person that differ by so much are as apart as can be
-PLACE_WEIGHT = 0.5  # of where a person is in the picture, beside what it looks like there
 MIN_APART = 0.4  # less shows the same pose again
 MIN_SHARP_SHARE = 0.4  # of the track's sharpest sample; what is below is blurred by motion
 MIN_SCORE_SHARE = 0.6  # of the track's highest score; what is below is half hidden or no person
@@ -90,18 +89,17 @@ def _sharp_for(tracks: Sequence[_Track], pts: int) -> float:
 
 def differences_of(samples: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """How differently one person shows on each two samples, float64 [n, n] from 0 on: how its box and its head's place
-    in it differ in form, what a small copy shows, and a little where in the picture it is."""
+    in it differ in form, and what a small copy shows. Where in the picture it is and how large tell of no pose."""
     thumbs = np.stack([np.frombuffer(sample["thumb"], np.uint8).astype(np.float64) for sample in samples])
     looks = np.minimum(1.0, np.abs(thumbs[:, None] - thumbs[None]).mean(axis=2) / LOOK_LEVELS)
-    boxes = [_corners(sample) for sample in samples]
-    heads = [None if sample["head"] is None else _within(_corners(sample["head"]), box)
+    boxes = [box_of(sample) for sample in samples]
+    heads = [None if sample["head"] is None else _within(box_of(sample["head"]), box)
              for sample, box in zip(samples, boxes, strict=True)]  # fmt: skip
     apart = looks
     for one in range(len(samples)):
         for other in range(one):
-            form = 1.0 - iou(_centred(boxes[one]), _centred(boxes[other]))
-            place = PLACE_WEIGHT * (1.0 - iou(boxes[one], boxes[other]))
-            apart[one, other] += form + place + _heads_apart(heads[one], heads[other])
+            form = 1.0 - iou(_form(boxes[one]), _form(boxes[other]))
+            apart[one, other] += form + _heads_apart(heads[one], heads[other])
             apart[other, one] = apart[one, other]
     return apart
 
@@ -112,17 +110,13 @@ def _heads_apart(one: Box | None, other: Box | None) -> float:
     return 1.0 - iou(one, other)
 
 
-def _corners(box: Mapping[str, Any]) -> Box:
-    return box["x0_px"], box["y0_px"], box["x1_px"], box["y1_px"]
-
-
-def _centred(box: Box) -> Box:
-    x, y = (box[2] - box[0]) / 2, (box[3] - box[1]) / 2
-    return -x, -y, x, y
+def _form(box: Box) -> Box:
+    """The box in heights of its own, from the middle of its top."""
+    return _within(box, box)
 
 
 def _within(head: Box, box: Box) -> Box:
-    """The head in heights of the person, from the middle of the top of its box."""
+    """A box in heights of the person, from the middle of the top of theirs."""
     height, middle = max(1.0, box[3] - box[1]), (box[0] + box[2]) / 2
     return (
         (head[0] - middle) / height,

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dataset_pipeline.base.boxes import Box, box_of, iou
 from dataset_pipeline.base.ids import box_of_crop, pts_ms_of
 
+KINDS = ("person", "head")  # of the boxes that are looked for, and of the vectors
 MIN_IOU = 0.5  # of a crop's box and a track's at that time
 ROUNDED_S = 0.0015  # times in ids are whole milliseconds
 
-Box = tuple[float, float, float, float]
 Track = Mapping[str, Any]
-
-
-def iou(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1)."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return both / (sum(areas) - both)
 
 
 def box_at(track: Track, pts_s: float, kind: str = "person") -> Box | None:
@@ -70,7 +60,7 @@ def tracks_of(crops: Sequence[str], tracks: Sequence[Track]) -> dict[str, str]:
 
 def _overlaps(crop: str, tracks: Iterable[Track]) -> list[tuple[float, str]]:
     pts_ms, (kind, shares) = pts_ms_of(crop), box_of_crop(crop)
-    if pts_ms is None or kind not in ("person", "head"):
+    if pts_ms is None or kind not in KINDS:
         return []
     found = []
     for track in tracks:
@@ -84,4 +74,4 @@ def _overlaps(crop: str, tracks: Iterable[Track]) -> list[tuple[float, str]]:
 
 def _box(sample: Mapping[str, Any], kind: str) -> Box | None:
     place = sample if kind == "person" else sample["head"]
-    return None if place is None else (place["x0_px"], place["y0_px"], place["x1_px"], place["y1_px"])
+    return None if place is None else box_of(place)

@@ -98,6 +98,21 @@ TRACK_SAMPLE = pa.struct(
     ]
 )
 TRACK_VECTOR = pa.struct([("sample", INT), ("kind", STRING), ("embedding", VECTOR)])  # kind: person or head
+TRACK = {  # one person over the frames of a shot
+    "track_id": STRING,
+    "episode": STRING,
+    "shot": INT,  # its number
+    "start_s": FLOAT,  # the time for which its samples stand, within the shot
+    "end_s": FLOAT,
+    "width_px": INT,  # of the upright picture that boxes lie in
+    "height_px": INT,
+    "score": FLOAT,  # of its samples: the mean, and the highest
+    "max_score": FLOAT,
+    "samples": pa.list_(TRACK_SAMPLE),  # in order of time
+    "vectors": pa.list_(TRACK_VECTOR),  # of some of them; `sample` counts from 0
+    "detector_sha256": STRING,
+    "model_sha256": STRING,  # of the weights that made the vectors
+}
 TRAIT = pa.struct([("tag", STRING), ("score", pa.float32())])
 REFERENCE_VIEW = pa.struct([("kind", STRING), ("embedding", VECTOR)])  # person, head, or picture: nobody was found
 FOUND_BOX = pa.struct([("kind", STRING), *BOX.items(), ("score", FLOAT)])
@@ -187,24 +202,15 @@ SCHEMAS = {
             silent=frozenset({"frame_pts", "frame_pts_s", "signatures"}),
             alone=frozenset({"frame_pts", "frame_pts_s", "signatures"}),
         ),
+        TableSchema("tracks", TRACK, key=("track_id",)),
         TableSchema(
-            "tracks",  # one person over the frames of a shot
+            "followed_episodes",  # by what was looked at: what was found once; tracks takes over what fits
             {
-                "track_id": STRING,
-                "episode": STRING,
-                "shot": INT,  # its number
-                "start_s": FLOAT,  # the time for which its samples stand, within the shot
-                "end_s": FLOAT,
-                "width_px": INT,  # of the upright picture that boxes lie in
-                "height_px": INT,
-                "score": FLOAT,  # of its samples: the mean, and the highest
-                "max_score": FLOAT,
-                "samples": pa.list_(TRACK_SAMPLE),  # in order of time
-                "vectors": pa.list_(TRACK_VECTOR),  # of some of them; `sample` counts from 0
-                "detector_sha256": STRING,
-                "model_sha256": STRING,  # of the weights that made the vectors
-            },
-            key=("track_id",),
+                **MEASURED,
+                "tracks": pa.list_(pa.struct(list(TRACK.items()))),
+                "faults": STRING,
+            },  # faults: of the decoder
+            key=MEASURED_KEY,
         ),
         TableSchema(
             "keyframes",

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dataset_pipeline.base.tag_words import words
+from dataset_pipeline.base.boxes import Box
+from dataset_pipeline.base.tag_words import NOBODY, words
 from dataset_pipeline.tags.counts import Decided
-from dataset_pipeline.tags.people import STILL, Box, Seen
+from dataset_pipeline.tags.people import STILL, Seen
 
 # Of these an image bears one.
 COMPOSITIONS = tuple(map(words, ("close-up", "portrait", "upper body", "lower body", "cowboy shot", "full body")))
@@ -53,9 +54,12 @@ def framing(body: Box, head: Box, still_height_px: int) -> str:
 def decide_composition(scores: Mapping[str, float], decided: str, space: str = "_") -> Decided:
     """What is to be dropped and added so that one composition stays: the one that is decided, else the most probable.
 
-    scores: the general tags that reached their threshold. space: what stands between the words of a tag.
+    Beside `no humans` none does. scores: the general tags that reached their threshold. space: what stands between the
+    words of a tag.
     """
     said = [tag for tag in scores if words(tag) in COMPOSITIONS]
+    if any(words(tag) == NOBODY for tag in scores):
+        return Decided(dict.fromkeys(said, OTHER_COMPOSITION))
     if not decided:
         best = min(said, key=lambda tag: (-scores[tag], tag), default="")
         return Decided({tag: OTHER_COMPOSITION for tag in said if tag != best})

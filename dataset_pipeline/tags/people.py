@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataset_pipeline.base.boxes import Box, box_of, clipped, holds, middle, place_of, share_inside
 from dataset_pipeline.base.ids import crop_id
-
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the still
 
 STILL = "still"
 LOOKED_FOR = frozenset({"person", "head"})  # without one of these kinds nobody can be counted
@@ -76,7 +75,7 @@ def people_of(
     for number, body in enumerate(bodies):
         head = heads[head_of[number]] if number in head_of else None
         repeats = head is None and any(
-            _share_inside(_box(body), _box(other)) >= REPEATED_SHARE
+            share_inside(box_of(body), box_of(other)) >= REPEATED_SHARE
             for at, other in enumerate(bodies)
             if at != number and _before(other, at in head_of, body)
         )
@@ -86,7 +85,7 @@ def people_of(
         if number not in head_of.values():
             people.append(_person(still_id, size_px, None, head, float(head["score"]) >= seen_score))
     known = [person.head or person.box for person in people]
-    alone = [face for face in faces if not any(_holds(box, _middle(_box(face))) for box in known)]
+    alone = [face for face in faces if not any(holds(box, middle(box_of(face))) for box in known)]
     return people + [_person(still_id, size_px, None, face, False) for face in alone]
 
 
@@ -108,7 +107,7 @@ def seen_on_images(
         still: people_of(still, size, by_still.get(still, ()), doubt_score, seen_score) for still, size in sizes.items()
     }
     return {
-        row["image_id"]: seen_on(kind_of(row), _place(row), people[row["still_id"]])
+        row["image_id"]: seen_on(kind_of(row), place_of(row), people[row["still_id"]])
         for row in rows
         if row["still_id"] in people
     }
@@ -128,8 +127,8 @@ def seen_on(kind: str, place: Box, people: Sequence[Person]) -> Seen:
     """
     sure, maybe = [], []
     for person in people:
-        share = _share_inside(person.box, place)
-        inside = _holds(place, _middle(person.head)) if person.head else share >= INSIDE_SHARE
+        share = share_inside(person.box, place)
+        inside = holds(place, middle(person.head)) if person.head else share >= INSIDE_SHARE
         if kind == STILL or inside:
             (sure if person.sure else maybe).append(person)
         elif share >= TOUCHED_SHARE:
@@ -143,20 +142,20 @@ def _person(
     still_id: str, size_px: tuple[int, int], body: Mapping[str, Any] | None, head: Mapping[str, Any] | None, sure: bool
 ) -> Person:
     rows = [row for row in (body, head) if row]
-    crops = [crop_id(still_id, row["kind"], _within(_box(row), size_px), size_px) for row in rows]
-    return Person(_box(body) if body else None, _box(head) if head else None, sure, tuple(crops))
+    crops = [crop_id(still_id, row["kind"], clipped(box_of(row), size_px), size_px) for row in rows]
+    return Person(box_of(body) if body else None, box_of(head) if head else None, sure, tuple(crops))
 
 
 def _matched(heads: Sequence[Mapping[str, Any]], bodies: Sequence[Mapping[str, Any]]) -> dict[int, int]:
     """The number of the head of each body that has one, nearest first; of equals the most certain."""
     pairs = []
     for number, row in enumerate(heads):
-        head = _box(row)
+        head = box_of(row)
         for at, other in enumerate(bodies):
-            body = _box(other)
-            x, y = _middle(head)
-            if _holds(body, (x, y)) and y <= body[1] + LOWEST_HEAD * (body[3] - body[1]):
-                away = abs(x - _middle(body)[0]) / (body[2] - body[0]) + abs(head[1] - body[1]) / (body[3] - body[1])
+            body = box_of(other)
+            x, y = middle(head)
+            if holds(body, (x, y)) and y <= body[1] + LOWEST_HEAD * (body[3] - body[1]):
+                away = abs(x - middle(body)[0]) / (body[2] - body[0]) + abs(head[1] - body[1]) / (body[3] - body[1])
                 pairs.append((round(away, 3), -float(row["score"]), -float(other["score"]), head, body, number, at))
     head_of: dict[int, int] = {}
     for *_, number, at in sorted(pairs):
@@ -167,35 +166,4 @@ def _matched(heads: Sequence[Mapping[str, Any]], bodies: Sequence[Mapping[str, A
 
 def _before(other: Mapping[str, Any], has_head: bool, body: Mapping[str, Any]) -> bool:
     """Whether `other` is the one that is repeated, of two boxes of people of which `body` has no head."""
-    return has_head or (-float(other["score"]), _box(other)) < (-float(body["score"]), _box(body))
-
-
-def _box(row: Mapping[str, Any]) -> Box:
-    return row["x0_px"], row["y0_px"], row["x1_px"], row["y1_px"]
-
-
-def _place(image: Mapping[str, Any]) -> Box:
-    x, y = image["x_px"], image["y_px"]
-    return x, y, x + image["width_px"], y + image["height_px"]
-
-
-def _within(box: Box, size_px: tuple[int, int]) -> Box:
-    width, height = size_px
-    x0, x1 = (min(max(float(x), 0.0), float(width)) for x in (box[0], box[2]))
-    y0, y1 = (min(max(float(y), 0.0), float(height)) for y in (box[1], box[3]))
-    return x0, y0, x1, y1
-
-
-def _middle(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _holds(box: Box, point: tuple[float, float]) -> bool:
-    return box[0] <= point[0] < box[2] and box[1] <= point[1] < box[3]
-
-
-def _share_inside(box: Box, other: Box) -> float:
-    """The share of a box's area that lies in the other."""
-    wide, high = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    return max(wide, 0.0) * max(high, 0.0) / area if area > 0 else 0.0
+    return has_head or (-float(other["score"]), box_of(other)) < (-float(body["score"]), box_of(body))

@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.characters.appearances import Appearances, Tracked, appearances_of, box_of
+from dataset_pipeline.base.boxes import iou, place_of
+from dataset_pipeline.characters.appearances import Appearances, Tracked, appearances_of
 from dataset_pipeline.characters.references import NOBODY, ReferenceSet, name_appearances, reference_set, traits_of
-from dataset_pipeline.characters.tracks import iou
 from dataset_pipeline.demo.harder import HarderCast, Still, harder_cast, harder_stills
 from dataset_pipeline.demo.scenes import NO_BOX, DrawnPerson
 from dataset_pipeline.images.crops import cut, plan_crops
@@ -117,7 +117,7 @@ def _drawn(row: dict, still: Still, settings: Settings) -> DrawnPerson | None:
         names = ("x0_px", "y0_px", "x1_px", "y1_px")
         box = {"kind": row["kind"], "score": 1.0, **dict(zip(names, drawn, strict=True))}
         for planned in plan_crops("show.e1/00000000", (width, height), [box], settings.crops):
-            if (share := iou(box_of(planned), box_of(row))) > best:
+            if (share := iou(place_of(planned), place_of(row))) > best:
                 best, who = share, person
     return who
 

@@ -67,3 +67,18 @@ def test_a_turned_head_a_wider_box_and_another_look_are_other_poses_and_a_small_
     assert np.array_equal(found, found.T)
     assert (found[0, 1:4] > MIN_APART).all()
     assert found[0, 4] < MIN_APART
+
+
+def test_a_person_who_only_moves_through_the_picture_or_comes_nearer_shows_no_other_pose():
+    corners = ("x0_px", "y0_px", "x1_px", "y1_px")
+    body, head = (0.0, 0.0, 100.0, 200.0), (30.0, 0.0, 70.0, 50.0)
+
+    def at(pts: int, x_px: float, scale: float) -> dict[str, Any]:
+        placed = [
+            {c: x_px * (c[0] == "x") + scale * v for c, v in zip(corners, it, strict=True)} for it in (body, head)
+        ]
+        return sample(pts, head={**placed[1], "score": 0.8}, **placed[0])
+
+    walking = [at(0, 0.0, 1.0), at(1, 400.0, 1.0), at(2, 900.0, 2.5)]
+    assert differences_of(walking) == pytest.approx(np.zeros((3, 3)), abs=1e-9)
+    assert chosen_frames([track(*walking)], per_track=4, min_score=0.3) == [0]

