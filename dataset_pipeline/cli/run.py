@@ -164,6 +164,12 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
     for row in report.concepts:
         concepts.add_row(row["concept"], str(row["images"]), f"{row['probability']:.4f}", f"{row['multiply']:.2f}")
     out.print(concepts)
+    if found := report.naming:
+        out.print(
+            f"by references: {found['names']} names on {found['crops']} crops, "
+            f"{found['characters_without_a_name']} characters without a name (`dataset-pipeline references`)",
+            highlight=False,
+        )
     for note in report.renamed:
         out.print(note, **FOR_PATHS)
     for episode, assets in report.empty.items():

@@ -80,7 +80,7 @@ def account_of(settings: Settings, store: Store, identity: Any) -> Account:
         str(settings.references.folder), noise=tuple(files.pop("", ())), passed_over=dict(found.passed_over)
     )
     account.measured = _is_measured(found, store, account.passed_over)
-    told, bearers = _told_by_name(settings, store, identity), _bearers(store)
+    told, bearers = _told_by_name(settings, store, identity), bearers_of(store)
     account.names = [
         OfName(name, tuple(files[name]), bearers[name], *told.get(name, ((), ()))) for name in sorted(files)
     ]
@@ -103,7 +103,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["file"], row["sha256"]
 
 
-def _bearers(store: Store) -> Counter[str]:
+def bearers_of(store: Store) -> Counter[str]:
     """How many crops bear each name, as `clusters` says."""
     gallery = store.find("character_gallery")
     rows = [] if gallery is None else gallery.select(["character", "name"]).to_pylist()
@@ -164,6 +164,20 @@ def _tracked(
     wanted = episodes if settings.tracks.mode != "off" else ()
     there = (table for table in (store.find("tracks", episode) for episode in wanted) if table is not None)
     return tracked(crops, there, model_sha256)
+
+
+def naming_of(store: Store) -> dict[str, int]:
+    """What references came to: names, crops that bear one, characters without one. Empty without references."""
+    table, gallery = store.find("reference_embeddings"), store.find("character_gallery")
+    if table is None or gallery is None or not table.num_rows:
+        return {}
+    names, bearers = set(table["name"].to_pylist()) - {""}, bearers_of(store)
+    rows = gallery.select(["character", "name"]).to_pylist()
+    return {
+        "names": len(names),
+        "crops": sum(bearers[name] for name in names),
+        "characters_without_a_name": sum(row["character"] == row["name"] for row in rows),
+    }
 
 
 def _unnamed(settings: Settings, store: Store) -> Iterator[Unnamed]:

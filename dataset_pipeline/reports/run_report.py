@@ -14,6 +14,7 @@ from dataset_pipeline.base.paths import write_whole
 from dataset_pipeline.characters.names import names_by_id
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
+from dataset_pipeline.reports.references import naming_of
 from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, TableOutdated
@@ -30,7 +31,8 @@ class Report:
     """Plain values, as `--json` prints them. By episode: `damaged` has reasons, `empty` the tables without a row.
     `faults`: what else speaks against checks, by episode or under "" of all together. `rejected`: why a path is no
     source. `passed_over`: sentences. `export_folder`: empty if this run exported no set. `renamed`: in words,
-    episodes that go by another key now. `unwritten`: files beside the set that could not be written."""
+    episodes that go by another key now. `unwritten`: files beside the set that could not be written.
+    `naming`: what references came to, empty without any."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]
@@ -47,6 +49,7 @@ class Report:
     faults: dict[str, list[str]] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
     unwritten: list[str] = field(default_factory=list)
+    naming: dict[str, int] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -96,6 +99,7 @@ def report_on(
         renamed=list(renamed),
         faults={episode: found for episode, found in faults.items() if found},
         passed_over=list(passed_over),
+        naming=naming_of(store),
     )
 
 

@@ -20,6 +20,7 @@ from dataset_pipeline.characters.references import (
     reference_set,
     trait_differences,
     traits_of,
+    typical_of,
 )
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -222,3 +223,11 @@ def test_names_go_before_resemblance_and_who_bears_none_is_sought_among_the_unna
     )
     found = {r["image_id"]: r["characters"] for r in rows}
     assert found == {"s0": ["c-1"], "s0#h": ["c-1"], "s1": [], "s1#h": [], "s2": ["c-2"], "s2#h": ["c-2"]}
+
+
+def test_typical_is_who_is_near_to_all_others_of_each_look_first_and_never_a_stranger():
+    places = np.array([0.0, 0.1, 0.2, 0.1, 0.15, 5.0, -5.0, 9.0])[:, None]
+    looks = ["e1", "e1", "e1", "e1", "e2", "e3", "e3", "e4"]
+    assert typical_of(differences(places), looks, 3) == [1, 4, 3]
+    assert set(typical_of(differences(places), looks, 4)) <= {0, 1, 2, 3, 4}
+    assert typical_of(differences(places[:2]), looks[:2], 3) == [0, 1]

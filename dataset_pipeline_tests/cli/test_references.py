@@ -11,6 +11,7 @@ import pytest
 from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.models.injected import model_resources
+from dataset_pipeline.reports.references import account_of, naming_of
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline_tests.cli.project import Project
@@ -44,11 +45,7 @@ def project(tmp_path: Path) -> Project:
     same = {"pixel_sha256": "", "model_sha256": "", "algorithm": "", "tags": [tag]}
     scores = [{"image_id": crop, **same} for crop in CROPS]
     project.store.write("tag_scores", SCHEMAS["tag_scores"].table(scores), EPISODE)
-    looks = np.eye(768, dtype=np.float32)[list(LOOKS)]
-    identity = model_resources(load_settings(tmp_path / "settings.toml"))["identity"].fingerprint().sha256
-    same = {"pixel_sha256": "", "model_sha256": identity, "algorithm": ""}
-    vectors = [{"image_id": crop, "embedding": look, **same} for crop, look in zip(CROPS, looks, strict=True)]
-    project.store.write("crop_embeddings", SCHEMAS["crop_embeddings"].table(vectors), EPISODE)
+    embed(project, np.eye(768, dtype=np.float32)[list(LOOKS)])
     who = dict(zip(CROPS, (NAMED, *[FOUND] * 6), strict=True))
     clusters = [{"image_id": crop, "characters": [character], "kind": "person"} for crop, character in who.items()]
     project.store.write("clusters", SCHEMAS["clusters"].table(clusters), EPISODE)
@@ -62,6 +59,25 @@ def project(tmp_path: Path) -> Project:
     ]
     project.store.write("character_gallery", SCHEMAS["character_gallery"].table(gallery))
     return project
+
+
+def measure(project: Project, person: int) -> None:
+    """One reference of Stark who looks like this one, as a run would have measured it."""
+    path = project.root / "references" / "Stark" / "1.png"
+    path.parent.mkdir()
+    path.write_bytes(b"a picture")
+    weights = model_resources(load_settings(project.root / "settings.toml"))["identity"].fingerprint().sha256
+    row = {"file": "Stark/1.png", "name": "Stark", "outfit": "", "sha256": sha256_of_file(path), "reason": ""}
+    view = {"kind": "person", "embedding": np.eye(768, dtype=np.float32)[person].tolist()}
+    row |= {"views": [view], "traits": [], "model_sha256": weights}
+    project.store.write("reference_embeddings", SCHEMAS["reference_embeddings"].table([row]))
+
+
+def embed(project: Project, looks: np.ndarray) -> None:
+    weights = model_resources(load_settings(project.root / "settings.toml"))["identity"].fingerprint().sha256
+    same = {"pixel_sha256": "", "model_sha256": weights, "algorithm": ""}
+    rows = [{"image_id": crop, "embedding": look, **same} for crop, look in zip(CROPS, looks, strict=True)]
+    project.store.write("crop_embeddings", SCHEMAS["crop_embeddings"].table(rows), EPISODE)
 
 
 def picture(number: int) -> bytes:
@@ -177,3 +193,41 @@ def test_every_file_that_a_run_could_not_measure_is_told_with_its_reason(project
     assert code == 3
     assert found["passed_over"] == {row["file"]: "no picture" for row in rows}
     assert found["measured"]
+
+
+def test_names_are_told_with_who_bears_them_what_is_doubtful_and_what_would_be_a_good_reference(project: Project):
+    looks = np.eye(768, dtype=np.float32)[list(LOOKS)]
+    looks[0, :10] = [0.9, *[0.0] * 8, np.sqrt(1 - 0.9**2)]  # Stark, a little unlike the reference
+    embed(project, looks)
+    measure(project, person=0)
+    code, found = listed(project)
+    assert code == 0
+    [stark] = found["names"]
+    assert stark == {
+        "name": "Stark", "files": ["Stark/1.png"], "crops": 1, "doubtful": CROPS[:1], "proposed": CROPS[:1],
+    }  # fmt: skip
+    assert found["measured"]
+    assert naming_of(project.store) == {"names": 1, "crops": 1, "characters_without_a_name": 1}
+    _, out, err = project.command("references")
+    assert f"\n  {CROPS[0]}\n" in out
+    assert "changed" not in err
+    assert project.command("references", "add", "--proposed")[0] == 0
+    files = sorted((project.root / "references" / "Stark").iterdir())
+    assert [path.read_bytes() for path in files] == [b"a picture", picture(0)]
+    assert not listed(project)[1]["measured"]
+
+
+def test_people_are_those_of_the_tracks_where_the_run_used_them(project: Project):
+    measure(project, person=0)
+    [stark] = listed(project)[1]["names"]
+    assert stark["doubtful"] == CROPS[:1]
+    box = {"x0_px": 0, "y0_px": 0, "x1_px": 9, "y1_px": 9}
+    sample = {"pts": 0, "pts_s": 0.0, "held_until_s": 1.0, "head": None, "score": 0.9, "sharpness": 1.0, **box}
+    track = {"track_id": f"{EPISODE}/track", "episode": EPISODE, "start_s": 0.0, "end_s": 1.0, "samples": [sample]}
+    track |= {"width_px": 1000, "height_px": 1000, "vectors": [], "model_sha256": ""}
+    project.store.write("tracks", SCHEMAS["tracks"].table([track]), EPISODE)
+    overlay = project.root / "settings.toml"
+    for mode, doubtful in (("off", CROPS[:1]), ("on", [])):  # all crops along the track are one person, hardly Stark
+        settings = load_settings(overlay, tracks__mode=mode)
+        account = account_of(settings, project.store, model_resources(settings)["identity"])
+        assert list(account.names[0].doubtful) == doubtful
