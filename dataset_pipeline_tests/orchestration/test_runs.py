@@ -23,6 +23,7 @@ MEASURED = (
     "hand_edited_tags",
     "video_probe",
     "shots",
+    "tracks",
     "distinct_frames",
 )
 

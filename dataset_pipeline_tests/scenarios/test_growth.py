@@ -121,7 +121,7 @@ def looks(moves: dict[str, str], root: Path, monkeypatch: pytest.MonkeyPatch) ->
         counted.append(path)
         return read(path)
 
-    resources = SimpleNamespace(store=store)
+    resources = SimpleNamespace(store=store, settings=load_settings(DEFAULTS))
     step = Step(character_gallery.declaration, resources, None, None, sorted(moves.values()))
     with monkeypatch.context() as patch:
         patch.setattr(store._files, "read", counting)
