@@ -73,7 +73,7 @@ def shots(step: Step) -> Result:
     settings=["keyframes", "shots", "video"],
     group="frames",
     labels=["opencv"],
-    algorithm=5,
+    algorithm=4,
     checks={
         "every_frame_was_decoded": Check("The decoder met nothing broken on its way through the source."),
         "candidates_are_there": Check("The mode of [keyframes] finds more than a frame in half a minute."),

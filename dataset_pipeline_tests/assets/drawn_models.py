@@ -18,6 +18,7 @@ class Models:
     fails: Callable[[str, np.ndarray], None] = lambda role, picture: None
     seen: dict[str, int] = field(default_factory=dict)
     threshold: float = 0.5
+    device: str = "cpu"
 
     def fingerprint(self) -> Any:
         known = {"role": "it", "model": "drawn", "sha256": "m", "demo": True}
