@@ -283,7 +283,7 @@ HASHES = {
     "character_gallery": "80370654a67f",
     "clusters": "630f51ea4c86",
     "references": "e7d1814bdbb5",
-    "named_characters": "42cc54ffbd91",
+    "named_characters": "2c25af2430be",
     "quality_scores": "003904601534",
     "tag_scores": "0e360eef9689",
     "tag_thresholds": "c33fdd248dbb",
