@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset_pipeline.base.progress import track
-from dataset_pipeline.characters.reference_views import KINDS, reference_views
+from dataset_pipeline.characters.reference_views import reference_views
+from dataset_pipeline.characters.tracks import KINDS
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result

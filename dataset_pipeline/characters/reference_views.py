@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.characters.tracks import KINDS
 from dataset_pipeline.images.crops import cut, plan_crops
 from dataset_pipeline.settings import CropsSettings
 
-KINDS = ("person", "head")
 STILL = "references.picture/00000000"  # any id of a still: that of a crop is made of it, and is not kept
 WHOLE = "picture"  # the view of a picture on which nobody was found
 
