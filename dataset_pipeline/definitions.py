@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from dataset_pipeline.assets.corrections import corrections as corrections_spec
 from dataset_pipeline.assets.video import video as video_spec
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
@@ -18,7 +19,7 @@ from dataset_pipeline.orchestration import jobs
 from dataset_pipeline.orchestration.arrivals import arrivals_sensor
 from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
 from dataset_pipeline.reports.status.asset import status_asset, status_sensor
-from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.settings import DEMO_DEFAULTS, Settings, load_settings
 
 DEMO_EPISODES = "data/demo/episodes"
 
@@ -34,7 +35,10 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
     store = store_of(settings)
     roles = dict(roles or model_resources(settings))
     weights = known_weights(roles)
-    video = video_spec.replace_attributes(key=dg.AssetKey([*prefix, "video"]), partitions_def=partitions)
+    external = [
+        spec.replace_attributes(key=dg.AssetKey([*prefix, *spec.key.path]), partitions_def=partitions)
+        for spec in (video_spec, corrections_spec)
+    ]
     graph = declared(settings)
     assets = [
         asset_definition(
@@ -49,7 +53,7 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
     measure_episode = jobs.measure_episode(settings, partitions)
     process_new_episodes = jobs.process_new_episodes(settings, build_definitions)
     return dg.Definitions(
-        assets=[video, *assets, status_asset(prefix)],
+        assets=[*external, *assets, status_asset(prefix)],
         resources={"settings": settings, "store": store, "export_root": export_root(settings), **roles},
         jobs=[
             measure_episode,
@@ -68,9 +72,9 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
 
 
 def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) -> dg.AutomationCondition | None:
-    """Sets are exported on demand; everything else keeps current by itself."""
+    """Sets are exported on demand, and so is all of super-resolution; everything else keeps current by itself."""
     declaration = graph[asset]
-    if declaration.exports:
+    if declaration.exports or declaration.on_demand:
         return None
     above = sorted(ancestors(declaration, graph) & graph.keys())
     waits_for = above if declaration.joined or declaration.projection else []
@@ -91,4 +95,5 @@ def defs() -> dg.Definitions:
 @dg.definitions
 def demo_defs() -> dg.Definitions:
     """The same graph on the shipped demo models, over the drawn episodes, in a store of its own."""
-    return build_definitions(load_settings(models__pack="demo", episodes__roots=[DEMO_EPISODES]))
+    changes = {"models__pack": "demo", "episodes__roots": [DEMO_EPISODES]}
+    return build_definitions(load_settings(pack_defaults=DEMO_DEFAULTS, **changes))

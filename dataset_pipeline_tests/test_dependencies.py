@@ -38,6 +38,7 @@ NOT_IMPORTED = {
     "pandas": "imgutils reads its tag lists with it",
     "onnxruntime": "stands in for onnxruntime-gpu where that has no wheel",
     "nvidia-curand": "onnxruntime-gpu loads its library",
+    "rapidocr": "the weights of the text detector are read from its folder",
 }
 TRAINER = PACKAGE / "demo" / "training"  # made the shipped models; the dev group has what it alone needs
 

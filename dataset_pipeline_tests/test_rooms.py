@@ -16,24 +16,42 @@ ROOMS = (
     "settings",
     "store",
     "images",
+    "corrections",
     "characters",
     "tags",
     "repeated",
     "video",
+    "stitching",
     "sources",
     "training",
     "training.exporters",
+    "super_resolution",
     "models",
     "graph",
     "assets",
     "orchestration",
     "reports",
+    "review",
     "definitions",
     "demo",
     "demo.training",
     "cli",
 )
-PURE = ("base", "settings", "store", "images", "characters", "tags", "repeated", "video", "sources", "training")
+PURE = (
+    "base",
+    "settings",
+    "store",
+    "images",
+    "corrections",
+    "characters",
+    "tags",
+    "repeated",
+    "video",
+    "stitching",
+    "sources",
+    "training",
+    "super_resolution",
+)
 HEAVY = ("torch", "torchvision", "imgutils", "open_clip", "pyiqa", "onnxruntime", "dagster")
 ADAPTER = "dataset_pipeline.orchestration.dagster_internals"
 PACKAGE = Path(dataset_pipeline.__file__).parent

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import pyarrow as pa
+
+from dataset_pipeline.assets.corrections import rows_of
+from dataset_pipeline.assets.crops import has_details
 from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.characters.appearances import CROP_COLUMNS, Appearances, appearances_of, tracked
-from dataset_pipeline.characters.gallery import Naming, build_gallery, decide_clusters, galleries_by_show
+from dataset_pipeline.characters.building import build_gallery
+from dataset_pipeline.characters.by_hand import lost_characters
+from dataset_pipeline.characters.gallery import Naming, decide_clusters, galleries_by_show
 from dataset_pipeline.characters.names import named, names_by_id
 from dataset_pipeline.characters.references import NOBODY, name_people, reference_set
+from dataset_pipeline.characters.surroundings import SHOT_COLUMNS
 from dataset_pipeline.characters.vectors import vectors_by_id
+from dataset_pipeline.corrections.answers import whos_of
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
@@ -20,6 +28,7 @@ from dataset_pipeline.store.identity_log import event_of_row
 from dataset_pipeline.store.schemas import SCHEMAS
 
 CHARACTERS_SHOWN = 8
+NAMED = "every_character_that_was_named_is_there"
 BY_REFERENCES = ("tag_scores", "reference_embeddings")  # what people are named by
 
 
@@ -53,15 +62,18 @@ def _names(step: Step, appearances: Appearances, episodes: Sequence[str] | None 
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["crops", "crop_embeddings", "tracks", *BY_REFERENCES],
+    reads=["crops", "crop_embeddings", "tracks", *BY_REFERENCES, "matched_corrections"],
     reads_if={"tracks": may_track} | dict.fromkeys(BY_REFERENCES, has_references),
     settings=["character_gallery", "named_characters"],
     models=["identity"],
     group="characters",
     remembers=True,
-    algorithm=2,
+    algorithm=4,
     labels=["onnx"],
-    checks={"all_crops_speak_one_language": Check("Every embedding comes from the weights in use.")},
+    checks={
+        "all_crops_speak_one_language": Check("Every embedding comes from the weights in use."),
+        NAMED: Check("Every character that a person named or merged is there."),
+    },
 )
 def character_gallery(step: Step) -> Result:
     """The characters of each show and the crops they are recognised by, over all episodes.
@@ -69,7 +81,8 @@ def character_gallery(step: Step) -> Result:
     `[character_gallery]` says how alike crops of one character are and how many it takes. Shows whose crops are those
     of last time keep their characters. Whoever is new gets an id, written into the identity log of the store; whoever
     was found before is found again by it, under other settings and with other episodes too. Where there are references,
-    people bear the names that these show, and only the others are clustered.
+    people bear the names that these show, and only the others are clustered. What a person said of crops and characters
+    goes before all that, and teaches.
     """
     identity = step.model("identity")
     weights = identity.fingerprint().sha256
@@ -91,6 +104,7 @@ def character_gallery(step: Step) -> Result:
             weights,
             [row for row in before if row["show"] == show],
             _names(step, appearances, episodes).names if has_read_references(step) else (),
+            whos_of(rows_of(step, episodes)),
         )
 
     table, clustered = step.by_show(join)
@@ -105,17 +119,26 @@ def character_gallery(step: Step) -> Result:
             "crops_in_characters": sum(table["crops"].to_pylist()),
             "shows_clustered": clustered,
         },
-        {"all_crops_speak_one_language": f"{crops[False]} were embedded by other weights" if crops[False] else ""},
+        {
+            "all_crops_speak_one_language": f"{crops[False]} were embedded by other weights" if crops[False] else "",
+            NAMED: _lost(step, table),
+        },
     )
+
+
+def _lost(step: Step, gallery: pa.Table) -> str:
+    rows = gallery.select(["character", "merged"]).to_pylist()
+    return "; ".join(lost_characters(whos_of(rows_of(step)), rows))
 
 
 def _log_previous(step: Step) -> None:
     """Whoever is in the table of last time but not in the log goes into it: versions before the log wrote none, and a
-    log that was lost is made again from what is there."""
+    log that was lost is made again from what is there. Whoever a person had a say in is left out: the log is of those
+    who were found without."""
     if step.last is None:
         return
     weights = step.last.provenance.models[0]["sha256"]
-    rows = step.previous()
+    rows = [row for row in step.previous() if not row["corrected"]]
     logged = {show: step.identity_log.characters(show) for show in {row["show"] for row in rows}}
     step.identity_log.append(event_of_row(row, weights) for row in rows if row["character"] not in logged[row["show"]])
 
@@ -135,19 +158,30 @@ def crops_by_character(step: Step) -> dict[str, list[str]]:
 
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["stills", "crops", "crop_embeddings", "character_gallery", "tracks", *BY_REFERENCES],
-    reads_if={"tracks": may_track} | dict.fromkeys(BY_REFERENCES, has_references),
+    reads=[
+        "shots",
+        "stills",
+        "crops",
+        "details",
+        "crop_embeddings",
+        "character_gallery",
+        "tracks",
+        *BY_REFERENCES,
+        "matched_corrections",
+    ],
+    reads_if={"details": has_details, "tracks": may_track} | dict.fromkeys(BY_REFERENCES, has_references),
     settings=["clusters", "named_characters"],
     models=["identity"],
     group="characters",
-    algorithm=2,
+    algorithm=4,
     labels=["onnx"],
     shows=crops_by_character,
 )
 def clusters(step: Step) -> Result:
-    """Who is on each crop and still, by the gallery; nobody where nobody is near enough.
+    """Who is on each crop, detail and still, by the gallery; nobody where nobody is near enough.
 
-    `[clusters] max_difference` decides what is near enough, for names of references `[named_characters]`.
+    `[clusters] max_difference` decides what is near enough, for names of references `[named_characters]`. Who is cut
+    off by a side of the picture is rather somebody who is well seen elsewhere in the shot.
     """
     assert step.episode is not None
     galleries = step.shared("galleries", lambda: galleries_by_show(step.read("character_gallery")))
@@ -163,6 +197,9 @@ def clusters(step: Step) -> Result:
         threshold,
         (lambda appearances: _names(step, appearances)) if has_read_references(step) else None,
         tracked(found, [step.read("tracks")] if has_tracks(step) else [], weights),
+        whos_of(rows_of(step)),
+        step.rows("details") if "details" in step.declaration.reads else (),
+        step.read_columns("shots", SHOT_COLUMNS).to_pylist(),
     )
     crops = [row for row in rows if row["kind"] != "still"]
     return Result(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dataset_pipeline.characters.names import names_by_id
+from dataset_pipeline.assets.corrections import source_of
+from dataset_pipeline.characters.names import stored_names
+from dataset_pipeline.corrections.addressing import parts_for
+from dataset_pipeline.corrections.answers import spans_out
 from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
@@ -15,13 +18,14 @@ from dataset_pipeline.sources.media import clip_files_of
 from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.clips import copies_of, decide_clips, images_of_set, seen_on_stills
-from dataset_pipeline.video.clip_spans import clip_spans
+from dataset_pipeline.video.clip_spans import clip_spans, without
 
 
 @pipeline_asset(
     kind=Kind.PROJECTION,
     reads=[
         "shots",
+        "corrections",
         "distinct_frames",
         "repeated_frames",
         "character_gallery",
@@ -32,7 +36,7 @@ from dataset_pipeline.video.clip_spans import clip_spans
     ],
     settings=["clips", "captions", "tag_rules", "training_set"],
     group="set",
-    algorithm=2,
+    algorithm=3,
     labels=["python"],
 )
 def clips(step: Step) -> Result:
@@ -46,23 +50,27 @@ def clips(step: Step) -> Result:
         return Result(SCHEMAS["clips"].empty(), {"kept": 0})
     assert step.episode is not None
     shots = step.rows("shots")
+    out, lost = spans_out(parts_for("clips", step.rows("corrections")), source_of(step))
     selection = step.rows("selection")
     rows = decide_clips(
         step.episode,
-        clip_spans(shots, settings.clips),
+        without(clip_spans(shots, settings.clips), out),
         shots,
         step.rows("distinct_frames"),
         step.shared("copies", lambda: copies_of(step.rows("repeated_frames"))),
         images_of_set(selection, step.rows("captions"), step.rows("multiplies")),
         seen_on_stills(
-            selection, step.rows("tags"), step.shared("names", lambda: names_by_id(step.read("character_gallery")))
+            selection, step.rows("tags"), step.shared("names", lambda: stored_names(step.read("character_gallery")))
         ),
         settings.clips.fps,
         settings.captions,
         load_rules(settings.tag_rules),
         settings.training_set,
     )
-    return Result(SCHEMAS["clips"].table(rows), {"kept": 0, **Counter(row["reason"] for row in rows)})
+    numbers: dict[str, Number] = {"kept": 0, **Counter(row["reason"] for row in rows)}
+    if lost:  # which `distinct_frames` lists, that the same spans are told to
+        numbers["lost_spans"] = len(lost)
+    return Result(SCHEMAS["clips"].table(rows), numbers)
 
 
 @pipeline_asset(

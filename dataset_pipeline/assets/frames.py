@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.assets.corrections import FOUND, IS_FOUND, matcher_of, told_lost
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.base.timing import span, timed_iteration
 from dataset_pipeline.characters.poses import chosen_frames
+from dataset_pipeline.corrections.addressing import parts_for
+from dataset_pipeline.corrections.answers import EXCLUDED, NOTHING_SAID, FrameAnswers, frame_answers
 from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
@@ -34,7 +39,7 @@ def pictures_of_table(step: Step) -> dict[str, list[str]]:
     settings=["shots", "video", "frame_pass"],
     group="frames",
     labels=["opencv"],
-    algorithm=4,
+    algorithm=5,
     checks={"every_shot_was_decoded": Check("The decoder met nothing broken on its way through every frame.")},
 )
 def shots(step: Step) -> Result:
@@ -142,22 +147,25 @@ def frame_embeddings(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.RENDER,
-    reads=["video_probe", "keyframes", "frame_embeddings"],
+    reads=["video_probe", "keyframes", "frame_embeddings", "corrections"],
     settings=["distinct_frames", "frame_defects", "keyframes", "video"],
     group="stills",
     labels=["python"],
-    algorithm=3,
-    checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")},
+    algorithm=4,
+    checks={"every_kept_frame_has_its_picture": Check("Each frame that stays could be decoded at full size.")}
+    | IS_FOUND,
 )
 def distinct_frames(step: Step) -> Result:
     """Near-duplicates grouped, the best of each group kept as a full-size picture: uncombed, without ghosts, sharp.
 
-    Dropped frames keep their row and reason. `[distinct_frames] similarity` says how alike two frames may be.
+    Dropped frames keep their row and reason. `[distinct_frames] similarity` says how alike two frames may be, unless a
+    person said it.
     """
     settings = step.settings
     frames = {row["image_id"]: row for row in step.rows("keyframes")}
+    said = _said_of(step, frames)
     decisions = decide_distinct(
-        step.read("keyframes"), step.read("frame_embeddings"), settings.distinct_frames, settings.frame_defects
+        step.read("keyframes"), step.read("frame_embeddings"), settings.distinct_frames, settings.frame_defects, said
     )
     taken_over = ("episode", "pts_s", "width_px", "height_px")
     rows = [{**{name: frames[row["image_id"]][name] for name in taken_over}, **row} for row in decisions]
@@ -173,29 +181,45 @@ def distinct_frames(step: Step) -> Result:
             settings.video.hardware,
         ),
     )
-    reasons = Counter(row["reason"] for row in rows)
+    reasons, kept = Counter(row["reason"] for row in rows), sum(row["kept"] for row in rows)
     return Result(
         SCHEMAS["distinct_frames"].table(rows),
         {
-            **{reason: reasons[reason] for reason in ("kept", "duplicate", "blank", *DEFECTS, "unreadable")},
+            "kept": kept,
+            **{reason: reasons[reason] for reason in ("duplicate", "blank", *DEFECTS, "unreadable")},
+            **({EXCLUDED: reasons[EXCLUDED]} if reasons[EXCLUDED] else {}),
             **({NOT_MEASURED: reasons[NOT_MEASURED]} if reasons[NOT_MEASURED] else {}),
-            "kept_percent": 100.0 * reasons["kept"] / len(rows) if rows else 0.0,
+            "kept_percent": 100.0 * kept / len(rows) if rows else 0.0,
         },
         {
             "every_kept_frame_has_its_picture": f"{reasons['unreadable']} frames could not be decoded at full size"
             if reasons["unreadable"]
-            else ""
+            else "",
+            FOUND: told_lost(said.lost),
         },
         left_out=left_out,
     )
 
 
-@pipeline_asset(kind=Kind.DECIDE, reads=["distinct_frames"], group="stills", labels=["python"])
+def _said_of(step: Step, frames: Mapping[str, Mapping[str, Any]]) -> FrameAnswers:
+    """What a person said of the candidates; frames: rows of `keyframes` by image id."""
+    parts = parts_for(step.declaration.name, step.rows("corrections"))
+    if not parts:
+        return NOTHING_SAID
+    paths = {image: row["path"] for image, row in frames.items()}
+    return frame_answers(parts, matcher_of(step, frames.values(), paths))
+
+
+@pipeline_asset(
+    kind=Kind.DECIDE, reads=["distinct_frames", "panoramas", "backdrops"], group="stills", labels=["python"]
+)
 def stills(step: Step) -> Result:
-    """Every full picture of the episode, whatever made it: a frame of the video or a picture of the folder.
+    """Every full picture of the episode, whatever made it: a frame of the video or a picture of the folder, a panorama,
+    a plate.
 
     A further kind of still joins in here: its rows are added, and every later stage takes them up.
     """
-    rows = stills_of(step.read("distinct_frames"))
+    stitched = {asset: step.read(asset) for asset in ("panoramas", "backdrops")}
+    rows = stills_of(step.read("distinct_frames"), **stitched)
     kinds = Counter(row["kind"] for row in rows)
     return Result(SCHEMAS["stills"].table(rows), {**kinds})

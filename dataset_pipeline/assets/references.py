@@ -26,7 +26,7 @@ from dataset_pipeline.tags.scores import scored_tags
 MAX_PIXELS = 50_000_000  # of one picture; eight are held at a time
 AT_ONCE = 8
 MEASURED = "reference_pictures"
-MEASURING = 1  # the version of what models are asked, apart from that of the asset
+MEASURING = 2  # the version of what models are asked, apart from that of the asset
 READ = "every_reference_was_read"
 
 
@@ -36,7 +36,7 @@ READ = "every_reference_was_read"
     settings=["references", "crops", "tag_scores", "tag_rules"],
     models=["detector", "identity", "tagger"],
     group="characters",
-    algorithm=2,
+    algorithm=3,
     labels=["onnx"],
     checks={READ: Check("Every picture among the references shows somebody whose name can be used.")},
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
+from dataset_pipeline.corrections.addressing import STITCHED
 from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
@@ -12,10 +15,15 @@ READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frame
 
 
 @pipeline_asset(
-    kind=Kind.JOIN, reads=READ, settings=["repeated_frames", "frame_defects"], group="stills", labels=["python"]
+    kind=Kind.JOIN,
+    reads=(*READ, *STITCHED, "stitched_embeddings"),
+    settings=["repeated_frames", "frame_defects"],
+    group="stills",
+    labels=["python"],
 )
 def repeated_frames(step: Step) -> Result:
-    """Openings, endings, eyecatches and recaps, and the one best copy of each frame that several episodes share.
+    """Openings, endings, eyecatches and recaps, and the one best copy of each frame, panorama and plate that
+    several episodes share.
 
     `[repeated_frames]` says how alike copies are. Shows whose episodes are those of last time keep their rows, and a
     frame that was chosen stays chosen unless a copy is clearly better.
@@ -28,7 +36,10 @@ def repeated_frames(step: Step) -> Result:
         known = [before[episode] for episode in episodes if episode in before]
         chosen = {frame["image_id"] for row in known for frame in row["frames"] if frame["kept"]}
         probes, shots, keyframes, embeddings, stills = (step.read(asset, episodes) for asset in READ)
-        return repeats_of_show(show, probes, shots, keyframes, embeddings, stills, *limits, chosen)
+        of_shots = [step.read(asset, episodes) for asset in STITCHED]
+        stitched = pa.concat_tables(of_shots, promote_options="default")  # panoramas have a column more
+        vectors = step.read("stitched_embeddings", episodes)
+        return repeats_of_show(show, probes, shots, keyframes, embeddings, stills, stitched, vectors, *limits, chosen)
 
     table, compared = step.by_show(join)
     rows = table.to_pylist()

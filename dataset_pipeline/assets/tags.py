@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataset_pipeline.base.ids import show_of
-from dataset_pipeline.characters.names import named, names_by_id
+from dataset_pipeline.assets.corrections import rows_of
+from dataset_pipeline.base.boxes import place_of
+from dataset_pipeline.base.ids import show_of, shows_nobody
+from dataset_pipeline.characters.names import named, stored_names
+from dataset_pipeline.corrections.answers import set_captions, tag_edits
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.settings.tag_rules import Rules, load_rules
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import CaptionSources, decide_captions, face_positions
@@ -84,12 +89,27 @@ def core_tags(step: Step) -> Result:
     )
 
 
+def asks_for_characters(settings: Settings) -> bool:
+    return any("character:" in concept.query.lower() for concept in settings.tags.concepts)
+
+
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["images", "detections", "hand_edited_tags", "tag_scores", "clusters", "quality_scores", "core_tags"],
+    reads=[
+        "images",
+        "detections",
+        "hand_edited_tags",
+        "tag_scores",
+        "clusters",
+        "quality_scores",
+        "core_tags",
+        "character_gallery",
+        "matched_corrections",
+    ],
+    reads_if={"character_gallery": asks_for_characters},
     settings=["tags", "people", "tag_thresholds", "tag_rules", "detections"],
     group="text",
-    algorithm=4,
+    algorithm=6,
     labels=["python"],
 )
 def tags(step: Step) -> Result:
@@ -106,9 +126,13 @@ def tags(step: Step) -> Result:
         {row["image_id"]: row["tags"] for row in step.rows("hand_edited_tags")},
         *_seen(step),
     )
+    asks = "character_gallery" in step.declaration.reads
+    names = step.shared("names", lambda: stored_names(step.read("character_gallery"))) if asks else {}
+    known = replace(known, edits=tag_edits(rows_of(step)), names=names)
     scored = tag_rows(step.read("tag_scores"))
     # What a person wrote needs no tagger: one that gave no answer takes nothing from it.
-    unscored = known.hand_edited.keys() & known.characters.keys() - {row["image_id"] for row in scored}
+    told = known.hand_edited.keys() | known.edits.keys()
+    unscored = told & known.characters.keys() - {row["image_id"] for row in scored}
     scored += [{"image_id": image_id, "tags": ()} for image_id in unscored]
     settings = step.settings
     rows = decide_tags(scored, known, settings.tags, settings.people, settings.tag_thresholds, rules)
@@ -119,6 +143,7 @@ def tags(step: Step) -> Result:
             "mean_tags": sum(counts.values()) / len(rows) if rows else 0.0,
             "different_tags": len(counts),
             "hand_edited": sum(row["hand_edited"] for row in rows),
+            "corrected": len(known.edits),
             "of_concepts": sum(bool(row["concepts"]) for row in rows),
             "nobody_seen": sum(row["people_at_most"] == 0 for row in rows),
         },
@@ -126,10 +151,10 @@ def tags(step: Step) -> Result:
 
 
 def people_seen(step: Step, images: Sequence[Mapping[str, Any]]) -> dict[str, Seen]:
-    """Who is on each image by the boxes, by its id; nothing where neither persons nor heads were looked for.
-    images: rows of `images`."""
+    """Who is on each image by the boxes, by its id; only clean plates where neither persons nor heads were
+    looked for. images: rows of `images`."""
     if not LOOKED_FOR & set(step.settings.detections.kinds):
-        return {}
+        images = [row for row in images if shows_nobody(row["still_id"])]
     people, boxes = step.settings.people, step.rows("detections")
     return seen_on_images(images, boxes, step.left_out("detections"), people.doubt_score, people.seen_score)
 
@@ -140,7 +165,9 @@ def _seen(step: Step) -> tuple[dict[str, Seen], dict[str, str]]:
     seen = people_seen(step, images)
     heights = {row["image_id"]: row["height_px"] for row in images}
     return seen, {
-        row["image_id"]: composition_of(kind_of(row), seen.get(row["image_id"]), heights[row["still_id"]])
+        row["image_id"]: composition_of(
+            kind_of(row), seen.get(row["image_id"]), heights[row["still_id"]], place_of(row)
+        )
         for row in images
     }
 
@@ -164,25 +191,28 @@ def _core_by_show(step: Step) -> dict[str, dict[str, list[str]]]:
         "clusters",
         "selection",
         "descriptions",
+        "matched_corrections",
     ],
     settings=["captions", "tag_rules"],
     group="set",
-    algorithm=5,
+    algorithm=8,
     labels=["python"],
 )
 def captions(step: Step) -> Result:
-    """One line of text for each selected image, rendered from structured fields by `[captions] template`."""
+    """One line of text for each selected image, rendered from structured fields by `[captions] template`, or as a
+    person wrote it."""
     settings = step.settings.captions
     texts = step.read("descriptions")
     said_by_tags = ["image_id", "tags", "n_people", "rating", "series", "artists", "activation_tags"]
     tagged = step.read("tags").select(said_by_tags).to_pylist()
-    names = step.shared("names", lambda: names_by_id(step.read("character_gallery")))
+    names = step.shared("names", lambda: stored_names(step.read("character_gallery")))
     clusters = step.read("clusters").select(["image_id", "characters"]).to_pylist()
     said = CaptionSources(
         {row["image_id"]: row for row in tagged},
         {row["image_id"]: named(row["characters"], names) for row in clusters},
         face_positions(step.read("detections"), step.read("stills"), settings.face_min_score),
         dict(zip(texts["image_id"].to_pylist(), texts["text"].to_pylist(), strict=True)),
+        set_captions(rows_of(step)),
     )
     rules = step.shared("tag rules", lambda: load_rules(step.settings.tag_rules))
     rows = decide_captions(step.rows("selection"), said, step.row("video")["show_title"], settings, rules)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -20,7 +18,7 @@ from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import WITHOUT_GPU
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.graph.versions import version_of
+from dataset_pipeline.graph.versions import hash_of, version_of
 from dataset_pipeline.models.device import runs_on_gpu
 from dataset_pipeline.sources.media import frames_of
 from dataset_pipeline.store.provenance import Number
@@ -32,6 +30,7 @@ FOLLOWED = "followed_episodes"
 
 @pipeline_asset(
     kind=Kind.MEASURE,
+    algorithm=4,
     reads=["video_probe", "shots"],
     settings=["tracks", "video"],
     models=["detector", "identity"],
@@ -42,28 +41,29 @@ FOLLOWED = "followed_episodes"
 def tracks(step: Step) -> Result:
     """People linked over the frames of each shot, down to a low score, with identity vectors of a few samples each.
 
-    Frames are looked at a few times a second, those of a held picture once, at full size. A track is cut where its
-    vectors say that it went over to another person. 24 minutes at 3 a second are about 2,800 looks of two detectors and
-    4,800 vectors: 550 TFLOP, 300 core-s beside the networks, 16 MB. `[tracks] mode` says whether that is done.
+    Frames are looked at a few times a second on average, at full size: more often where people move, once where a
+    picture is held. A track is cut where its vectors say that it went over to another person. 24 minutes at 3 a second
+    are at most 4,320 looks of two detectors and some 4,800 vectors, 720 TFLOP. With 2,800 looks they are 550 TFLOP, 310
+    core-s beside the networks, 25 MB (16 of vectors, 9 of small copies of people, by which poses are told apart).
+    `[tracks] mode` says whether that is done.
     What was found once of an episode, at that many a second and with these weights, is kept: going back to it, or to
-    `auto` without a GPU, costs nothing but the same 16 MB again.
+    `auto` without a GPU, costs nothing but the same 25 MB again.
     """
     settings = step.settings.tracks
     if settings.mode == "off":
         return Result(SCHEMAS["tracks"].empty())
     columns = ["number", "start_s", "end_s", "frame_pts", "frame_pts_s", "signatures"]
-    shots = step.read("shots").select(columns).to_pylist()
+    shots = step.read_columns("shots", columns).to_pylist()
     looks = looks_of(shots, settings.per_s)
-    bounds_s = {row["number"]: (row["start_s"], row["end_s"]) for row in shots}
     video = step.pointer("video_probe")
     assert video is not None
     may_look = settings.mode == "on" or runs_on_gpu(step.model("detector").device)
-    looked_at = _hash_of(version_of(video), list(bounds_s.items()), *map(astuple, looks))
+    looked_at = hash_of(version_of(video), *map(astuple, looks))
     made, _ = step.measure_once(
         [{"image_id": step.episode or "", "pixel_sha256": looked_at}],
-        _hash_of(*(it.sha256 for it in step.fingerprints.values())),
-        _hash_of(step.declaration.algorithm, settings.per_s),
-        lambda absent: [_followed(step, looks, bounds_s) if may_look else None for _ in absent],
+        hash_of(*(it.sha256 for it in step.fingerprints.values())),
+        hash_of(step.declaration.algorithm, settings.per_s),
+        lambda absent: [_followed(step, looks) if may_look else None for _ in absent],
         table=FOLLOWED,
     )
     if not len(made):
@@ -72,7 +72,7 @@ def tracks(step: Step) -> Result:
     return Result(table, _numbers(looks, table), {"every_frame_could_be_looked_at": made["faults"][0].as_py()})
 
 
-def _followed(step: Step, looks: Sequence[Look], bounds_s: Mapping[int, tuple[float, float]]) -> dict[str, Any]:
+def _followed(step: Step, looks: Sequence[Look]) -> dict[str, Any]:
     """The rows of `tracks`, and what the decoder could not give."""
     settings, detector, identity = step.settings, step.model("detector"), step.model("identity")
     weights = {"detector_sha256": detector.fingerprint().sha256, "model_sha256": identity.fingerprint().sha256}
@@ -83,13 +83,8 @@ def _followed(step: Step, looks: Sequence[Look], bounds_s: Mapping[int, tuple[fl
         )
         for track in follow(frames, looks, lambda some: detector.detect(some, KINDS, LOW_SCORE), identity.embed):
             stretches = stretches_of(track, identity.differences, identity.threshold)
-            made = rows_of(step.episode or "", track, stretches, bounds_s[track.shot], 1 / settings.tracks.per_s)
-            rows += [row | weights for row in made]
+            rows += [row | weights for row in rows_of(step.episode or "", track, stretches)]
     return {"tracks": _once(rows), "faults": "; ".join(report.reasons)}
-
-
-def _hash_of(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _once(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

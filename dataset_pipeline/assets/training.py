@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.assets.corrections import rows_of
+from dataset_pipeline.assets.crops import has_details
 from dataset_pipeline.assets.repeated import repeated_stills
 from dataset_pipeline.assets.tags import people_seen
 from dataset_pipeline.base.tag_words import people_number
-from dataset_pipeline.characters.names import names_by_id
+from dataset_pipeline.characters.names import names_by_id, stored_names
+from dataset_pipeline.corrections.addressing import STITCHED
+from dataset_pipeline.corrections.answers import chosen_by_hand
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined
 from dataset_pipeline.graph.lineage import made_by
@@ -21,6 +25,7 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNREADABLE
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import joined_version, version_of
+from dataset_pipeline.images.burnt_in_text import boxes_by_still
 from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
@@ -64,10 +69,18 @@ CHANGES_NAMED = 20  # of such folders; more are counted
         "tag_scores",
         "hand_edited_tags",
         "clusters",
+        "burnt_in_text",
+        "character_gallery",
+        "matched_corrections",
+        "panoramas",
     ],
+    reads_if={
+        "character_gallery": lambda settings: bool(settings.selection.characters),
+        "panoramas": lambda settings: settings.selection.frames_of_panoramas == "thin",
+    },
     settings=["selection", "people", "tag_thresholds", "detections"],
     group="set",
-    algorithm=4,
+    algorithm=6,
     labels=["python"],
 )
 def selection(step: Step) -> Result:
@@ -84,9 +97,16 @@ def selection(step: Step) -> Result:
         faces_on(step.read("detections"), images, settings.face_min_score),
         _people(step, images),
         step.left_out("detections"),
+        chosen_by_hand(rows_of(step)),
+        names_by_id(step.read("character_gallery")) if "character_gallery" in step.declaration.reads else None,
+        boxes_by_still(step.rows("burnt_in_text")),
+        {row["image_id"]: row["covered_s"] or () for row in step.rows("panoramas")}
+        if "panoramas" in step.declaration.reads
+        else None,
     )
     reasons = Counter(row["reason"] for row in rows)
-    return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons})
+    cut = sum(row["cut_px"] is not None for row in rows)
+    return Result(SCHEMAS["selection"].table(rows), {"selected": 0, **reasons, "text_cut_away": cut})
 
 
 def _people(step: Step, images: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -131,13 +151,13 @@ def training_images(step: Step) -> Result:
     reads=["selection", "character_gallery"],
     settings=["concept_balance", "training_set"],
     group="set",
-    algorithm=3,
+    algorithm=4,
     labels=["python"],
 )
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by `[concept_balance]`: its arrangement, its
     weights and its quotas, of what `[training_set]` does not hold out. Shows what an epoch is made of."""
-    names = names_by_id(step.read("character_gallery"))
+    names = stored_names(step.read("character_gallery"))
     rows = balance_rows(step.read("selection"), step.settings.concept_balance, step.settings.training_set, names)
     return Result(
         SCHEMAS["concept_balance"].table(rows),
@@ -164,7 +184,18 @@ def multiplies(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["distinct_frames", "crops", "selection", "training_images", "captions", "concept_balance", "multiplies"],
+    reads=[
+        "distinct_frames",
+        *STITCHED,
+        "crops",
+        "details",
+        "selection",
+        "training_images",
+        "captions",
+        "concept_balance",
+        "multiplies",
+    ],
+    reads_if={"details": has_details},
     settings=["training_set"],
     group="set",
     algorithm=2,
@@ -188,7 +219,18 @@ def training_set(step: Step) -> Result:
     balance = step.read("concept_balance")
     too_many = images_over_quota(balance, selection, table)
     unreadable = images_unreadable(step.left_out("training_images"), balance, selection, table)
-    stages = funnel(frames, crops, selection.select(["reason"]).to_pylist(), rows, too_many, len(unreadable))
+    details = step.read("details").select(["reason"]).to_pylist() if "details" in step.declaration.reads else ()
+    stitched = [row for asset in STITCHED for row in step.read(asset).select(["verdict", "reason"]).to_pylist()]
+    stages = funnel(
+        frames,
+        crops,
+        selection.select(["reason"]).to_pylist(),
+        rows,
+        too_many,
+        len(unreadable),
+        details=details,
+        stitched=stitched,
+    )
     return Result(
         table,
         {f"{stage}: {outcome}": count for stage, outcome, count in stages},
@@ -227,7 +269,7 @@ def exported_set(step: Step) -> Result:
     rows = [*rows, *clips]
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
-    names = names_by_id(step.read("character_gallery"))
+    names = stored_names(step.read("character_gallery"))
     core = [
         {**row, "character": names.get(row["character"], row["character"])}
         for row in step.rows("core_tags")
@@ -298,7 +340,8 @@ def settings_behind(step: Step, asset: str, episodes: Collection[str]) -> dict[s
     one and the same, or where the asset has made something else since the set."""
     keys = [""] if is_joined(asset) else sorted(step.episodes)
     found = [(key, pointer) for key in keys if (pointer := step.behind(asset, key or None))]
-    version = version_of(found[0][1]) if is_joined(asset) and found else joined_version(found)
+    joined = is_joined(asset) and found
+    version = version_of(found[0][1]) if joined else joined_version(asset, found, "training_set")
     known = [pointer for key, pointer in found if not key or key in episodes]
     sections = {json.dumps(pointer.provenance.settings[asset]) for pointer in known}
     the_set = step.pointer("training_set")

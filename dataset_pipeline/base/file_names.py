@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import unicodedata
@@ -14,6 +15,12 @@ _IGNORED_NAMES = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found"}
     | {"thumbs.db", "desktop.ini", "icon\r"}  # the last: macOS' icon of a folder
 )
+MAX_NAME_CHARACTERS = 99
+MAX_NAME_BYTES = 200  # Linux allows 255 in a name, and a Japanese letter takes three
+NAMES_REMEMBERED = 10_000
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*+\x00-\x1f\x7f\ud800-\udfff]')
+# They turn the letters after them about, so that a name reads as another one.
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _PARTIAL_ENDINGS = (".part", ".partial", ".crdownload", ".download", ".!qb", ".!ut", ".aria2", ".tmp")
 
 
@@ -46,6 +53,25 @@ def slug(text: str, max_length: int | None = None) -> str:
     if max_length is not None and len(slugged) > max_length:
         slugged = f"{slugged[: max_length - 9].rstrip('-_')}-{short_hash(text)}"
     return slugged
+
+
+@functools.lru_cache(maxsize=NAMES_REMEMBERED)
+def safe_name(text: str) -> str:
+    """A file or folder name that Windows, Linux and macOS all take; empty if nothing of the text is left.
+    Dots go, forbidden marks become `_`, and names Windows keeps for devices get a `_`."""
+    name = _TURNING.sub("", unicodedata.normalize("NFC", text)).replace(".", "")
+    name = _FORBIDDEN.sub("_", " ".join(name.split())).strip()
+    return f"{name}_" if is_device(name) else name
+
+
+def safe_folder(text: str) -> str:
+    """As `safe_name`, never empty nor longer than a folder's name may be: what is too long is cut and ends in its hash,
+    and of what nothing is left the hash alone stays."""
+    name = safe_name(text)
+    if len(name) <= MAX_NAME_CHARACTERS and len(name.encode()) <= MAX_NAME_BYTES and name:
+        return f"{name}_" if is_ignored(name) else name
+    kept = name[: MAX_NAME_CHARACTERS - 9].encode()[: MAX_NAME_BYTES - 9].decode(errors="ignore")
+    return f"{kept.rstrip()}-{short_hash(text)}".lstrip("-")
 
 
 def safe_first_part(part: str) -> str:

@@ -1,8 +1,9 @@
 """Ids of images, made of facts alone, and the file names they map to.
 
-An image id is `<episode>/<still>` or `<episode>/<still>#<kind>-<x>-<y>-<w>-<h>`, that of a clip
-`<episode>/clip-<first ms>-<last ms>`; the episode is the partition key `<show>.<episode>`. Ids are lower-case ASCII, so
-they compare and sort alike everywhere.
+An image id is `<episode>/<still>` or `<episode>/<still>#<kind>-<x>-<y>-<w>-<h>`; the episode is the partition key
+`<show>.<episode>`. What is made of a span of a video is called after its first and last frame: a still
+`pan-<first ms>-<last ms>`, `plate-<first ms>-<last ms>` or `plate-<first ms>-<last ms>-with-<base ms>`, a clip
+`<episode>/clip-<first ms>-<last ms>`. Ids are lower-case ASCII, so they compare and sort alike everywhere.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from dataset_pipeline.base.file_names import ascii_slug
 
 MAX_EPISODE_LENGTH = 100
 MAX_SLUG_LENGTH = 40
+DETAIL = "detail"  # how the kinds of square details end
 
 _EPISODE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _IMAGE = re.compile(_EPISODE.pattern + r"/[a-z0-9_-]+(#[a-z]+(-\d+){4})?")
 _KIND = re.compile(r"[a-z]+")
 _FRAME = re.compile(r"\d{8,}")
-_SPAN = re.compile(r"(?:pan|plate|clip)-(\d{8,})-\d{8,}")
+_SPAN = re.compile(r"(pan|plate|clip)-(\d{8,})-(\d{8,})(-with-\d{8,})?")
+PANORAMA, PLATE, PLATE_WITH_SUBJECT, CLIP = "panorama", "plate", "plate_with_subject", "clip"
+_WORDS = {("pan", False): PANORAMA, ("plate", False): PLATE, ("plate", True): PLATE_WITH_SUBJECT, ("clip", False): CLIP}
 _CONTENT_HASH = re.compile(r"-[0-9a-f]{12}$")
 # A dot would start a suffix, and trainers split names without a caption on underscores.
 _TO_FILE = str.maketrans("./#_", "~@=+")
@@ -53,16 +57,42 @@ def frame_id(episode: str, pts_ms: int) -> str:
 
 def clip_id(episode: str, start_s: float, end_s: float) -> str:
     """The clip from one time to another, in seconds after the episode's first video frame."""
+    return _span_id(episode, "clip", start_s, end_s)
+
+
+def panorama_id(episode: str, start_s: float, end_s: float) -> str:
+    """The panorama of the shot whose first and last frame are shown at these times, as those of a clip."""
+    return _span_id(episode, "pan", start_s, end_s)
+
+
+def plate_id(episode: str, start_s: float, end_s: float, base_s: float | None = None) -> str:
+    """The clean plate of such a shot; with the subject of the frame shown at `base_s` put back if that is given."""
+    plain = _span_id(episode, "plate", start_s, end_s)
+    return plain if base_s is None else f"{plain}-with-{round(base_s * 1000):08d}"
+
+
+def _span_id(episode: str, word: str, start_s: float, end_s: float) -> str:
     start_ms, end_ms = round(start_s * 1000), round(end_s * 1000)
     if not 0 <= start_ms <= end_ms:
-        raise ValueError(f"a clip of {episode} cannot last from {start_s} s to {end_s} s")
-    return f"{check_episode(episode)}/clip-{start_ms:08d}-{end_ms:08d}"
+        raise ValueError(f"a {word} of {episode} cannot last from {start_s} s to {end_s} s")
+    return f"{check_episode(episode)}/{word}-{start_ms:08d}-{end_ms:08d}"
+
+
+def kind_of_span(image: str) -> str:
+    """PANORAMA, PLATE, PLATE_WITH_SUBJECT or CLIP for what is made of a span of a video, and for a crop of that; empty
+    for frames and pictures of a folder."""
+    span = _SPAN.fullmatch(still_of(image).partition("/")[2])
+    return _WORDS.get((span[1], bool(span[4])), "") if span else ""
+
+
+def shows_nobody(image: str) -> bool:
+    """Whether an image is a clean plate, or a crop of one: nobody is on it, whatever a model takes for a person."""
+    return kind_of_span(image) == PLATE
 
 
 def is_clip(image: str) -> bool:
     """Whether an image id is that of a clip."""
-    name = image.partition("/")[2]
-    return name.startswith("clip-") and _SPAN.fullmatch(name) is not None
+    return kind_of_span(image) == CLIP
 
 
 def track_id(episode: str, first_s: float, box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
@@ -86,6 +116,11 @@ def box_of_crop(crop: str) -> tuple[str, tuple[float, float, float, float]]:
     return kind, (x, y, x + w, y + h)
 
 
+def is_detail(kind: str) -> bool:
+    """Whether crops of this kind are square details at native size."""
+    return kind.endswith(DETAIL)
+
+
 def picture_slug(path: str) -> str:
     """The end of a path as a slug, at most `MAX_SLUG_LENGTH` characters; empty if nothing is left."""
     return ascii_slug(path)[-MAX_SLUG_LENGTH:].strip("-_")
@@ -99,7 +134,7 @@ def picture_id(episode: str, relative: str) -> str:
     path = unicodedata.normalize("NFC", relative.replace("\\", "/"))
     stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2] else path
     name = picture_slug(stem) or "picture"
-    name = re.sub(r"^(pan|plate|clip(?=-\d{8,}$))-", r"\1_", name)  # never read as a panorama, a plate or a clip
+    name = re.sub(r"^(pan|plate|clip(?=-\d{8,}$))-", r"\1_", name)  # never read as what is made of a span
     return f"{check_episode(episode)}/{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
@@ -175,8 +210,15 @@ def show_of(episode: str) -> str:
 def pts_ms_of(image: str) -> int | None:
     """Where in the video an image is from, in ms; of a panorama, a plate or a clip the first frame; None for folder
     pictures."""
+    span = span_ms_of(image)
+    return span[0] if span else None
+
+
+def span_ms_of(image: str) -> tuple[int, int] | None:
+    """The first and the last ms of the video that an image shows, one and the same for a frame; None for folder
+    pictures."""
     still = still_of(image).partition("/")[2]
     if _FRAME.fullmatch(still):
-        return int(still)
-    span = _SPAN.fullmatch(still)
-    return int(span[1]) if span else None
+        return int(still), int(still)
+    span = _SPAN.fullmatch(still) if kind_of_span(image) else None
+    return (int(span[2]), int(span[3])) if span else None

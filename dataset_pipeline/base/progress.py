@@ -14,6 +14,8 @@ T = TypeVar("T")
 # Called with (what, done, total); total is None while unknown.
 Listener = Callable[[str, int, int | None], None]
 LISTENER: ContextVar[Listener | None] = ContextVar("progress listener", default=None)
+PROGRESS_LINES = "DATASET_PIPELINE_PROGRESS_LINES"  # the environment variable by which a watching program asks for
+PROGRESS_LINE = "\x1eprogress "  # lines that begin so, followed by JSON, on standard error
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:

@@ -7,23 +7,23 @@ head and body once each, so that neither hair nor clothes decide alone who someb
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.base.boxes import iou, place_of, share_inside
-from dataset_pipeline.base.ids import episode_of
+from dataset_pipeline.base.boxes import iou, place_of
+from dataset_pipeline.base.ids import PANORAMA, episode_of, kind_of_span
+from dataset_pipeline.base.pairing import owners_of
 from dataset_pipeline.characters.tracks import tracks_of
+from dataset_pipeline.characters.vectors import unit
 
 BODIES = ("person", "halfbody")
 HEADS = ("head", "face")
 KINDS = (*BODIES, *HEADS)  # crops that say who somebody is, the largest first
-CROP_COLUMNS = ("image_id", "still_id", "kind", "x_px", "y_px", "width_px", "height_px", "kept")
-INNER = 0.5  # of a crop's sides: what must lie inside a person; crops of heads are cut with a margin
-INSIDE_SHARE = 0.6  # of a crop's inner part inside a person: it may be theirs
+CROP_COLUMNS = ("image_id", "still_id", "kind", "x_px", "y_px", "width_px", "height_px", "part_of", "kept")
 SAME_BOX_IOU = 0.5  # boxes that overlap so much are one person found twice
 
 Crop = Mapping[str, Any]
@@ -130,41 +130,26 @@ def appearances_of(
 
 
 def people_on(crops: Iterable[Crop]) -> list[list[Crop]]:
-    """The crops of one still, person by person: a smaller kind belongs to who it lies inside of, one of a kind each.
-
-    Where a head lies inside several people it is theirs under whose upper edge's middle it fits best, all heads
-    considered together. A crop inside nobody is a person of its own.
+    """The crops of one still, person by person: a smaller kind belongs to whom `part_of` names, as the boxes say; where
+    it names nobody of these, to who it lies inside of. One of a kind each; a crop inside nobody is a person of its own.
     """
-    from scipy.optimize import linear_sum_assignment
-
     people: list[list[Crop]] = []
     for kind in KINDS:
         found = sorted((crop for crop in crops if crop["kind"] == kind), key=lambda crop: crop["image_id"])
-        fits = np.array([[_fit(crop, person[0]) for person in people] for crop in found]).reshape(
-            len(found), len(people)
-        )
-        taken = {}
-        if fits.any():
-            pairs = zip(*linear_sum_assignment(fits, maximize=True), strict=True)
-            taken = {int(i): int(number) for i, number in pairs if fits[i, number] > 0}
-        for i, number in taken.items():
-            people[number].append(found[i])
-        people += [[crop] for i, crop in enumerate(found) if i not in taken]
+        holders = {crop["image_id"]: i for i, person in enumerate(people) for crop in person}
+        owners = {i: holders[whole] for i, crop in enumerate(found) if (whole := crop.get("part_of")) in holders}
+        left, free = _without(owners.keys(), len(found)), _without(owners.values(), len(people))
+        places = [place_of(found[i]) for i in left], [place_of(people[i][0]) for i in free]
+        owners |= {left[one]: free[other] for one, other in owners_of(*places).items()}
+        for i, crop in enumerate(found):
+            if i in owners:
+                people[owners[i]].append(crop)
+        people += [[crop] for i, crop in enumerate(found) if i not in owners]
     return people
 
 
-def _fit(crop: Crop, person: Crop) -> float:
-    """0 if the crop does not lie inside the person, else more the nearer it lies to the middle of the upper edge."""
-    x0, y0, x1, y1 = place_of(crop)
-    px0, py0, px1, py1 = place_of(person)
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    half_width, half_height = INNER * (x1 - x0) / 2, INNER * (y1 - y0) / 2
-    inner = (x - half_width, y - half_height, x + half_width, y + half_height)
-    if share_inside(inner, (px0, py0, px1, py1)) < INSIDE_SHARE:
-        return 0.0
-    aside = min(1.0, abs(2 * x - px0 - px1) / max(px1 - px0, 1))
-    below = min(1.0, max(0.0, y - py0) / max(py1 - py0, 1))
-    return 3.0 - aside - below
+def _without(some: Collection[int], count: int) -> list[int]:
+    return [number for number in range(count) if number not in some]
 
 
 def _along_tracks(people: Sequence[list[Crop]], track_of: Mapping[str, str]) -> list[list[list[Crop]]]:
@@ -202,18 +187,14 @@ def _unit_means(
     return unit(means)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """float32 [n, d] of unit length; zeros stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-
-
 def _rivals(merged: Sequence[Sequence[Sequence[Crop]]]) -> np.ndarray:
-    """Pairs of appearances on one still, unless boxes of one kind show that they are one person found twice."""
+    """Pairs of appearances on one still, unless boxes of one kind show that they are one person found twice. A panorama
+    may show who walks along with it at several places."""
     on_still: dict[str, list[tuple[int, Sequence[Crop]]]] = defaultdict(list)
     for number, people in enumerate(merged):
         for person in people:
-            on_still[person[0]["still_id"]].append((number, person))
+            if kind_of_span(person[0]["still_id"]) != PANORAMA:
+                on_still[person[0]["still_id"]].append((number, person))
     pairs = {
         (min(one, other), max(one, other))
         for found in on_still.values()

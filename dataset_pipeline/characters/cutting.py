@@ -77,11 +77,9 @@ def _parting(track: Followed, before: int, after: int) -> int:
     return min(range(before + 1, after + 1), key=lambda sample: iou(boxes[sample - 1], boxes[sample]))
 
 
-def rows_of(
-    episode: str, track: Followed, stretches: list[range], shot_s: tuple[float, float], step_s: float
-) -> Iterator[dict[str, Any]]:
-    """Rows of `tracks`, without the weights, for the persons of a track. shot_s: when its shot begins and ends; step_s:
-    the time between two looks, half of which a track lasts beyond its samples."""
+def rows_of(episode: str, track: Followed, stretches: list[range]) -> Iterator[dict[str, Any]]:
+    """Rows of `tracks`, without the weights, for the persons of a track. Each lasts halfway to the looks before and
+    after its samples, or to the ends of its shot."""
     for stretch in stretches:
         first, last = track.looks[stretch[0]], track.looks[stretch[-1]]
         found = [track.linked.found[sample] for sample in stretch]
@@ -90,8 +88,8 @@ def rows_of(
             "track_id": track_id(episode, first.pts_s, found[0].box, track.size_px),
             "episode": episode,
             "shot": track.shot,
-            "start_s": max(shot_s[0], first.pts_s - step_s / 2),
-            "end_s": min(shot_s[1], last.held_until_s + step_s / 2),
+            "start_s": first.since_s,
+            "end_s": last.until_s,
             "width_px": track.size_px[0],
             "height_px": track.size_px[1],
             "score": float(np.mean(scores)),
@@ -115,7 +113,7 @@ def _sample(track: Followed, sample: int) -> dict[str, Any]:
         "score": round(found.score, SCORE_DECIMALS),
         "head": _head(found),
         "sharpness": round(track.sharpness[sample], 2),
-        "thumb": track.thumbs[sample],
+        "thumb": track.copies[sample].tobytes(),
     }
 
 

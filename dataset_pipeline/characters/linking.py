@@ -14,16 +14,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from dataset_pipeline.base.boxes import Box, iou, share_inside
+from dataset_pipeline.base.boxes import Box, iou
+from dataset_pipeline.base.pairing import matched, owners_of
 
 HIGH_SCORE, LOW_SCORE = 0.25, 0.1  # boxes from the one on begin a track, from the other on they may go on with one
 WIDENED = 0.3  # of a box's sides, on each side, in the first match
 MIN_WIDENED_IOU, MIN_IOU = 0.15, 0.5
-LOST_S = 1.2  # after so long without a box a track ends
+LOST_S = 1.2  # after so long, and a look, without a box a track ends
 JUMP_SIDES = 3.0  # a box may jump by so many of its own mean side, if it keeps its size
 SAME_SIZE = 0.7  # of the smaller to the larger height
 CROWDED_IOU = 0.25  # two boxes that overlap so much may take each other's track
-HEAD_INSIDE = 0.7  # of a head's area, that lies in its person's box
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -90,7 +90,7 @@ class Linker:
 
     def feed(self, frame: int, at_s: float, people: Sequence[Found]) -> list[tuple[Linked, Found]]:
         """The people of the next looked-at frame. Returns the track of each that has one."""
-        self._alive = [track for track in self._alive if at_s - track.times_s[-1] <= LOST_S]
+        self._alive = [it for it in self._alive if it.frames[-1] == frame - 1 or at_s - it.times_s[-1] <= LOST_S]
         high = [it for it in people if it.score >= HIGH_SCORE]
         low = [it for it in people if LOW_SCORE <= it.score < HIGH_SCORE]
         expected = {id(track): track.expected(at_s) for track in self._alive}
@@ -130,18 +130,10 @@ def widened(box: Box) -> Box:
 
 
 def people_of(persons: Sequence[tuple[Box, float]], heads: Sequence[tuple[Box, float]]) -> list[Found]:
-    """Persons with their heads: each head goes to one person whose box holds it, nearest to the middle of its top."""
-    pairs = _matched(persons, heads, lambda person, head: _fit(person[0], head[0]), 0.0)
-    head_of = {id(person): head for person, head in pairs}
-    return [Found(person[0], person[1], *head_of.get(id(person), (None, 0.0))) for person in persons]
-
-
-def _fit(person: Box, head: Box) -> float:
-    if share_inside(head, person) < HEAD_INSIDE:
-        return -1.0
-    aside = abs(head[0] + head[2] - person[0] - person[2]) / (person[2] - person[0])
-    below = abs(head[1] - person[1]) / (person[3] - person[1])
-    return 3.0 - aside - below
+    """Persons, each a box with its score, with their heads."""
+    owners = owners_of([box for box, _ in heads], [box for box, _ in persons])
+    head_of = {person: heads[head] for head, person in owners.items()}
+    return [Found(box, score, *head_of.get(number, (None, 0.0))) for number, (box, score) in enumerate(persons)]
 
 
 def _jump(track: Linked, it: Found) -> float:
@@ -158,15 +150,9 @@ def _jump(track: Linked, it: Found) -> float:
 def _matched(
     ones: Sequence[One], others: Sequence[Other], likeness: Callable[[One, Other], float], least: float
 ) -> list[tuple[One, Other]]:
-    """Pairs (one, other) of which none is in two, of the greatest likeness together, each of `least` or more."""
-    from scipy.optimize import linear_sum_assignment
-
-    if not ones or not others:
-        return []
+    """Pairs (one, other) of the greatest likeness together, see `matched`."""
     table = np.array([[likeness(one, other) for other in others] for one in ones])
-    table[table < least] = -1e3
-    rows, columns = linear_sum_assignment(-table)
-    return [(ones[row], others[col]) for row, col in zip(rows, columns, strict=True) if table[row, col] >= least]
+    return [(ones[one], others[other]) for one, other in matched(table, least)]
 
 
 def _without(

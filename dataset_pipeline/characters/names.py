@@ -2,6 +2,9 @@
 
 An appearance or outfit `none` is left out. An appearance that begins with `_` becomes one word with the name, so that
 a trainer learns it as a word of its own. `+` stands between several of a kind: `Terakomari|none|red dress+cape`.
+
+A name that a person typed may hold any of these marks. The gallery keeps it as it was typed, for whoever shows it to
+people; sets are told it without `|`, so that it is never torn apart.
 """
 
 from __future__ import annotations
@@ -46,8 +49,28 @@ def parse_character(stored: str) -> CharacterName:
 
 
 def names_by_id(gallery: pa.Table) -> dict[str, str]:
-    """What to call each of `character_gallery`, by id: tables hold ids, while captions and folders say names."""
-    return dict(zip(gallery["character"].to_pylist(), gallery["name"].to_pylist(), strict=True))
+    """The name of each of `character_gallery` as it was typed, by id: tables hold ids, while people are told names.
+    Somebody in two shows bears in both the name that one gives."""
+    names: dict[str, str] = {}
+    for character, name in zip(gallery["character"].to_pylist(), gallery["name"].to_pylist(), strict=True):
+        if name != character or character not in names:
+            names[character] = name
+    return names
+
+
+def stored_names(gallery: pa.Table) -> dict[str, str]:
+    """As `names_by_id`, as sets are told names: each is a stored one, with a name alone."""
+    return {character: without_bars(name) or character for character, name in names_by_id(gallery).items()}
+
+
+def without_bars(name: str) -> str:
+    """A typed name as one that `parse_character` does not tear apart."""
+    return " ".join(name.replace("|", " ").split())
+
+
+def as_said(name: str) -> str:
+    """A name as captions say it: commas separate their parts, and are none of it."""
+    return " ".join(name.replace(",", " ").split())
 
 
 def named(characters: Iterable[str], names: Mapping[str, str]) -> list[str]:

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from dataset_pipeline.base.boxes import Box, box_of, iou
+from dataset_pipeline.characters.small_copies import apart, as_copy
 
-LOOK_LEVELS = 24.0  # of 255, mean over a small copy: pictures of a person that differ by so much are as apart as can be
-MIN_APART = 0.4  # less shows the same pose again
+MIN_APART = 0.1  # of two small copies; less shows the same pose again
+MIN_APART_IN_PLACE = 0.03  # of somebody who stays where they are, before the same place
+IN_PLACE_IOU = 0.5  # of the boxes of somebody who stays where they are
+MIN_GAP_S = 0.2  # within so short a time nobody takes another pose
 MIN_SHARP_SHARE = 0.4  # of the track's sharpest sample; what is below is blurred by motion
-MIN_SCORE_SHARE = 0.6  # of the track's highest score; what is below is half hidden or no person
+MIN_SCORE_SHARE = 0.4  # of the track's highest score; what is below is half hidden or no person
+UNSEEN = np.inf
 
 
 def chosen_frames(tracks: Iterable[Mapping[str, Any]], per_track: int, min_score: float) -> list[int]:
@@ -21,106 +25,89 @@ def chosen_frames(tracks: Iterable[Mapping[str, Any]], per_track: int, min_score
 
     Farthest-point choice over each shot: first, for each track that no chosen frame shows yet, its sharpest sample;
     then again and again the frame that shows most that is new, summed over its people, for as long as it shows of one
-    of them a pose that differs from those chosen by at least `MIN_APART`. tracks: rows of `tracks`, of which those
-    with a highest score below `min_score` count for nothing.
+    of them a pose that is `unlike` those chosen: those of its own track, and those of tracks before or after it in the
+    shot, which may be of the same person. tracks: rows of `tracks`, of which those with a highest score below
+    `min_score` count for nothing.
     """
     shots: dict[int, list[_Track]] = {}
     for row in tracks:
         if row["max_score"] >= min_score:
-            shots.setdefault(row["shot"], []).append(_Track.of(row))
+            shots.setdefault(row["shot"], []).append(_Track(row))
     return sorted(pts for members in shots.values() for pts in _of_shot(members, per_track))
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
+class _Sample:
+    pts_s: float
+    box: Box
+    sharp: float  # as a share of the track's sharpest
+    copy: np.ndarray
+
+    def unlike(self, other: _Sample) -> float:
+        """How differently the person shows: from 1 on it is another pose. Where they stay in place, little is one."""
+        if abs(self.pts_s - other.pts_s) < MIN_GAP_S:
+            return 0.0
+        heights_px = self.box[3] - self.box[1], other.box[3] - other.box[1]
+        in_place = iou(self.box, other.box) >= IN_PLACE_IOU
+        return apart(self.copy, other.copy, heights_px) / (MIN_APART_IN_PLACE if in_place else MIN_APART)
+
+
 class _Track:
-    """One track's samples that are good enough to be chosen, by pts, and of which each one how far it is from each."""
+    """One track's samples that are good enough to be chosen, by pts, and how far each is from what is chosen."""
 
-    samples: dict[int, int]
-    sharpness: np.ndarray
-    apart: np.ndarray
-
-    @staticmethod
-    def of(row: Mapping[str, Any]) -> _Track:
+    def __init__(self, row: Mapping[str, Any]) -> None:
         samples = row["samples"]
         sharpest = max(sample["sharpness"] for sample in samples)
         good = [
-            number
-            for number, sample in enumerate(samples)
+            sample
+            for sample in samples
             if sample["sharpness"] >= MIN_SHARP_SHARE * sharpest
             and sample["score"] >= MIN_SCORE_SHARE * row["max_score"]
-        ] or [max(range(len(samples)), key=lambda number: samples[number]["sharpness"])]
-        kept = [samples[number] for number in good]
-        return _Track(
-            {sample["pts"]: place for place, sample in enumerate(kept)},
-            np.array([sample["sharpness"] for sample in kept]),
-            differences_of(kept),
-        )
+        ] or [max(samples, key=lambda sample: sample["sharpness"])]
+        sharpest = max(1e-9, *(sample["sharpness"] for sample in good))
+        self.samples = {sample["pts"]: _sample(sample, sharpest) for sample in good}
+        self.chosen = 0
+        self.new = dict.fromkeys(self.samples, UNSEEN)
 
-    def new_in(self, pts: int, chosen: Sequence[int]) -> float:
-        """How far its sample at a frame is from those at the chosen ones; 0 where it has none there."""
-        here = self.samples.get(pts)
-        there = [self.samples[other] for other in chosen if other in self.samples]
-        return 0.0 if here is None or not there else float(self.apart[here, there].min())
+    def see(self, pts: int, tracks: Sequence[_Track]) -> None:
+        """A frame is chosen: what it shows of this track, and of those that are there at other times, is not new."""
+        self.chosen += pts in self.samples
+        shown = [
+            track.samples[pts] for track in tracks if pts in track.samples and (track is self or not self.beside(track))
+        ]
+        for other in shown:
+            for at, sample in self.samples.items():
+                self.new[at] = min(self.new[at], sample.unlike(other))
+
+    def beside(self, other: _Track) -> bool:
+        """Whether both are there at one time, so that they are two people."""
+        return min(self.samples) <= max(other.samples) and min(other.samples) <= max(self.samples)
+
+
+def _sample(row: Mapping[str, Any], sharpest: float) -> _Sample:
+    return _Sample(row["pts_s"], box_of(row), row["sharpness"] / sharpest, as_copy(row["thumb"]))
 
 
 def _of_shot(tracks: Sequence[_Track], per_track: int) -> list[int]:
     chosen: list[int] = []
+
+    def choose(pts: int) -> None:
+        chosen.append(pts)
+        for track in tracks:
+            track.see(pts, tracks)
+
+    def sharp(pts: int) -> float:
+        return sum(track.samples[pts].sharp for track in tracks if pts in track.samples)
+
     for track in sorted(tracks, key=lambda track: min(track.samples)):
-        if not any(pts in track.samples for pts in chosen):
-            chosen.append(max(track.samples, key=lambda pts: (_sharp_for(tracks, pts), -pts)))
+        if not track.chosen:
+            choose(max(track.samples, key=lambda pts: (sharp(pts), -pts)))
     while True:
-        waiting = [track for track in tracks if sum(pts in track.samples for pts in chosen) < per_track]
-        gains = {
-            pts: [gain for track in waiting if (gain := track.new_in(pts, chosen)) >= MIN_APART]
-            for pts in sorted({pts for track in waiting for pts in track.samples} - set(chosen))
-        }
-        best = max(gains, key=lambda pts: sum(gains[pts]), default=None)
-        if best is None or not gains[best]:
+        gains: dict[int, float] = {}
+        for track in tracks:
+            for pts, new in track.new.items():
+                if track.chosen < per_track and new >= 1.0 and pts not in chosen:
+                    gains[pts] = gains.get(pts, 0.0) + new
+        if not gains:
             return chosen
-        chosen.append(best)
-
-
-def _sharp_for(tracks: Sequence[_Track], pts: int) -> float:
-    """How sharp a frame is for all who are on it, as shares of their sharpest."""
-    return sum(
-        float(it.sharpness[it.samples[pts]] / max(it.sharpness.max(), 1e-9)) for it in tracks if pts in it.samples
-    )
-
-
-def differences_of(samples: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """How differently one person shows on each two samples, float64 [n, n] from 0 on: how its box and its head's place
-    in it differ in form, and what a small copy shows. Where in the picture it is and how large tell of no pose."""
-    thumbs = np.stack([np.frombuffer(sample["thumb"], np.uint8).astype(np.float64) for sample in samples])
-    looks = np.minimum(1.0, np.abs(thumbs[:, None] - thumbs[None]).mean(axis=2) / LOOK_LEVELS)
-    boxes = [box_of(sample) for sample in samples]
-    heads = [None if sample["head"] is None else _within(box_of(sample["head"]), box)
-             for sample, box in zip(samples, boxes, strict=True)]  # fmt: skip
-    apart = looks
-    for one in range(len(samples)):
-        for other in range(one):
-            form = 1.0 - iou(_form(boxes[one]), _form(boxes[other]))
-            apart[one, other] += form + _heads_apart(heads[one], heads[other])
-            apart[other, one] = apart[one, other]
-    return apart
-
-
-def _heads_apart(one: Box | None, other: Box | None) -> float:
-    if one is None or other is None:
-        return 0.0 if one is other else 0.5
-    return 1.0 - iou(one, other)
-
-
-def _form(box: Box) -> Box:
-    """The box in heights of its own, from the middle of its top."""
-    return _within(box, box)
-
-
-def _within(head: Box, box: Box) -> Box:
-    """A box in heights of the person, from the middle of the top of theirs."""
-    height, middle = max(1.0, box[3] - box[1]), (box[0] + box[2]) / 2
-    return (
-        (head[0] - middle) / height,
-        (head[1] - box[1]) / height,
-        (head[2] - middle) / height,
-        (head[3] - box[1]) / height,
-    )
+        choose(min(gains, key=lambda pts: (-gains[pts], pts)))

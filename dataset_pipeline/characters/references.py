@@ -9,6 +9,7 @@ the same person clearly twice.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from dataset_pipeline.characters.appearances import Appearances, unit
+from dataset_pipeline.characters.appearances import Appearances
 from dataset_pipeline.characters.identities import DifferencesTo
+from dataset_pipeline.characters.vectors import unit
 from dataset_pipeline.settings import NamedCharactersSettings
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ NEAREST = 2  # references of an outfit that an appearance is compared with
 USUAL_TRAITS = 0.15  # by how much what a tagger says of one person differs between two good pictures
 NEVER = 1e6  # the difference to a name that no reference stands for
 MOST_ROUNDS = 100
+EQUAL = 6  # decimals of a cost; what is beyond them is lost in the vectors
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,8 @@ def name_appearances(
     table = table + settings.trait_weight * (trait_differences(traits, references.traits) - USUAL_TRAITS)
     costs, rejects = _to_names(table, references)
     nobody = np.minimum(settings.max_difference or threshold, rejects)[:, None]
-    numbers, costs = _together(np.concatenate([costs, nobody], axis=1), rivals, settings.same_still_penalty)
+    costs = np.concatenate([costs, nobody], axis=1).round(EQUAL)
+    numbers, costs = _together(costs, rivals, settings.same_still_penalty, _ranks(vectors))
     rows = np.arange(len(costs))
     own = costs[rows, numbers]
     others = costs.copy()
@@ -216,12 +220,21 @@ def trait_differences(ours: csr_array, theirs: csr_array) -> np.ndarray:
     return np.where(product > 0, 1 - shared / np.where(product > 0, product, 1), USUAL_TRAITS)
 
 
-def _together(costs: np.ndarray, rivals: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+def _ranks(vectors: np.ndarray) -> np.ndarray:
+    """uint64 [n]: an order of appearances that follows from what each looks like alone."""
+    digests = b"".join(hashlib.blake2b(vector.tobytes(), digest_size=8).digest() for vector in vectors)
+    return np.frombuffer(digests, np.uint64)
+
+
+def _together(
+    costs: np.ndarray, rivals: np.ndarray, penalty: float, ranks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The column of each row so that the sum of costs, and of a penalty for each pair of rivals of one name, is low;
     and the costs with the penalties that follow from everybody else. costs: [n, names + 1], the last one for nobody.
 
     From each row's cheapest column on, whoever gains more than any of his rivals moves, until nobody gains: the sum
-    falls with every round.
+    falls with every round. Rivals who gain the same are not rare: between two references each place is as far from
+    both together. Then the one of the lowest rank moves, so that the order of rows plays no part.
     """
     from scipy.sparse import csr_array
 
@@ -237,10 +250,9 @@ def _together(costs: np.ndarray, rivals: np.ndarray, penalty: float) -> tuple[np
         taken[rows, numbers] = 1.0
         taken[:, -1] = 0.0
         now = costs + penalty * (beside @ taken)
-        gains = now[rows, numbers] - now.min(axis=1)
-        # Of rivals who gain the same the first one moves.
-        beaten = (gains[other] > gains[one]) | ((gains[other] == gains[one]) & (other < one))
-        moves = gains > 1e-9
+        gains = (now[rows, numbers] - now.min(axis=1)).round(EQUAL)
+        beaten = (gains[other] > gains[one]) | ((gains[other] == gains[one]) & (ranks[other] < ranks[one]))
+        moves = gains > 0
         moves[one[beaten]] = False
         if not moves.any():
             break

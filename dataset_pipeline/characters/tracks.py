@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.base.boxes import Box, box_of, iou
-from dataset_pipeline.base.ids import box_of_crop, pts_ms_of
+from dataset_pipeline.base.ids import box_of_crop, kind_of_span, pts_ms_of
 
 KINDS = ("person", "head")  # of the boxes that are looked for, and of the vectors
 MIN_IOU = 0.5  # of a crop's box and a track's at that time
@@ -30,6 +30,15 @@ def box_at(track: Track, pts_s: float, kind: str = "person") -> Box | None:
     share = min(1.0, max(0.0, since_s / way_s)) if way_s > 0 else 1.0
     x0, y0, x1, y1 = (a + share * (b - a) for a, b in zip(box, there, strict=True))
     return x0, y0, x1, y1
+
+
+def boxes_on(pts: Sequence[int], pts_s: Sequence[float], tracks: Iterable[Track]) -> dict[int, list[Box]]:
+    """Where people are on frames of one shot, by their pts: an empty list where nobody is. Tracks that end where the
+    first frame begins are of the shot before."""
+    here = [row for row in tracks if row["start_s"] <= pts_s[-1] + ROUNDED_S and row["end_s"] > pts_s[0] + ROUNDED_S]
+    return {
+        at: [box for row in here if (box := box_at(row, at_s)) is not None] for at, at_s in zip(pts, pts_s, strict=True)
+    }
 
 
 def track_of(crop: str, tracks: Iterable[Track]) -> str | None:
@@ -60,7 +69,7 @@ def tracks_of(crops: Sequence[str], tracks: Sequence[Track]) -> dict[str, str]:
 
 def _overlaps(crop: str, tracks: Iterable[Track]) -> list[tuple[float, str]]:
     pts_ms, (kind, shares) = pts_ms_of(crop), box_of_crop(crop)
-    if pts_ms is None or kind not in KINDS:
+    if pts_ms is None or kind not in KINDS or kind_of_span(crop):  # of a panorama boxes lie elsewhere than on frames
         return []
     found = []
     for track in tracks:

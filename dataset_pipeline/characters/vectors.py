@@ -1,4 +1,4 @@
-"""Embeddings of crops as arrays by image id."""
+"""Embeddings as arrays."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def vectors_by_id(embeddings: pa.Table, model_sha256: str) -> dict[str, np.ndarr
     finite = np.isfinite(matrix).all(axis=1).tolist()
     found = zip(embeddings["image_id"].to_pylist(), matrix, finite, strict=True)
     return {image_id: vector for image_id, vector, is_finite in found if is_finite}
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """float32 [n, d] of unit length; zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

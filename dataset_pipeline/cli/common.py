@@ -12,7 +12,7 @@ import typer
 
 from dataset_pipeline.base.errors import full_disk
 from dataset_pipeline.cli.console import FOR_PATHS, err
-from dataset_pipeline.settings import Settings, SettingsError, load_settings, project_folder
+from dataset_pipeline.settings import DEMO_DEFAULTS, Settings, SettingsError, load_settings, project_folder
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -45,11 +45,12 @@ def stop(message: str) -> NoReturn:
 
 
 def settings_from(overlay: Path | None, models: str = "", **changes: Any) -> Settings:
-    """The project's settings, changed by a file and then by single values. models: the pack, if one was given."""
+    """The project's settings, changed by a file and then by single values. models: the pack, if one was given; the demo
+    has defaults of its own."""
     if models:
         changes["models__pack"] = models
     try:
-        return load_settings(overlay, **changes)
+        return load_settings(overlay, pack_defaults=DEMO_DEFAULTS if models == "demo" else None, **changes)
     except SettingsError as error:
         stop(str(error))
 

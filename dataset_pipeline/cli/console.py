@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dataset_pipeline.base.progress import TimeLeft
+from dataset_pipeline.base.progress import LISTENER, PROGRESS_LINE, PROGRESS_LINES, TimeLeft
 
 FOR_PATHS: dict[str, Any] = {"highlight": False, "soft_wrap": True}
+SECONDS_A_LINE = 0.2  # between lines that tell of one asset
 PIPED_COLUMNS = 200  # where no terminal says how wide it is, nor COLUMNS
 
 
@@ -83,12 +87,45 @@ class ProgressLines:
         return "" if left_s is None else f"about {duration(left_s)} left"
 
 
+class ToldLines(ProgressLines):
+    """The same as lines of JSON on standard error, for a program that watches."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._told_s = 0.0
+
+    def outer(self, what: str, done: int, total: int) -> None:
+        left_s = self.time_left.shown_s() if self.time_left else None
+        self._tell(graph={"what": what, "done": done, "total": total, "left_s": left_s})
+
+    def inner(self, what: str, done: int, total: int | None) -> None:
+        if done in (0, total) or time.monotonic() - self._told_s > SECONDS_A_LINE:
+            self._told_s = time.monotonic()
+            self._tell(asset={"what": what, "done": done, "total": total})
+
+    def _tell(self, **told: Any) -> None:
+        print(f"{PROGRESS_LINE}{json.dumps(told)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _told_in_lines(inner: bool) -> Iterator[ProgressLines]:
+    show = ToldLines()
+    token = LISTENER.set(show.inner if inner else None)
+    try:
+        yield show
+    finally:
+        LISTENER.reset(token)
+
+
 @contextmanager
 def showing_progress(quiet: bool, inner: bool = True) -> Iterator[ProgressLines]:
     """`inner`: whether the line of the asset at work is shown."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
-    from dataset_pipeline.base.progress import LISTENER
+    if os.environ.get(PROGRESS_LINES) and not quiet:
+        with _told_in_lines(inner) as told:
+            yield told
+        return
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:

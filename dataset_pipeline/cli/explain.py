@@ -15,6 +15,7 @@ from dataset_pipeline.cli.console import FOR_PATHS, out, table_of
 
 if TYPE_CHECKING:
     from dataset_pipeline.reports.explain import Explanation
+    from dataset_pipeline.settings import Settings
     from dataset_pipeline.store.store import Store
 
 
@@ -30,7 +31,8 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say where an image comes from and what was decided about it, each value against its limit."""
-    from dataset_pipeline.reports.explain import UnknownImage, clip_lines, clips_of_shot, image_of
+    from dataset_pipeline.graph.project import correction_log
+    from dataset_pipeline.reports.explain import UnknownImage, clip_lines, clips_of_shot, image_of, with_speakers
     from dataset_pipeline.reports.explain import explain as gather
     from dataset_pipeline.store.store import StoreError
 
@@ -51,6 +53,7 @@ def explain(
             faults.append(str(error))
     if found is None:
         stop("\n".join(dict.fromkeys(faults)))
+    found = with_speakers(found, map(correction_log, _settings_of(models, settings_file)))
     if as_json:
         print(json.dumps(asdict(found), indent=1))
     elif everything:
@@ -68,10 +71,13 @@ def _stores_that_may_know(image: str, models: str, settings_file: Path | None) -
         for parent in path.resolve().parents:
             if parent.name == "exports" and (parent.parent / "store").is_dir():
                 yield Store(str(parent.parent / "store"))
-    settings = settings_from(settings_file, models)
-    yield store_of(settings)
-    if not models:
-        yield store_of(settings_from(settings_file, "demo"))
+    yield from map(store_of, _settings_of(models, settings_file))
+
+
+def _settings_of(models: str, settings_file: Path | None) -> Iterator[Settings]:
+    """Those of the pack that was named; else those of the project, then those of its demo."""
+    for pack in (models,) if models else ("", "demo"):
+        yield settings_from(settings_file, pack)
 
 
 def print_first_screen(explanation: Explanation) -> None:

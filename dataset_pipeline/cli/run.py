@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,7 @@ from dataset_pipeline.cli.console import FOR_PATHS, err, out, showing_progress, 
 from dataset_pipeline.settings import Settings, project_folder
 
 if TYPE_CHECKING:
+    from dataset_pipeline.orchestration.runs import Outcome
     from dataset_pipeline.reports.run_report import Report
     from dataset_pipeline.sources.finding import Discovery
 
@@ -72,19 +74,47 @@ def make_set(settings: Settings, paths: list[Path] | None, as_json: bool, home: 
     """Find the sources in `paths`, or in the roots of the settings, and make everything that is due of them.
 
     home: where Dagster's history lies, the project's if not given."""
+    from dataset_pipeline.graph.project import store_of
+    from dataset_pipeline.reports.run_report import report_on
+
+    ran = run_graph(settings, paths, as_json, home)
+    return report_on(store_of(settings), ran.outcome, ran.rejected, ran.calls, ran.renamed, ran.passed_over)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of the graph: what it did, why paths are no source, what models were asked, which episodes go by another
+    key now, and what was passed over."""
+
+    outcome: Outcome
+    rejected: dict[str, str]
+    calls: dict[str, int]
+    renamed: Sequence[str]
+    passed_over: Sequence[str]
+
+
+def run_graph(
+    settings: Settings,
+    paths: list[Path] | None,
+    as_json: bool,
+    home: Path | None = None,
+    only: Collection[str] | None = None,
+) -> Ran:
+    """As `make_set`, of the assets in `only` if they are given. Ends the command where there is no episode."""
     import warnings
 
     from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.graph.declaration import DECLARATIONS
     from dataset_pipeline.graph.project import store_of
     from dataset_pipeline.models.loading import CALLS, reset_calls
     from dataset_pipeline.orchestration.arrivals import roots_of
     from dataset_pipeline.orchestration.registration import carry_over, register
     from dataset_pipeline.orchestration.runs import earlier_rates, materialize_all
-    from dataset_pipeline.reports.run_report import report_on
     from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
 
     store, places = store_of(settings), paths or roots_of(settings)
-    found = find_in(places, settings, folders_of_shows=not paths)
+    roles = None if only is None else {role for name in only for role in DECLARATIONS[name].models}
+    found = find_in(places, settings, folders_of_shows=not paths, roles=roles)
     rejected: dict[str, str] = {}
     for entry in found.rejected:
         rejected[str(entry.path)] = "; ".join(filter(None, [rejected.get(str(entry.path)), entry.reason]))
@@ -103,15 +133,24 @@ def make_set(settings: Settings, paths: list[Path] | None, as_json: bool, home: 
         carried = carry_over(instance, store, settings, found.sources, trees)
         register(instance, store, settings, carried.sources)
         sizes = {source.key: float(source.size_bytes) for source in carried.sources}
-        show.time_left = TimeLeft(sizes, earlier_rates(instance, settings, sizes))
+        show.time_left = TimeLeft(sizes, earlier_rates(instance, settings, sizes, only=only))
         outcome = materialize_all(
-            build_definitions(settings), instance, settings, list(sizes), show.outer, time_left=show.time_left
+            build_definitions(settings),
+            instance,
+            settings,
+            list(sizes),
+            show.outer,
+            time_left=show.time_left,
+            only=only,
         )
-    return report_on(store, outcome, rejected, dict(CALLS), carried.notes, passed_over)
+    return Ran(outcome, rejected, dict(CALLS), carried.notes, passed_over)
 
 
-def find_in(places: Sequence[Path], settings: Settings, folders_of_shows: bool) -> Discovery:
-    """What lies in the places. Ends the command where weights, the device or a place are missing."""
+def find_in(
+    places: Sequence[Path], settings: Settings, folders_of_shows: bool, roles: Collection[str] | None = None
+) -> Discovery:
+    """What lies in the places. roles: of the models that are needed, all if not given. Ends the command where weights,
+    the device or a place are missing."""
     from dataset_pipeline.graph.project import store_of
     from dataset_pipeline.models.device import onnx_device, torch_device
     from dataset_pipeline.models.injected import missing_weights, model_resources
@@ -119,10 +158,11 @@ def find_in(places: Sequence[Path], settings: Settings, folders_of_shows: bool) 
     from dataset_pipeline.sources.finding import find_sources
 
     try:
-        if missing := missing_weights(model_resources(settings)):
+        resources = {role: it for role, it in model_resources(settings).items() if roles is None or role in roles}
+        if missing := missing_weights(resources):
             stop("\n".join(missing))
         found = find_sources(places, owner_in(store_of(settings)), folders_of_shows=folders_of_shows)
-        if settings.models.device.startswith("cuda"):
+        if resources and settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)
     except OSError as error:

@@ -73,6 +73,8 @@ def print_status(status: Status) -> None:
     """Totals, problems, a row for each episode (or, of many, for each asset), and why things are not fresh."""
     counts = ", ".join(f"{count} {state}" for state, count in status.counts().items() if count)
     out.print(f"{len(status.episodes)} episodes in {status.store}: {counts}", **FOR_PATHS)
+    if status.corrections:
+        out.print(status.corrections, **FOR_PATHS)
     problems = status.problems()
     for problem in problems:
         out.print(problem, style="red" if " failed: " in problem else "yellow", **FOR_PATHS)

@@ -291,7 +291,7 @@ class Figure:
         hip = np.array([side * hip_x, 2.5])
         knee = np.array([side * (hip_x + 0.01) + swing * 0.8, 3.58 - 0.1 * lift])
         ankle = np.array([side * hip_x + swing * (0.7 if lift else 1.7), 4.74 - 0.3 * lift])
-        self._shoe(ankle, 0.35 * self.turn + side * 0.05 * (1 - abs(self.turn)))
+        self._shoe(side, ankle, 0.35 * self.turn + side * 0.05 * (1 - abs(self.turn)))
         color = self.outfit.lower if trousers else self.skin
         w = (0.36, 0.29, 0.24) if trousers else (0.31, 0.22, 0.15)
         self.pen.merge([limb(hip, knee, w[0], w[1]), limb(knee, ankle, w[1], w[2])], color)
@@ -301,7 +301,7 @@ class Figure:
         if not trousers:
             self._sock(knee, ankle, w[1])
 
-    def _shoe(self, ankle: Points, toe: float) -> None:
+    def _shoe(self, side: int, ankle: Points, toe: float) -> None:
         shoe_color = (92, 62, 50) if self.outfit.kind in ("dress", "uniform") else (235, 235, 240)
         shoe = curve(
             [
@@ -313,7 +313,8 @@ class Figure:
                 (ankle[0] - 0.14 + min(0, toe) * 0.6, ankle[1] + 0.17),
             ]
         )
-        self.pen.fill(shoe, shoe_color, shade=cut(shoe, ankle[1] + 0.18, 0, 1, 1))
+        part = "foot0" if side < 0 else "foot1"
+        self.pen.fill(shoe, shoe_color, part, shade=cut(shoe, ankle[1] + 0.18, 0, 1, 1))
 
     def _sock(self, knee: Points, ankle: Points, knee_width: float) -> None:
         sock_top = knee + (ankle - knee) * (0.16 if self.outfit.kind != "dress" else 0.74)

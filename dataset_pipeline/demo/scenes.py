@@ -23,15 +23,18 @@ from dataset_pipeline.demo.shapes import Box, Pen, Points, extent
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0)
 SEEN_SHARE = 0.4  # what is hidden by more than 60 % counts as not seen
 _MASK_PX = 240
+_HANDS = ("hand0", "hand1")
+_HAND_SCALE = 4.0  # hands are a few pixels large, and their boxes are exact to a quarter of one
 
 
 @dataclass(frozen=True)
 class DrawnPerson:
     """A person in a picture; boxes are (x0, y0, x1, y1) in pixels, clipped to the picture.
 
-    `hands` and `eyes` list the seen ones only. `head` and `face` are all zeros where they are not seen. `visible` is
-    the share of the whole body that is neither hidden by others nor cut off by the picture's edge. `behind`: the
-    person turns their back. `mirror`: this is the person's image in a mirror, beside the person's own figure.
+    `hands`, `eyes` and `feet` list the seen ones only; a hand's box holds what is seen of it. `head` and `face` are all
+    zeros where they are not seen. `visible` is the share of the whole body that is neither hidden by others nor cut off
+    by the picture's edge. `behind`: the person turns their back. `mirror`: this is the person's image in a mirror,
+    beside the person's own figure.
     """
 
     character: Character
@@ -44,6 +47,7 @@ class DrawnPerson:
     visible: float
     behind: bool = False
     mirror: bool = False
+    feet: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,41 +90,54 @@ def trace_people(canvas: np.ndarray, placements: Sequence[Placement]) -> list[Ou
 
 def _trace(canvas: np.ndarray, placement: Placement) -> Outlines | None:
     waist_px = placement.top_px + WAIST_Y * placement.head_px
+    behind = placement.pose.behind
     if placement.glass is None:
         pen = Pen.at(canvas, placement.x_px, placement.top_px, placement.head_px)
         _figure(pen, placement).draw()
-        _forget_covered_hands(pen)
-        return Outlines(placement.character, dict(pen.parts), waist_px, pen.line_px, placement.pose.behind)
+        bare = _bare_hands(pen)
+        return Outlines(placement.character, dict(pen.parts), bare, waist_px, pen.line_px, behind)
     x0, y0, x1, y1 = placement.glass
     glass = np.ascontiguousarray(canvas[y0:y1, x0:x1][:, ::-1])
     pen = Pen.at(glass, x1 - placement.x_px, placement.top_px - y0, placement.head_px)
     _figure(pen, placement).draw()
-    _forget_covered_hands(pen)
+    bare = _bare_hands(pen)
     canvas[y0:y1, x0:x1] = glass[:, ::-1]
-    parts = {part: [_reflected(s, placement.glass) for s in shapes] for part, shapes in pen.parts.items()}
-    parts = {part: [s for s in shapes if np.ptp(s, 0).min() > 0] for part, shapes in parts.items()}
-    parts = {part: shapes for part, shapes in parts.items() if shapes}
+    parts, bare = (_mirrored(shapes, placement.glass) for shapes in (pen.parts, bare))
+    parts = {part: shapes for part, shapes in parts.items() if part not in _HANDS or part in bare}
     if not parts or not any(s[:, 1].min() < waist_px for shapes in parts.values() for s in shapes):
         return None
-    waist_px = min(float(y1), waist_px)
-    return Outlines(placement.character, parts, waist_px, pen.line_px, placement.pose.behind, mirror=True)
+    return Outlines(placement.character, parts, bare, min(float(y1), waist_px), pen.line_px, behind, mirror=True)
 
 
 def _figure(pen: Pen, placement: Placement) -> Figure:
     return (BackFigure if placement.pose.behind else Figure)(pen, placement.character, placement.pose)
 
 
-def _forget_covered_hands(pen: Pen) -> None:
-    """Leave out hands that the figure itself hides: under a sleeve, behind the body."""
-    for hand in ("hand0", "hand1"):
+def _bare_hands(pen: Pen) -> dict[str, list[Points]]:
+    """Outlines of what a figure shows of each of its hands; a hand that it mostly hides becomes part of its body.
+
+    Hidden are what lies under a sleeve and what is behind the body: all that was filled over after the hand.
+    """
+    bare: dict[str, list[Points]] = {}
+    for hand in _HANDS:
         if hand not in pen.parts:
             continue
         last = max(i for i, (part, _) in enumerate(pen.filled) if part == hand)
-        grid = _Grid(extent(pen.parts[hand]))
+        grid = _Grid(extent(pen.parts[hand]), finest=_HAND_SCALE)
         drawn = grid.mask(pen.parts[hand])
-        later = grid.mask([shape for part, shape in pen.filled[last + 1 :]])
-        if (drawn & ~later).sum() < SEEN_SHARE * max(1, drawn.sum()):
+        shown = drawn & ~grid.mask([shape for part, shape in pen.filled[last + 1 :]])
+        if shown.sum() < SEEN_SHARE * max(1, drawn.sum()):
             pen.parts["body"] += pen.parts.pop(hand)
+        else:
+            bare[hand] = grid.outlines(shown)
+    return bare
+
+
+def _mirrored(parts: Mapping[str, list[Points]], glass: tuple[int, int, int, int]) -> dict[str, list[Points]]:
+    """What a mirror shows of parts drawn on the flipped glass; parts outside it are left out."""
+    reflected = {part: [_reflected(s, glass) for s in shapes] for part, shapes in parts.items()}
+    inside = {part: [s for s in shapes if np.ptp(s, 0).min() > 0] for part, shapes in reflected.items()}
+    return {part: shapes for part, shapes in inside.items() if shapes}
 
 
 def _reflected(shape: Points, glass: tuple[int, int, int, int]) -> Points:
@@ -140,12 +157,13 @@ def seen_people(
 
 
 class Outlines:
-    """The filled outlines of one drawn figure in pixels, by part."""
+    """The filled outlines of one drawn figure in pixels, by part; `bare`: what it does not itself hide of its hands."""
 
     def __init__(
         self,
         character: Character,
         parts: dict[str, list[Points]],
+        bare: dict[str, list[Points]],
         waist_px: float,
         line_px: float,
         behind: bool = False,
@@ -155,6 +173,7 @@ class Outlines:
         self.behind = behind
         self.mirror = mirror
         self.parts = parts
+        self.bare = bare
         self.waist_px = waist_px
         self.line_px = line_px
         self.body = [s for part, shapes in parts.items() if not part.startswith("eye") for s in shapes]
@@ -169,12 +188,15 @@ class Outlines:
         return x0 - grow, y0 - grow, x1 + grow, y1 + grow
 
     def part_box(self, part: str) -> Box:
-        return self._grown(self.parts[part])
+        return self._grown(self.bare[part] if part in _HANDS else self.parts[part])
 
     def through_window(self, offset_px: tuple[float, float], zoom: float) -> Outlines:
-        parts = {part: [(s - offset_px) * zoom for s in shapes] for part, shapes in self.parts.items()}
+        parts, bare = (
+            {part: [(s - offset_px) * zoom for s in shapes] for part, shapes in of.items()}
+            for of in (self.parts, self.bare)
+        )
         waist_px = (self.waist_px - offset_px[1]) * zoom
-        return Outlines(self.character, parts, waist_px, self.line_px * zoom, self.behind, self.mirror)
+        return Outlines(self.character, parts, bare, waist_px, self.line_px * zoom, self.behind, self.mirror)
 
 
 def clip(box: Box, size: tuple[int, int]) -> Box:
@@ -214,17 +236,18 @@ def _seen(figure: Outlines, in_front: Sequence[Outlines], size: tuple[int, int])
     if "person" not in seen:
         return None
     seen.setdefault("halfbody", NO_BOX)
+    seen |= {hand: box for hand in figure.bare if (box := _hand_box(figure, hand, covering, size)) != NO_BOX}
     return _person(figure, seen, framed_area / area * float(open_share))
 
 
 def _seen_boxes(
     figure: Outlines, boxes: Mapping[str, Box], grid: _Grid, open_: np.ndarray, size: tuple[int, int], is_covered: bool
 ) -> dict[str, Box]:
-    """Of the boxes of a figure those that are seen, cut to what is seen. open_: mask of what nobody hides."""
+    """Of a figure's boxes, hands aside, those that are seen, cut to what is seen. open_: mask of what nobody hides."""
     seen: dict[str, Box] = {}
     for name, full in boxes.items():
         clipped = clip(full, size)
-        if clipped == NO_BOX:
+        if clipped == NO_BOX or name in _HANDS:
             continue
         if name in ("person", "halfbody"):
             left = open_ & grid.within(clipped)
@@ -248,12 +271,26 @@ def _person(figure: Outlines, boxes: dict[str, Box], visible: float) -> DrawnPer
         halfbody=boxes["halfbody"],
         head=boxes.get("head", NO_BOX),
         face=boxes.get("face", NO_BOX),
-        hands=tuple(boxes[part] for part in ("hand0", "hand1") if part in boxes),
+        hands=tuple(boxes[hand] for hand in _HANDS if hand in boxes),
         eyes=tuple(boxes[part] for part in ("eye0", "eye1") if part in boxes),
         visible=visible,
         behind=figure.behind,
         mirror=figure.mirror,
+        feet=tuple(boxes[part] for part in ("foot0", "foot1") if part in boxes),
     )
+
+
+def _hand_box(figure: Outlines, hand: str, covering: Sequence[Outlines], size: tuple[int, int]) -> Box:
+    """The box of what a picture shows of a hand; all zeros where sleeves, others and the edge hide most of it."""
+    grid = _Grid(extent(figure.parts[hand]), finest=_HAND_SCALE)
+    seen = grid.mask(figure.bare[hand]) & grid.inside(size)
+    for other in covering:
+        seen &= ~grid.mask(other.body)
+    if seen.sum() < SEEN_SHARE * grid.mask(figure.parts[hand]).sum():
+        return NO_BOX
+    grow = figure.line_px / 2
+    x0, y0, x1, y1 = grid.extent(seen)
+    return clip((x0 - grow, y0 - grow, x1 + grow, y1 + grow), size)
 
 
 def _meet(a: Box, b: Box) -> Box:
@@ -264,9 +301,10 @@ def _meet(a: Box, b: Box) -> Box:
 class _Grid:
     """A coarse raster over a box, to measure what covers what."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, finest: float = 1.0) -> None:
+        """`finest`: the most raster points a pixel is wide."""
         self.origin = np.array(box[:2])
-        self.scale = min(1.0, _MASK_PX / max(box[2] - box[0], box[3] - box[1]))
+        self.scale = min(finest, _MASK_PX / max(box[2] - box[0], box[3] - box[1]))
         self.shape = (
             max(1, int(np.ceil((box[3] - box[1]) * self.scale))),
             max(1, int(np.ceil((box[2] - box[0]) * self.scale))),
@@ -277,6 +315,11 @@ class _Grid:
         for shape in shapes:
             cv2.fillPoly(raster, [np.rint((shape - self.origin) * self.scale).astype(np.int32)], (1,))
         return raster.astype(bool)
+
+    def outlines(self, mask: np.ndarray) -> list[Points]:
+        """Outlines that `mask` makes that mask of."""
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        return [contour[:, 0] / self.scale + self.origin for contour in contours]
 
     def within(self, box: Box) -> np.ndarray:
         centres_x = (np.arange(self.shape[1]) + 0.5) / self.scale + self.origin[0]

@@ -14,7 +14,7 @@ from dataset_pipeline.demo.characters import Character
 from dataset_pipeline.demo.scenes import DrawnPerson
 from dataset_pipeline.demo.shapes import Box
 
-TRUTH_VERSION = 2
+TRUTH_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,7 @@ def _drawing_json(drawing: Drawing) -> dict[str, Any]:
                 "visible": round(person.visible, 3),
                 "behind": person.behind,
                 "mirror": person.mirror,
+                "feet": [_rounded(box) for box in person.feet],
             }
             for person in drawing.people
         ],
@@ -181,6 +182,7 @@ def _drawing_of(key: str, value: Mapping[str, Any], looks: Mapping[tuple[str, st
             visible=person["visible"],
             behind=person["behind"],
             mirror=person["mirror"],
+            feet=tuple(_box(box) for box in person["feet"]),
         )
         for person in value["people"]
     )

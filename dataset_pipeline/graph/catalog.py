@@ -54,7 +54,7 @@ class PipelineAsset:
 ASSETS: dict[str, PipelineAsset] = {}
 
 # As they lie from left to right in the web UI, which sorts them by who reads whom: no asset reads one of a later group.
-GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "status")
+GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "super_resolution", "status")
 
 
 def pipeline_asset(
@@ -71,7 +71,9 @@ def pipeline_asset(
     checks: Mapping[str, Check] | None = None,
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
     reads_if: Mapping[str, Callable[[Settings], bool]] | None = None,
+    settings_if: Mapping[str, Callable[[Settings], bool]] | None = None,
     goes_first: bool = False,
+    on_demand: bool = False,
 ) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
     """Make an asset of the graph out of a function from Step to Result.
 
@@ -79,27 +81,31 @@ def pipeline_asset(
     equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
     exports; one that `remembers` gets the identity log, and of one that is `traced` the lineage is noted. `labels` are
     shown on it in the web UI, beside its kind. `shows` gives the stored pictures, by the label of their row, of which
-    the web UI shows a sheet. `reads_if`: which of `reads` are read only under settings of which that is true. One that
-    `goes_first` runs before others of its run that could run as well: it leaves behind what they take up. Raises
-    ValueError for a group that is none of GROUPS, and for a condition on what is not read.
+    the web UI shows a sheet. `reads_if`, `settings_if`: which of `reads` and `settings` are read only under settings of
+    which that is true. One that `goes_first` runs before others of its run that could run as well: it leaves behind
+    what they take up. One made `on_demand` is left out of all runs that do not ask for it. Raises ValueError for a
+    group that is none of GROUPS, and for a condition on what is not read.
     """
     if group not in GROUPS:
         raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
-    reads, conditions = tuple(reads), dict(reads_if or {})
-    if unread := conditions.keys() - set(reads):
-        raise ValueError(f"reads_if names {', '.join(sorted(unread))}, which reads does not")
+    reads, settings = tuple(reads), tuple(settings)
+    for named, among, conditions in (("reads", reads, reads_if), ("settings", settings, settings_if)):
+        if unread := set(conditions or ()) - set(among):
+            raise ValueError(f"{named}_if names {', '.join(sorted(unread))}, which {named} does not")
 
     def wrap(function: Callable[[Step], Result]) -> PipelineAsset:
         declaration = Declaration(
             function.__name__,
             kind,
             reads,
-            tuple(settings),
+            settings,
             tuple(models),
             algorithm,
             remembers,
             traced,
-            tuple(conditions.items()),
+            tuple((reads_if or {}).items()),
+            tuple((settings_if or {}).items()),
+            on_demand,
         )
         made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows, goes_first)
         DECLARATIONS[made.name] = declaration

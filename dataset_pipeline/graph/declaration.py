@@ -32,10 +32,11 @@ class Kind(Enum):
 @dataclass(frozen=True)
 class Declaration:
     """What one asset is and reads. Those that `remember` read the identity log and add to it; of those that are
-    `traced` the lineage is noted with each table.
+    `traced` the lineage is noted with each table. Those made `on_demand` belong to no run of the graph and never run by
+    themselves.
 
     `reads` is all that it may read. What stands in `reads_if` too is read only under settings of which that is true:
-    `under` settings it is one of `reads`, or gone.
+    `under` settings it is one of `reads`, or gone. So are sections of `settings` that stand in `settings_if`.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Declaration:
     remembers: bool = False
     traced: bool = False
     reads_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
+    settings_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
+    on_demand: bool = False
 
     @property
     def joined(self) -> bool:
@@ -65,14 +68,24 @@ class Declaration:
 
     def under(self, settings: Settings) -> Declaration:
         """The same with exactly what it reads under these settings."""
-        if not self.reads_if:
+        if not (self.reads_if or self.settings_if):
             return self
-        spared = {read for read, is_read in self.reads_if if not is_read(settings)}
-        return replace(self, reads=tuple(read for read in self.reads if read not in spared), reads_if=())
+        unread, unused = (
+            {name for name, counts in conditions if not counts(settings)}
+            for conditions in (self.reads_if, self.settings_if)
+        )
+        return replace(
+            self,
+            reads=tuple(name for name in self.reads if name not in unread),
+            settings=tuple(name for name in self.settings if name not in unused),
+            reads_if=(),
+            settings_if=(),
+        )
 
     def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
         """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
-        payload = json.dumps([settings.section_hash(*self.settings), [model_sha256[role] for role in self.models]])
+        sections = self.under(settings).settings
+        payload = json.dumps([settings.section_hash(*sections), [model_sha256[role] for role in self.models]])
         return f"{self.algorithm}-{hashlib.sha256(payload.encode()).hexdigest()[:12]}"
 
 
@@ -82,6 +95,12 @@ DECLARATIONS: dict[str, Declaration] = {}
 def is_joined(asset: str) -> bool:
     """True for assets over all episodes. `video` and other externals are per episode."""
     return asset in DECLARATIONS and DECLARATIONS[asset].joined
+
+
+def behind(asset: str, settings: Settings) -> set[str]:
+    """An asset with all that it is made from under these settings, without externals."""
+    graph = declared(settings)
+    return {asset, *(ancestors(graph[asset], graph) & graph.keys())}
 
 
 def declared(settings: Settings) -> dict[str, Declaration]:

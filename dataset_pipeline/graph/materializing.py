@@ -12,7 +12,7 @@ from dataset_pipeline.graph.lineage import lineage_of
 from dataset_pipeline.graph.reading import work_of
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.graph.versions import joined_version, version_for
+from dataset_pipeline.graph.versions import MAY_BE_ABSENT, joined_version, version_for
 from dataset_pipeline.store.condition import condition_of
 from dataset_pipeline.store.left_out import KEPT
 from dataset_pipeline.store.provenance import OF_AN_ASSET, Provenance
@@ -89,13 +89,14 @@ def inputs_of(step: Step) -> Inputs:
         if over_all:
             keys = sorted(step.episodes)
             found = [(key, pointer) for key in keys if (pointer := step.pointer(asset, key))]
-            versions[asset] = joined_version(found)
-            missing |= set(keys) - {key for key, _ in found}
-            incomplete += [asset] if len(found) < len(keys) else []
+            versions[asset] = joined_version(asset, found, step.declaration.name)
+            if asset not in MAY_BE_ABSENT:
+                missing |= set(keys) - {key for key, _ in found}
+                incomplete += [asset] if len(found) < len(keys) else []
             demo = demo or any(pointer.provenance.demo for _, pointer in found)
             continue
         pointer = step.pointer(asset)
-        versions[asset] = version_for(step.episode, asset, pointer) if pointer else ""
+        versions[asset] = version_for(step.episode, asset, pointer, step.declaration.name)
         demo = demo or (pointer is not None and pointer.provenance.demo)
     return Inputs(versions, demo, sorted(missing), incomplete)
 

@@ -32,24 +32,36 @@ class Measuring(Pictures):
         wanted: list[dict],
         compute: Callable[[Any, Iterator[np.ndarray]], Iterable[dict]],
         keyed_by: str = "",
+        seen_as: Callable[[str, np.ndarray], np.ndarray] | None = None,
     ) -> Result:
         """Run a model over the pictures of `wanted` (image_id, pixel_sha256, path) that it has not seen yet.
 
         `compute(model, pictures)` yields one payload for each picture, in order. `keyed_by` names the settings section
-        that changes what is measured. Returns the rows of the wanted pictures and how many were measured and reused.
-        A picture that is gone or damaged, or that the model fails on alone, has no row: the check
-        EVERY_PICTURE_WAS_MEASURED names it. Raises the error of a model that fails on a plain picture too.
+        that changes what is measured. `seen_as(image_id, picture)` gives what is shown to the model. Returns the rows
+        of the wanted pictures and how many were measured and reused. A picture that is gone or damaged, or that the
+        model fails on alone, has no row: the check EVERY_PICTURE_WAS_MEASURED names it. Raises the error of a model
+        that fails on a plain picture too.
         """
         model = self.model(role)
         paths = {row["image_id"]: row["path"] for row in wanted}
+        image_of = {path: image_id for image_id, path in paths.items()}
         left_out: dict[str, str] = {}
+
+        def picture(path: str) -> np.ndarray:
+            pixels = self.picture(path)
+            return seen_as(image_of[path], pixels) if seen_as else pixels
+
+        def pictures(some: Iterable[str]) -> Iterator[np.ndarray]:
+            asked = list(some)
+            for path, pixels in zip(asked, self.pictures(asked), strict=True):
+                yield seen_as(image_of[path], pixels) if seen_as else pixels
 
         def missing(image_ids: list[str]) -> Iterable[dict | None]:
             def payloads() -> Iterator[dict | None]:
                 for start in range(0, len(image_ids), CHUNK_PICTURES):
                     chunk = image_ids[start : start + CHUNK_PICTURES]
                     asked = [paths[image_id] for image_id in chunk]
-                    answers = answered(asked, self.picture, self.pictures, lambda some: compute(model, some))
+                    answers = answered(asked, picture, pictures, lambda some: compute(model, some))
                     failed = zip(chunk, answers, strict=False)  # too few answers are told of by who takes them
                     left_out.update((image_id, reason_of(it)) for image_id, it in failed if isinstance(it, Exception))
                     yield from (None if isinstance(answer, Exception) else answer for answer in answers)

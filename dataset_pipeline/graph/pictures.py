@@ -125,7 +125,8 @@ class Pictures(Reading):
     def redrawn(
         self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
     ) -> tuple[list[dict], dict[str, str]]:
-        """Rows of `training_images`: the changed picture of each image, unless it is there from equal pixels.
+        """Rows of `training_images`: the changed picture of each image, or of its part `cut_px`, unless it is there
+        from equal pixels.
 
         Also why there is none, by image id, where the picture is gone or broken.
         """
@@ -135,15 +136,19 @@ class Pictures(Reading):
         episode = self.episode
         before = self._redrawn_before()
 
-        def changed(path: str) -> tuple[np.ndarray, bytes]:
-            picture = change(self.picture(path))
+        def changed(image: dict) -> tuple[np.ndarray, bytes]:
+            picture = self.picture(image["path"])
+            if image["cut_px"]:
+                left, top, right, bottom = image["cut_px"]
+                picture = picture[top:bottom, left:right]
+            picture = change(picture)
             return picture, encode(picture, format, quality)
 
         def redraw(image: dict) -> dict | Exception:
-            known = before.get((image["image_id"], image["pixel_sha256"]))
+            known = before.get(_drawn_from(image, "pixel_sha256"))
             if known:
                 return known
-            made = _or_error(changed, image["path"])
+            made = _or_error(changed, image)
             if isinstance(made, Exception):
                 return made
             picture, encoded = made
@@ -151,6 +156,7 @@ class Pictures(Reading):
             return {
                 "image_id": image["image_id"],
                 "source_sha256": image["pixel_sha256"],
+                "cut_px": image["cut_px"],
                 "path": path,
                 "width_px": picture.shape[1],
                 "height_px": picture.shape[0],
@@ -203,13 +209,15 @@ class Pictures(Reading):
             }
         return list(done.values()), left_out
 
-    def _redrawn_before(self) -> dict[tuple[str, str], dict]:
-        """The rows of last time whose pictures are there, by image id and pixels, if they were made the same way."""
+    def _redrawn_before(self) -> dict[tuple[str, str, tuple[int, ...]], dict]:
+        """The rows of last time whose pictures are there, by what they were drawn from, if they were made the same
+        way."""
         pointer = self.last
         if pointer is None or pointer.provenance.code_version != self.code_version:
             return {}
         missing = self._work.store.missing_pictures(self.declaration.name, self.episode)
-        return {(row["image_id"], row["source_sha256"]): row for row in self.previous() if row["path"] not in missing}
+        there = (row for row in self.previous() if row["path"] not in missing)
+        return {_drawn_from(row, "source_sha256"): row for row in there}
 
     def _rendered_before(self, same: tuple[str, ...], given: str) -> dict[tuple, dict]:
         store = self._work.store
@@ -226,6 +234,11 @@ class Pictures(Reading):
             for row in self.previous()
             if row["path"] and row["path"] not in missing
         }
+
+
+def _drawn_from(row: dict, pixels: str) -> tuple[str, str, tuple[int, ...]]:
+    """Image, its pixels and what of them is taken. pixels: the column."""
+    return row["image_id"], row[pixels], tuple(row["cut_px"] or ())
 
 
 def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Exception:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dataset_pipeline.corrections.log import CorrectionLog
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.settings import Settings, project_folder
+from dataset_pipeline.store.files import open_files
 from dataset_pipeline.store.store import Store
 
 DEMO = "demo"
@@ -14,6 +16,11 @@ DEMO = "demo"
 def store_of(settings: Settings) -> Store:
     """The store of a project; a relative root starts at the project folder."""
     return Store(_rooted(settings.store.root, settings))
+
+
+def correction_log(settings: Settings) -> CorrectionLog:
+    """What a person said about a project. Raises StoreError for a place that cannot be one."""
+    return CorrectionLog(open_files(_rooted(settings.corrections.root, settings)))
 
 
 def export_root(settings: Settings) -> Path:

@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from dataset_pipeline.base.timing import span
 from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
+from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.left_out import Undeclared
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, TableOutdated
 
 Made = TypeVar("Made")
@@ -97,13 +99,21 @@ class Reading:
     def read(self, asset: str, episodes: Sequence[str] | None = None) -> pa.Table:
         """The current table of a declared asset: of this episode, of all episodes in a joined step, or there of those
         that are named, one after another."""
+        return self._read(asset, episodes)
+
+    def read_columns(self, asset: str, columns: Sequence[str]) -> pa.Table:
+        """Those columns of `read`, of an asset made episode by episode; of this episode the others are not decoded."""
+        return self._read(asset, None, columns).select(list(columns))
+
+    def _read(self, asset: str, episodes: Sequence[str] | None, columns: Sequence[str] | None = None) -> pa.Table:
         self._declared(asset)
         store = self._work.store
         with span("store"):
             if is_joined(asset):
                 table = self.shared(f"table {asset}", lambda: store.read(asset))
             elif self.episode is not None:
-                table = store.read(asset, self.episode)
+                absent = asset in MAY_BE_ABSENT and self._pointer(asset, self.episode) is None
+                table = SCHEMAS[asset].empty() if absent else store.read(asset, self.episode, columns)
             else:
                 for episode in episodes or ():
                     self._mine(episode)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from dataset_pipeline.graph.declaration import Declaration
+from dataset_pipeline.graph.versions import NO_ROWS
 from dataset_pipeline.models.device import runs_on_gpu
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.settings import CONTENT, Section, Settings
@@ -113,9 +114,10 @@ def _other_code(declaration: Declaration, present: Present, made_from: Provenanc
 
 
 def _other_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """An input that is absent now is not counted here: its own place tells of it."""
+    """An input that is absent now is not counted here: its own place tells of it. A new one without rows is as good as
+    none."""
     changed = [read for read, version in now.items() if version and read in before and before[read] != version]
-    added = [read for read, version in now.items() if version and read not in before]
+    added = [read for read, version in now.items() if version not in ("", NO_ROWS) and read not in before]
     dropped = [read for read in before if read not in now]
     words = (("{} changed", changed), ("now reads {}", added), ("no longer reads {}", dropped))
     return [told.format(", ".join(reads)) for told, reads in words if reads]

@@ -14,7 +14,7 @@ from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.graph.declaration import is_joined
 from dataset_pipeline.graph.lineage import table_name
 from dataset_pipeline.graph.measuring import Measuring
-from dataset_pipeline.graph.versions import version_for, version_of
+from dataset_pipeline.graph.versions import MAY_BE_ABSENT, NO_ROWS, version_for
 from dataset_pipeline.store.lineage import Lineage
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
 
@@ -36,7 +36,8 @@ class Step(Measuring):
         schema = SCHEMAS[self.declaration.name]
         shows: dict[str, list[str]] = {}
         for episode in sorted(self.episodes):
-            if all(is_joined(asset) or self.pointer(asset, episode) for asset in self.declaration.reads):
+            needed = (asset for asset in self.declaration.reads if not is_joined(asset) and asset not in MAY_BE_ABSENT)
+            if all(self.pointer(asset, episode) for asset in needed):
                 shows.setdefault(show_of(episode), []).append(episode)
         made_from = {show: self._made_from(show, episodes) for show, episodes in shows.items()}
         kept = _rows_made_from(self._work.store.previous(self.declaration.name), made_from, schema)
@@ -51,14 +52,18 @@ class Step(Measuring):
 
     def _made_from(self, show: str, episodes: Sequence[str]) -> str:
         """Hash of everything the rows of a show depend on."""
-        versions = []
+        versions, reader = [], self.declaration.name
         for asset in self.declaration.reads:
             if is_joined(asset):
                 pointer = self.pointer(asset)
-                versions += [(asset, ep, version_for(ep, asset, pointer)) for ep in episodes if pointer]
+                versions += [(asset, ep, version_for(ep, asset, pointer, reader)) for ep in episodes if pointer]
             else:
                 found = ((episode, self.pointer(asset, episode)) for episode in episodes)
-                versions += [(asset, episode, version_of(pointer)) for episode, pointer in found if pointer]
+                versions += [
+                    (asset, episode, version)
+                    for episode, pointer in found
+                    if pointer and (version := version_for(None, asset, pointer, reader)) != NO_ROWS
+                ]
         if self.declaration.remembers:
             versions.append(("identity log", show, self.identity_log.version(show)))
         return hashlib.sha256(json.dumps([self.code_version, versions]).encode()).hexdigest()[:16]

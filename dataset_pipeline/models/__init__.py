@@ -10,6 +10,7 @@ from dataset_pipeline.models.identity import Identity
 from dataset_pipeline.models.quality import QualityMetric
 from dataset_pipeline.models.registry import ModelFingerprint, ModelPack, RegistryError, WeightsMissing, load_registry
 from dataset_pipeline.models.tagger import Tagger, TagScores
+from dataset_pipeline.models.text_detector import TextDetector
 
 __all__ = [
     "Box",
@@ -23,6 +24,7 @@ __all__ = [
     "RegistryError",
     "TagScores",
     "Tagger",
+    "TextDetector",
     "WeightsMissing",
     "load_registry",
 ]

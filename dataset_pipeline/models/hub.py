@@ -23,6 +23,7 @@ from dataset_pipeline.models.registry import (
     HubFile,
     ModelEntry,
     ModelPack,
+    PackageFile,
     RegistryError,
     Role,
     repository_folder,
@@ -83,7 +84,8 @@ def pull(
     progress: Callable[[PullProgress], None] | None = None,
     endpoint: str | None = None,
 ) -> list[Path]:
-    """Fetch the files of the models that the pack uses for these roles; what is there already is not fetched again.
+    """Fetch the files of the models that the pack uses for these roles; what is there already is not fetched again, nor
+    what comes with a Python package.
 
     Repositories named in the lock are taken at the commit written there; with `update`, and for others, at the newest
     commit of their revision. HF_HUB_OFFLINE is lifted for the time of the call. Files become visible to the pack only
@@ -93,11 +95,12 @@ def pull(
     if not pack.pullable:
         raise RegistryError(f"the pack {pack.name!r} is shipped in {pack.root}; there is nothing to pull")
     wanted = [
-        (model, alternatives, optional)
+        (model, on_hub, optional)
         for role in roles
         for model in pack.models(role)
         for files, optional in ((model.files, False), (model.optional_files, True))
         for alternatives in files.values()
+        if (on_hub := [file for file in alternatives if isinstance(file, HubFile)])
     ]
     lock = _read_lock(pack)
     commits: dict[Source, str] = {}
@@ -139,7 +142,8 @@ def verify(pack: ModelPack) -> list[FileCheck]:
         for role in ROLES
         for model in pack.models(role)
         if pack.has(model)
-        for _, path in pack.present_files(model).values()
+        for file, path in pack.present_files(model).values()
+        if not isinstance(file, PackageFile)  # its sha256 stands in models.toml, and it was just compared
     }
     return [FileCheck(pack.root / name, _problem(pack, name, recorded)) for name in sorted({*recorded, *needed})]
 

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from dataset_pipeline.characters.vectors import unit
 from dataset_pipeline.models import loading
 from dataset_pipeline.models.batching import peek, prepared_batches
 from dataset_pipeline.models.device import Device, onnx_device
@@ -33,8 +34,8 @@ class LinearForm(NamedTuple):
 
     def differences(self, features: np.ndarray, others: np.ndarray) -> np.ndarray:
         """float32 [n, m] between features [n, d] and others [m, d]: one matrix product."""
-        ours = _unit(features)
-        answer = ours @ (ours if others is features else _unit(others)).T
+        ours = unit(features)
+        answer = ours @ (ours if others is features else unit(others)).T
         answer *= -self.slope
         answer += self.at_right_angles
         return np.clip(answer, self.low, self.high, out=answer)
@@ -52,8 +53,8 @@ def linear_form(compare: Callable[[np.ndarray], np.ndarray]) -> LinearForm | Non
     form counts if it gives all answers within FORM_TOLERANCE, on vectors that it was not fitted to as well.
     """
     probes = _probes()
-    unit = _unit(probes).astype(np.float64)
-    cosines, answers = unit @ unit.T, np.asarray(compare(probes), np.float64)
+    ours = unit(probes).astype(np.float64)
+    cosines, answers = ours @ ours.T, np.asarray(compare(probes), np.float64)
     low, high = float(answers.min()), float(answers.max())
     between = (answers > low + FORM_TOLERANCE) & (answers < high - FORM_TOLERANCE)
     between[1::2] = False
@@ -75,10 +76,6 @@ def _probes() -> np.ndarray:
         for length, across in zip(PROBED_LENGTHS, basis[1:], strict=True)
     ]
     return np.concatenate([*turned, rng.normal(size=(PROBED_COSINES, FEATURE_LENGTH))]).astype(np.float32)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
 
 
 class Identity(SingleModelResource):

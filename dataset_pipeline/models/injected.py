@@ -12,6 +12,7 @@ from dataset_pipeline.models.quality import QualityMetric
 from dataset_pipeline.models.registry import WeightsMissing
 from dataset_pipeline.models.resource import ModelResource
 from dataset_pipeline.models.tagger import Tagger
+from dataset_pipeline.models.text_detector import TextDetector
 from dataset_pipeline.settings import Settings
 
 NOT_PULLED = "not pulled"
@@ -19,7 +20,7 @@ QUALITY_BATCH = 4  # hyperIQA makes 25 crops of a picture
 
 
 def model_resources(settings: Settings) -> dict[str, ModelResource]:
-    """One resource for each role: embedder, detector, identity, quality, tagger."""
+    """One resource for each role: embedder, detector, identity, quality, tagger, text detector."""
     chosen = settings.models
     common: dict[str, Any] = {
         "pack": chosen.pack,
@@ -39,6 +40,12 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
             **small_batches,
         ),
         "tagger": Tagger(models=chosen.taggers, **common),
+        "text_detector": TextDetector(
+            model=chosen.text_detector,
+            long_side_px=settings.text_lines.long_side_px,
+            score_floor=settings.text_lines.score_floor,
+            **common,
+        ),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.metadata
 import os
 import re
 import sys
@@ -25,7 +26,7 @@ from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.models.checksums import sha256_of
 from dataset_pipeline.settings import resources_folder
 
-Role = Literal["embedder", "detector", "identity", "quality", "tagger"]
+Role = Literal["embedder", "detector", "identity", "quality", "tagger", "text_detector"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -59,6 +60,46 @@ class HubFile:
         return f"{self.repository}{at}/{self.path}"
 
 
+@dataclass(frozen=True)
+class PackageFile:
+    """One file of an installed Python package, which every pack finds at the same place. `path` is below the folder
+    that packages are installed in."""
+
+    package: str
+    path: str
+    sha256: str
+
+    _FORM = re.compile(r"python:(?P<package>[\w.-]+)/(?P<path>[^/\\#][^\\#]*)#(?P<sha256>[0-9a-f]{64})")
+
+    @classmethod
+    def parse(cls, text: str) -> PackageFile:
+        match = cls._FORM.fullmatch(text)
+        if match is None or ".." in match["path"].split("/"):
+            raise ValueError(f"{text!r} is not 'python:<package>/<path>#<sha256>'")
+        return cls(match["package"], match["path"], match["sha256"])
+
+    @property
+    def version(self) -> str:
+        """The installed version; empty without it."""
+        try:
+            return importlib.metadata.version(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return ""
+
+    def find(self) -> Path | None:
+        """Where it lies, or None."""
+        if not self.version:
+            return None
+        path = Path(str(importlib.metadata.distribution(self.package).locate_file(self.path)))
+        return path if path.is_file() else None
+
+    def __str__(self) -> str:
+        return f"python:{self.package}/{self.path}"
+
+
+WeightFile = HubFile | PackageFile
+
+
 def repository_folder(repository: str) -> str:
     """The folder of a repository in a Hugging Face cache."""
     return f"models--{repository.replace('/', '--')}"
@@ -66,11 +107,11 @@ def repository_folder(repository: str) -> str:
 
 def _alternatives(value: Any) -> Any:
     texts = [value] if isinstance(value, str) else value
-    return tuple(HubFile.parse(text) for text in texts)
+    return tuple((PackageFile if text.startswith("python:") else HubFile).parse(text) for text in texts)
 
 
 # The first of these that the repository has.
-Alternatives = Annotated[tuple[HubFile, ...], BeforeValidator(_alternatives), Field(min_length=1)]
+Alternatives = Annotated[tuple[WeightFile, ...], BeforeValidator(_alternatives), Field(min_length=1)]
 
 
 class _Entry(BaseModel):
@@ -101,6 +142,7 @@ class ModelEntry(_Entry):
             "identity": ("features", "differences", "metrics"),
             "quality": (),
             "tagger": ("model", "tags"),
+            "text_detector": ("model",),
         }
         by_file = ("preprocess",) if self.family in ("pixai", "camie", "timm") else ()
         absent = [key for key in needed[self.role] + by_file if key not in self.files]
@@ -123,6 +165,7 @@ class PackEntry(_Entry):
     identity: str
     quality: str
     tagger: str | Annotated[list[str], Field(min_length=1)]
+    text_detector: str
 
     def chosen(self, role: Role) -> tuple[str, ...]:
         names = getattr(self, role)
@@ -179,7 +222,8 @@ class ModelFingerprint:
     """Which weights a role used.
 
     `sha256` combines the names and contents of all files of all its models; `repositories` maps each repository to
-    the commit its files come from; `files` maps "<repository>/<path>" to that file's sha256.
+    the commit its files come from, each Python package to its version; `files` maps "<repository>/<path>" to that
+    file's sha256.
     """
 
     role: str
@@ -278,8 +322,10 @@ class ModelPack:
             raise RegistryError(f"{reference} names {commit[:100]!r}, which is no commit: remove it and pull again")
         return commit
 
-    def find(self, file: HubFile) -> Path | None:
+    def find(self, file: WeightFile) -> Path | None:
         """Where the file lies, or None."""
+        if isinstance(file, PackageFile):
+            return file.find()
         path = self._repository(file) / "snapshots" / self.commit(file) / file.path
         return path if path.is_file() else None
 
@@ -291,7 +337,7 @@ class ModelPack:
         """Whether every file the model needs is there."""
         return all(any(self.find(file) for file in alternatives) for alternatives in model.files.values())
 
-    def present_files(self, model: ModelEntry) -> dict[str, tuple[HubFile, Path]]:
+    def present_files(self, model: ModelEntry) -> dict[str, tuple[WeightFile, Path]]:
         """Every needed file and every optional one that is there, by key. Raises WeightsMissing."""
         present = {key: self._present(model, key) for key in model.files}
         for key, alternatives in model.optional_files.items():
@@ -309,9 +355,12 @@ class ModelPack:
         for model in chosen:
             digest.update(f"{model.name}\n".encode())
             for key, (file, path) in sorted(self.present_files(model).items()):
-                sha256 = sha256_of(path, self.root / "sha256.json" if self.pullable else None)
+                sha256 = self._sha256_of(path)
                 digest.update(f"{key} {sha256}\n".encode())
-                repositories[file.repository] = self.commit(file)
+                if isinstance(file, PackageFile):
+                    repositories[file.package] = file.version
+                else:
+                    repositories[file.repository] = self.commit(file)
                 files[str(file)] = sha256
         names = "+".join(model.name for model in chosen)
         return ModelFingerprint(role, names, repositories, digest.hexdigest(), files, self.demo)
@@ -319,11 +368,25 @@ class ModelPack:
     def _repository(self, file: HubFile) -> Path:
         return self.hub / repository_folder(file.repository)
 
-    def _present(self, model: ModelEntry, key: str) -> tuple[HubFile, Path]:
+    def _sha256_of(self, path: Path) -> str:
+        return sha256_of(path, self.root / "sha256.json" if self.pullable else None)
+
+    def _present(self, model: ModelEntry, key: str) -> tuple[WeightFile, Path]:
         for file in model.files[key]:
-            if path := self.find(file):
-                return file, path
+            if (path := self.find(file)) is None:
+                continue
+            if isinstance(file, PackageFile) and self._sha256_of(path) != file.sha256:
+                raise WeightsMissing(
+                    f"the {model.role} {model.name!r} needs {path} as it was in models.toml, with the sha256 "
+                    f"{file.sha256}, and it is another: install the {file.package} that pyproject.toml asks for"
+                )
+            return file, path
         wanted = model.files[key][0]
+        if isinstance(wanted, PackageFile):
+            raise WeightsMissing(
+                f"the {model.role} {model.name!r} of the pack {self.name!r} needs {wanted.path} of the Python package "
+                f"{wanted.package}, which is not installed here: install the project with its dependencies (uv sync)"
+            )
         remedy = (
             "fetch it once with: dataset-pipeline models pull"
             if self.pullable

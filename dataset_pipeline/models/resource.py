@@ -30,7 +30,7 @@ class ModelResource(dg.ConfigurableResource):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     batch_size: int = Field(16, ge=1, description="Pictures per model run.")
-    keep_loaded: int = Field(5, ge=1, description="Roles whose models stay in memory, in this process.")
+    keep_loaded: int = Field(6, ge=1, description="Roles whose models stay in memory, in this process.")
     threads: int = Field(0, ge=0, description="Cores for one ONNX run on the CPU; 0 = all that the process may use.")
 
     def open_pack(self) -> ModelPack:

@@ -20,6 +20,7 @@ import dagster as dg
 
 from dataset_pipeline.graph.project import mixing_fault, partitions_name
 from dataset_pipeline.models.injected import missing_weights, model_resources
+from dataset_pipeline.orchestration.corrected import Brought
 from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import (
     FINGERPRINT_TAG,
@@ -65,6 +66,8 @@ def arrivals_sensor(
 ) -> dg.SensorDefinition:
     """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode."""
 
+    brought = Brought()
+
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         fail_dead_runs(context.instance)
         roots = roots_of(settings)
@@ -95,6 +98,7 @@ def arrivals_sensor(
                 *(found_event(settings, arrival.source, arrival.run_key) for arrival in done.arriving),
                 *(found_event(settings, source) for source in done.moved),
                 *(_marked(settings, mark) for mark in done.marks),
+                *brought.bring(context.instance, store, settings, bool(done.arriving)),
             ],
             cursor=done.state.cursor,
         )

@@ -4,10 +4,13 @@ Each is used because nothing public does it; a test asserts that no other module
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.errors import raise_execution_interrupts
 from dagster._core.events import ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.backfill import (
@@ -19,10 +22,19 @@ from dagster._core.execution.backfill import (
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
+from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 
 class SqliteEventLog(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, with the steps of storing an event that Dagster keeps private."""
+    """Dagster's event log in SQLite, with what it keeps private of storing an event and of who it belongs to."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._base_dir)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self._instance
 
     def row_of(self, event: EventLogEntry) -> dict[str, Any]:
         """The event as a row of the log, and of the index."""
@@ -46,10 +58,12 @@ __all__ = [
     "AssetKeyPartitionKey",
     "BulkActionStatus",
     "BulkActionsFilter",
+    "ConcurrencyClaimStatus",
     "ConfigurableClassData",
     "EventLogEntry",
     "PartitionBackfill",
     "SqlEventLogStorageTable",
     "SqliteEventLog",
     "UnresolvedAssetJobDefinition",
+    "raise_execution_interrupts",
 ]

@@ -18,6 +18,7 @@ from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.aliases import former_keys, keys_of_today, rekey
 from dataset_pipeline.graph.project import location_prefix, partitions_name
+from dataset_pipeline.orchestration.corrected import VERSION_TAG, bring_corrections, usable_pointer
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import Recorded
@@ -26,9 +27,9 @@ from dataset_pipeline.sources.locations import path_key, root_of, whereabouts
 from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Pointer, Store, TableOutdated
+from dataset_pipeline.store.store import Store
 
-FINGERPRINT_TAG = "dagster/data_version"
+FINGERPRINT_TAG = VERSION_TAG
 EVENTS_A_QUERY = 500
 
 
@@ -68,7 +69,7 @@ def carry_over(
     carried = CarriedOver()
     for source in sources:
         old = held.former_key(source, given, copies[source.fingerprint] > 1, trees)
-        begun = _pointer(store, source.key) is not None
+        begun = usable_pointer(store, "video", source.key) is not None
         if old is None or (begun and old not in former_keys(store, source.key)):
             carried.sources.append(source)
         elif not begun and may_go_by(source.path, source.kind, old):
@@ -86,7 +87,7 @@ def carry_over(
             carried.sources.append(source)
             carried.notes.append(f"{old} is now {source.key} ({_measured_again(source, held.fingerprints[old])})")
     for former in keys_of_today(store).keys() & set(registered) - carried.waiting:
-        if _pointer(store, former) is None and not under_way.on(former):
+        if usable_pointer(store, "video", former) is None and not under_way.on(former):
             instance.delete_dynamic_partition(partitions, former)
     return carried
 
@@ -109,7 +110,7 @@ class _Held:
     @classmethod
     def of(cls, store: Store) -> _Held:
         held, episodes = cls(), store.episodes("video")
-        pointers = map_all(lambda episode: _pointer(store, episode), episodes)
+        pointers = map_all(lambda episode: usable_pointer(store, "video", episode), episodes)
         for episode, pointer in zip(episodes, pointers, strict=True):
             if pointer is not None and pointer.provenance.fingerprint:
                 held._add(episode, pointer.provenance.path, pointer.provenance.fingerprint)
@@ -165,18 +166,21 @@ def _under(source: Source, key: str) -> Source:
 
 
 def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sources: Iterable[Source]) -> list[str]:
-    """Register sources where they lie; nothing is copied. Returns the partition keys that are new or have changed."""
+    """Register sources where they lie; nothing is copied. What a person said comes along, to all episodes. Returns the
+    partition keys that are new or have changed."""
     sources = list(sources)
     _add_partitions(instance, partitions_name(settings), [source.key for source in sources])
     known = recorded(instance, store, settings, [source.key for source in sources])
     changed = []
     for source in sources:
-        pointer = _pointer(store, source.key)
+        pointer = usable_pointer(store, "video", source.key)
         write_source(store, source)
         there = pointer is not None and pointer.provenance.fingerprint == source.fingerprint
         if not there or source.key not in known or known[source.key].fingerprint != source.fingerprint:
             changed.append(source.key)
             instance.report_runless_asset_event(found_event(settings, source))
+    for event in bring_corrections(instance, store, settings):
+        instance.report_runless_asset_event(event)
     return changed
 
 
@@ -218,7 +222,7 @@ def recorded(
         assert event.partition is not None
         if event.partition in found:
             continue  # newest first
-        pointer = _pointer(store, event.partition)
+        pointer = usable_pointer(store, "video", event.partition)
         metadata = {name: str(event.metadata[name].value) for name in ("path", "run_key") if name in event.metadata}
         found[event.partition] = Recorded(
             fingerprint=(event.tags or {}).get(FINGERPRINT_TAG, ""),
@@ -232,7 +236,7 @@ def owner_in(store: Store) -> OwnerOf:
     """Tells where the source of an episode lies, if the store knows it and it is still there."""
 
     def owner_of(key: str) -> Path | None:
-        pointer = _pointer(store, key)
+        pointer = usable_pointer(store, "video", key)
         path = pointer.provenance.path if pointer else ""
         return Path(path) if path and Path(path).exists() else None
 
@@ -254,10 +258,3 @@ def _events(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: list[str]) -
                 assert record.asset_materialization is not None
                 yield record.asset_materialization
             cursor, has_more = page.cursor, page.has_more
-
-
-def _pointer(store: Store, episode: str) -> Pointer | None:
-    try:
-        return store.pointer("video", episode)
-    except TableOutdated:
-        return None  # a damaged pointer, which writing again repairs

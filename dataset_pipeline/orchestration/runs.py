@@ -22,6 +22,7 @@ from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declar
 from dataset_pipeline.graph.materializing import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
 from dataset_pipeline.orchestration.unfinished import (
@@ -73,8 +74,9 @@ class Outcome:
     runs: int = 0
 
 
-def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
-    """The graph in the order of the work, by all that assets may read, so that it is one order under all settings.
+def phases(leave_out: Sequence[str] = (), only: Collection[str] | None = None) -> list[Phase]:
+    """The graph in the order of the work, by all that assets may read, so that it is one order under all settings: of
+    the assets in `only`, or of all but those made on demand.
 
     An asset's level is the number of times its inputs change between per episode and joined.
     """
@@ -96,7 +98,8 @@ def phases(leave_out: Sequence[str] = ()) -> list[Phase]:
     def group(asset: str) -> tuple[int, bool, bool]:
         return level(asset), DECLARATIONS[asset].joined, DECLARATIONS[asset].projection
 
-    wanted = sorted((a for a in DECLARATIONS if a not in leave_out), key=lambda a: (level(a), depth(a), a))
+    asked = {name for name, it in DECLARATIONS.items() if not it.on_demand} if only is None else set(only)
+    wanted = sorted(asked.difference(leave_out), key=lambda a: (level(a), depth(a), a))
     return [
         Phase(tuple(members), joined, projection)
         for (_, joined, projection), members in itertools.groupby(wanted, key=group)
@@ -111,8 +114,10 @@ def materialize_all(
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     leave_out: Sequence[str] = (),
     time_left: TimeLeft | None = None,
+    only: Collection[str] | None = None,
 ) -> Outcome:
-    """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due.
+    """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due; of it
+    the assets in `only`, or all but those made on demand.
 
     `progress(what, done, total)` is called before each run, and `time_left` learns of the runs. One episode's failure
     leaves the others alone, now and in later runs. Raises KeyboardInterrupt if a run is interrupted.
@@ -122,7 +127,7 @@ def materialize_all(
         episodes=list(episodes), registered=list(instance.get_dynamic_partitions(partitions_name(settings)))
     )
     try:
-        _work(defs, instance, settings, outcome, progress, leave_out, time_left or TimeLeft())
+        _work(defs, instance, settings, outcome, progress, phases(leave_out, only), time_left or TimeLeft())
     except Exception as error:
         # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
         reason = full_disk(error, instance.storage_directory())
@@ -134,11 +139,15 @@ def materialize_all(
 
 
 def earlier_rates(
-    instance: dg.DagsterInstance, settings: Settings, sizes: Mapping[str, float], leave_out: Sequence[str] = ()
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    sizes: Mapping[str, float],
+    leave_out: Sequence[str] = (),
+    only: Collection[str] | None = None,
 ) -> dict[str, float]:
     """By phase, the seconds for one unit of size that its latest runs took, for `TimeLeft`: an episode's by `sizes`, in
     the middle of those that are known; all else has the size 1."""
-    work = {frozenset(phase.assets): phase for phase in phases(leave_out)}
+    work = {frozenset(phase.assets): phase for phase in phases(leave_out, only)}
     done = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags=project_tag(settings))
     rates: dict[str, list[float]] = {}
     for record in instance.get_run_records(done, limit=LATEST_RUNS):
@@ -159,7 +168,7 @@ def _work(
     settings: Settings,
     outcome: Outcome,
     progress: Callable[[str, int, int], None],
-    leave_out: Sequence[str],
+    work: Sequence[Phase],
     time_left: TimeLeft,
 ) -> None:
     episodes, registered = outcome.episodes, outcome.registered
@@ -172,7 +181,6 @@ def _work(
 
     store = store_of(settings)
     failed: set[str] = set()
-    work = phases(leave_out)
     total = sum(len(episodes) if not (phase.joined or phase.projection) else 1 for phase in work)
     done = 0
     for phase in work:
@@ -222,7 +230,7 @@ def ready_for(
     there: dict[str, set[str]] = {}
     ready: dict[str, set[str]] = {}
     for asset in phase.assets:
-        reads = [read for read in graph[asset].reads if not is_joined(read)]
+        reads = [read for read in graph[asset].reads if not is_joined(read) and read not in MAY_BE_ABSENT]
         ready[asset] = set(registered)
         for read in reads:
             if read not in ready and read not in there:

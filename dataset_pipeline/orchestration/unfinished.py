@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import dagster as dg
 import psutil
@@ -65,14 +65,27 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by
     nobody, and a run that looks unfinished for ever would hold up every join.
     """
-    dead = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        mark = run.tags.get(PROCESS_TAG)
-        if mark and mark.startswith(f"{platform.node()}/") and not _lives(mark):
-            instance.report_run_failed(run, "the process of this run is gone")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            dead.append(run.run_id)
-    return dead
+    dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if _process_is_gone(run)]
+    for run in dead:
+        instance.report_run_failed(run, "the process of this run is gone")
+    free_slots_of_dead_runs(instance, instance.event_log_storage.get_concurrency_keys())
+    return [run.run_id for run in dead]
+
+
+def free_slots_of_dead_runs(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:
+    """Give back the slots of pools that are held, or queued for, by runs whose process on this machine is gone. Whether
+    such a run counts as finished does not matter: an error of Dagster's own ends a run and leaves its slot taken."""
+    log = instance.event_log_storage
+    found = [log.get_concurrency_info(pool) for pool in pools]
+    ids = {step.run_id for pool in found for step in [*pool.claimed_slots, *pool.pending_steps]}
+    for run in instance.get_runs(dg.RunsFilter(run_ids=sorted(ids))) if ids else ():
+        if _process_is_gone(run):
+            log.free_concurrency_slots_for_run(run.run_id)
+
+
+def _process_is_gone(run: dg.DagsterRun) -> bool:
+    mark = run.tags.get(PROCESS_TAG)
+    return mark is not None and mark.startswith(f"{platform.node()}/") and not _lives(mark)
 
 
 def _lives(mark: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.corrections.answers import CHOSEN, EXCLUDED, KEPT, NOTHING_SAID, FrameAnswers
 from dataset_pipeline.repeated.neighbour_search import SLACK, Cells, EveryRow, Kept, above, fitted_sketcher
 from dataset_pipeline.settings import DistinctFramesSettings, FrameDefectsSettings
 
@@ -235,17 +236,22 @@ def _lengths(rows: np.ndarray) -> np.ndarray:
 
 
 def decide_distinct(
-    keyframes: pa.Table, embeddings: pa.Table, settings: DistinctFramesSettings, defects: FrameDefectsSettings
+    keyframes: pa.Table,
+    embeddings: pa.Table,
+    settings: DistinctFramesSettings,
+    defects: FrameDefectsSettings,
+    said: FrameAnswers = NOTHING_SAID,
 ) -> list[dict]:
     """Which keyframes stay: one row each with image_id, episode, pts_s, kept, group, similarity and reason
-    (kept, duplicate, blank, not_measured without an embedding that compares, or the defect that dropped it: combing,
-    ghost, blockiness).
+    (kept, kept_by_hand, chosen_by_hand, duplicate, blank, not_measured without an embedding that compares, or the
+    defect that dropped it: combing, ghost, blockiness).
 
     A frame whose contrast is below `min_contrast` is blank; it groups with nobody, nor does one with a defect that
     `defects.drop` names. A defect counts above `max_combing`, `max_ghost`, `max_blockiness`.
     Of a group the one without combing stays, then the one with neither ghost nor blockiness, then the sharpest;
     sharpness counts in steps of a tenth, so that noise decides nothing, and of equals the first by id stays.
-    Raises ValueError if frames need an embedding and none has one.
+    said: what a person said of frames, which goes before all that. Raises ValueError if frames need an embedding and
+    none has one.
     """
     columns = ["image_id", "episode", "pts_s", "sharpness", "contrast", *DEFECTS]
     frames = keyframes.select(columns).to_pylist()
@@ -253,23 +259,27 @@ def decide_distinct(
     matrix = as_matrix(embeddings)
     comparable = np.abs(_lengths(matrix) - 1.0) < UNIT_TOLERANCE
     row_of = {image_id: i for i, image_id in enumerate(embeddings.column("image_id").to_pylist()) if comparable[i]}
-    reasons = {frame["image_id"]: _why_dropped(frame, settings, defects, limits) for frame in frames}
+    reasons = {frame["image_id"]: _why_dropped(frame, settings, defects, limits, said) for frame in frames}
     reasons |= {image_id: NOT_MEASURED for image_id, why in reasons.items() if not why and image_id not in row_of}
     missing = [image_id for image_id, reason in reasons.items() if reason == NOT_MEASURED]
     if missing and not comparable.any():
         raise ValueError(f"{len(missing)} keyframes have no embedding, the first is {missing[0]}")
     visible = [frame for frame in frames if not reasons[frame["image_id"]]]
-    visible.sort(key=lambda frame: (*defect_rank(frame, limits), frame["image_id"]))
+    visible.sort(
+        key=lambda frame: (frame["image_id"] not in said.first, *defect_rank(frame, limits), frame["image_id"])
+    )
     vectors = matrix[np.array([row_of[frame["image_id"]] for frame in visible], dtype=np.int64)]
     groups = distinct(vectors, range(len(visible)), settings.similarity)
     dropped = {"kept": False, "group": "", "similarity": None}
     decisions = {image_id: {**dropped, "reason": reason} for image_id, reason in reasons.items() if reason}
     for i, (frame, stands_for_it) in enumerate(zip(visible, groups.survivor.tolist(), strict=True)):
+        if frame["image_id"] in said.stay:
+            stands_for_it = i
         decisions[frame["image_id"]] = {
             "kept": stands_for_it == i,
             "group": visible[stands_for_it]["image_id"],
-            "similarity": float(groups.similarity[i]),
-            "reason": "kept" if stands_for_it == i else "duplicate",
+            "similarity": 1.0 if stands_for_it == i else float(groups.similarity[i]),
+            "reason": _why_kept(frame["image_id"], said) if stands_for_it == i else "duplicate",
         }
     return [
         {name: frame[name] for name in ("image_id", "episode", "pts_s")} | decisions[frame["image_id"]]
@@ -277,13 +287,24 @@ def decide_distinct(
     ]
 
 
+def _why_kept(frame: str, said: FrameAnswers) -> str:
+    if frame in said.first:
+        return CHOSEN
+    return KEPT if frame in said.stay else "kept"
+
+
 def _why_dropped(
     frame: Mapping[str, Any],
     settings: DistinctFramesSettings,
     defects: FrameDefectsSettings,
     limits: Mapping[str, float],
+    said: FrameAnswers,
 ) -> str:
-    """blank, or the worst defect that drops a frame; empty if it may stay."""
+    """excluded_by_hand, blank, or the worst defect that drops a frame; empty if it may stay."""
+    if said.is_out(frame["pts_s"]):
+        return EXCLUDED
+    if frame["image_id"] in said.stay | said.first:
+        return ""
     if frame["contrast"] < settings.min_contrast:
         return "blank"
     return next((name for name in DEFECTS if name in defects.drop and frame[name] > limits[name]), "")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.repeated.copies import decide_repeated
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, as_matrix
 from dataset_pipeline.repeated.runs import find_runs
@@ -27,6 +28,8 @@ def repeats_of_show(
     keyframes: pa.Table,
     embeddings: pa.Table,
     stills: pa.Table,
+    stitched: pa.Table,
+    stitched_embeddings: pa.Table,
     settings: RepeatedFramesSettings,
     defects: FrameDefectsSettings,
     earlier_choice: Collection[str],
@@ -34,24 +37,30 @@ def repeats_of_show(
     """Rows of `repeated_frames` for the episodes of a show, but for `made_from`.
 
     probes, shots, keyframes, embeddings, stills: `video_probe`, `shots`, `keyframes`, `frame_embeddings` and
-    `distinct_frames` of its episodes. Pictures of folders repeat nothing. defects: from which value on a defect counts.
-    earlier_choice: the image ids that stayed last time.
+    `distinct_frames` of its episodes. Pictures of folders repeat nothing. stitched: their rows of `panoramas` and
+    `backdrops`; panoramas are copies of panoramas alone, and plates of plates, since the frames that they are made of
+    look like them. defects: from which value on a defect counts. earlier_choice: the image ids that stayed last time.
     """
     tracks = tracks_of(probes, shots)
     runs = find_runs(tracks)
     found = segments(tracks, runs)
     frames, vectors = _kept_frames(keyframes, embeddings, stills)
     limits = {name: getattr(defects, f"max_{name}") for name in DEFECTS}
-    decided = decide_repeated(
-        frames,
-        vectors,
-        runs,
-        found,
-        similarity=settings.similarity,
-        aligned_similarity=settings.aligned_similarity,
-        limits=limits,
-        earlier_choice=earlier_choice,
-    )
+    together = [(frames, vectors, limits), *((*of_kind, {}) for of_kind in _stitched(stitched, stitched_embeddings))]
+    decided = [
+        row
+        for pictures, their_vectors, their_limits in together
+        for row in decide_repeated(
+            pictures,
+            their_vectors,
+            runs,
+            found,
+            similarity=settings.similarity,
+            aligned_similarity=settings.aligned_similarity,
+            limits=their_limits,
+            earlier_choice=earlier_choice,
+        )
+    ]
     of_episode: dict[str, list[dict]] = defaultdict(list)
     for row in decided:
         of_episode[row.pop("episode")].append(row)
@@ -94,6 +103,19 @@ def _kept_frames(keyframes: pa.Table, embeddings: pa.Table, stills: pa.Table) ->
     if not frames:
         return [], np.zeros((0, 1), np.float32)
     return frames, as_matrix(embeddings)[[place[row["image_id"]] for row in frames]]
+
+
+def _stitched(rows: pa.Table, embeddings: pa.Table) -> Iterator[tuple[list[dict], np.ndarray]]:
+    """For each kind the panoramas or plates that are stills, with their vectors. Of copies the largest is the best."""
+    columns = ["image_id", "episode", "kind", "start_s", "verdict", "width_px", "height_px"]
+    place = {image_id: i for i, image_id in enumerate(embeddings["image_id"].to_pylist())}
+    of_kind: dict[str, list[dict]] = defaultdict(list)
+    for row in rows.select(columns).to_pylist():
+        if row["verdict"] == KEEP and row["image_id"] in place:
+            area_px = row["width_px"] * row["height_px"]
+            of_kind[row["kind"]].append(row | {"pts_s": row["start_s"], "sharpness": float(area_px)})
+    for _, pictures in sorted(of_kind.items()):
+        yield pictures, as_matrix(embeddings)[[place[row["image_id"]] for row in pictures]]
 
 
 def _segment_row(segment: Segment) -> dict[str, Any]:

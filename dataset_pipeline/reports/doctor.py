@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dataset_pipeline.graph.project import export_root, store_of
+from dataset_pipeline.graph.project import correction_log, export_root, store_of
 from dataset_pipeline.models.environment import device_report
 from dataset_pipeline.models.injected import missing_weights, model_resources
 from dataset_pipeline.settings import Settings, project_folder
+from dataset_pipeline.store.files import StoreError
 
 ENOUGH_GB = 10  # an episode of 24 minutes takes about 1 GB of stills and crops
 
@@ -54,6 +55,7 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(_disk(Path(store.root)))
         findings.append(_writable("store", Path(store.root)))
     findings.append(_writable("exports", export_root(settings)))
+    findings.append(_corrections(settings))
     dagster_home = Path(os.environ.get("DAGSTER_HOME") or project_folder() / ".dagster")
     findings.append(_writable("Dagster's history", dagster_home))
     if sys.platform == "win32" and len(str(Path(store.root).resolve())) > 120:
@@ -61,6 +63,19 @@ def examine(settings: Settings) -> list[Finding]:
             Finding("path length", "note", "the store lies deep; turn on long paths or move it nearer the root")
         )
     return findings
+
+
+def _corrections(settings: Settings) -> Finding:
+    """Where a person's corrections lie, which nothing else holds."""
+    try:
+        log = correction_log(settings)
+        found = log.read()
+    except (StoreError, OSError) as error:
+        return Finding("corrections", "fault", f"cannot be read: {error}")
+    if found.faults:
+        file, why = next(iter(found.faults.items()))
+        return Finding("corrections", "note", f"{len(found.faults)} do not count, as {file}: {why}")
+    return Finding("corrections", "ok", f"{len(found.events)} in {log.uri}")
 
 
 def _existing(folder: Path) -> Path:

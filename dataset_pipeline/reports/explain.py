@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.base.ids import crop_id, episode_of, image_id, is_clip, pts_ms_of, still_of
+from dataset_pipeline.corrections.addressing import FRAME_READERS, MATCHED, STITCHED, parts_for
+from dataset_pipeline.corrections.events import order_of
+from dataset_pipeline.corrections.log import CorrectionLog
 from dataset_pipeline.graph.aliases import current_id
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
@@ -35,10 +39,24 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class SaidOf:
+    """A correction of the image or its still. said: when, UTC. value: all of it but the pictures. by: what wrote it,
+    empty if that is not known."""
+
+    event: str
+    said: str
+    do: str
+    value: dict[str, Any]
+    of: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """`second_s`: of the video, None for pictures; `end_s`: of a clip's last frame. `box_px`: (x0, y0, x1, y1) of a
-    crop in its still. `still_px`: width and height of the still, None if unknown. `alike`: how many frames its still
-    stands for, itself among them. `names`: of characters, by their ids."""
+    """`second_s`: of the video, None for pictures; `end_s`: of the last frame of a clip, a panorama or a plate.
+    `box_px`: (x0, y0, x1, y1) of a crop in its still. `still_px`: width and height of the still, None if unknown.
+    `alike`: how many frames its still stands for, itself among them. `names`: of characters, by their ids.
+    `corrections`: what a person said of it, in the order in which it was said."""
 
     image_id: str
     still_id: str
@@ -51,6 +69,7 @@ class Explanation:
     alike: int = 1
     names: dict[str, str] = field(default_factory=dict)
     end_s: float | None = None
+    corrections: list[SaidOf] = field(default_factory=list)
 
     @property
     def of_crop(self) -> bool:
@@ -66,15 +85,28 @@ class Explanation:
 
 
 # What these tables hold of a still counts for its crops too.
-OF_STILL = frozenset({"keyframes", "frame_embeddings", "distinct_frames", "stills", "detections", "repeated_frames"})
+OF_STILL = frozenset(
+    {
+        *("keyframes", "frame_embeddings", "distinct_frames", "stills", "detections", "repeated_frames", "text_lines"),
+        *("screen_marks", "burnt_in_text", "alignments", *STITCHED, "stitched_embeddings"),
+    }
+)
 # Tables of all episodes in which an image has a row.
 OF_ALL = frozenset({"training_set"})
 # Every table with a row an image, in the order of the work.
 OF_IMAGES = tuple(
-    name for name, schema in SCHEMAS.items() if "image_id" in schema.columns and not name.endswith("_measured")
+    name
+    for name, schema in SCHEMAS.items()
+    if "image_id" in schema.columns and not name.endswith("_measured") and name != MATCHED
 )
 EMBEDDINGS = frozenset(name for name in OF_IMAGES if name.endswith("embeddings"))  # their rows tell a person nothing
-LONG_COLUMNS = frozenset({"pixel_sha256", "model_sha256", "algorithm"})
+LONG_COLUMNS = frozenset({"pixel_sha256", "model_sha256", "algorithm", "aligned_sha256", "unknown"})
+OF_EACH_FRAME = frozenset(  # columns of `alignments` with an entry for each frame or block
+    {
+        *("pts", "pts_s", "x_px", "y_px", "log_scale", "angle_rad", "gains", "used"),
+        *("fixed", "clean", "known", "moving"),
+    }
+)
 CORNERS = ("x0_px", "y0_px", "x1_px", "y1_px")
 
 
@@ -150,13 +182,15 @@ def _about_clip(store: Store, episode: str, clip: Mapping[str, Any]) -> dict[str
 
 
 def _in_order(tables: tuple[str, ...]) -> list[str]:
-    before = tables.index("distinct_frames") + 1
+    before = tables.index("stitched_embeddings") + 1
     return [*tables[:before], REPEATED, *tables[before:]]
 
 
 def _explanation(store: Store, image: str, source: str, decisions: list[Decision]) -> Explanation:
     rows = {decision.asset: decision.row for decision in reversed(decisions)}
-    still, crop, clip = still_of(image), rows.get("crops"), rows.get("clips", {})
+    still, crop = still_of(image), rows.get("crops") or rows.get("details")
+    spanned = next((rows[asset] for asset in ("clips", *STITCHED) if asset in rows), {})
+    second_s = rows.get("keyframes", {}).get("pts_s", spanned.get("start_s"))
     frame = rows.get("stills") or rows.get("distinct_frames", {})
     size = (frame["width_px"], frame["height_px"]) if frame.get("width_px") and frame.get("height_px") else None
     for decision in decisions:
@@ -170,23 +204,60 @@ def _explanation(store: Store, image: str, source: str, decisions: list[Decision
         {} if gallery is None else dict(zip(*(gallery[it].to_pylist() for it in ("character", "name")), strict=True))
     )
     who = {name for row in rows.values() for name in row.get("characters") or ()}
+    span_s = None if second_s is None else (second_s, float(spanned.get("end_s") or second_s))
+    said = corrections_of(store, image, still, span_s)
+    who |= {str(it.value[key]) for it in said for key in ("character", "other") if key in it.value}
     return Explanation(
         image,
         still,
         source,
-        rows.get("keyframes", {}).get("pts_s", clip.get("start_s")),
+        second_s,
         box_px,
         any(decision.demo for decision in decisions),
         decisions,
         size,
         max(1, groups.count(still)),
         {character: name for character, name in names.items() if character in who and name},
-        clip.get("end_s"),
+        spanned.get("end_s"),
+        said,
     )
 
 
+def corrections_of(store: Store, image: str, still: str, span_s: tuple[float, float] | None) -> list[SaidOf]:
+    """What a person said of an image, of its still or of a span with it, as the newest run found it. span_s: from when
+    to when it shows the video."""
+    episode = episode_of(image)
+    found: dict[str, SaidOf] = {}
+    for row in _rows(store, MATCHED, episode):
+        if row["image_id"] in (image, still):
+            value = json.loads(row["value"])
+            found.setdefault(row["event"], SaidOf(row["event"], row["said"], row["do"], value, row["image_id"]))
+    for reader in FRAME_READERS:
+        for part in parts_for(reader, _rows(store, "corrections", episode)):
+            named = [it["image"] for pictures in part.pictures.values() for it in pictures]
+            of = next((it for it in (image, still) if it in named), "")
+            if part.do == "exclude" and span_s and _meets(span_s, part.value):
+                of = still
+            if of:
+                found.setdefault(part.event, SaidOf(part.event, part.said, part.do, dict(part.value), of))
+    return sorted(found.values(), key=lambda it: order_of(it.said, it.event))
+
+
+def with_speakers(explanation: Explanation, logs: Iterable[CorrectionLog]) -> Explanation:
+    """The same, which says what wrote each correction, as far as these hold it. Raises StoreError."""
+    if not explanation.corrections:
+        return explanation
+    by = {event: name for log in logs for event, name in log.read().by.items()}
+    return replace(explanation, corrections=[replace(it, by=by.get(it.event, "")) for it in explanation.corrections])
+
+
+def _meets(span_s: tuple[float, float], out: Mapping[str, Any]) -> bool:
+    return out["start_s"] <= span_s[1] and span_s[0] < out["end_s"]
+
+
 def _decision(asset: str, subject: str, row: dict[str, Any], pointer: Pointer) -> Decision:
-    columns = {name: value for name, value in row.items() if name not in LONG_COLUMNS and name != "image_id"}
+    left = LONG_COLUMNS | {"image_id"} | (OF_EACH_FRAME if asset == "alignments" else frozenset())
+    columns = {name: value for name, value in row.items() if name not in left}
     made_from = pointer.provenance
     return Decision(
         asset,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from dataset_pipeline.characters.names import stored_names
 from dataset_pipeline.settings import TagThresholdsSettings
 from dataset_pipeline.settings.query import Question, parse
 from dataset_pipeline.store.store import Store
@@ -28,6 +29,8 @@ def find(store: Store, question: str, thresholds: TagThresholdsSettings) -> Iter
 
 
 def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[Match]:
+    gallery = store.find("character_gallery")
+    names: dict[str, str] = {} if gallery is None else stored_names(gallery)
     for episode in store.episodes("tag_scores"):
         characters = _column(store.find("clusters", episode), "characters")
         quality = _column(store.find("quality_scores", episode), "score")
@@ -38,7 +41,9 @@ def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[M
             used, rating, _ = reached(scored, limits)
             if image_id in written:
                 scored, used = as_written(written[image_id], limits)
-            if holds(subject_of(scored, used, characters.get(image_id, ()), quality.get(image_id), rating)):
+            shown = characters.get(image_id, ())
+            who = [*shown, *(names.get(it, it) for it in shown)]
+            if holds(subject_of(scored, used, who, quality.get(image_id), rating)):
                 yield Match(image_id, _place(store, paths.get(image_id) or ""))
 
 

@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from dataset_pipeline.reports.explain import LEFT_OUT, Decision, Explanation
+from dataset_pipeline.base.ids import DETAIL, box_of_crop, is_detail
+from dataset_pipeline.corrections.answers import CHOSEN, KEPT, REJECTED
+from dataset_pipeline.reports.explain import LEFT_OUT, Decision, Explanation, SaidOf
+from dataset_pipeline.stitching.drawing import LEAST_SHOWN
+from dataset_pipeline.training.selection import OF_PLATE
 
 COLUMNS = 100  # what a line may take
 LINES_EACH = 2  # of a decision
@@ -73,10 +77,25 @@ def _content(explanation: Explanation, rows: Mapping[str, Row]) -> Iterable[str]
     if (score := rows.get("quality_scores", {}).get("score")) is not None:
         yield f"quality: {score:.3f}"
 
+    for it in explanation.corrections:
+        yield f"by hand: {_told(it, explanation)}"
     if clip := rows.get("clips"):
         for name in ("caption", "concept"):
             yield from [f"{name}: {clip[name]}"] if clip.get(name) else []
         yield from [f"told by: {', '.join(clip['stills'])}"] if clip.get("kept") and clip.get("stills") else []
+
+
+def _told(said: SaidOf, explanation: Explanation) -> str:
+    """`reject of its still, 2026-11-29 16:03 by the page (e-1234)`."""
+    values = [
+        ", ".join(map(str, value)) if isinstance(value, list) else _named(str(value), explanation.names)
+        for value in said.value.values()
+    ]
+    of = " of its still" if said.of != explanation.image_id else ""
+    when = f"{said.said[:4]}-{said.said[4:6]}-{said.said[6:8]} {said.said[9:11]}:{said.said[11:13]}"
+    return (
+        f"{said.do}{of} {' '.join(values)}".rstrip() + f", {when}{f' by {said.by}' if said.by else ''} ({said.event})"
+    )
 
 
 def _named(character: str, names: Mapping[str, str]) -> str:
@@ -110,6 +129,8 @@ def _distinct_frames(decision: Decision, explanation: Explanation) -> str:
     reason = row.get("reason") or ("kept" if row.get("kept") else DROPPED)
     limit = _limit(decision, "distinct_frames", "similarity")
     keyframe = next((other.row for other in explanation.decisions if other.asset == "keyframes"), {})
+    if reason in (KEPT, CHOSEN):
+        return f"{reason.replace('_', ' ')}: {explanation.alike} frames alike" if explanation.alike > 1 else reason
     if reason == "kept":
         others = f"the best of {explanation.alike} frames" if explanation.alike > 1 else "no other frame is"
         return f"kept: {others} alike by more than {limit}"
@@ -135,6 +156,8 @@ def _repeated_frames(decision: Decision, explanation: Explanation) -> str:
 def _detections(decision: Decision, explanation: Explanation) -> str:
     boxes = boxes_of(explanation)
     if explanation.of_crop:
+        if is_detail(box_of_crop(explanation.image_id)[0]):
+            return "looked at for the details of its still"
         if not boxes:
             return "no box of now gives this crop"
         box = boxes[0]
@@ -156,7 +179,23 @@ def _crops(decision: Decision, explanation: Explanation) -> str:
             f"dropped, small: {side} px < {limit}" if row.get("reason") == "small" else f"dropped, {row.get('reason')}"
         )
     score = _against(row.get("score"), ">=", decision, "crops", f"{kind}_min_score")
-    return f"kept: {side} px >= {limit}, score {score}"
+    whole = f", part of {row['part_of'].partition('#')[2]}" if row.get("part_of") else ""
+    return f"kept: {side} px >= {limit}, score {score}{whole}"
+
+
+def _details(decision: Decision, explanation: Explanation) -> str:
+    row, reason = decision.row, decision.row.get("reason", "")
+    corners = ", ".join(f"{axis} {row[f'{axis}0_px']:.0f}..{row[f'{axis}1_px']:.0f}" for axis in "xy")
+    what = f"{row['kind'].removesuffix(DETAIL)} at {corners} px of the still"
+    if row.get("score") is not None:
+        what += f", score {_number(row['score'])}"
+    limits = {"small": ("below three quarters of", "target_px"), "over_limit": ("above", "max_per_still")}
+    if row.get("kept"):
+        return f"kept: {what}; {row['width_px']} px wide"
+    if reason in limits:
+        words, name = limits[reason]
+        return f"dropped, {reason}: {what}; {words} {_limit(decision, 'details', name)}"
+    return f"dropped, {reason}" + (f" of {row['group']}" if reason == "duplicate" else "") + f": {what}"
 
 
 def _clusters(decision: Decision, explanation: Explanation) -> str:
@@ -187,6 +226,27 @@ def _tag_scores(decision: Decision, explanation: Explanation) -> str:
     return f"{len(tags)} tags >= {floor}; {', '.join(named)}"
 
 
+def _text_lines(decision: Decision, explanation: Explanation) -> str:
+    lines = decision.row.get("lines") or []
+    floor = _limit(decision, "text_lines", "score_floor")
+    return f"{len(lines)} lines of lettering >= {floor}; {', '.join(_number(line['score']) for line in lines[:6])}"
+
+
+def _screen_marks(decision: Decision, explanation: Explanation) -> str:
+    return f"a mark that stays at its place of the screen, likeness {_number(decision.row.get('score'))}"
+
+
+def _burnt_in_text(decision: Decision, explanation: Explanation) -> str:
+    row = decision.row
+    x0, y0, x1, y1 = (round(row.get(side) or 0) for side in ("x0_px", "y0_px", "x1_px", "y1_px"))
+    counts = "is" if row.get("burnt_in") else "is not"
+    kinds = _setting(decision, "burnt_in_text", "kinds")
+    return (
+        f"{row.get('kind')} of {x1 - x0} x {y1 - y0} px at ({x0}, {y0}), score {_number(row.get('score'))}, found by "
+        f"{row.get('found_by')}; {counts} in kinds {kinds}"
+    )
+
+
 def _tags(decision: Decision, explanation: Explanation) -> str:
     kept, dropped = decision.row.get("tags") or [], decision.row.get("dropped") or []
     reasons = Counter(entry["reason"].partition(" of ")[0].partition(" by ")[0] for entry in dropped)
@@ -203,7 +263,7 @@ def _tags(decision: Decision, explanation: Explanation) -> str:
 
 def _selection(decision: Decision, explanation: Explanation) -> str:
     row, verdict = decision.row, decision.row.get("reason", "")
-    crop = next((other.row for other in explanation.decisions if other.asset == "crops"), {})
+    crop = next((other.row for other in explanation.decisions if other.asset in ("crops", "details")), {})
     size = f"{explanation.shorter_side_px} px" if explanation.shorter_side_px else "its shorter side"
     faces, quality = f"{row.get('n_faces')} faces", _number(row.get("quality"))
     why: dict[str, tuple[str, str, str]] = {
@@ -214,11 +274,23 @@ def _selection(decision: Decision, explanation: Explanation) -> str:
         "crop_fills_still": (f"{_number(crop.get('still_share'))} of its still", ">", "max_crop_share"),
         "kind_not_wanted": (f"a {row.get('kind')}", "is not in", "stills" if row.get("kind") == "still" else "crops"),
         "character_not_wanted": (", ".join(row.get("characters") or ()), "is not in", "characters"),
+        "burnt_in_text": ("text lies on it", "and too little is left by", "text"),
     }
+    if row.get("selected") and any(it.do == "keep" for it in explanation.corrections):
+        return "selected: kept by hand"
     if row.get("selected"):
         limits = [(quality, "min_quality"), (size, "min_short_side_px")]
         limits_met = (f"{value} >= {_limit(decision, 'selection', name)}" for value, name in limits)
-        return f"selected: {', '.join(limits_met)}"
+        cut = row.get("cut_px")
+        without = f"; text cut away: {cut[2] - cut[0]} x {cut[3] - cut[1]} px from ({cut[0]}, {cut[1]})" if cut else ""
+        return f"selected: {', '.join(limits_met)}{without}"
+    if verdict == REJECTED:
+        return "left out: rejected by hand"
+    if verdict == OF_PLATE:
+        return "left out, of_plate: the frame that this person was put back from gives the same crop"
+    if verdict == "in_panorama":
+        limit = _limit(decision, "selection", "frames_of_panoramas")
+        return f"left out: a panorama that goes in shows all of it, and nobody known is on it; {limit}"
     if verdict in why:
         value, sign, name = why[verdict]
         return f"left out, {verdict}: {value} {sign} {_limit(decision, 'selection', name)}"
@@ -290,17 +362,85 @@ def _picture(decision: Decision, explanation: Explanation) -> str:
     return f"{row.get('kind')} of {row.get('width_px')} x {row.get('height_px')} px, written by {row.get('source')}"
 
 
+def _alignments(decision: Decision, explanation: Explanation) -> str:
+    row = decision.row
+    looked = f"{row.get('frames')} of {row.get('shot_frames')} frames looked at"
+    if reason := row.get("reason"):
+        return f"not placed, {reason.replace('_', ' ')}: {looked}"
+    layers = [
+        f"{_number(it['share'])} of it goes {_number(it['ratio'])} times as far" for it in row.get("layers") or ()
+    ]
+    agree = f"far frames agree by {_number(row.get('agreement'))}, places to {_number(row.get('residual_px'))} px"
+    return ", ".join([f"placed: {looked}", agree, *layers])
+
+
+def _stitched(decision: Decision, explanation: Explanation) -> str:
+    """The verdict with what its reason goes by: what falls short of its limit, and else all that was measured."""
+    row, reason = decision.row, decision.row.get("reason") or ""
+    size = f"{row.get('width_px')} x {row.get('height_px')} px" if row.get("path") else ""
+    picture = [f"{size} of {row.get('frames')} frames"] if size else []
+    told = row.get("verdict") or "" if reason == "kept" else f"{row.get('verdict')}, {reason.replace('_', ' ')}"
+    aligned = next((other.row for other in explanation.decisions if other.asset == "alignments"), {})
+    if reason in ("too_little_travel", "zoom_adds_nothing"):
+        frame = f"{aligned.get('width_px')} x {aligned.get('height_px')}"
+        small = [f"{size}, too little for frames of {frame}"] if size and aligned.get("width_px") else picture
+        return "; ".join([told, *small, f"goes by {_limit(decision, decision.asset, 'min_travel')}"])
+    measured = _measured(decision, aligned.get("residual_px"))
+    by = {
+        "parallax": ("like_frame", "known", "shown"),
+        "content_moves": ("like_frame",),
+        "too_much_unknown": ("known", "shown"),
+        "badly_placed": ("residual",),
+    }.get(reason)
+    if by is None:
+        return "; ".join([told, *picture, *(text for text, _ in measured.values())])
+    short = [measured[name][0] for name in by if name in measured and not measured[name][1]]
+    if not short and reason == "content_moves":
+        short = ["most of the place moves in most of the frames"]
+    if not short and reason == "badly_placed":
+        short = [f"frames disagree by more than {_limit(decision, decision.asset, 'max_residual_px')}"]
+    return "; ".join([told, *short, *picture])
+
+
+def _measured(decision: Decision, residual_px: float | None) -> dict[str, tuple[str, bool]]:
+    """What is known of a panorama or a plate against its limits, and whether it is enough to keep it."""
+    row, asset, found = decision.row, decision.asset, {}
+    for name, column in (("like_frame", "like_frame"), ("known", "known_share")):
+        if (value := row.get(column)) is not None:
+            enough = value >= (_setting(decision, asset, name) or 0.0)
+            words, keep = f"{name.replace('_', ' ')} {_number(value)}", _limit(decision, asset, name)
+            ask = _limit(decision, asset, f"doubtful_{name}")
+            found[name] = f"{words} >= {keep}" if enough else f"{words} (keep from {keep}, ask from {ask})", enough
+    if (shown := row.get("shown_share")) is not None:
+        enough = shown >= LEAST_SHOWN
+        words = f"shown share {_number(shown)}"
+        lacks = f"{words} of the largest rectangle that was seen (keep from {LEAST_SHOWN})"
+        found["shown"] = f"{words} >= {LEAST_SHOWN}" if enough else lacks, enough
+    if residual_px is not None:
+        enough = residual_px <= (_setting(decision, asset, "max_residual_px") or 0.0)
+        limit = _against(residual_px, "<=" if enough else ">", decision, asset, "max_residual_px")
+        found["residual"] = f"frames disagree by {limit}", enough
+    return found
+
+
 SAYS: dict[str, Callable[[Decision, Explanation], str]] = {
     "keyframes": _keyframes,
     "distinct_frames": _distinct_frames,
+    "alignments": _alignments,
+    "panoramas": _stitched,
+    "backdrops": _stitched,
     "repeated_frames": _repeated_frames,
     "stills": _picture,
     "detections": _detections,
     "crops": _crops,
+    "details": _details,
     "images": _picture,
     "clusters": _clusters,
     "quality_scores": _quality_scores,
     "tag_scores": _tag_scores,
+    "text_lines": _text_lines,
+    "screen_marks": _screen_marks,
+    "burnt_in_text": _burnt_in_text,
     "hand_edited_tags": _hand_edited_tags,
     "tags": _tags,
     "selection": _selection,

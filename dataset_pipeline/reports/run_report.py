@@ -12,6 +12,7 @@ import numpy as np
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.base.paths import write_whole
 from dataset_pipeline.characters.names import names_by_id
+from dataset_pipeline.corrections.addressing import STITCHED
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
 from dataset_pipeline.reports.references import naming_of
@@ -161,6 +162,12 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
         images_over_quota(balance, selection, training_set),
         len(images_unreadable(left_out, balance, selection, training_set)),
         reasons("clips"),
+        reasons("details"),
+        [
+            row
+            for asset in STITCHED
+            for row in store.read_many(asset, episodes).select(["verdict", "reason"]).to_pylist()
+        ],
     )
 
 

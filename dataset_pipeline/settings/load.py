@@ -5,10 +5,12 @@ Unknown keys, wrong types and impossible values name the file, the key, the valu
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +19,46 @@ from pydantic import (
 )
 
 from dataset_pipeline.settings.folders import DEFAULTS, project_folder
-from dataset_pipeline.settings.section import Section, SettingsError
+from dataset_pipeline.settings.section import SettingsError
 from dataset_pipeline.settings.sections import CharacterGallerySettings, Settings, TagRulesSettings
 from dataset_pipeline.settings.tag_rules import RulesError, load_rules
 
 OVERLAY_NAME = "settings.local.toml"
 OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"
 NOT_ABOVE = (
-    ("keyframes", "lo", "hi"),
-    ("people", "doubt_score", "seen_score"),
-    ("repeated_frames", "aligned_similarity", "similarity"),
-    ("concept_balance", "min_multiply", "max_multiply"),
+    ("keyframes.lo", "keyframes.hi"),
+    ("people.doubt_score", "people.seen_score"),
+    ("repeated_frames.aligned_similarity", "repeated_frames.similarity"),
+    ("concept_balance.min_multiply", "concept_balance.max_multiply"),
+    ("alignments.min_travel", "panoramas.min_travel"),
+    ("panoramas.doubtful_like_frame", "panoramas.like_frame"),
+    ("panoramas.doubtful_known", "panoramas.known"),
+    ("backdrops.doubtful_like_frame", "backdrops.like_frame"),
+    ("backdrops.doubtful_known", "backdrops.known"),
+    ("text_lines.score_floor", "burnt_in_text.min_score"),
+    ("details.bucket_step_px", "details.target_px"),
 )
 KINDS_OF_VALUE = ("str", "list[str]")  # which of its kinds a value was taken for; no part of its name
+# Of the project of the demo: its networks are so small that a CPU follows people too, as plates need it.
+DEMO_DEFAULTS = {"tracks__mode": "on"}
 MOST_SHOWN = 200  # characters of a value in a message
 
 
-def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
-    """Read the defaults, then the overlay, then `changes` (dotted keys with `__`, e.g. `models__pack="demo"`).
+def load_settings(
+    overlay: Path | None = None, *, pack_defaults: Mapping[str, Any] | None = None, **changes: Any
+) -> Settings:
+    """Read the defaults, then `pack_defaults`, the overlay, and `changes` (dotted keys with `__`, e.g.
+    `models__pack="demo"`).
 
     Without `overlay` the file named by DATASET_PIPELINE_SETTINGS is used, else settings.local.toml of the project
     folder if there is one; DEFAULTS takes none. Raises SettingsError.
     """
     merged = _read(DEFAULTS)
+    _set(merged, pack_defaults or {})
     overlay = None if overlay == DEFAULTS else overlay or _implied_overlay()
     if overlay is not None:
         _merge(merged, _read(overlay), overlay)
-    for dotted, value in changes.items():
-        section, _, key = dotted.partition("__")
-        merged.setdefault(section, {})[key] = value
+    _set(merged, changes)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
@@ -60,6 +73,12 @@ def load_settings(overlay: Path | None = None, **changes: Any) -> Settings:
     return settings.model_copy(update={"models": settings.models.model_copy(update={"cache": cache})})
 
 
+def _set(merged: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition("__")
+        merged.setdefault(section, {})[key] = value
+
+
 def _unusable(overlay: Path | None) -> str:
     return f"settings cannot be used ({overlay})" if overlay else "settings cannot be used"
 
@@ -70,6 +89,9 @@ def _check(settings: Settings) -> None:
     _check_outfits(settings.character_gallery)
     _check_rule_files(settings.tag_rules)
     _check_faces(settings)
+    _check_details(settings)
+    _check_parts(settings)
+    _check_super_resolution(settings)
     if settings.keyframes.picks_poses and settings.tracks.mode == "off":
         raise SettingsError('keyframes.mode = "poses" chooses from tracks, and tracks.mode = "off": set it to "on"')
     _ = settings.concept_balance.all_weights  # read before anything is measured
@@ -85,12 +107,10 @@ def _check(settings: Settings) -> None:
 
 def _check_bounds(settings: Settings) -> None:
     """Settings of which one must not exceed the other. Raises SettingsError."""
-    for section, low, high in NOT_ABOVE:
-        values: Section = getattr(settings, section)
-        if getattr(values, low) > getattr(values, high):
-            raise SettingsError(
-                f"{section}.{low} = {getattr(values, low)} is above {section}.{high} = {getattr(values, high)}"
-            )
+    for low, high in NOT_ABOVE:
+        lower, upper = attrgetter(low, high)(settings)
+        if lower > upper:
+            raise SettingsError(f"{low} = {lower} is above {high} = {upper}")
 
 
 def _check_outfits(gallery: CharacterGallerySettings) -> None:
@@ -121,6 +141,42 @@ def _check_faces(settings: Settings) -> None:
             f"selection.face_min_score = {selection.face_min_score} is below detections.score_floor = "
             f"{settings.detections.score_floor}, under which no face is kept"
         )
+
+
+def _check_details(settings: Settings) -> None:
+    """Details are cut out where their parts are looked for, and heads, so that none is cut through. Raises
+    SettingsError."""
+    asked = settings.details
+    needed = {"head": {"head"}, "face": {"face"}, "hand": {"hand"}, "eyes": {"eye"}, "clothes": {"person"}}
+    for kind in asked.kinds if asked.enabled else ():
+        for missing in sorted((needed.get(kind, {"person"}) | {"head"}) - set(settings.detections.kinds)):
+            raise SettingsError(
+                f'details.kinds has "{kind}", for which detections.kinds must name "{missing}": add "{missing}" there'
+            )
+
+
+def _check_parts(settings: Settings) -> None:
+    """What crops of persons must have is looked for. Raises SettingsError."""
+    for name, asked, kind in (
+        ("require_head", settings.crops.require_head, "head"),
+        ("require_face", settings.crops.require_face, "face"),
+    ):
+        if asked and kind not in settings.detections.kinds:
+            raise SettingsError(f'crops.{name} asks for what detections.kinds does not name: add "{kind}" there')
+
+
+def _check_super_resolution(settings: Settings) -> None:
+    """What is excluded can be read, shares are shares, and tiles divide by the scales of their pairs. Raises
+    SettingsError."""
+    folder = settings.sr_sources.excluded_folder
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(f"sr_sources.excluded = {settings.sr_sources.excluded!r}: there is no folder {folder}")
+    cut, tile_px = settings.sr_selection, settings.sr_tiles.tile_px
+    if cut.by != "score" and not 0 <= cut.amount <= (100 if cut.by == "percentile" else math.inf):
+        raise SettingsError(f"sr_selection.amount = {cut.amount:g} is no {cut.by}")
+    for scale in settings.sr_set.scales:
+        if tile_px % scale:
+            raise SettingsError(f"sr_tiles.tile_px = {tile_px} does not divide by {scale}, which sr_set.scales names")
 
 
 def _check_rule_files(rules: TagRulesSettings) -> None:

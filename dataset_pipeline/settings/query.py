@@ -171,7 +171,11 @@ class _Parser:
         if subject_of.lower() in ("character", "rating") and words(name):
             if self.token.kind == "operator":
                 raise self.fault(f"`and` or `or`, as `{subject_of}:` takes no comparison")
-            return _character(words(name)) if subject_of.lower() == "character" else _rating(name.strip().lower())
+            return (
+                _character(words(name.replace("|", " ")))
+                if subject_of.lower() == "character"
+                else _rating(name.strip().lower())
+            )
         if not words(text):
             self.number = self.tokens.index(start)
             raise self.fault("a tag")

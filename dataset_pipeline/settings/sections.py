@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.settings.folders import project_folder, resources_folder
 from dataset_pipeline.settings.query import QueryError, parse
 from dataset_pipeline.settings.reference_folders import References, references_in
@@ -26,6 +27,7 @@ from dataset_pipeline.settings.section import NO_RESULT, Section, SettingsError
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
 DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
+DetailKind = Literal["face", "hand", "eyes", "head", "clothes", "object"]
 ResizeBy = Literal["short_side", "long_side", "area"]
 ResizeFilter = Literal["lanczos", "area"]
 ArrangementKey = Literal[
@@ -75,6 +77,7 @@ class ModelsSettings(Section):
     identity: str
     quality: str
     tagger: str | list[str]
+    text_detector: str
 
     @property
     def taggers(self) -> list[str]:
@@ -97,6 +100,33 @@ class ShotsSettings(Section):
 class TracksSettings(Section):
     mode: Literal["off", "auto", "on"]
     per_s: Annotated[float, Field(gt=0.0, le=120.0)]
+
+
+class AlignmentsSettings(Section):
+    panoramas: Literal["off", "on"]
+    backdrops: Literal["off", "auto", "on"]
+    min_travel: Share
+
+
+class StitchedLimits(Section):
+    """From which share on what is stitched is kept, and from which a person is asked."""
+
+    like_frame: Share
+    doubtful_like_frame: Share
+    known: Share
+    doubtful_known: Share
+    max_residual_px: Annotated[float, Field(ge=0.0, le=10.0)]
+
+
+class PanoramasSettings(StitchedLimits):
+    min_travel: Share
+
+
+class BackdropsSettings(StitchedLimits):
+    pass
+
+
+POSES_RULE = 2  # raised when the same tracks give other poses, so that keyframes in other modes stay as they are
 
 
 class KeyframesSettings(Section):
@@ -124,9 +154,11 @@ class KeyframesSettings(Section):
         return self.mode == "poses"
 
     def counted(self) -> dict[str, Any]:
-        """Without what is for `poses` alone, in other modes."""
+        """Without what is for `poses` alone, in other modes, and with the version of its rule in that one."""
         found = super().counted()
-        return found if self.picks_poses else {k: v for k, v in found.items() if not k.startswith("poses_")}
+        if self.picks_poses:
+            return found | {"poses_rule": POSES_RULE}
+        return {name: value for name, value in found.items() if not name.startswith("poses_")}
 
 
 class FramePassSettings(Section):
@@ -177,6 +209,8 @@ class CropsSettings(Section):
     head_scale: Annotated[float, Field(ge=1.0, le=10.0)]
     face_scale: Annotated[float, Field(ge=1.0, le=10.0)]
     hand_scale: Annotated[float, Field(ge=1.0, le=10.0)]
+    require_head: bool
+    require_face: bool
 
     def min_score(self, kind: str) -> float:
         """The score from which a box of this kind counts as found."""
@@ -191,11 +225,24 @@ class CropsSettings(Section):
         return getattr(self, f"{kind}_scale", None)
 
 
+class DetailsSettings(Section):
+    enabled: bool
+    kinds: Annotated[list[DetailKind], Field(min_length=1)]
+    target_px: Annotated[int, Field(ge=64, le=4096)]
+    bucket_step_px: Annotated[int, Field(ge=0, le=256)]
+    max_per_still: Annotated[int, Field(ge=1, le=50)]
+    eye_min_score: Share
+
+
 class CropEmbeddingsSettings(Section):
     kinds: Annotated[list[CropKind], Field(min_length=1)]
 
 
 ClusteringMethod = Literal["average", "optics", "hdbscan"]
+
+
+class CorrectionsSettings(Section):
+    root: Root  # what is said counts, not where it lies
 
 
 class CharacterGallerySettings(Section):
@@ -258,6 +305,18 @@ class QualityScoresSettings(Section):
 
 class TagScoresSettings(Section):
     score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class TextLinesSettings(Section):
+    long_side_px: Annotated[int, Field(ge=64, le=8192)]
+    score_floor: Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class BurntInTextSettings(Section):
+    kinds: list[Literal["subtitle", "credits", "logo", "sign"]]
+    min_score: Share
+    min_contrast: Byte
+    max_line_height: Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class TagThresholdsSettings(Section):
@@ -339,6 +398,9 @@ class SelectionSettings(Section):
     min_faces: Annotated[int, Field(ge=0)]
     max_faces: Annotated[int, Field(ge=-1)]
     face_min_score: Share
+    text: Literal["keep", "drop", "crop"]
+    min_share_without_text: Share
+    frames_of_panoramas: Literal["keep", "thin"]
 
 
 class DescriptionsSettings(Section):
@@ -528,22 +590,84 @@ class ExportedSetSettings(Section):
     root: Root
 
 
+class SrSourcesSettings(Section):
+    of: Literal["keyframes", "stills"]
+    similarity: Cosine
+    min_contrast: Share
+    max_text: Share
+    excluded: Annotated[str, NO_RESULT]  # what its pictures show counts, not where they lie
+
+    @property
+    def excluded_folder(self) -> Path | None:
+        """The folder of pictures that must not be in a set; None if none is named."""
+        return project_folder() / Path(self.excluded).expanduser() if self.excluded else None
+
+    def content(self) -> str:
+        """A hash of the files of that folder, whatever their names; empty without a folder."""
+        folder = self.excluded_folder
+        if folder is None:
+            return ""
+        files = sorted(sha256_of_file(path) for path in folder.rglob("*") if path.is_file())
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+class SrTilesSettings(Section):
+    scales: Annotated[list[Annotated[float, Field(gt=0.0, le=4.0)]], Field(min_length=1)]
+    shortest_edge_px: Annotated[int, Field(ge=0, le=65_536)]
+    keep_every_copy: bool
+    tile_px: Annotated[int, Field(ge=96, le=4096)]
+    step_px: Side
+    threshold_px: Annotated[int, Field(ge=0, le=65_536)]
+
+
+class SrSelectionSettings(Section):
+    metric: Literal["quality", "blockiness", "sharpness", "noise", "banding", "complexity"]
+    how: Literal["drop_worst", "keep_best"]
+    by: Literal["count", "score", "percentile"]
+    amount: Annotated[float, Field(ge=-1e9, le=1e9)]
+    in_strata: bool
+    strata: list[Literal["copy", "show", "episode"]]
+    floor: Annotated[int, Field(ge=0)]
+    quota: Annotated[int, Field(ge=0)]
+    per_source: Annotated[int, Field(ge=0)]
+    max_blockiness: Annotated[float, Field(ge=0.0, le=10_000.0)]
+    min_complexity: Annotated[float, Field(ge=0.0, le=24.0)]
+    ladder: list[Annotated[int, Field(ge=1)]]
+
+    @property
+    def by_model(self) -> bool:
+        """Whether scores are those of a model, not of a signal that takes no weights."""
+        return self.metric == "quality"
+
+
+class SrSetSettings(Section):
+    scales: list[Literal[2, 3, 4, 8]]
+    filter: Literal["box", "area", "bicubic"]
+    validation_tiles: Annotated[int, Field(ge=0, le=10_000)]
+    max_likeness: Cosine
+
+
 class Settings(Section):
     """All settings; sections bear the name of the asset that reads them."""
 
     episodes: EpisodesSettings
     arrivals: ArrivalsSettings
     store: StoreSettings
+    corrections: CorrectionsSettings
     models: ModelsSettings
     video: VideoSettings
     shots: ShotsSettings
     tracks: TracksSettings
     keyframes: KeyframesSettings
+    alignments: AlignmentsSettings
+    panoramas: PanoramasSettings
+    backdrops: BackdropsSettings
     frame_defects: FrameDefectsSettings
     distinct_frames: DistinctFramesSettings
     repeated_frames: RepeatedFramesSettings
     detections: DetectionsSettings
     crops: CropsSettings
+    details: DetailsSettings
     crop_embeddings: CropEmbeddingsSettings
     character_gallery: CharacterGallerySettings
     clusters: ClustersSettings
@@ -551,6 +675,8 @@ class Settings(Section):
     named_characters: NamedCharactersSettings
     quality_scores: QualityScoresSettings
     tag_scores: TagScoresSettings
+    text_lines: TextLinesSettings
+    burnt_in_text: BurntInTextSettings
     tag_thresholds: TagThresholdsSettings
     tag_rules: TagRulesSettings
     core_tags: CoreTagsSettings
@@ -565,6 +691,10 @@ class Settings(Section):
     clips: ClipsSettings
     training_clips: TrainingClipsSettings
     exported_set: ExportedSetSettings
+    sr_sources: SrSourcesSettings
+    sr_tiles: SrTilesSettings
+    sr_selection: SrSelectionSettings
+    sr_set: SrSetSettings
 
     @property
     def frame_pass(self) -> FramePassSettings:

@@ -60,6 +60,11 @@ class IdentityLog:
         self._ask_renamed = renamed
         self._read_before: dict[str, Event] = {}  # by path, of shows that episodes moved between
 
+    @property
+    def unwritten(self) -> IdentityLog:
+        """The same, but what is appended to it goes nowhere: to ask who would be who."""
+        return _Unwritten(self._files, self._ask_renamed)
+
     @cached_property
     def _renamed(self) -> Mapping[str, str]:
         return self._ask_renamed()
@@ -147,6 +152,11 @@ class IdentityLog:
                 "later version wrote: use that version with this store"
             )
         return _decoded(found)
+
+
+class _Unwritten(IdentityLog):
+    def append(self, events: Iterable[Event]) -> None:
+        pass
 
 
 def event_of_row(row: dict[str, Any], model_sha256: str) -> Event:

@@ -22,8 +22,8 @@ class TableSchema:
 
     `key`: rows are unique and sorted by it. `silent`: columns left out of the data version (times, paths, reasons).
     `decimals`: floats are rounded to so many places in the data version. `part`: of a joined table, `show` or
-    `episode` if an episode reads only the rows that bear its own in that column. `alone`: columns so large that they
-    are read of one episode at a time, and null where many are read at once.
+    `episode` if an episode reads only the rows that bear its own in that column; `reader` if an asset does. `alone`:
+    columns so large that they are read of one episode at a time, and null where many are read at once.
     """
 
     name: str
@@ -75,6 +75,7 @@ SAID = {
     **dict.fromkeys(("image_type", "rating", "face_position", "quality_word"), STRING),
     **dict.fromkeys(("activation_tags", "tags"), STRINGS),
     "text": STRING,
+    "written": STRING,  # the whole caption, by a person; else empty
 }
 BOX = {"x0_px": FLOAT, "y0_px": FLOAT, "x1_px": FLOAT, "y1_px": FLOAT}
 SCORED_TAG = pa.struct([("tag", STRING), ("category", STRING), ("score", pa.float32())])
@@ -94,7 +95,7 @@ TRACK_SAMPLE = pa.struct(
         ("score", FLOAT),
         ("head", SCORED_BOX),  # null where none was found
         ("sharpness", FLOAT),  # as in keyframes, of the box alone
-        ("thumb", BYTES),  # of the box 16 x 8 luma values, one after another
+        ("thumb", BYTES),  # of the box 64 rows of luma values, one after another; 128 where it shows the place behind
     ]
 )
 TRACK_VECTOR = pa.struct([("sample", INT), ("kind", STRING), ("embedding", VECTOR)])  # kind: person or head
@@ -113,6 +114,58 @@ TRACK = {  # one person over the frames of a shot
     "detector_sha256": STRING,
     "model_sha256": STRING,  # of the weights that made the vectors
 }
+LAYER = pa.struct([("ratio", FLOAT), ("share", FLOAT)])  # of what moves otherwise than the camera: `stitching.Layer`
+ALIGNED = {  # a shot with its frames on one canvas, as `stitching.Alignment` and `stitching.CleanFrames` say
+    "kind": STRING,  # of what may be made of it: panorama, plate
+    "start_s": FLOAT,  # of its first and of its last frame
+    "end_s": FLOAT,
+    "shot_frames": INT,  # how many frames it has, and of how many the place was looked for
+    "frames": INT,
+    "reason": STRING,  # why they could not be placed; empty if they are, and only then the columns below hold anything
+    "width_px": INT,  # of a frame
+    "height_px": INT,
+    "pts": pa.list_(INT),  # of each frame that is placed
+    **dict.fromkeys(("pts_s", "x_px", "y_px", "log_scale", "angle_rad", "gains"), pa.list_(FLOAT)),
+    "is_similarity": BOOL,
+    "layers": pa.list_(LAYER),
+    "fixed": BYTES,  # packed bits, deflated, as the other columns of bytes
+    **dict.fromkeys(("agreement", "residual_px", "texture"), FLOAT),
+    "block_px": FLOAT,  # this and what follows: null where nothing moves but the camera
+    **dict.fromkeys(("left_px", "top_px"), FLOAT),
+    "rows": INT,
+    "columns": INT,
+    "used": pa.list_(INT),
+    "clean": BYTES,  # uint64
+    "known": BYTES,  # packed bits
+    "moving": BYTES,  # uint8, 255 = in all frames
+    **dict.fromkeys(("like_frame", "moved"), FLOAT),
+    "with_boxes": BOOL,  # whether tracks say where people are
+}
+STITCHED = {  # what is made of all frames of a shot: a still if the verdict is keep
+    "image_id": STRING,
+    "episode": STRING,
+    "kind": STRING,  # panorama, plate, plate_with_subject
+    "start_s": FLOAT,  # of its first and of its last frame
+    "end_s": FLOAT,
+    "verdict": STRING,  # keep, doubtful: waits for a person, refused
+    "reason": STRING,  # kept, or what speaks against it
+    "width_px": INT,  # of the picture: a rectangle that is known, or more where that is too little
+    "height_px": INT,
+    "known_share": FLOAT,  # of all that was seen of the place; where nothing is drawn by blocks, or null
+    "shown_share": FLOAT,  # of the largest rectangle that was seen, by one that is known but for next to nothing
+    "unknown_share": FLOAT,  # of the picture: what is not known for sure
+    "like_frame": FLOAT,  # share of blocks that look like one single frame
+    "frames": INT,  # that are placed
+    "layers": pa.list_(LAYER),
+    "whole_px": pa.list_(INT),  # width and height of all that was seen, and where in it the picture lies: x, y
+    "unknown": BYTES,  # a PNG of all that was seen, an eighth as large: 255 where it is not known
+    "aligned_sha256": STRING,  # of what it was drawn from
+    "path": STRING,
+    "pixel_sha256": STRING,
+}
+# covered_s: of the picture: from when to when frames lie in it whole, one such time after another: from, to, from, to.
+PANORAMAS = STITCHED | {"covered_s": pa.list_(FLOAT)}
+TEXT_LINE = pa.struct([*BOX.items(), ("score", FLOAT), ("fill", FLOAT), ("contrast", FLOAT)])
 TRAIT = pa.struct([("tag", STRING), ("score", pa.float32())])
 REFERENCE_VIEW = pa.struct([("kind", STRING), ("embedding", VECTOR)])  # person, head, or picture: nobody was found
 FOUND_BOX = pa.struct([("kind", STRING), *BOX.items(), ("score", FLOAT)])
@@ -243,7 +296,7 @@ SCHEMAS = {
                 "kept": BOOL,
                 "group": STRING,  # image_id of the picture that stands for it; itself if kept; empty if blank
                 "similarity": FLOAT,  # to the picture of `group`
-                "reason": STRING,  # kept, duplicate, blank, unreadable
+                "reason": STRING,  # kept, kept_by_hand, chosen_by_hand, duplicate, blank, excluded_by_hand, unreadable
                 "width_px": INT,
                 "height_px": INT,
                 "path": STRING,  # of the full-size picture; empty if dropped
@@ -252,6 +305,15 @@ SCHEMAS = {
             key=("image_id",),
             silent=frozenset({"path", "similarity", "reason"}),
         ),
+        TableSchema(
+            "alignments",
+            {**MEASURED, **ALIGNED},
+            key=("image_id",),  # the id of what may be made of it
+            alone=frozenset({"fixed", "clean", "known", "moving"}),
+        ),
+        TableSchema("panoramas", PANORAMAS, key=("image_id",), silent=frozenset({"path", "reason", "unknown"})),
+        TableSchema("backdrops", STITCHED, key=("image_id",), silent=frozenset({"path", "reason", "unknown"})),
+        TableSchema("stitched_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
         TableSchema(
             "repeated_frames",
             {
@@ -270,7 +332,7 @@ SCHEMAS = {
             {
                 "image_id": STRING,
                 "episode": STRING,
-                "kind": STRING,  # frame of a video, picture of a folder, ...
+                "kind": STRING,  # frame of a video, picture of a folder, panorama, plate, plate_with_subject
                 "width_px": INT,
                 "height_px": INT,
                 "start_s": FLOAT,  # the span of the video that it shows; null for a picture of a folder
@@ -301,8 +363,33 @@ SCHEMAS = {
                 "height_px": INT,
                 "score": FLOAT,  # of the box it was made from
                 "still_share": FLOAT,  # its area by that of the still
+                "part_of": STRING,  # the crop of the head, half body or person whose part it is; empty if none
                 "kept": BOOL,
-                "reason": STRING,  # kept, small
+                "reason": STRING,  # kept, small, no_head, no_face, replaced_by_hand
+                "path": STRING,
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path", "reason"}),
+        ),
+        TableSchema(
+            "details",  # square pieces of stills at native size
+            {
+                "image_id": STRING,
+                "still_id": STRING,
+                "still_sha256": STRING,  # pixels it was cut from
+                "kind": STRING,
+                "x_px": INT,
+                "y_px": INT,
+                "width_px": INT,
+                "height_px": INT,
+                **BOX,  # what it was made for: a face, a hand; of clothes and objects all of it
+                "score": FLOAT,  # of that box; null where it was found by its pixels
+                "detail": FLOAT,  # mean of `detail_map` in it, levels
+                "still_share": FLOAT,  # its area by that of the still
+                "group": STRING,  # the detail that stands for it; itself if none
+                "kept": BOOL,
+                "reason": STRING,  # kept, or why not: see `plan_details` and `choose`
                 "path": STRING,
                 "pixel_sha256": STRING,
             },
@@ -354,7 +441,13 @@ SCHEMAS = {
             {
                 "character": STRING,
                 "show": STRING,
-                "name": STRING,
+                "name": STRING,  # as a person typed it, or references give it; the id for who has none
+                "aliases": STRINGS,  # names that it had before, or that its parts have
+                "merged": STRINGS,  # ids of characters that a person made part of it
+                "reference_names": STRINGS,  # those that references give it
+                "corrected": BOOL,  # whether a person had a say in who its members are
+                "answers": INT,  # appearances of which a person said that they show it
+                "same_ids": STRINGS,  # crops that show it because a person called them the same as others
                 "exemplar_ids": STRINGS,
                 "exemplars": pa.list_(VECTOR),
                 "outfits": pa.list_(OUTFIT),
@@ -362,9 +455,38 @@ SCHEMAS = {
                 "episodes": STRINGS,
                 "made_from": STRING,  # hash of the embeddings of its show and of all else that makes its characters
             },
-            key=("character",),
+            key=("character", "show"),  # a person may say that somebody is in two shows
             silent=frozenset({"crops", "episodes", "made_from"}),
             part="show",
+        ),
+        TableSchema(
+            "corrections",  # what a person said of the pictures of an episode, as it was said
+            {
+                "reader": STRING,  # the asset that reads it
+                "event": STRING,
+                "said": STRING,  # when, UTC
+                "do": STRING,
+                "value": STRING,  # JSON
+            },
+            key=("reader", "event"),
+            part="reader",
+        ),
+        TableSchema(
+            "matched_corrections",  # the same with the images of today that it speaks of
+            {
+                "reader": STRING,
+                "event": STRING,
+                "field": STRING,  # of the event, that names the picture; empty for one that names none
+                "number": INT,  # of the picture in it
+                "said": STRING,
+                "do": STRING,
+                "value": STRING,  # JSON, without the pictures
+                "image_id": STRING,  # empty if there is no such image
+                "how": STRING,  # it was found: by id, pixels, frame or look; or nothing was
+            },
+            key=("reader", "event", "field", "number"),
+            silent=frozenset({"how"}),
+            part="reader",
         ),
         TableSchema(
             "clusters",
@@ -381,6 +503,29 @@ SCHEMAS = {
         ),
         TableSchema("quality_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),
         TableSchema("tag_scores", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),
+        TableSchema("text_lines", {**MEASURED, "lines": pa.list_(TEXT_LINE)}, key=("image_id",)),
+        TableSchema(
+            "screen_marks",
+            {
+                "image_id": STRING,  # of a candidate that bears the mark
+                **dict.fromkeys(("x0_share", "y0_share", "x1_share", "y1_share"), FLOAT),  # of its width and height
+                "score": FLOAT,  # likeness of the pictures that show it, 0..1
+            },
+            key=("image_id", "x0_share", "y0_share", "x1_share", "y1_share"),
+        ),
+        TableSchema(
+            "burnt_in_text",
+            {
+                "image_id": STRING,
+                "kind": STRING,  # subtitle, credits, logo, sign
+                **BOX,
+                "score": FLOAT,
+                "found_by": STRING,  # lettering, or staying at its place
+                "burnt_in": BOOL,  # whether it counts, by [burnt_in_text] kinds
+            },
+            key=("image_id", "x0_px", "y0_px", "x1_px", "y1_px"),
+            silent=frozenset({"found_by"}),
+        ),
         TableSchema(
             "hand_edited_tags",
             {"image_id": STRING, "file": STRING, "tags": STRINGS},  # file: path inside the picture folder, posix
@@ -434,6 +579,7 @@ SCHEMAS = {
                 "n_faces": INT,  # on a crop those with their centre within it
                 "face_height_share": FLOAT,  # the largest face's height by the image's; 0 without faces
                 "n_people": INT,  # as in tags
+                "cut_px": pa.list_(INT),  # left, top, right, bottom of what goes in; null if all does
                 "path": STRING,
                 "pixel_sha256": STRING,
             },
@@ -464,6 +610,7 @@ SCHEMAS = {
                 "activation_tags": STRINGS,  # of [tags] concepts
                 "tags": STRINGS,  # but those that count people
                 "text": STRING,
+                "written": STRING,  # the whole caption, by a person; else empty
                 "caption": STRING,
             },
             key=("image_id",),
@@ -473,6 +620,7 @@ SCHEMAS = {
             {
                 "image_id": STRING,
                 "source_sha256": STRING,  # pixels it was made from
+                "cut_px": pa.list_(INT),  # what of them, as in selection
                 "path": STRING,
                 "width_px": INT,
                 "height_px": INT,
@@ -568,6 +716,67 @@ SCHEMAS = {
                 "content_sha256": STRING,
             },
             key=("profile",),
+        ),
+        TableSchema(
+            "sr_sources",  # every picture that may be tiled
+            {
+                "image_id": STRING,
+                "episode": STRING,
+                "kept": BOOL,
+                "reason": STRING,  # kept, or one of those in super_resolution/sources.py
+                "of": STRING,  # the picture that it duplicates, or the excluded file
+                "similarity": FLOAT,  # to that
+                "width_px": INT,
+                "height_px": INT,
+                "path": STRING,  # of the full-size picture; empty if dropped
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path", "reason", "of", "similarity"}),
+        ),
+        TableSchema(
+            "sr_tiles",
+            {
+                "tile_id": STRING,
+                "image_id": STRING,
+                "copy": STRING,  # its scale, or shortest_edge
+                "copy_width_px": INT,
+                "copy_height_px": INT,
+                "x_px": INT,  # in the copy
+                "y_px": INT,
+                "side_px": INT,
+                "pixel_sha256": STRING,  # of the whole picture
+            },
+            key=("tile_id",),
+        ),
+        TableSchema(
+            "sr_tile_signals",  # image_id: the tile's
+            {
+                **MEASURED,
+                **dict.fromkeys(("blockiness", "sharpness", "noise", "banding", "complexity"), FLOAT),
+                "signature": BYTES,  # 16 x 16 luma values, one after another
+            },
+            key=("image_id",),
+        ),
+        TableSchema("sr_tile_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),  # image_id: the tile's
+        TableSchema(
+            "sr_selection",
+            {
+                "tile_id": STRING,
+                "image_id": STRING,
+                "score": FLOAT,
+                "selected": BOOL,
+                # selected, not_scored, low_score, enough, stratum_full, source_full, blocky, plain
+                "reason": STRING,
+                "place": INT,  # among those selected, the best is 0
+            },
+            key=("tile_id",),
+            silent=frozenset({"reason"}),
+        ),
+        TableSchema(
+            "sr_set",
+            {"name": STRING, "tiles": INT, "validation_tiles": INT, "content_sha256": STRING},
+            key=("name",),
         ),
     )
 }

@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -136,22 +136,23 @@ class Store:
         pairs = zip(table["former"].to_pylist(), table["episode"].to_pylist(), strict=True)
         return {former: today for former, today in pairs if self.pointer("video", former) is None}
 
-    def read(self, asset: str, episode: str | None = None) -> pa.Table:
-        """The current table. Raises TableMissing or TableOutdated, both saying what to materialize."""
-        table = self.find(asset, episode)
+    def read(self, asset: str, episode: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """The current table, as `find` gives it. Raises TableMissing or TableOutdated, both saying what to
+        materialize."""
+        table = self.find(asset, episode, columns)
         if table is None:
             raise TableMissing(f"there is no table yet of {_label(asset, episode)}: materialize {asset} first")
         return table
 
-    def find(self, asset: str, episode: str | None = None, columns: list[str] | None = None) -> pa.Table | None:
-        """Like `read`, but None if the table was never written. Of a table other than `columns` nulls are given."""
+    def find(self, asset: str, episode: str | None = None, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """Like `read`, but None if the table was never written. Beside `columns` and the key nulls are given."""
         schema = schema_of(asset)
         pointer = self.pointer(asset, episode)
         if pointer is None:
             return None
         if asset.endswith(MEASURED_SUFFIX) and (tables := self._side_tables(asset, episode, pointer)[0]):
             return _first_of_each(tables, schema)
-        stored = self._load(pointer, asset, episode, columns)
+        stored = self._load(pointer, asset, episode, None if columns is None else {*columns, *schema.key})
         return _aligned(stored, schema, _label(asset, episode))
 
     def previous(self, asset: str, episode: str | None = None) -> pa.Table | None:
@@ -443,7 +444,9 @@ class Store:
         beside.add(f"{pointer.file.removesuffix('.parquet')}.json")
         return {pointer.file, *beside, *(table["path"].to_pylist() if table.num_columns else ())}
 
-    def _load(self, pointer: Pointer, asset: str, episode: str | None, columns: list[str] | None = None) -> pa.Table:
+    def _load(
+        self, pointer: Pointer, asset: str, episode: str | None, columns: Collection[str] | None = None
+    ) -> pa.Table:
         """The table that a pointer names, as it was written; only those of `columns` that it has."""
         try:
             encoded = self._files.read(pointer.file)

@@ -20,22 +20,27 @@ from dataset_pipeline.tags.people import STILL, Seen
 COMPOSITIONS = tuple(map(words, ("close-up", "portrait", "upper body", "lower body", "cowboy shot", "full body")))
 OTHER_COMPOSITION = "other_composition"
 OF_CROP: Mapping[str, str] = MappingProxyType({"face": "close-up", "head": "portrait", "halfbody": "upper body"})
+OF_HEAD = frozenset({"facedetail", "eyesdetail", "headdetail"})  # details that hold a whole head, and more of a person
 # From how many to how many heads high a person is that is cut by the still's lower edge.
 CUT_AT = (("portrait", 1.0, 1.6), ("upper body", 2.0, 2.8), ("cowboy shot", 3.3, 4.2))
 WHOLE_HEADS = 4.8  # from so many on a person that ends above the still's edge is shown down to the feet
 EDGE_SHARE = 0.02  # of the still's height: what comes so near to its edge may go on beyond it
 
 
-def composition_of(kind: str, seen: Seen | None, still_height_px: int) -> str:
-    """What the boxes say for certain; empty where they do not. kind: still, or the crop's."""
+def composition_of(kind: str, seen: Seen | None, still_height_px: int, place: Box | None = None) -> str:
+    """What the boxes say for certain; empty where they do not. kind: still, or the crop's. place: where a detail lies
+    in its still: its lower edge cuts somebody off as that of a still does."""
     if kind in OF_CROP:
         return OF_CROP[kind]
-    if kind not in (STILL, "person") or seen is None or (seen.at_least, seen.at_most) != (1, 1) or not seen.people:
+    if seen is None or (seen.at_least, seen.at_most) != (1, 1) or not seen.people:
         return ""
     person = seen.people[0]
     if not person.body or not person.head:
         return ""
-    return framing(person.body, person.head, still_height_px)
+    if kind in OF_HEAD and place is not None:
+        x0, y0, x1, y1 = person.body
+        return framing((x0, y0, x1, min(y1, place[3])), person.head, round(place[3]))
+    return framing(person.body, person.head, still_height_px) if kind in (STILL, "person") else ""
 
 
 def framing(body: Box, head: Box, still_height_px: int) -> str:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from dataset_pipeline.base.tag_words import counted_people
+from dataset_pipeline.characters.names import as_said
 from dataset_pipeline.settings import CoreTagsSettings
 from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.overlaps import overlapping_tags
@@ -113,7 +114,7 @@ def emb_init(
 ) -> bytes:
     """`emb_init.json` for pivotal tuning, from rows of `core_tags`: the embedding of each character, named as it is,
     and the tags it starts from; besides `screenshots`, which starts from `image_words`."""
-    embeddings = {row["character"]: describing_tags(row, rules) for row in _by_character(core_tags)}
+    embeddings = {as_said(row["character"]): describing_tags(row, rules) for row in _by_character(core_tags)}
     text = json.dumps(embeddings | {"screenshots": list(image_words)}, ensure_ascii=False, indent=1)
     return f"{text}\n".encode()
 
@@ -123,9 +124,10 @@ def wildcard(core_tags: Iterable[Mapping[str, Any]], rules: Rules) -> bytes:
     the name and its core tags where it has any."""
     lines = []
     for row in _by_character(core_tags):
-        lines.append(row["character"])
+        name = as_said(row["character"])
+        lines.append(name)
         if tags := describing_tags(row, rules):
-            lines.append(", ".join([row["character"], *tags]))
+            lines.append(", ".join([name, *tags]))
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataset_pipeline.base.tag_words import MANY, is_people_count, people_number, words
+from dataset_pipeline.corrections.answers import Edits
 from dataset_pipeline.settings import PeopleSettings, TagConcept, TagsSettings, TagThresholdsSettings
 from dataset_pipeline.settings.query import Question, Subject, parse
 from dataset_pipeline.settings.tag_rules import Rules
@@ -19,6 +20,7 @@ from dataset_pipeline.tags.people import Seen
 
 RATING, GENERAL, CHARACTER, COPYRIGHT, ARTIST = "rating", "general", "character", "copyright", "artist"
 NOT_TAGS = (COPYRIGHT, ARTIST)  # they have columns of their own
+BY_HAND = "by_hand"  # why a tag came or went that a person added or removed
 ONE = frozenset(f"1{kind}" for kind in KINDS)
 
 
@@ -26,7 +28,8 @@ ONE = frozenset(f"1{kind}" for kind in KINDS)
 class Known:
     """What else is known of an episode's images, each by image id. core: core tags by character.
     hand_edited: the tags a person wrote, which are taken as they are. seen: who is there by the boxes; an image without
-    is one that nobody looked at. composition: what the boxes say for certain, see `composition_of`."""
+    is one that nobody looked at. composition: what the boxes say for certain, see `composition_of`. edits: tags that a
+    person added and removed. names: of characters, by id, which questions may say as well."""
 
     characters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     core: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -34,6 +37,8 @@ class Known:
     hand_edited: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seen: Mapping[str, Seen] = field(default_factory=dict)
     composition: Mapping[str, str] = field(default_factory=dict)
+    edits: Mapping[str, Edits] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide_tags(
@@ -140,6 +145,9 @@ class _Decider:
             if settings.sort == "original":
                 kept = {entry["tag"]: kept[entry["tag"]] for entry in scored if entry["tag"] in kept} | kept
             ordered = self._ordered(image_id, kept, dropped)
+        if edits := self.known.edits.get(image_id):
+            ordered, more = edited(ordered, edits, dropped)
+            added |= more
         return {
             "tags": ordered,
             "rating": rating,
@@ -165,6 +173,7 @@ class _Decider:
     ) -> list[TagConcept]:
         if not self.concepts:
             return []
+        characters = [*characters, *(self.known.names.get(it, it) for it in characters)]
         subject = subject_of(scored, used, characters, self.known.quality.get(image_id), rating)
         return [concept for concept, holds in self.concepts if holds(subject)]
 
@@ -222,6 +231,19 @@ class _Decider:
             return best[: self.settings.max_tags]
         kept = {tag: scores[tag] for tag in scores if tag not in dropped}
         return sort_tags(kept, self.settings.sort, f"{self.settings.shuffle_seed}\0{image_id}")
+
+
+def edited(tags: Sequence[str], edits: Edits, dropped: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The tags as a person wants them, and why those came that were added; `dropped` tells of those that went. What is
+    added comes after solo and counts of people, before the rest."""
+    removed, there = {words(tag) for tag in edits.remove}, {words(tag) for tag in tags}
+    gone = [tag for tag in tags if words(tag) in removed]
+    dropped |= dict.fromkeys(gone, BY_HAND)
+    new = [tag for tag in edits.add if words(tag) not in there]
+    for tag in new:
+        dropped.pop(tag, None)
+    kept = sorted([*new, *(tag for tag in tags if tag not in gone)], key=_rank) if new else [*tags]
+    return [tag for tag in kept if tag not in gone], dict.fromkeys(new, BY_HAND)
 
 
 def sexes_by_image(tag_scores: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataset_pipeline.base.boxes import Box, box_of, clipped, holds, middle, place_of, share_inside
-from dataset_pipeline.base.ids import crop_id
+from dataset_pipeline.base.ids import crop_id, shows_nobody
+from dataset_pipeline.base.pairing import owners_of
 
 STILL = "still"
 LOOKED_FOR = frozenset({"person", "head"})  # without one of these kinds nobody can be counted
-OF_ONE = frozenset({"person", "halfbody", "head", "face"})  # kinds of crops that show somebody for certain
+# Kinds of crops that show somebody for certain, and that show a piece of somebody, who may be out of sight.
+OF_ONE = frozenset({"person", "halfbody", "head", "face", "facedetail", "eyesdetail", "headdetail"})
+OF_A_PIECE = frozenset({"hand", "handdetail", "clothesdetail"})
 REPEATED_SHARE = 0.5  # a box so much of which lies in another person's mostly repeats it
 INSIDE_SHARE = 0.5  # somebody without a head in sight is on a crop from this share of the box on
 TOUCHED_SHARE = 0.1  # and may be from this share on
-LOWEST_HEAD = 0.6  # a head's middle lies above this share of its person's height
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,14 @@ def people_of(
 ) -> list[Person]:
     """The people of a still. size_px: its width and height. boxes: its rows of `detections`.
 
-    Boxes below doubt_score count as not found, people none of whose boxes reaches seen_score as doubtful. Each head
-    goes to the person whose top middle it is nearest to. A face outside of all heads is somebody doubtful.
+    Boxes below doubt_score count as not found, people none of whose boxes reaches seen_score as doubtful. A face
+    outside of all heads is somebody doubtful.
     """
-    found = [row for row in boxes if float(row["score"]) >= doubt_score]
+    known = (row for row in boxes if float(row["score"]) >= doubt_score)
+    found = sorted(known, key=lambda row: (-float(row["score"]), box_of(row)))
     bodies, heads, faces = ([row for row in found if row["kind"] == kind] for kind in ("person", "head", "face"))
-    head_of = _matched(heads, bodies)
+    owners = owners_of([box_of(row) for row in heads], [box_of(row) for row in bodies])
+    head_of = {body: head for head, body in owners.items()}
     people = []
     for number, body in enumerate(bodies):
         head = heads[head_of[number]] if number in head_of else None
@@ -84,8 +88,8 @@ def people_of(
     for number, head in enumerate(heads):
         if number not in head_of.values():
             people.append(_person(still_id, size_px, None, head, float(head["score"]) >= seen_score))
-    known = [person.head or person.box for person in people]
-    alone = [face for face in faces if not any(holds(box, middle(box_of(face))) for box in known)]
+    shown = [person.head or person.box for person in people]
+    alone = [face for face in faces if not any(holds(box, middle(box_of(face))) for box in shown)]
     return people + [_person(still_id, size_px, None, face, False) for face in alone]
 
 
@@ -97,14 +101,16 @@ def seen_on_images(
     seen_score: float,
 ) -> dict[str, Seen]:
     """Who is on each image, by its id. images: rows of `images`; boxes: of `detections`. not_looked_at: ids of stills
-    without an answer of the detector; they and their crops are left out."""
+    without an answer of the detector; they and their crops are left out. A clean plate needs none: nobody is on it,
+    whatever its boxes say."""
     by_still: dict[str, list[Mapping[str, Any]]] = {}
     for row in boxes:
         by_still.setdefault(row["image_id"], []).append(row)
-    rows = [row for row in images if row["still_id"] not in not_looked_at]
+    rows = [row for row in images if row["still_id"] not in not_looked_at or shows_nobody(row["still_id"])]
     sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in rows if row["image_id"] == row["still_id"]}
     people = {
-        still: people_of(still, size, by_still.get(still, ()), doubt_score, seen_score) for still, size in sizes.items()
+        still: people_of(still, size, () if shows_nobody(still) else by_still.get(still, ()), doubt_score, seen_score)
+        for still, size in sizes.items()
     }
     return {
         row["image_id"]: seen_on(kind_of(row), place_of(row), people[row["still_id"]])
@@ -123,7 +129,7 @@ def seen_on(kind: str, place: Box, people: Sequence[Person]) -> Seen:
     still.
 
     On a crop is who has the middle of the head there, or, if no head was found, half of the box. Who has a tenth of
-    the box there may be. A crop of a person shows somebody at least, one of a hand maybe.
+    the box there may be. A crop of a person shows somebody at least, one of a hand or of clothes maybe.
     """
     sure, maybe = [], []
     for person in people:
@@ -134,7 +140,7 @@ def seen_on(kind: str, place: Box, people: Sequence[Person]) -> Seen:
         elif share >= TOUCHED_SHARE:
             maybe.append(person)
     least = max(len(sure), int(kind in OF_ONE))
-    most = max(len(sure) + len(maybe), least, int(kind == "hand"))
+    most = max(len(sure) + len(maybe), least, int(kind in OF_A_PIECE))
     return Seen(least, most, tuple(sure), tuple(maybe))
 
 
@@ -144,24 +150,6 @@ def _person(
     rows = [row for row in (body, head) if row]
     crops = [crop_id(still_id, row["kind"], clipped(box_of(row), size_px), size_px) for row in rows]
     return Person(box_of(body) if body else None, box_of(head) if head else None, sure, tuple(crops))
-
-
-def _matched(heads: Sequence[Mapping[str, Any]], bodies: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """The number of the head of each body that has one, nearest first; of equals the most certain."""
-    pairs = []
-    for number, row in enumerate(heads):
-        head = box_of(row)
-        for at, other in enumerate(bodies):
-            body = box_of(other)
-            x, y = middle(head)
-            if holds(body, (x, y)) and y <= body[1] + LOWEST_HEAD * (body[3] - body[1]):
-                away = abs(x - middle(body)[0]) / (body[2] - body[0]) + abs(head[1] - body[1]) / (body[3] - body[1])
-                pairs.append((round(away, 3), -float(row["score"]), -float(other["score"]), head, body, number, at))
-    head_of: dict[int, int] = {}
-    for *_, number, at in sorted(pairs):
-        if at not in head_of and number not in head_of.values():
-            head_of[at] = number
-    return head_of
 
 
 def _before(other: Mapping[str, Any], has_head: bool, body: Mapping[str, Any]) -> bool:

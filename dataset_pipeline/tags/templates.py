@@ -26,14 +26,32 @@ KIND_WORDS = {
     "head": "portrait",
     "face": "close-up",
     "hand": "hand focus",
+    "handdetail": "hand focus",
 }
-CROP_WORDS = {"halfbody": "half body cropped", "head": "head cropped", "face": "face cropped", "hand": "hand cropped"}
+CROP_WORDS = {
+    "halfbody": "half body cropped",
+    "head": "head cropped",
+    "face": "face cropped",
+    "hand": "hand cropped",
+    "headdetail": "head cropped",
+    "facedetail": "face cropped",
+    "eyesdetail": "eyes cropped",
+    "handdetail": "hand cropped",
+    "clothesdetail": "clothes cropped",
+    "objectdetail": "object cropped",
+}
 SENTENCE_KINDS = {
     "person": "picture",
     "halfbody": "upper body picture",
     "head": "portrait",
     "face": "close-up",
     "hand": "close-up of a hand",
+    "facedetail": "picture",
+    "eyesdetail": "picture",
+    "headdetail": "picture",
+    "handdetail": "close-up of a hand",
+    "clothesdetail": "picture of clothes",
+    "objectdetail": "detail of a place",
     "clip": "video clip",
 }
 POSITIONS = {"left": "at left", "middle": "in the middle", "right": "at right"}
@@ -57,8 +75,11 @@ def render(fields: Mapping[str, Any], settings: CaptionsSettings, rules: Rules) 
     """The caption: exactly one line, never empty. fields: a row of `captions`.
 
     What says nothing new is left out, and no part but a free text holds a comma or the separator, so that a trainer
-    splits it where we joined it. With nothing to say it is the crop's word, else the show.
+    splits it where we joined it. With nothing to say it is the crop's word, else the show. What a person wrote as the
+    whole caption stays as it is.
     """
+    if fields.get("written"):
+        return fields["written"]
     dropped = frozenset(settings.drop)
     tags = [tag for tag in fields["tags"] if rules.kind_of(tag) not in dropped] if dropped else fields["tags"]
     if settings.template == "sentence":

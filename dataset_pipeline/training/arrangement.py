@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from dataset_pipeline.base.file_names import MAX_NAME_BYTES, MAX_NAME_CHARACTERS, safe_folder, safe_name
 from dataset_pipeline.base.ids import episode_of, show_of
-from dataset_pipeline.base.paths import is_device
 from dataset_pipeline.base.tag_words import MANY
 from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.settings import ConceptBalanceSettings
@@ -19,20 +17,8 @@ from dataset_pipeline.settings import ConceptBalanceSettings
 OTHERS = "character_others"
 NO_APPEARANCE = "no_appearance"
 FACE_HEIGHT_RANGE = 25  # percent
-MAX_NAME_CHARACTERS = 99
-MAX_NAME_BYTES = 200  # Linux allows 255 in a name, and a Japanese letter takes three
 MAX_CONCEPT_BYTES = 220  # some trainers want the whole of it as one folder's name
 NAMES_REMEMBERED = 10_000
-FORBIDDEN = re.compile(r'[<>:"/\\|?*+\x00-\x1f\x7f]')
-
-
-@functools.lru_cache(maxsize=NAMES_REMEMBERED)
-def safe_name(text: str) -> str:
-    """A file or folder name that Windows, Linux and macOS all take; empty if nothing of the text is left.
-    Dots go, forbidden marks become `_`, and names Windows keeps for devices get a `_`."""
-    name = unicodedata.normalize("NFC", text).replace(".", "")
-    name = FORBIDDEN.sub("_", " ".join(name.split())).strip()
-    return f"{name}_" if is_device(name) else name
 
 
 def concept_of(row: Mapping[str, Any], settings: ConceptBalanceSettings) -> tuple[str, ...]:
@@ -41,9 +27,10 @@ def concept_of(row: Mapping[str, Any], settings: ConceptBalanceSettings) -> tupl
     row: of `selection`, with the columns that `columns_of` names. n_characters, n_people and n_faces give
     `0_characters`, `1_person`, `2_faces`; from `many_characters` on all share `<many>+_characters`, from 6 on people
     and faces `6+_people` and `6+_faces`. character joins names, of `a|look|outfit` the a; character_string joins all
-    that is known of each, appearance the looks alone, `no_appearance` if there are none. Nobody, or a name longer than
-    a folder's may be, is `character_others`. fh_ratio is `face_height_ratio_25-50` where the largest face takes 39
-    percent of the height. image_type is `still` or the crop's kind; episode is its key with spaces for dots.
+    that is known of each, appearance the looks alone, `no_appearance` if there are none. Nobody, or several names
+    that together are longer than a folder's may be, are `character_others`; one that is too long is cut. fh_ratio is
+    `face_height_ratio_25-50` where the largest face takes 39 percent of the height. image_type is `still` or the crop's
+    kind; episode is its key with spaces for dots.
     """
     many = settings.many_characters
     return tuple(folder(row[column], many) for column, folder in map(FOLDERS.__getitem__, settings.arrangement))
@@ -98,7 +85,8 @@ def _names(characters: Iterable[str]) -> list[str]:
 
 @functools.lru_cache(maxsize=NAMES_REMEMBERED)
 def _name(character: str) -> str:
-    return safe_name(parse_character(character).name)
+    name = parse_character(character).name
+    return safe_folder(name) if name else ""
 
 
 def _safe(names: Iterable[str]) -> list[str]:

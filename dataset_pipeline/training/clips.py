@@ -251,6 +251,7 @@ def _said(
         "face_position": positions.pop() if len(positions) == 1 and at_least <= 1 else "",
         "quality_word": quality_word(quality, captions),
         "text": nearest.said["text"],
+        "written": "",
     }
     denied = {("solo",)} if at_least > 1 else set()  # one after another, each alone
     denied |= {NOBODY} if at_least else set()

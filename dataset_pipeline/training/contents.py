@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.base.ids import shows_nobody
+
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
 
@@ -23,7 +25,8 @@ def face_sizes(
 ) -> dict[str, list[tuple[float, float]]]:
     """Width and height of the faces of each image that shows any, in pixels of its still, by image id.
 
-    images: rows of `images`. An image shows the faces of `min_score` and more whose box has its centre within it.
+    images: rows of `images`. An image shows the faces of `min_score` and more whose box has its centre within it;
+    a clean plate shows none.
     """
     found = detections.filter(
         pc.and_(pc.equal(detections["kind"], "face"), pc.greater_equal(detections["score"], min_score))
@@ -39,7 +42,7 @@ def face_sizes(
             for x, y, width, height in by_still.get(row["still_id"], ())
             if 0 <= x - row["x_px"] < row["width_px"] and 0 <= y - row["y_px"] < row["height_px"]
         ]
-        if shown:
+        if shown and not shows_nobody(row["still_id"]):
             sizes[row["image_id"]] = shown
     return sizes
 

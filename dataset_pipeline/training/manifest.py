@@ -13,6 +13,7 @@ import pyarrow.compute
 
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.characters.names import named
+from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.settings import TrainingSetSettings
 from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -26,7 +27,7 @@ pc: Any = pyarrow.compute  # makes its functions at import, where type checkers 
 # Of captions, what the set says of each image beside its caption.
 OF_CAPTIONS = (
     "people", "n_people", "series", "artists", "image_type", "rating", "face_position", "quality_word",
-    "activation_tags", "tags", "text",
+    "activation_tags", "tags", "text", "written",
 )  # fmt: skip
 
 
@@ -121,16 +122,24 @@ def funnel(
     over_quota: int = 0,
     unreadable: int = 0,
     clips: Iterable[Mapping[str, Any]] = (),
+    details: Iterable[Mapping[str, Any]] = (),
+    stitched: Iterable[Mapping[str, Any]] = (),
 ) -> list[tuple[str, str, int]]:
     """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the quotas left out;
     unreadable: of how many others the picture could not be read or written.
 
-    The outcomes of a stage add up to what came into it: frames; then stills and found boxes as crops; then every kept
-    still and crop as selected or not; then the selected as in the set, over a quota, unreadable or left out (a run that
-    failed on the way). Clips, if there are rows of any, come last: kept, or why not.
+    The outcomes of a stage add up to what came into it: frames; panoramas and plates, if there are rows of any in
+    `stitched`; then stills and found boxes as crops, and what was found for details if there is any; then every kept
+    still, crop and detail as selected or not; then the selected as in the set, over a quota, unreadable or left out (a
+    run that failed on the way). Clips, if there are rows of any, come last: kept, or why not.
     """
     images = _by_reason("images", selection)
-    table = [*_by_reason("frames", distinct_frames), *_by_reason("crops", crops), *images]
+    judged = [
+        {"reason": row["reason"] if row["verdict"] == KEEP else f"{row['verdict']}: {row['reason']}"}
+        for row in stitched
+    ]
+    table = [*_by_reason("frames", distinct_frames), *_by_reason("panoramas and plates", judged)]
+    table += [*_by_reason("crops", crops), *_by_reason("details", details), *images]
     in_set = sum(1 for _ in training_set)
     table.append(("set", "in the set", in_set))
     if over_quota:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dataset_pipeline.characters.names import parse_character
 from dataset_pipeline.settings import ConceptBalanceSettings
+from dataset_pipeline.training.strata import CHOSEN, choose
 
 
 def over_quota(
@@ -20,24 +20,23 @@ def over_quota(
     The best go first, of equal quality by id, and each is taken if its concept, each of its characters and the set
     still have room for it.
     """
-    quotas = (settings.max_images_per_concept, settings.max_images_per_character, settings.max_images)
-    if not any(quotas):
+    most = {"concept": settings.max_images_per_concept, "character": settings.max_images_per_character}
+    if not (any(most.values()) or settings.max_images):
         return set()
-    most_of_concept, most_of_character, most = (quota or math.inf for quota in quotas)
-    taken: Counter[tuple[str, str]] = Counter()
-    left_out = set()
-    for image in sorted(images, key=lambda image: (-_quality(image), image["image_id"])):
-        concept = ("concept", concepts[image["image_id"]])
-        characters = [("character", name) for name in {parse_character(it).name for it in image["characters"]}]
-        if (
-            taken["set", ""] < most
-            and taken[concept] < most_of_concept
-            and all(taken[character] < most_of_character for character in characters)
-        ):
-            taken.update([("set", ""), concept, *characters])
-        else:
-            left_out.add(image["image_id"])
-    return left_out
+    ranked = sorted(images, key=lambda image: (-_quality(image), image["image_id"]))
+    numbers: dict[tuple[str, str], int] = {}
+    groups = []
+    for image in ranked:
+        characters = {parse_character(it).name for it in image["characters"]}
+        its = [("concept", concepts[image["image_id"]]), *(("character", name) for name in characters)]
+        groups.append([numbers.setdefault(group, len(numbers)) for group in its])
+    outcomes = choose(
+        groups,
+        least=[0] * len(numbers),
+        most=[most[kind] or math.inf for kind, _ in numbers],
+        total=settings.max_images or math.inf,
+    )
+    return {image["image_id"] for image, outcome in zip(ranked, outcomes, strict=True) if outcome != CHOSEN}
 
 
 def _quality(image: Mapping[str, Any]) -> float:

@@ -25,7 +25,7 @@ _CORNERS_PER_PART = 3
 _MIN_CORNERS = 8
 _CORNER_QUALITY, _CORNER_DISTANCE_PX = 0.004, 4
 _FLOW = {
-    "winSize": (11, 11),
+    "winSize": (8, 12),  # OpenCV takes eight pixels of a row at a time, and those left over one by one
     "maxLevel": 4,
     "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.02),
 }
@@ -35,6 +35,7 @@ _DETAIL_FROM, _DETAIL_OVER_NOISE = 1.5, 2.0  # grey levels; times the noise
 _NOISE_QUANTILE = 0.25
 _BLUR_PX, _SURROUNDINGS_PX = 0.5, 13
 _SHOWN_FROM = 0.5  # of a part
+_LEVELS, _OUTSIDE = 256.0, 1e6  # no line differs so much from its surroundings; stands for what is out of the picture
 _MIN_PARTS = 3
 # Figures stand in the middle and on the lower edge; what lies at the other edges is background more often.
 _WEIGHTS = np.ones((_PARTS, _PARTS))
@@ -221,12 +222,13 @@ class _Picture:
         there = place[:2] * (self._scale[:, None] / (*self._scale, 1))
         middle = self._middle * self._scale
         there[:, 2] += middle - there[:, :2] @ middle
-        # What is there, brought back to its place in the reference.
-        brought = cv2.warpAffine(lines, there, self._size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        whole = np.ones(lines.shape, np.uint8)
-        inside = cv2.warpAffine(whole, there, self._size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        shown = _by_part(inside.astype(np.float32))
-        total = _by_part(cv2.copyTo(cv2.absdiff(brought, self.lines), inside))
+        # What is there, brought back to its place in the reference; what blends with its surroundings is out of it.
+        brought = cv2.warpAffine(
+            lines, there, self._size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=(_OUTSIDE,)
+        )
+        inside = cv2.threshold(brought, _LEVELS, 1, cv2.THRESH_BINARY_INV)[1]
+        shown = _by_part(inside)
+        total = _by_part(cv2.multiply(cv2.absdiff(brought, self.lines), inside))
         return np.where(shown > _SHOWN_FROM, total / np.maximum(shown, _SHOWN_FROM), np.nan)
 
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from dataset_pipeline.corrections.answers import EXCLUDED
+
 SOFT_MARGIN_S = 0.5  # off a transition that is no hard cut: how long those last is not measured
 FADED_SHARE = 0.85  # of the shot's usual contrast: less of it beside such a transition is a picture that is not whole
 _HARD = ("start", "cut")
@@ -37,7 +39,8 @@ class SpanSettings(Protocol):
 class Span(NamedTuple):
     """A stretch of a shot. The frame `i` of `frames` is shown at `start_s` + i / fps, the last one at `end_s`.
 
-    reason: why it is no clip: `short`, `blank`, `held`; else empty. A short one is the whole shot and has no frames.
+    reason: why it is no clip: `short`, `blank`, `held`, `excluded_by_hand`; else empty. A short one is the whole shot
+    and has no frames.
     """
 
     shot: int
@@ -67,6 +70,17 @@ def clip_spans(shots: Iterable[Mapping[str, Any]], settings: SpanSettings) -> li
             end_s = start_s + (frames - 1) / settings.fps
             found.append(Span(row["number"], start_s, end_s, frames, _fault(row, start_s, end_s, settings)))
     return found
+
+
+def without(spans: Iterable[Span], out: Iterable[tuple[float, float]]) -> list[Span]:
+    """The spans, of which those that share time with one `out`, in seconds, are `excluded_by_hand`."""
+    out = list(out)
+    return [
+        span._replace(reason=EXCLUDED)
+        if any(span.start_s < end and span.end_s >= start for start, end in out)
+        else span
+        for span in spans
+    ]
 
 
 def _whole(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import inf
 from typing import Literal, Protocol
@@ -99,7 +100,7 @@ class CutFinder:
         faded = self._blanks.feed(grey)
         thumbnail = cv2.resize(small, SIGNATURE_PX, interpolation=cv2.INTER_AREA)
         self._recent.append(_Seen(self._number, pts_s, self._blanks.inside, thumbnail))
-        if self._hard.feed(small):
+        if self._hard.feed(small, thumbnail):
             number = self._number - _WINDOW
             self._changes.append(_Change(number, "cut", number - 1, number))
         self._changes += [faded] if faded else []
@@ -146,22 +147,47 @@ class CutFinder:
 
 
 class _AdaptiveChanges:
-    """Changes by at least `least`, of 255, that are at least `ratio` times the mean of those around them."""
+    """Changes by at least `least`, of 255, that are at least `ratio` times the mean of those around them. What is
+    too little to be a cut by its thumbnails is not measured in colour, which takes longest."""
 
     def __init__(self, ratio: float, least: float) -> None:
         self._ratio, self._least = ratio, least
-        self._before: np.ndarray | None = None
-        self._scores: deque[float] = deque(maxlen=2 * _WINDOW + 1)
+        self._frames: deque[_Coloured] = deque(maxlen=2 * _WINDOW + 2)
 
-    def feed(self, small: np.ndarray) -> bool:
+    def feed(self, small: np.ndarray, thumbnail: np.ndarray) -> bool:
         """Whether such a change led to the frame `_WINDOW` before this one, BGR uint8 [height, width, 3]."""
-        before, self._before = self._before, cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
-        self._scores.append(0.0 if before is None else cv2.norm(self._before, before, cv2.NORM_L1) / small.size)
-        if len(self._scores) <= 2 * _WINDOW:
+        self._frames.append(_Coloured(small, thumbnail))
+        if len(self._frames) == 1:
+            self._frames[0].change = 0.0
+        middle = len(self._frames) - 1 - _WINDOW
+        if middle < _WINDOW:
             return False
-        score = self._scores[_WINDOW]
-        around = (sum(self._scores) - score) / (2 * _WINDOW)
+        before, after = self._frames[max(0, middle - 1)], self._frames[middle]
+        if _difference(before.thumbnail, after.thumbnail) < _MIN_CHANGE:
+            return False
+        changes = [self._change_to(place) for place in range(middle - _WINDOW, middle + _WINDOW + 1)]
+        score = changes[_WINDOW]
+        around = (sum(changes) - score) / (2 * _WINDOW)
         return score >= self._least and (around < _NO_CHANGE or score >= self._ratio * around)
+
+    def _change_to(self, place: int) -> float:
+        """The mean change of hue, saturation and value that leads to one of the frames."""
+        frame = self._frames[place]
+        if frame.change is None:
+            frame.change = cv2.norm(frame.hsv, self._frames[place - 1].hsv, cv2.NORM_L1) / frame.bgr.size
+        return frame.change
+
+
+class _Coloured:
+    """A frame with its hues and how far they lie from those of the frame before, once that is asked for."""
+
+    def __init__(self, bgr: np.ndarray, thumbnail: np.ndarray) -> None:
+        self.bgr, self.thumbnail = bgr, thumbnail
+        self.change: float | None = None
+
+    @cached_property
+    def hsv(self) -> np.ndarray:
+        return cv2.cvtColor(self.bgr, cv2.COLOR_BGR2HSV)
 
 
 class _Blanks:

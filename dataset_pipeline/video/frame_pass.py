@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor, inf
+from math import floor, inf, log2
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, Protocol, TypeVar
 
+import av
 import cv2
 import numpy as np
+from av.filter import Graph
 from av.video.reformatter import VideoReformatter
 
 from dataset_pipeline.base.parallel import map_ahead
@@ -26,6 +28,8 @@ from dataset_pipeline.video.decode import DecodeReport, Frame, VideoError, iter_
 Kept = TypeVar("Kept")
 
 _FRAMES_AHEAD = 3  # made small while viewers look at the one before
+# Rows of a frame to one of its copy that are enough: to fetch rows from memory takes longer than all sums over them.
+_ENOUGH_ROWS = 3.0
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,13 @@ def run_pass(
     """Show the frames of a video to all viewers, each what it is due.
 
     `whole`: copies are made of the very pixels that `shown_to` makes them of; else of frames that are decoded for small
-    copies, which is faster. Damage is written into `report`, also that no frame can be read. A few frames are held at a
-    time, however long the video. Raises FileNotFoundError and HardwareMissing.
+    copies, and of no more of their rows than are enough, which is faster. Damage is written into `report`, also that no
+    frame can be read. A few frames are held at a time, however long the video. Raises FileNotFoundError and
+    HardwareMissing.
     """
     frames = iter_frames(path, report=report, conversion=conversion, hardware=hardware, for_small=not whole)
     try:
-        for _ in _looked_at(frames, viewers, lambda frame: None):
+        for _ in _looked_at(frames, viewers, lambda frame: None, whole):
             pass
     except VideoError as error:
         report.reasons.append(error.reason)
@@ -88,12 +93,14 @@ def run_pass(
 def shown_to(viewers: Sequence[Viewer], frames: Iterator[Frame]) -> Iterator[Frame]:
     """The frames of a whole video as they come, each when all viewers have seen what they are due of it: for who needs
     them at full size. They are read a few ahead. Raises what reading them raises."""
-    return _looked_at(frames, viewers, lambda frame: frame)
+    return _looked_at(frames, viewers, lambda frame: frame, whole=True)
 
 
-def _looked_at(frames: Iterator[Frame], viewers: Sequence[Viewer], kept: Callable[[Frame], Kept]) -> Iterator[Kept]:
+def _looked_at(
+    frames: Iterator[Frame], viewers: Sequence[Viewer], kept: Callable[[Frame], Kept], whole: bool
+) -> Iterator[Kept]:
     """What is `kept` of each frame, after it was looked at."""
-    shrinkers = {side: Shrinker(side) for side in sorted({viewer.view.short_side_px for viewer in viewers})}
+    shrinkers = {side: Shrinker(side, whole) for side in sorted({viewer.view.short_side_px for viewer in viewers})}
 
     def shrunk(due: tuple[int, Frame, list[Viewer]]) -> tuple[list[tuple[Viewer, Seen]], Kept]:
         number, frame, now = due
@@ -148,10 +155,12 @@ _ONE_THREAD = _OneThread()
 
 
 class Shrinker:
-    """Makes the small copies of a video's frames; all are of the first one's size."""
+    """Makes the small copies of a video's frames, of the `whole` or of as many rows as are enough; all are of the first
+    one's size."""
 
-    def __init__(self, short_side_px: int) -> None:
+    def __init__(self, short_side_px: int, whole: bool) -> None:
         self._short_side_px = short_side_px
+        self._thinned = _no_thinner if whole else _Thinner()
         self._reformatter = VideoReformatter()
         self._shapes: dict[tuple[int, int, Fraction], _Shape] = {}
         self._factor = 1.0
@@ -165,7 +174,7 @@ class Shrinker:
             shape = self._shapes[key] = self._shape_of(*key)
         width, height = shape.size_px
         area = {"interpolation": "AREA", "threads": 1}
-        copy = self._reformatter.reformat(image, width, height, "bgr24", **area).to_ndarray()
+        copy = self._reformatter.reformat(self._thinned(image, height), width, height, "bgr24", **area).to_ndarray()
         rotation_deg = image.rotation if how.rotation_deg is None else how.rotation_deg
         shown = upright(copy, rotation_deg, is_mirrored(image) if how.mirrored is None else how.mirrored)
         if (shape.full_px[::-1] if round(rotation_deg / 90) % 2 else shape.full_px) == how.bars_size_px:
@@ -184,6 +193,39 @@ class Shrinker:
         full_px = square_size(width, height, sar)
         factor = max(1.0, min(full_px) / self._short_side_px)
         return _Shape(full_px, factor, (max(8, round(full_px[0] / factor)), max(8, round(full_px[1] / factor))))
+
+
+class _Thinner:
+    """Leaves out every other row of pictures, again and again, while there are enough for a copy of that height. No
+    pixel is copied for it: the rows of what is given lie further apart."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[tuple[object, ...], Graph] = {}
+
+    def __call__(self, image: av.VideoFrame, height_px: int) -> av.VideoFrame:
+        times = max(0, floor(log2(image.height / (_ENOUGH_ROWS * height_px))))
+        if not times or not image.format.name.startswith("yuv"):
+            return image
+        key = image.width, image.height, image.format.name, image.colorspace, image.color_range, times
+        graph = self._graphs.get(key)
+        if graph is None:
+            graph = self._graphs[key] = self._graph_for(image, times)
+        graph.vpush(image)
+        return graph.vpull()
+
+    @staticmethod
+    def _graph_for(image: av.VideoFrame, times: int) -> Graph:
+        graph = Graph()
+        graph.threads = 1
+        time_base = image.time_base or Fraction(1, 1000)
+        source = graph.add_buffer(width=image.width, height=image.height, format=image.format, time_base=time_base)
+        halves = [graph.add("field", "top") for _ in range(times)]
+        graph.link_nodes(source, *halves, graph.add("buffersink")).configure()
+        return graph
+
+
+def _no_thinner(image: av.VideoFrame, height_px: int) -> av.VideoFrame:
+    return image
 
 
 class _Shape(NamedTuple):

@@ -21,7 +21,7 @@ _EDGE_SHARE = 0.25  # of the lit frames that must have the edge at the same line
 _LONE_EDGE_SHARE = 0.6  # the same where the opposite side has no bar: few pictures are cut off on one side only
 _MAX_ALWAYS_LIT = 0.08  # of a bar, in all frames: a logo may stand in it
 _MAX_UNEVEN = 1.0  # grey levels by which half of a bar may stray: a dark sky has more
-_MIN_FRAMES = 3
+FRAMES_THAT_AGREE = 3
 _MAX_SHARE = 0.4  # of the side's length that a bar may take
 _MIN_PX = 3
 _SAME_PX = 1
@@ -93,7 +93,7 @@ def _edge(frames: Sequence[np.ndarray], black: float, chroma_px: int, share: flo
         return 0
     together = {edge: sum(abs(edge - other) <= _SAME_PX for other in bars) for edge in set(bars)}
     edge = max(together, key=lambda candidate: (together[candidate], -candidate))
-    if together[edge] < max(_MIN_FRAMES, share * lit):
+    if together[edge] < max(FRAMES_THAT_AGREE, share * lit):
         return 0
     having = [
         frame for frame, found in zip(frames, edges, strict=True) if found is not None and abs(found - edge) <= _SAME_PX

@@ -45,6 +45,9 @@ class Models:
     def score(self, pictures: Iterable[np.ndarray]) -> Iterator[float]:
         return (0.9 for _ in self.watched("quality", pictures))
 
+    def lines(self, pictures: Iterable[np.ndarray]) -> Iterator[list[Any]]:
+        return ([] for _ in self.watched("text_detector", pictures))
+
     def tag(self, pictures: Iterable[np.ndarray]) -> Any:
         count = len(list(self.watched("tagger", pictures)))
         return SimpleNamespace(tags=["1girl", "smile"], categories=["general"] * 2, scores=np.full((count, 2), 0.9))

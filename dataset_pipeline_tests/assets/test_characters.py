@@ -65,6 +65,7 @@ class Project:
         vectors = np.eye(16)[people] + 0.1 * noise / np.linalg.norm(noise, axis=1, keepdims=True)
         same = {"pixel_sha256": "p", "model_sha256": self.identity.sha256, "algorithm": "1"}
         tables = {
+            "shots": [],
             "tracks": [],
             "stills": [{"image_id": still, "episode": episode} for still in stills],
             "crops": [

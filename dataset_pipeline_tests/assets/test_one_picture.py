@@ -51,6 +51,7 @@ MEASURING = {  # the picture that is lost to each
     "crop_embeddings": CUT,
     "quality_scores": SECOND,
     "tag_scores": SECOND,
+    "text_lines": SECOND,
 }
 CHAIN = [
     asset
@@ -58,6 +59,7 @@ CHAIN = [
     for asset in phase.assets
     if asset
     not in ("video_probe", "shots", "tracks", "keyframes", "distinct_frames", "repeated_frames", "hand_edited_tags")
+    and asset not in ("alignments", "panoramas", "backdrops", "stitched_embeddings")
 ]
 
 
@@ -100,10 +102,12 @@ class Project:
         self.write("video_probe", [{"episode": EPISODE, "readable": True}])
         self.write("shots", [])
         self.write("tracks", [])
+        for asset in ("alignments", "panoramas", "backdrops", "stitched_embeddings"):
+            self.write(asset, [])
 
     def step(self, asset: str) -> Step:
         episode = None if DECLARATIONS[asset].joined else EPISODE
-        roles = dict.fromkeys(("embedder", "detector", "identity", "quality", "tagger"), self.models)
+        roles = dict.fromkeys(("embedder", "detector", "identity", "quality", "tagger", "text_detector"), self.models)
         settings = load_settings(resources_folder() / "settings.toml", **SETTINGS | self.changes)
         resources = SimpleNamespace(store=self.store, settings=settings, export_root=self.root / "exports", **roles)
         return Step(DECLARATIONS[asset], resources, episode, SimpleNamespace(warning=print), [EPISODE])
@@ -132,7 +136,7 @@ def project(tmp_path: Path) -> Project:
 
 
 ROLES = {"frame_embeddings": "identity", "detections": "detector", "crop_embeddings": "identity"}
-ROLES |= {"quality_scores": "quality", "tag_scores": "tagger"}
+ROLES |= {"quality_scores": "quality", "tag_scores": "tagger", "text_lines": "text_detector"}
 WIDTHS = {SECOND: 220, CUT: 55}
 
 
@@ -146,7 +150,7 @@ def fail_on(asset: str, error: BaseException) -> Callable[[str, np.ndarray], Non
     return fails
 
 
-SOURCES = {"frame_embeddings": "keyframes", "detections": "stills", "crop_embeddings": "crops"}
+SOURCES = {"frame_embeddings": "keyframes", "detections": "stills", "crop_embeddings": "crops", "text_lines": "stills"}
 
 
 @pytest.mark.parametrize("fault", ["cut off", "gone", "the model fails"])
@@ -367,6 +371,7 @@ OUT = {
     "crop_embeddings": {CUT: "nobody_known"},
     "quality_scores": {SECOND: "not_scored"},
     "tag_scores": {SECOND: "not_tagged"},
+    "text_lines": {},
 }
 
 

@@ -18,6 +18,8 @@ from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.orchestration.runs import phases
+from dataset_pipeline.reports.explain import explain
+from dataset_pipeline.reports.first_screen import first_screen
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -61,7 +63,7 @@ class Project:
     def made(self, asset: str) -> dict[str, dict]:
         """The asset's rows by image id."""
         episode = None if DECLARATIONS[asset].joined else EPISODE
-        roles = dict.fromkeys(("detector", "identity", "quality", "tagger"), self.models)
+        roles = dict.fromkeys(("detector", "identity", "quality", "tagger", "text_detector"), self.models)
         resources = SimpleNamespace(store=self.store, settings=SETTINGS, export_root=self.root / "exports", **roles)
         log = SimpleNamespace(warning=lambda message: None)
         materialize(ASSETS[asset], Step(DECLARATIONS[asset], resources, episode, log, [EPISODE]))
@@ -83,6 +85,8 @@ def project(tmp_path: Path) -> Project:
     project.write("video_probe", [{"episode": EPISODE, "readable": True}])
     project.write("shots", [])
     project.write("tracks", [])
+    for asset in ("keyframes", "alignments", "panoramas", "backdrops", "stitched_embeddings"):
+        project.write(asset, [])
     assert list(project.made("stills")) == [FRAME, OTHER]
     return project
 
@@ -92,14 +96,18 @@ AFTER_STILLS = [
     for phase in phases()
     for asset in phase.assets
     if asset not in ("video_probe", "shots", "tracks", "keyframes", "frame_embeddings", "distinct_frames", "stills")
+    and asset not in ("alignments", "panoramas", "backdrops", "stitched_embeddings")
     and asset not in ("repeated_frames", "hand_edited_tags")
 ]
 
 
+def write_still(project: Project, image_id: str, kind: str, source: str) -> None:
+    still = project.picture(source, image_id, 400) | {"kind": kind, "source": source, "start_s": 3.0, "end_s": 9.0}
+    project.write("stills", [*project.store.read("stills", EPISODE).to_pylist(), still])
+
+
 def write_panorama(project: Project) -> None:
-    panorama = project.picture("panoramas", PAN, 400) | {"kind": "panorama", "source": "panoramas"}
-    panorama |= {"start_s": 3.0, "end_s": 9.0}
-    project.write("stills", [*project.store.read("stills", EPISODE).to_pylist(), panorama])
+    write_still(project, PAN, "panorama", "panoramas")
 
 
 def test_a_panorama_written_among_the_stills_is_found_cut_scored_tagged_selected_and_captioned(project: Project):
@@ -121,14 +129,34 @@ def test_a_panorama_written_among_the_stills_is_found_cut_scored_tagged_selected
     assert len(list((project.root / "exports").rglob("*pan-00003000-00009000*.webp"))) == 2
 
 
+def test_on_a_plate_nobody_is_and_the_crops_of_who_was_put_back_say_who_that_is(project: Project):
+    plate = f"{EPISODE}/plate-00003000-00009000"
+    whole = f"{plate}-with-00004000"
+    write_still(project, plate, "plate", "backdrops")
+    write_still(project, whole, "plate_with_subject", "backdrops")
+    found = {asset: project.made(asset) for asset in AFTER_STILLS}
+    assert {plate, whole} <= found["detections"].keys()  # the detector sees somebody on both
+    assert {row["still_id"] for row in found["crops"].values()} == {FRAME, OTHER, whole}
+    assert (found["clusters"][plate]["characters"], found["tags"][plate]["n_people"]) == ([], 0)
+    assert found["tags"][plate]["people_at_most"] == found["selection"][plate]["n_faces"] == 0
+    assert "1girl" not in found["captions"][plate]["caption"]
+    assert found["captions"][plate]["people"] == ""
+    person = f"{whole}#person-250-250-250-250"
+    assert found["clusters"][whole]["characters"] == found["clusters"][person]["characters"] != []
+    assert found["selection"][whole]["selected"]
+    assert found["selection"][person]["reason"] == "of_plate"
+    [line] = [line for line in first_screen(explain(project.store, person)) if line.startswith("selection ")]
+    assert "left out, of_plate: the frame" in line
+
+
 def test_a_further_still_costs_each_model_its_own_pictures_alone(project: Project):
     for asset in AFTER_STILLS:
         project.made(asset)
-    assert project.models.seen == {"detector": 2, "identity": 2, "quality": 4, "tagger": 4}
+    assert project.models.seen == {"detector": 2, "identity": 2, "quality": 4, "tagger": 4, "text_detector": 2}
     write_panorama(project)
     for asset in AFTER_STILLS:
         project.made(asset)
-    assert project.models.seen == {"detector": 3, "identity": 3, "quality": 6, "tagger": 6}
+    assert project.models.seen == {"detector": 3, "identity": 3, "quality": 6, "tagger": 6, "text_detector": 3}
 
 
 def test_only_what_asks_about_frames_names_distinct_frames():
@@ -146,6 +174,10 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
     assert naming == {
         "store/schemas.py",
         "assets/frames.py",  # makes it, and makes stills of it
+        "corrections/events.py",  # which corrections are of frames
+        "corrections/addressing.py",
+        "review/facts.py",  # which frames resemble one another, on the page
+        "review/model.py",  # what corrections of frames did not find
         "images/stills.py",
         "assets/repeated.py",
         "assets/training.py",  # the funnel counts dropped frames

@@ -67,6 +67,8 @@ class Project:
         girl = [{"tag": "1girl", "category": "general", "score": 0.9}]
         images = (FIRST, HEAD, SECOND, THIRD)
         self.write("distinct_frames", stills)
+        for asset in ("panoramas", "backdrops", "burnt_in_text"):
+            self.write(asset, [])
         self.write("repeated_frames", [], None)
         self.write("character_gallery", [], None)
         self.write("crops", [{"image_id": HEAD, **piece}])
@@ -124,7 +126,7 @@ def test_faces_and_people_are_counted_on_every_image(project: Project):
         (SECOND, 0, 0.0, 1),
         (THIRD, 0, 0.0, 0),
     ]
-    assert pointer.provenance.numbers == {"selected": 4}
+    assert pointer.provenance.numbers == {"selected": 4, "text_cut_away": 0}
 
 
 def test_images_are_left_out_by_the_faces_and_characters_that_are_wanted(project: Project):

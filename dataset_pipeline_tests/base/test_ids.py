@@ -9,6 +9,7 @@ import pytest
 
 from dataset_pipeline.base.ids import (
     check_episode,
+    check_image,
     clip_id,
     crop_id,
     episode_of,
@@ -16,10 +17,14 @@ from dataset_pipeline.base.ids import (
     frame_id,
     image_id,
     is_clip,
+    kind_of_span,
+    panorama_id,
     picture_id,
     picture_slug,
+    plate_id,
     pts_ms_of,
     show_of,
+    span_ms_of,
     still_of,
 )
 
@@ -32,7 +37,15 @@ def random_image(rng: random.Random) -> str:
     show = "".join(rng.choices(letters, k=rng.randint(1, 49)))
     episode = f"{show}." + "".join(rng.choices(letters, k=rng.randint(1, 49)))
     title = "".join(rng.choices(letters + "/. é写", k=rng.randint(1, 80))) + ".png"
-    still = rng.choice([frame_id(episode, rng.randrange(10**9)), picture_id(episode, title)])
+    start_s, end_s, base_s = sorted(rng.uniform(0, 1e6) for _ in range(3))
+    still = rng.choice(
+        [
+            frame_id(episode, rng.randrange(10**9)),
+            picture_id(episode, title),
+            panorama_id(episode, start_s, end_s),
+            plate_id(episode, start_s, end_s, rng.choice([None, base_s])),
+        ]
+    )
     if rng.random() < 0.5:
         return still
     x, y = rng.uniform(-5, 1900), rng.uniform(-5, 1000)
@@ -120,10 +133,35 @@ def test_parts_of_an_id_are_told() -> None:
     assert not is_clip(f"{EPISODE}/pan-00012000-00015000")
 
 
+def test_what_is_made_of_a_span_is_called_after_its_frames_and_is_told_from_them() -> None:
+    pan, plate = panorama_id(EPISODE, 12.0, 15.0004), plate_id(EPISODE, 12.0, 100_000.0)
+    subject = plate_id(EPISODE, 12.0, 15.0, 13.5)
+    assert (pan, plate) == (f"{EPISODE}/pan-00012000-00015000", f"{EPISODE}/plate-00012000-100000000")
+    assert subject == f"{EPISODE}/plate-00012000-00015000-with-00013500"
+    assert [kind_of_span(it) for it in (pan, plate, subject, f"{subject}#head-1-2-3-4", clip_id(EPISODE, 1, 2))] == [
+        "panorama", "plate", "plate_with_subject", "plate_with_subject", "clip",
+    ]  # fmt: skip
+    assert [span_ms_of(it) for it in (plate, subject, f"{EPISODE}/00000040", f"{EPISODE}/01-a1b2c3d4")] == [
+        (12_000, 100_000_000), (12_000, 15_000), (40, 40), None,
+    ]  # fmt: skip
+    for image in (pan, plate, subject, crop_id(subject, "head", (1, 2, 3, 4), (9, 9))):
+        assert image_id(f"train/{file_name(image)}.webp") == check_image(image)
+        assert (episode_of(image), show_of(image)) == (EPISODE, "frieren")
+    with pytest.raises(ValueError, match="cannot last"):
+        panorama_id(EPISODE, 15.0, 12.0)
+
+
+def test_frames_and_pictures_are_made_of_no_span() -> None:
+    no_clip = f"{EPISODE}/clip-00000001-00000002-with-00000001"
+    for image in (f"{EPISODE}/00000040", f"{EPISODE}/pan_00000001-00000002-a1b2c3d4", no_clip):
+        assert kind_of_span(image) == ""
+    assert pts_ms_of(no_clip) is None
+
+
 def test_no_picture_of_a_folder_passes_for_a_frame_or_a_panorama() -> None:
     for number in range(3000):
         for name in (f"{number:08d}.png", f"pan-{number:08d}.png", f"plate-{number:08d}.png", f"pan/{number:08d}.png",
-                     f"clip-{number:08d}.png"):  # fmt: skip
+                     f"clip-{number:08d}.png", f"plate-{number:08d}-{number:08d}-with-.png"):  # fmt: skip
             assert pts_ms_of(picture_id("art.folder", name)) is None
 
 

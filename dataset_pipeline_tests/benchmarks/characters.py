@@ -20,7 +20,8 @@ import time
 import numpy as np
 
 from dataset_pipeline.characters.appearances import appearances_of
-from dataset_pipeline.characters.gallery import build_gallery, decide_clusters
+from dataset_pipeline.characters.building import build_gallery
+from dataset_pipeline.characters.gallery import decide_clusters
 from dataset_pipeline.models import Identity
 from dataset_pipeline.settings import load_settings, resources_folder
 

@@ -162,7 +162,8 @@ def choose(season: Season, seed: int, count: int = REFERENCES) -> Shown:
 
 def references_of(season: Season, shown: Shown) -> ReferenceSet:
     """As `reference_embeddings` gives them of these pictures: the body and the head that it finds on each."""
-    from dataset_pipeline.characters.reference_views import KINDS, reference_views
+    from dataset_pipeline.characters.reference_views import reference_views
+    from dataset_pipeline.characters.tracks import KINDS
 
     rules = load_rules(season.settings.tag_rules)
     known = sorted(t for t in season.models["tagger"].vocabulary()[0] if rules.kind_of(t) in CHARACTER_KINDS)

@@ -249,7 +249,8 @@ def add(project: Project, episodes: Sequence[str], characters: int) -> None:
     prefix = location_prefix(project.settings)
     for episode in episodes:
         tables = dict(drawn(project, episode, characters))
-        if undrawn := {name for name, it in DECLARATIONS.items() if not (it.joined or it.projection)} - tables.keys():
+        measured = {name for name, it in DECLARATIONS.items() if not (it.joined or it.projection or it.on_demand)}
+        if undrawn := measured - tables.keys():
             sys.exit(f"this benchmark draws no tables of {', '.join(sorted(undrawn))} yet: add them to drawn()")
         for asset, table in tables.items():
             step = Step(DECLARATIONS[asset], bundle, episode, None, [episode], shared[asset])
@@ -287,7 +288,7 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     """The measured tables of an episode in the order of the graph."""
     rng = np.random.default_rng(list(hashlib.sha256(episode.encode()).digest()))
     resources: Any = project.definitions.resources
-    roles = ("embedder", "detector", "identity", "quality", "tagger")
+    roles = ("embedder", "detector", "identity", "quality", "tagger", "text_detector")
     weights = {role: resources[role].fingerprint().sha256 for role in roles}
     frames = [frame_id(episode, 1500 * number) for number in range(CANDIDATES)]
     stills = frames[:STILLS]
@@ -355,13 +356,14 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
         ]
     )
     yield "crops", cut
-    yield "images", SCHEMAS["images"].table(images_of(whole, cut))
+    yield "images", SCHEMAS["images"].table(images_of(whole, {"crops": cut}))
     yield measured("crop_embeddings", crops, "identity", "embedding", people(rng, episode, characters))
     images = sorted([*stills, *crops])
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))
     yield measured("quality_scores", images, "quality", "score", scores)
     yield measured("tag_scores", images, "tagger", "tags", scored_tags(rng, len(images)))
-    for nothing in ("shots", "tracks", "hand_edited_tags"):
+    yield measured("text_lines", sorted(stills), "text_detector", "lines", pa.array([[]] * len(stills)))
+    for nothing in ("shots", "tracks", "hand_edited_tags", "screen_marks", "burnt_in_text"):
         yield nothing, SCHEMAS[nothing].empty()
 
 

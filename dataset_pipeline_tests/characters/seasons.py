@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dataset_pipeline.base.ids import episode_of, pts_ms_of
 from dataset_pipeline.characters.appearances import Appearances, appearances_of
-from dataset_pipeline.characters.gallery import build_gallery, decide_clusters
+from dataset_pipeline.characters.building import build_gallery
+from dataset_pipeline.characters.cut_off import completed_crop
+from dataset_pipeline.characters.gallery import decide_clusters
 from dataset_pipeline.demo.characters import TEST_CAST, Character, random_character
 from dataset_pipeline.demo.episodes import TEST_SHOW, ShowPlan, draw_episode
 from dataset_pipeline.demo.harder import HarderCast, harder_cast, harder_show
@@ -45,6 +48,12 @@ class Season:
     def stills(self) -> list[str]:
         return sorted({crop["still_id"] for crop in self.crops})
 
+    @property
+    def shots(self) -> list[dict]:
+        """Rows of `shots`, as far as `clusters` reads them: each shot has a second of its own, see `_stills`."""
+        found = sorted({(episode_of(still), (pts_ms_of(still) or 0) // 1000) for still in self.stills})
+        return [{"episode": episode, "start_s": float(second)} for episode, second in found]
+
 
 def easy_season(number: int, identity: Identity) -> Season:
     """Five people who differ in hair, eyes and clothes; cast 0 is that of the tests."""
@@ -75,12 +84,16 @@ def _season(show: ShowPlan, people: tuple[str, ...], identity: Identity) -> Seas
             for kind in ("person", "head")
             if getattr(person, kind) != NO_BOX
         ]
-        for box in boxes:
-            for crop in plan_crops(still, size, [box], SETTINGS.crops):
-                if crop["kept"] and crop["image_id"] not in shown:
-                    crops.append(crop)
-                    shown[crop["image_id"]] = box["person"]
-                    pictures.append(cut(image, crop))
+        whose = {
+            crop["image_id"]: box["person"]
+            for box in reversed(boxes)
+            for crop in plan_crops(still, size, [box], SETTINGS.crops)
+        }
+        for crop in plan_crops(still, size, boxes, SETTINGS.crops):
+            if crop["kept"]:
+                crops.append(crop)
+                shown[crop["image_id"]] = whose[crop["image_id"]]
+                pictures.append(completed_crop(crop["image_id"], cut(image, crop)))
     vectors = identity.embed(pictures)
     return Season(crops, dict(zip(shown, vectors, strict=True)), shown, people)
 
@@ -110,7 +123,13 @@ def _clusters(season: Season, appearances: Appearances, identity: Identity, meth
     settings = SETTINGS.character_gallery.model_copy(update={"method": method})
     gallery = build_gallery("season", appearances, identity.differences, identity.threshold, settings)
     return decide_clusters(
-        season.stills, season.crops, season.vectors, gallery, identity.differences, identity.threshold
+        season.stills,
+        season.crops,
+        season.vectors,
+        gallery,
+        identity.differences,
+        identity.threshold,
+        shots=season.shots,
     )
 
 

@@ -48,6 +48,17 @@ def test_a_head_outside_everybody_and_a_second_head_are_people_of_their_own():
     assert kinds_by_person(crops) == [["person 100", "head 150"], ["head 180"], ["head 600"]]
 
 
+def test_a_head_at_the_side_whose_crop_reaches_far_beyond_its_person_is_whose_the_boxes_say():
+    """Crops of heads are squares that are shifted off the picture's edges."""
+    sliver, other = crop("person", (0, 35, 106, 360)), crop("person", (500, 0, 700, 360))
+    head = crop("head", (0, 0, 232, 232))
+    assert kinds_by_person([sliver, other, head]) == [["person 0"], ["person 500"], ["head 0"]]
+    told = head | {"part_of": sliver["image_id"]}
+    assert kinds_by_person([sliver, other, told]) == [["person 0", "head 0"], ["person 500"]]
+    second = crop("head", (540, 10, 600, 80)) | {"part_of": f"{STILL}#person-0-0-1-1"}  # which is no crop that is kept
+    assert kinds_by_person([sliver, other, told, second]) == [["person 0", "head 0"], ["person 500", "head 540"]]
+
+
 def test_all_kinds_that_say_who_somebody_is_come_together_and_hands_do_not():
     places: dict[str, Box] = {
         "face": (160, 40, 200, 80),
@@ -89,6 +100,13 @@ def test_people_beside_one_another_are_rivals_and_one_found_twice_is_none():
     crops.append(crop("person", (600, 0, 800, 700), still="show.e1/00000002"))
     found = appearances_of(crops, {it["image_id"]: axis(0) for it in crops})
     assert found.rivals.tolist() == [[0, 2], [1, 2]]
+
+
+def test_on_a_panorama_one_person_may_be_seen_twice_and_on_a_plate_not():
+    boxes, pan = [(100, 0, 300, 700), (600, 0, 800, 700)], "pan-00000001-00000900"
+    for still, rivals in ((f"show.e1/{pan}", []), ("show.e1/plate-00000001-00000900-with-00000040", [[0, 1]])):
+        crops = [crop("person", box, still) for box in boxes]
+        assert appearances_of(crops, {it["image_id"]: axis(0) for it in crops}).rivals.tolist() == rivals
 
 
 def test_the_stills_of_a_track_are_one_appearance_and_a_second_person_on_it_is_another():

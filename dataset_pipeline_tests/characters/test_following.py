@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dataset_pipeline.characters.following import (
     follow,
     looks_of,
 )
+from dataset_pipeline.characters.small_copies import COPY_ROWS, as_copy
 from dataset_pipeline.store.schemas import SCHEMAS
 
 WHO = {"a": (1.0, 0.0), "b": (0.0, 1.0)}
@@ -29,10 +31,16 @@ def shot(number: int, first_s: float, levels: Sequence[int], fps: int = 24) -> d
     times_s = [first_s + n / fps for n in range(len(levels))]
     return {
         "number": number,
+        "start_s": first_s,
+        "end_s": first_s + len(levels) / fps,
         "frame_pts": [round(time_s * 1000) for time_s in times_s],
         "frame_pts_s": times_s,
         "signatures": b"".join(bytes([level]) * SIGNATURE_CELLS for level in levels),
     }
+
+
+def look(shot: int, number: int) -> Look:
+    return Look(shot, number, number / 3, number / 3, max(0.0, (number - 0.5) / 3), (number + 0.5) / 3)
 
 
 def looked_at(*shots: dict[str, Any], per_s: float = 3.0) -> list[tuple[int, int, int]]:
@@ -40,24 +48,51 @@ def looked_at(*shots: dict[str, Any], per_s: float = 3.0) -> list[tuple[int, int
     return [(it.shot, it.pts, round(1000 * it.held_until_s)) for it in looks_of(shots, per_s)]
 
 
-def test_a_frame_is_looked_at_each_third_of_a_second_and_the_last_one_of_a_shot():
+def test_looks_at_one_who_moves_all_the_time_lie_evenly_and_no_more_are_made_than_on_average():
     moving = [10 * n for n in range(20)]
-    assert looked_at(shot(0, 1.0, moving)) == [(0, 1000, 1000), (0, 1333, 1333), (0, 1667, 1667), (0, 1792, 1792)]
+    assert looked_at(shot(0, 1.0, moving)) == [(0, 1000, 1000), (0, 1375, 1375), (0, 1792, 1792)]
     assert len(looked_at(shot(0, 1.0, moving), per_s=24.0)) == 20
+
+
+def test_what_a_held_shot_does_not_need_goes_to_one_that_moves_as_near_as_a_third_of_the_average():
+    moving = [100 + 10 * (n % 12) for n in range(25)]
+    alone, beside = looked_at(shot(0, 0.0, moving)), looked_at(shot(0, 0.0, moving), shot(1, 2.0, [50] * 96))
+    assert (len(alone), len(beside)) == (3, 9)
+    assert min(b - a for (_, a, _), (_, b, _) in pairwise(beside[:-1])) >= 110
+
+
+def test_a_mouth_gets_fewer_looks_than_a_walk():
+    def frames(cells: int) -> bytes:
+        return b"".join(bytes([50 + 40 * (n // 3 % 2)]) * cells + bytes(SIGNATURE_CELLS - cells) for n in range(48))
+
+    walk, mouth = ({**shot(k, 2.0 * k, [0] * 48), "signatures": frames(cells)} for k, cells in ((0, 60), (1, 2)))
+    looks = looked_at(walk, mouth)
+    assert len(looks) <= 12
+    assert sum(number == 0 for number, _, _ in looks) == 2  # two pictures
+    rising = {**walk, "signatures": b"".join(bytes([5 * n]) * 60 + bytes(SIGNATURE_CELLS - 60) for n in range(48))}
+    assert sum(number == 0 for number, _, _ in looked_at(rising, mouth)) >= 9
+
+
+def test_somebody_who_walks_in_step_with_the_looks_is_seen_in_several_phases():
+    walking = [10 * (n // 2 % 4) for n in range(96)]  # drawn on twos, again and again the same four
+    assert {round(24 * pts / 1000) // 2 % 4 for _, pts, _ in looked_at(shot(0, 0.0, walking))} == {0, 1, 2, 3}
 
 
 def test_a_held_picture_is_looked_at_once_and_its_look_lasts():
     assert looked_at(shot(0, 0.0, [50] * 48)) == [(0, 0, 1958)]
     nearly = [50] * 8 + [55] * 8 + [90] * 9
-    assert looked_at(shot(0, 0.0, nearly)) == [(0, 0, 333), (0, 667, 1000)]
+    assert looked_at(shot(0, 0.0, nearly)) == [(0, 0, 625), (0, 667, 1000)]
+    first, second = looks_of([shot(0, 0.0, nearly)], 3.0)
+    middle = pytest.approx((0.625 + 2 / 3) / 2)
+    assert (first.since_s, first.until_s, second.since_s, second.until_s) == (0.0, middle, middle, 25 / 24)
 
 
 def test_slow_changes_add_up_until_they_are_seen():
-    assert len(looked_at(shot(0, 0.0, list(range(48))))) == 7
+    assert len(looked_at(shot(0, 0.0, list(range(48))))) == 5
 
 
 def test_each_shot_is_looked_at_by_itself_however_short():
-    assert looked_at(shot(0, 0.0, [50]), shot(1, 0.5, [50, 90])) == [(0, 0, 0), (1, 500, 500), (1, 542, 542)]
+    assert looked_at(shot(0, 0.0, [50]), shot(1, 0.5, [50, 90])) == [(0, 0, 0), (1, 500, 500)]
     assert looked_at() == []
 
 
@@ -71,7 +106,7 @@ class Stage:
 
     def __init__(self, *frames: dict[str, tuple[int, int]], size: tuple[int, int] = (400, 300)) -> None:
         self.calls = {"detect": 0, "embed": 0}
-        self.looks = [Look(0, n, n / 3, n / 3) for n in range(len(frames))]
+        self.looks = [look(0, n) for n in range(len(frames))]
         self.frames = []
         for number, people in enumerate(frames):
             rgb = np.zeros((size[1], size[0], 3), np.uint8)
@@ -160,7 +195,7 @@ def test_a_frame_that_cannot_be_had_is_no_matter():
 
 def test_pieces_wait_for_one_another_and_no_longer_than_need_be():
     stage = Stage(*[{"a": (100, 50), "b": (250, 50)}] * 80)
-    stage.looks = [Look(n, n, n / 3, n / 3) for n in range(80)]  # eighty shots
+    stage.looks = [look(n, n) for n in range(80)]  # eighty shots
     calls: list[int] = []
 
     def embed(pieces: Sequence[np.ndarray]) -> np.ndarray:
@@ -197,15 +232,15 @@ def test_a_piece_that_is_tiny_gets_no_vector_and_none_is_enlarged():
 
 def test_rows_hold_all_that_readers_apply_thresholds_to():
     (track,) = Stage(*[{"a": (100 + 10 * n, 50)} for n in range(4)]).tracks()
-    rows = list(rows_of("show.e01", track, [range(0, 4)], (0.0, 1.1), 1 / 3))
+    rows = list(rows_of("show.e01", track, [range(0, 4)]))
     (row,) = SCHEMAS["tracks"].table([{**it, "detector_sha256": "d", "model_sha256": "m"} for it in rows]).to_pylist()
     assert row["track_id"] == "show.e01/track-00000000-250-167-150-400"
-    assert (row["start_s"], row["end_s"]) == (0.0, 1.1)  # no further than the shot
+    assert (row["start_s"], row["end_s"]) == (0.0, pytest.approx(3.5 / 3))  # halfway to the looks around
     assert (row["score"], row["max_score"]) == (0.9, 0.9)
     assert [sample["x0_px"] for sample in row["samples"]] == [100, 110, 120, 130]
     assert row["samples"][0]["head"] == {"x0_px": 110, "y0_px": 50, "x1_px": 150, "y1_px": 90, "score": 0.8}
     assert {(it["sample"], it["kind"]) for it in row["vectors"]} >= {(0, "head"), (0, "person")}
-    assert len(row["samples"][0]["thumb"]) == 128
+    assert as_copy(row["samples"][0]["thumb"]).shape == (COPY_ROWS, COPY_ROWS // 2)
 
 
 def test_a_vector_that_is_no_number_says_nothing():

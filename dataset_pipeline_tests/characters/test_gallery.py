@@ -5,15 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from dataset_pipeline.characters import gallery
-from dataset_pipeline.characters.appearances import appearances_of, unit
+from dataset_pipeline.characters import finding
+from dataset_pipeline.characters.appearances import appearances_of
+from dataset_pipeline.characters.building import build_gallery
 from dataset_pipeline.characters.exemplars import exemplars_of
-from dataset_pipeline.characters.gallery import (
-    build_gallery,
-    character_differences,
-    decide_clusters,
-    galleries_by_show,
-)
+from dataset_pipeline.characters.gallery import character_differences, decide_clusters, galleries_by_show
+from dataset_pipeline.characters.vectors import unit
 from dataset_pipeline.settings import CharacterGallerySettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 
@@ -120,7 +117,7 @@ def test_a_member_unlike_most_others_is_no_exemplar():
 def test_more_crops_than_fit_together_show_the_same_people(monkeypatch: pytest.MonkeyPatch):
     ids, vectors = crops_of({0: 90, 1: 60, 2: 30, 3: 8})
     expected = built(ids, vectors)
-    monkeypatch.setattr(gallery, "MAX_COMPARED", 64)
+    monkeypatch.setattr(finding, "MAX_COMPARED", 64)
     rows = built(ids, vectors)
     assert [row["crops"] for row in rows] == [row["crops"] for row in expected]
     assert [row["character"] for row in rows] == [row["character"] for row in expected]
@@ -129,7 +126,7 @@ def test_more_crops_than_fit_together_show_the_same_people(monkeypatch: pytest.M
 
 
 def test_many_crops_of_nobody_end_the_search(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(gallery, "MAX_COMPARED", 20)
+    monkeypatch.setattr(finding, "MAX_COMPARED", 20)
     rng = np.random.default_rng(0)
     strangers = rng.normal(size=(100, 16)).astype(np.float32) * 3
     assert built([f"show.e1/{i:08d}#person-0-0-9-9" for i in range(100)], strangers) == []

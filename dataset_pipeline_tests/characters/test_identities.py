@@ -12,9 +12,10 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from dataset_pipeline.characters.appearances import appearances_of, unit
-from dataset_pipeline.characters.gallery import build_gallery
+from dataset_pipeline.characters.appearances import appearances_of
+from dataset_pipeline.characters.building import build_gallery
 from dataset_pipeline.characters.identities import CROPS_LOGGED, EXEMPLARS_LOGGED, character_id
+from dataset_pipeline.characters.vectors import unit
 from dataset_pipeline.settings import CharacterGallerySettings, load_settings, resources_folder
 from dataset_pipeline.store.identity_log import FOLDER, IdentityLog
 from dataset_pipeline.store.schemas import SCHEMAS

@@ -10,7 +10,8 @@ import pytest
 from scipy.sparse import csr_array
 
 from dataset_pipeline.characters.appearances import Appearances
-from dataset_pipeline.characters.gallery import Naming, build_gallery, decide_clusters
+from dataset_pipeline.characters.building import build_gallery
+from dataset_pipeline.characters.gallery import Naming, decide_clusters
 from dataset_pipeline.characters.references import (
     NOBODY,
     USUAL_TRAITS,
@@ -147,6 +148,17 @@ def test_the_order_of_appearances_plays_no_part():
     assert again.tolist() == numbers[order].tolist()
 
 
+def test_of_two_who_are_equally_far_from_a_name_the_same_one_bears_it_in_each_order():
+    given = references((ANN, 0.2), (ANN, 0.4))  # as far from both together are all between them
+    for one, other in ((0.25, 0.35), (0.22, 0.3), (0.31, 0.39)):
+        found, again = (
+            name(places, given, [[0, 1]], max_difference=0.1, same_still_penalty=0.1).numbers.tolist()
+            for places in ([one, other], [other, one])
+        )
+        assert sorted(found) == [NOBODY, ANN]
+        assert again == found[::-1]
+
+
 def test_no_appearances_and_no_references_are_no_error():
     none = ReferenceSet((), np.zeros(0, np.int64), (), (), np.zeros((0, 2), np.float32), csr_array((0, 0)), ())
     assert name([0.1, 0.2], none).numbers.tolist() == [NOBODY] * 2
@@ -208,7 +220,7 @@ def test_names_go_before_resemblance_and_who_bears_none_is_sought_among_the_unna
     crops = [{"image_id": f"s{i}#h", "still_id": f"s{i}", **box} for i in range(3)]
     vectors = {"s0#h": [1.0, 0.0], "s1#h": [1.0, 0.0], "s2#h": [0.0, 1.0]}
     gallery = [
-        {"character": "c-1", "name": "Ann", "outfits": [], "exemplars": [[1.0, 0.0]]},
+        {"character": "c-1", "name": "Ann", "reference_names": ["Ann"], "outfits": [], "exemplars": [[1.0, 0.0]]},
         {"character": "c-2", "name": "c-2", "outfits": [], "exemplars": [[0.0, 1.0]]},
     ]
     given = Naming(["Ann", "", ""], [0.05, 9.0, 9.0])

@@ -76,15 +76,17 @@ def harder(identity: Identity) -> Figures:
 
 @pytest.mark.thorough
 def test_five_people_who_differ_in_all_are_told_apart(easy: Figures):
-    """Measured .980: what is wrong are slivers at the edge and half figures in the blur of a whip pan."""
-    assert median(easy[OURS]["ARI"]) >= 0.97
+    """Measured 1.0, on each cast .975 or more: what is wrong are an arm at the edge, and half figures in the blur of a
+    whip pan."""
+    assert median(easy[OURS]["ARI"]) >= 0.99
+    assert min(easy[OURS]["ARI"]) >= 0.96
     assert median(easy[OURS]["one id"]) == 1.0
 
 
 @pytest.mark.thorough
 def test_twelve_people_are_told_apart_better_than_by_bodies_alone(harder: Figures):
-    """Measured: distinct people .979, and .982 on casts 5 to 9, which nothing was chosen by; all people .834, and .691
-    by bodies alone. Twins by hair style, accessory or eyes are one person to the demo net."""
+    """Measured: distinct people .984; all people .834, and .679 by bodies alone. Twins by hair style, accessory or eyes
+    are one person to the demo net."""
     assert median(harder[OURS]["distinct people"]) >= 0.95
     assert median(harder[OURS]["ARI"]) >= median(harder[BEFORE]["ARI"]) + 0.05
     for way in list(WAYS)[2:]:

@@ -71,6 +71,7 @@ def test_a_crop_belongs_to_the_track_that_is_where_it_was_cut_when_it_was_cut():
     assert track_of("show.e01/00005000#person-600-0-100-800", [left, right]) is None
     assert track_of("show.e01/00000500#face-600-0-100-800", [left, right]) is None
     assert track_of("show.e01/cover-0a1b2c3d#person-600-0-100-800", [left, right]) is None
+    assert track_of("show.e01/pan-00000500-00000900#person-600-0-100-800", [left, right]) is None
 
 
 def test_two_crops_of_one_frame_and_kind_are_two_tracks():

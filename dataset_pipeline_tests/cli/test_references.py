@@ -39,6 +39,7 @@ def project(tmp_path: Path) -> Project:
         path = project.store.put_picture("crops", EPISODE, crop, picture(number), "png")
         rows.append(
             {"image_id": crop, "still_id": crop.partition("#")[0], "kind": "person", "kept": True, "path": path}
+            | {"x_px": 0, "y_px": 0, "width_px": 32, "height_px": 32}
         )
     project.store.write("crops", SCHEMAS["crops"].table(rows), EPISODE)
     tag = {"tag": "fern_(sousou)", "category": "character", "score": 0.9}

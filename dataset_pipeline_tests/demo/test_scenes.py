@@ -25,7 +25,7 @@ from dataset_pipeline.demo.scenes import (
     seen_people,
     trace_people,
 )
-from dataset_pipeline.demo.shapes import Box
+from dataset_pipeline.demo.shapes import Box, extent
 
 SIZE = (640, 360)
 
@@ -37,6 +37,10 @@ def holds(outer: Box, inner: Box, slack_px: float = 1.0) -> bool:
         and inner[2] <= outer[2] + slack_px
         and inner[3] <= outer[3] + slack_px
     )
+
+
+def area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def test_a_scene_is_the_same_on_every_run() -> None:
@@ -104,6 +108,24 @@ def test_a_person_cut_by_the_picture_keeps_only_what_is_in_it() -> None:
     assert person.person[3] == 360
     assert person.hands == ()
     assert 0.2 < person.visible < 0.6
+
+
+def test_the_box_of_a_hand_holds_what_is_seen_of_it() -> None:
+    canvas = np.full((720, 1280, 3), 128, np.uint8)
+    (figure,) = trace_people(canvas, [Placement(DEMO_CAST[0], 640.0, 60.0, 120.0, Pose(arms=("wave", "down")))])
+    (person,) = seen_people([figure], (1280, 720))
+    for hand, box in zip(("hand0", "hand1"), person.hands, strict=True):
+        x0, y0, x1, y1 = extent(figure.parts[hand])
+        line = figure.line_px / 2
+        whole = x0 - line, y0 - line, x1 + line, y1 + line
+        assert holds(whole, box, 2)
+        assert area(box) < 0.95 * area(whole)  # the wrist is under a cuff
+    low = max(person.hands, key=lambda box: box[3])
+    for share, hands in ((0.2, 2), (0.8, 1)):
+        cut_px = round(low[3] - share * (low[3] - low[1]))
+        (cut,) = seen_people([figure], (1280, cut_px))
+        assert len(cut.hands) == hands
+        assert all(box[3] <= cut_px for box in cut.hands)
 
 
 def test_who_stands_behind_another_is_not_listed_and_who_is_half_hidden_is_partly() -> None:

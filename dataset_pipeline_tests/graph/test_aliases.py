@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from dataset_pipeline.graph.aliases import rekey
+from dataset_pipeline.corrections.addressing import Episodes, addressed
+from dataset_pipeline.corrections.events import Picture, Reject
+from dataset_pipeline.corrections.log import CorrectionLog
+from dataset_pipeline.graph.aliases import keys_of_today, rekey
 from dataset_pipeline.graph.versions import version_of
+from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -67,3 +72,30 @@ def test_pictures_of_a_renamed_episode_are_cleaned_like_its_own(store):
     unread.write_bytes(whole)
     assert store.clean(0.0).pictures == 1
     assert store.missing_pictures("keyframes", "b.e02") == set()
+
+
+def test_what_a_person_said_of_an_episode_goes_with_it(store):
+    store.write("video", SCHEMAS["video"].table([{"episode": "a.e01"}]), "a.e01", Provenance(fingerprint="f00d"))
+    event = Reject(id="e-1", images=(Picture(image="a.e01/00000001#head-1-2-3-4", source="f00d"),))
+    row = {"reader": "selection", "event": "e-1", "field": "images", "number": 0, "image_id": event.images[0].image}
+    store.write("matched_corrections", SCHEMAS["matched_corrections"].table([row]), "a.e01")
+    rekey(store, "a.e01", "b.e02")
+    store.write("video", SCHEMAS["video"].table([{"episode": "b.e02"}]), "b.e02", Provenance(fingerprint="f00d"))
+    store.forget("a.e01")
+    assert store.read("matched_corrections", "b.e02")["image_id"].to_pylist() == ["b.e02/00000001#head-1-2-3-4"]
+    found = addressed([event], {"e-1": "now"}, Episodes({"b.e02": "f00d"}, keys_of_today(store)))
+    assert [json.loads(row["value"])["images"][0]["image"] for row in found.rows["b.e02"]] == [
+        "b.e02/00000001#head-1-2-3-4"
+    ]
+    assert found.homeless == []
+
+
+@pytest.mark.parametrize("place", ["corrections", "store/corrections", "store/_corrections"])
+def test_nothing_takes_away_what_a_person_said(tmp_path: Path, store: Store, place: str):
+    log = CorrectionLog(LocalFiles(tmp_path / place))
+    log.append([Reject(images=(Picture(image="a.e01/00000001"),))], by="a test")
+    store.write("video", SCHEMAS["video"].table([{"episode": "a.e01"}]), "a.e01")
+    store.write("corrections", SCHEMAS["corrections"].table([]), "a.e01")
+    store.forget("a.e01")
+    store.clean(0)
+    assert [event.do for event in log.read().events] == ["reject"]

@@ -7,25 +7,32 @@ import pytest
 
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.catalog import ASSETS, GROUPS, pipeline_asset
-from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, behind, is_joined
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 
+EXTERNAL = ("video", "corrections")
 READS_SETTINGS = {
     "shots": {"shots", "video", "frame_pass"},
     "keyframes": {"keyframes", "shots", "video"},
     "distinct_frames": {"distinct_frames", "frame_defects", "keyframes", "video"},
+    "alignments": {"alignments", "video"},
+    "panoramas": {"panoramas", "video"},
+    "backdrops": {"backdrops", "video"},
     "repeated_frames": {"repeated_frames", "frame_defects"},
     "tracks": {"tracks", "video"},
     "detections": {"detections"},
     "crops": {"crops"},
+    "details": {"details", "crops"},
     "crop_embeddings": {"crop_embeddings"},
     "reference_embeddings": {"references", "crops", "tag_scores", "tag_rules"},
     "character_gallery": {"character_gallery", "named_characters"},
     "clusters": {"clusters", "named_characters"},
     "quality_scores": {"quality_scores"},
     "tag_scores": {"tag_scores"},
+    "text_lines": {"text_lines"},
+    "burnt_in_text": {"burnt_in_text"},
     "core_tags": {"core_tags", "tag_rules", "tag_thresholds"},
     "tags": {"tags", "people", "tag_rules", "tag_thresholds", "detections"},
     "selection": {"selection", "people", "tag_thresholds", "detections"},
@@ -37,9 +44,15 @@ READS_SETTINGS = {
     "clips": {"clips", "captions", "tag_rules", "training_set"},
     "training_clips": {"training_clips", "keyframes", "video"},
     "exported_set": {"exported_set", "tag_rules"},
+    "sr_sources": {"sr_sources", "frame_defects", "keyframes", "video"},
+    "sr_tiles": {"sr_tiles"},
+    "sr_tile_scores": {"quality_scores"},
+    "sr_selection": {"sr_selection"},
+    "sr_set": {"sr_set", "sr_selection"},
 }
 USES_MODELS = {
     "frame_embeddings": {"embedder"},
+    "stitched_embeddings": {"embedder"},
     "tracks": {"detector", "identity"},
     "detections": {"detector"},
     "crop_embeddings": {"identity"},
@@ -48,6 +61,8 @@ USES_MODELS = {
     "clusters": {"identity"},
     "quality_scores": {"quality"},
     "tag_scores": {"tagger"},
+    "text_lines": {"text_detector"},
+    "sr_tile_scores": {"quality"},
 }
 KINDS = {
     "video_probe": Kind.MEASURE,
@@ -56,14 +71,23 @@ KINDS = {
     "keyframes": Kind.MEASURE,
     "frame_embeddings": Kind.MEASURE,
     "distinct_frames": Kind.RENDER,
+    "alignments": Kind.MEASURE,
+    "panoramas": Kind.RENDER,
+    "backdrops": Kind.RENDER,
+    "stitched_embeddings": Kind.MEASURE,
     "stills": Kind.DECIDE,
     "repeated_frames": Kind.JOIN,
     "detections": Kind.MEASURE,
     "crops": Kind.RENDER,
+    "details": Kind.RENDER,
     "crop_embeddings": Kind.MEASURE,
     "images": Kind.DECIDE,
+    "matched_corrections": Kind.DECIDE,
     "quality_scores": Kind.MEASURE,
     "tag_scores": Kind.MEASURE,
+    "text_lines": Kind.MEASURE,
+    "screen_marks": Kind.MEASURE,
+    "burnt_in_text": Kind.DECIDE,
     "reference_embeddings": Kind.JOIN,
     "character_gallery": Kind.JOIN,
     "clusters": Kind.PROJECTION,
@@ -80,7 +104,14 @@ KINDS = {
     "clips": Kind.PROJECTION,
     "training_clips": Kind.PROJECTION,
     "exported_set": Kind.EXPORT,
+    "sr_sources": Kind.RENDER,
+    "sr_tiles": Kind.DECIDE,
+    "sr_tile_signals": Kind.MEASURE,
+    "sr_tile_scores": Kind.MEASURE,
+    "sr_selection": Kind.JOIN,
+    "sr_set": Kind.EXPORT,
 }
+ON_DEMAND = {"sr_sources", "sr_tiles", "sr_tile_signals", "sr_tile_scores", "sr_selection", "sr_set"}
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
 COMPARES_VECTORS = {"character_gallery", "clusters"}
 # This measures pictures that belong to no episode.
@@ -110,7 +141,7 @@ def test_every_asset_has_a_schema_a_sentence_and_a_version(defaults):
         assert node.group_name != "default"
         if name != "status":
             assert name in SCHEMAS
-            assert name == "video" or node.code_version
+            assert name in EXTERNAL or node.code_version
 
 
 def test_assets_read_just_the_settings_and_models_they_declare():
@@ -125,9 +156,10 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("distinct_frames__similarity", 0.9, {"distinct_frames"}),
         ("video__hardware", "cuda", set()),
         ("crops__person_min_side_px", 300, {"crops", "reference_embeddings"}),
-        ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames", "training_clips"}),
+        ("details__target_px", 768, {"details"}),
+        ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames", "training_clips", "sr_sources"}),
         # Shots are found on the frames that such a mode decodes.
-        ("keyframes__mode", "interval", {"shots", "keyframes", "distinct_frames", "training_clips"}),
+        ("keyframes__mode", "interval", {"shots", "keyframes", "distinct_frames", "training_clips", "sr_sources"}),
         ("tags__max_tags", 5, {"tags"}),
         ("people__counts", "both", {"tags", "selection"}),
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
@@ -136,6 +168,9 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("training_set__validation_share", 0.1, {"concept_balance", "training_set", "clips"}),
         ("clips__fps", 24, {"clips"}),
         ("training_clips__crf", 20, {"training_clips"}),
+        ("sr_tiles__step_px", 300, {"sr_tiles"}),
+        ("sr_selection__amount", 30.0, {"sr_selection", "sr_set"}),
+        ("sr_set__filter", "box", {"sr_set"}),
         ("descriptions__url", "http://elsewhere/v1", set()),
         ("descriptions__prompt", "What is it?", {"descriptions"}),
         ("models__device", "cpu", set()),
@@ -151,7 +186,8 @@ def test_a_changed_setting_touches_just_the_assets_that_read_it(defaults, key, v
 
 def test_other_weights_touch_just_the_assets_that_use_them(defaults):
     changed = versions(load_settings(models__pack="real"))
-    assert {name for name in changed if changed[name] != defaults[name]} == set(USES_MODELS)
+    # The detector of text is installed with the project: both packs have it.
+    assert {name for name in changed if changed[name] != defaults[name]} == set(USES_MODELS) - {"text_lines"}
 
 
 def test_every_asset_is_of_its_kind():
@@ -164,7 +200,7 @@ def test_what_the_kind_of_an_asset_promises_holds(name, graph):
     node = graph.get(dg.AssetKey(["demo", name]))
     joined = {read for read in declaration.reads if is_joined(read)}
     assert (node.partitions_def is None) == (kind in (Kind.JOIN, Kind.EXPORT))
-    assert (node.automation_condition is None) == (kind is Kind.EXPORT)
+    assert (node.automation_condition is None) == (kind is Kind.EXPORT or name in ON_DEMAND)
     in_one_run = node.backfill_policy == dg.BackfillPolicy.single_run()
     assert in_one_run == (kind is Kind.PROJECTION)
     if kind is Kind.PROJECTION:  # what reads no join itself reads another projection
@@ -196,11 +232,24 @@ def test_the_demo_shares_an_instance_without_sharing_keys_or_partitions():
     assert real.get(key).partitions_def != demo.get(demo_key).partitions_def
 
 
+def test_what_is_made_on_demand_belongs_to_no_run_that_does_not_ask_for_it():
+    assert {name for name, it in DECLARATIONS.items() if it.on_demand} == ON_DEMAND
+    assert not ON_DEMAND.intersection(asset for phase in phases() for asset in phase.assets)
+    assert not any(ON_DEMAND.intersection(it.reads) for it in DECLARATIONS.values() if not it.on_demand)
+    needed = behind("sr_set", load_settings(sr_selection__metric="sharpness"))
+    assert [phase.assets for phase in phases(only=needed)] == [
+        ("video_probe", "keyframes", "sr_sources", "sr_tiles", "sr_tile_signals"),
+        ("sr_selection", "sr_set"),
+    ]
+    assert behind("sr_set", load_settings()) - needed == {"sr_tile_scores"}
+    assert {"stills", "burnt_in_text"} <= behind("sr_set", load_settings(sr_sources__of="stills"))
+
+
 def test_everything_but_exports_keeps_current_by_itself():
     graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
     for node in graph.asset_nodes:
         condition, name = node.automation_condition, node.key.path[-1]
-        assert (condition is None) == (name in {"video", "exported_set", "status"}), name
+        assert (condition is None) == (name in {*EXTERNAL, "exported_set", "status", *ON_DEMAND}), name
         assert condition is None or condition.get_label() == "keep_current"
 
 
@@ -208,12 +257,16 @@ def test_joined_assets_wait_for_everything_upstream():
     assert ancestors(DECLARATIONS["character_gallery"]) == {
         "video", "video_probe", "keyframes", "frame_embeddings", "distinct_frames", "stills", "detections",
         "crops", "crop_embeddings",
+        "details",  # where they are made
         "images", "tag_scores", "reference_embeddings",  # where there are references
         "shots", "tracks",  # where keyframes choose poses
+        "alignments", "panoramas", "backdrops",
+        "corrections", "matched_corrections",
     }  # fmt: skip
+    run = {*EXTERNAL, *DECLARATIONS} - ON_DEMAND
     not_before = {"training_set", "clips", "training_clips", "exported_set"}
-    assert ancestors(DECLARATIONS["training_set"]) == {"video", *DECLARATIONS} - not_before
-    assert ancestors(DECLARATIONS["exported_set"]) == {"video", *DECLARATIONS} - {"exported_set"}
+    assert ancestors(DECLARATIONS["training_set"]) == run - not_before
+    assert ancestors(DECLARATIONS["exported_set"]) == run - {"exported_set"}
 
 
 def test_checks_are_named_as_statements_and_bear_the_episode():
@@ -241,7 +294,17 @@ def test_projections_declare_no_checks_as_one_run_answers_for_many_episodes():
 
 
 def test_every_asset_that_runs_a_model_over_pictures_says_which_it_could_not_measure():
-    measuring = {"frame_embeddings", "detections", "crop_embeddings", "quality_scores", "tag_scores"}
+    measuring = {
+        "frame_embeddings",
+        "stitched_embeddings",
+        "detections",
+        "crop_embeddings",
+        "quality_scores",
+        "tag_scores",
+        "text_lines",
+        "sr_tile_signals",
+        "sr_tile_scores",
+    }
     checked = {made.name for made in ASSETS.values() if "every_picture_was_measured" in made.checks}
     assert checked == measuring
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
@@ -162,6 +163,23 @@ def _imports(node: ast.ImportFrom, names: set[str]) -> bool:
     return (node.module or "").startswith("dataset_pipeline.graph") and any(alias.name in names for alias in node.names)
 
 
+def test_columns_are_read_without_the_others(tmp_path, monkeypatch):
+    declaration = Declaration("clips", Kind.DECIDE, ("shots",))
+    resources = SimpleNamespace(store=Store(str(tmp_path)), settings=load_settings())
+    step = Step(declaration, resources, "show.e01", log=None, episodes=["show.e01"])
+    row = {"episode": "show.e01", "number": 3, "start_s": 1.5, "signatures": bytes(576)}
+    resources.store.write("shots", SCHEMAS["shots"].table([row]), "show.e01")
+    decoded = []
+    read = pq.ParquetFile.read
+    monkeypatch.setattr(
+        pq.ParquetFile, "read", lambda it, names, **more: decoded.extend(names) or read(it, names, **more)
+    )
+    assert step.read_columns("shots", ("start_s", "number")).to_pylist() == [{"start_s": 1.5, "number": 3}]
+    assert sorted(decoded) == ["episode", "number", "start_s"]
+    with pytest.raises(LookupError, match="clips does not declare that it reads stills"):
+        step.read_columns("stills", ("image_id",))
+
+
 def test_a_table_that_is_not_there_is_named(step):
     with pytest.raises(TableMissing, match=r"distinct_frames.*show\.e01"):
         step.read("distinct_frames")
@@ -223,12 +241,12 @@ def test_a_full_disk_under_one_of_many_episodes_is_named(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device", "/store/table.parquet")
 
     monkeypatch.setattr(framework, "materialize", full)
-    made = SimpleNamespace(name="tags", declaration=DECLARATIONS["tags"])
+    made = SimpleNamespace(name="multiplies", declaration=DECLARATIONS["multiplies"])
     context = SimpleNamespace(resources=SimpleNamespace(store=None, settings=None), log=None)
     with pytest.raises(dg.Failure) as caught:
         framework._together(made, context, ["a.e01"])
     assert caught.value.description == (
-        "tags failed for 1 of 1 episodes (a.e01); a.e01: No space left on device: /store/table.parquet"
+        "multiplies failed for 1 of 1 episodes (a.e01); a.e01: No space left on device: /store/table.parquet"
     )
 
 

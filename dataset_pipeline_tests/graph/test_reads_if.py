@@ -64,7 +64,7 @@ def test_what_is_not_read_is_neither_an_input_nor_an_ancestor_nor_to_be_had(read
 
 def test_the_version_of_the_code_knows_nothing_of_what_might_be_read():
     plain = DECLARATIONS["stills"]
-    reading = replace(plain, reads=("distinct_frames", "shots"), reads_if=(("shots", by_shot),))
+    reading = replace(plain, reads=(*plain.reads, "shots"), reads_if=(("shots", by_shot),))
     settings = load_settings(**PLAIN)
     assert reading.code_version(settings, {}) == plain.code_version(settings, {})
     assert reading.under(settings) == plain
@@ -100,3 +100,13 @@ def test_without_settings_the_order_of_the_work_is_by_all_that_may_be_read(readi
 def test_a_condition_on_what_is_not_read_is_refused():
     with pytest.raises(ValueError, match="reads_if names shots, which reads does not"):
         pipeline_asset(kind=Kind.DECIDE, reads=["stills"], group="stills", reads_if={"shots": by_shot})
+
+
+def test_a_section_that_counts_for_nothing_makes_nothing_stale():
+    def version(**changes: object) -> str:
+        return DECLARATIONS["details"].code_version(load_settings(**changes), {})
+
+    smaller = {"crops__person_min_side_px": 300}
+    assert version(**smaller) == version()
+    assert version(**smaller, details__enabled=True) != version(details__enabled=True)
+    assert declared(load_settings())["details"].settings == ("details",)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dataset_pipeline.corrections.answers import DrawnBox
 from dataset_pipeline.images.crops import cut, plan_all_crops, plan_crops
 from dataset_pipeline.settings import CropsSettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -133,3 +134,47 @@ def test_the_cut_holds_the_pixels_of_its_place_and_none_outside():
     assert not np.shares_memory(piece, picture)
     with pytest.raises(ValueError, match=r"300x600 at 100,50.*does not lie inside its still of 320x240"):
         cut(picture[:240, :320], row)
+
+
+THREE_STAGES = (box("person", 100, 100, 300, 700), box("halfbody", 100, 100, 300, 400), box("head", 150, 100, 250, 200))
+
+
+def test_crops_say_of_which_crop_they_are_part_and_pass_over_what_is_not_cropped():
+    face = box("face", 165, 130, 235, 195)
+    rows = {row["kind"]: row for row in plan(*THREE_STAGES, face, kinds=["person", "halfbody", "head", "face"])}
+    ids = {kind: row["image_id"] for kind, row in rows.items()}
+    whole = {"person": "", "halfbody": ids["person"], "head": ids["halfbody"], "face": ids["head"]}
+    assert {kind: row["part_of"] for kind, row in rows.items()} == whole
+    rows = {row["kind"]: row for row in plan(*THREE_STAGES, face, kinds=["person", "face"])}
+    assert rows["face"]["part_of"] == rows["person"]["image_id"]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "lacking"),
+    [
+        ((), {"require_head": "no_head", "require_face": "no_face"}),
+        ((box("head", 150, 100, 250, 200),), {"require_head": "kept", "require_face": "no_face"}),
+        ((box("face", 165, 130, 235, 195),), {"require_head": "kept", "require_face": "kept"}),
+        # The head of somebody else, far below.
+        ((box("head", 150, 580, 250, 680),), {"require_head": "no_head", "require_face": "no_face"}),
+        ((box("head", 150, 100, 250, 200, score=0.39),), {"require_head": "no_head", "require_face": "no_face"}),
+    ],
+)
+def test_a_person_without_the_head_or_face_that_is_required_is_left_out(boxes: tuple, lacking: dict):
+    person = box("person", 100, 100, 300, 700)
+    assert [row["reason"] for row in plan(person, *boxes, kinds=["person"])] == ["kept"]
+    for required, reason in lacking.items():
+        (row,) = plan(person, *boxes, kinds=["person"], **{required: True})
+        assert (row["reason"], row["kept"]) == (reason, reason == "kept")
+
+
+def test_on_a_clean_plate_only_what_a_person_drew_is_cut_and_who_was_put_back_is_found():
+    plate, whole = "show.e1/plate-00001000-00003000", "show.e1/plate-00001000-00003000-with-00002000"
+    still = {"width_px": SIZE[0], "height_px": SIZE[1], "pixel_sha256": "h"}
+    boxes = [box("head", 600, 300, 700, 420) | {"image_id": it} for it in (plate, whole)]
+    drawn = DrawnBox(plate, "person", (100, 100, 200, 300))
+    rows = plan_all_crops({plate: still, whole: still}, boxes, settings(), [drawn])
+    assert [(row["still_id"], row["kind"], row["reason"]) for row in rows] == [
+        (plate, "person", "drawn_by_hand"),
+        (whole, "head", "kept"),
+    ]

@@ -29,6 +29,22 @@ def test_the_kept_frames_of_a_video_and_the_pictures_of_a_folder_are_stills():
     SCHEMAS["stills"].table(found)
 
 
+def test_panoramas_and_plates_that_are_certain_are_stills_with_their_span():
+    pan = {"image_id": PAN, "episode": "show.e1", "kind": "panorama", "start_s": 3.0, "end_s": 9.0, **SIZE}
+    others = [
+        pan | {"image_id": f"show.e1/pan-0000300{number}-00009000", "verdict": verdict, "path": path}
+        for number, (verdict, path) in enumerate([("doubtful", "p"), ("refused", ""), ("keep", "")], start=1)
+    ]
+    plate = pan | {"image_id": "show.e1/plate-00003000-00009000-with-00004000", "kind": "plate_with_subject"}
+    found = stills_of(
+        SCHEMAS["distinct_frames"].empty(),
+        panoramas=SCHEMAS["panoramas"].table([pan | {"verdict": "keep"}, *others]),
+        backdrops=SCHEMAS["backdrops"].table([plate | {"verdict": "keep"}]),
+    )
+    assert found == [pan | {"source": "panoramas"}, plate | {"source": "backdrops"}]
+    SCHEMAS["stills"].table(found)
+
+
 def test_the_stills_and_their_kept_crops_are_images_with_the_time_and_the_maker_of_their_picture():
     panorama = {"image_id": PAN, "kind": "panorama", "start_s": 3.0, "end_s": 9.0, "source": "panoramas", **SIZE}
     stills = SCHEMAS["stills"].table([*frames({"image_id": STILL, "kept": True, "pts_s": 1.5, **SIZE}), panorama])
@@ -38,7 +54,7 @@ def test_the_stills_and_their_kept_crops_are_images_with_the_time_and_the_maker_
         {"image_id": f"{PAN}#head-2-0-9-9", "kept": False, **piece},
         {"image_id": f"{DROPPED}#head-1-0-9-9", "kept": True, **piece, "still_id": DROPPED},
     ]
-    found = images_of(stills, SCHEMAS["crops"].table(crops))
+    found = images_of(stills, {"crops": SCHEMAS["crops"].table(crops)})
     whole = {"x_px": 0, "y_px": 0, "still_share": None, **SIZE}
     span = {"start_s": 3.0, "end_s": 9.0}
     assert found == [

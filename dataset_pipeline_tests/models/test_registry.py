@@ -7,7 +7,8 @@ import pytest
 from huggingface_hub import try_to_load_from_cache
 
 from dataset_pipeline.models import ModelPack, RegistryError, WeightsMissing, load_registry
-from dataset_pipeline.models.registry import ROLES, HubFile
+from dataset_pipeline.models.hub import pull, verify
+from dataset_pipeline.models.registry import ROLES, HubFile, PackageFile
 
 
 def test_a_hub_file_is_owner_repository_optional_revision_and_path():
@@ -130,3 +131,39 @@ def test_the_sum_of_a_big_file_is_remembered_until_the_file_changes(tmp_path: Pa
     big.write_bytes(b"123456789")
     assert checksums.sha256_of(big, memory) != first
     assert len(read) == 2
+
+
+def test_a_file_that_a_python_package_brings_is_found_in_every_pack_and_pulled_by_none(tmp_path: Path):
+    real, demo = ModelPack.open("real", tmp_path), ModelPack.open("demo")
+    assert real.fingerprint("text_detector").sha256 == demo.fingerprint("text_detector").sha256
+    [(package, version)] = real.fingerprint("text_detector").repositories.items()
+    assert (package, version.split(".")[0]) == ("rapidocr", "3")
+    assert pull(real, ["text_detector"]) == []
+    assert [it.problem for it in verify(demo) if it.problem] == []
+
+
+@pytest.mark.parametrize(
+    ("package", "path", "sha256", "message"),
+    [
+        (
+            "rapidocr",
+            "rapidocr/config.yaml",
+            "0" * 64,
+            "sha256 0000.*install the rapidocr that pyproject.toml asks for",
+        ),
+        ("rapidocr", "rapidocr/nothing.onnx", "0" * 64, "nothing.onnx of the Python package rapidocr"),
+        ("no-such-package", "it.onnx", "0" * 64, "no-such-package, which is not installed"),
+    ],
+)
+def test_another_file_of_a_package_and_a_missing_one_are_told(package: str, path: str, sha256: str, message: str):
+    pack = ModelPack.open("demo")
+    entry = pack.models("text_detector")[0]
+    other = entry.model_copy(update={"files": {"model": (PackageFile(package, path, sha256),)}})
+    with pytest.raises(WeightsMissing, match=message):
+        pack.file(other, "model")
+
+
+@pytest.mark.parametrize("text", ["python:rapidocr/a.onnx", "python:rapidocr/../a.onnx#" + "0" * 64, "python:a#b"])
+def test_a_place_in_a_package_is_written_in_one_form(text: str):
+    with pytest.raises(ValueError, match="is not 'python:<package>/<path>#<sha256>'"):
+        PackageFile.parse(text)

@@ -1,4 +1,4 @@
-"""What the five resources promise, on tiny random networks."""
+"""What the resources promise, on tiny random networks; that of text on its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dataset_pipeline.models import (
     QualityMetric,
     RegistryError,
     Tagger,
+    TextDetector,
     WeightsMissing,
     loading,
 )
@@ -301,3 +302,40 @@ print(json.dumps([after_import, after_fingerprint, after_detect, "torchvision" i
     assert {"imgutils", "onnxruntime"} <= set(after_detect)
     assert not {"torch", "torchvision", "transformers"} & set(after_detect)
     assert torchvision_works
+
+
+def test_lines_of_text_do_not_depend_on_the_batch_and_lie_within_the_picture(pictures: list[np.ndarray]):
+    import cv2
+
+    written = np.full((200, 420, 3), 60, np.uint8)
+    cv2.putText(written, "a line of text", (30, 110), cv2.FONT_HERSHEY_DUPLEX, 1.4, (255, 255, 255), 3, cv2.LINE_AA)
+    pictures = [*pictures, written, written[:, ::-1].copy(), written]
+    detector = TextDetector(device="cpu", batch_size=4, long_side_px=320)
+    found = detector.lines(iter(pictures))
+    assert loading.CALLS["text_detector.pictures"] == 10
+    singly = [detector.lines([it])[0] for it in pictures]
+    assert [len(lines) for lines in found] == [len(lines) for lines in singly]
+    for one, other in zip(found, singly, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-2)
+    [line] = found[7]
+    assert line.score > 0.8
+    assert (line.x0, line.y0) < (30, 80)
+    assert (line.x1, line.y1) > (330, 110)
+    for picture, lines in zip(pictures, found, strict=True):
+        assert all(0 <= it.x0 < it.x1 <= picture.shape[1] and 0 <= it.y0 < it.y1 <= picture.shape[0] for it in lines)
+
+
+@pytest.mark.parametrize(("size_px", "place"), [((2400, 360), (1500, 200)), ((360, 2400), (120, 1500))])
+def test_small_text_is_found_on_a_panorama_as_on_a_frame(size_px: tuple[int, int], place: tuple[int, int]):
+    import cv2
+
+    long = np.full((size_px[1], size_px[0], 3), 60, np.uint8)
+    cv2.putText(long, "a sign", place, cv2.FONT_HERSHEY_DUPLEX, 1.0, (255, 255, 255), 2, cv2.LINE_AA)
+    [[line]] = TextDetector(device="cpu").lines([long])
+    assert line.score > 0.8
+    assert (line.x0, line.y0) == pytest.approx((place[0], place[1] - 24), abs=12)
+
+
+def test_no_picture_has_no_text_and_loads_nothing():
+    assert TextDetector(device="cpu").lines([]) == []
+    assert loading.loaded_keys() == []

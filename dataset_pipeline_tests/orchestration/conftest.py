@@ -15,7 +15,8 @@ from dataset_pipeline.store.store import Store
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "settings.toml").write_text("")
-    return load_settings(tmp_path / "settings.toml", store__root=str(tmp_path / "store"))
+    roots = {"store__root": str(tmp_path / "store"), "corrections__root": str(tmp_path / "corrections")}
+    return load_settings(tmp_path / "settings.toml", **roots)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """What Dagster reads back from the batched log is what its own log would have kept."""
 
+import _thread
+import platform
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,9 +12,12 @@ from typing import Any, NoReturn
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from sqlalchemy import Engine, event
 
+from dataset_pipeline.orchestration import event_log
 from dataset_pipeline.orchestration.event_log import BatchedSqliteEventLog
 from dataset_pipeline.orchestration.runs import QUIET
+from dataset_pipeline.orchestration.unfinished import PROCESS_TAG
 from dataset_pipeline.settings import PACKAGE
 
 EPISODES = [f"a.e{number}" for number in range(7)]
@@ -131,3 +137,96 @@ def test_the_projects_instance_uses_the_batched_log():
     config = yaml.safe_load((PACKAGE.parent / "dagster.yaml").read_text())
     assert config["event_log_storage"]["class"] == BatchedSqliteEventLog.__name__
     assert config["event_log_storage"]["config"]["base_dir"].startswith(config["run_storage"]["config"]["base_dir"])
+
+
+@contextmanager
+def two_processes(home: Path) -> Iterator[list[dg.DagsterInstance]]:
+    """Dagster's history opened twice, as by two commands, with one slot in the pool `gpu`."""
+    settings = f"{BATCHED % (home / 'events')}concurrency: {{pools: {{granularity: op, default_limit: 1}}}}\n"
+    with opened(home, settings) as one, dg.DagsterInstance.from_config(str(home)) as other:
+        one.event_log_storage.initialize_concurrency_limit_to_default("gpu")
+        yield [one, other]
+
+
+@contextmanager
+def meanwhile(statement: str, done: Callable[[], object]) -> Iterator[None]:
+    """What another process does, or tries to for a while, before the first statement that begins so."""
+    threads: list[threading.Thread] = []
+
+    def look(connection: Any, cursor: Any, text: str, *rest: Any) -> None:
+        if text.startswith(statement) and not threads:
+            threads.append(threading.Thread(target=done))
+            threads[0].start()
+            threads[0].join(0.5)
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+    threads[0].join()
+
+
+def test_a_slot_freed_while_another_process_queues_for_it_is_handed_on(tmp_path):
+    with two_processes(tmp_path / "home") as (one, other):
+        holder, waiting = one.event_log_storage, other.event_log_storage
+        assert holder.claim_concurrency_slot("gpu", "first", "tags").is_claimed
+        with meanwhile("INSERT INTO pending_steps", lambda: holder.free_concurrency_slot_for_step("first", "tags")):
+            waiting.claim_concurrency_slot("gpu", "second", "tags")
+        assert waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
+
+
+def test_a_slot_whose_holder_was_killed_before_handing_it_on_goes_to_who_waits(tmp_path, monkeypatch):
+    with two_processes(tmp_path / "home") as (one, other):
+        holder, waiting = one.event_log_storage, other.event_log_storage
+        assert holder.claim_concurrency_slot("gpu", "first", "tags").is_claimed
+        assert not waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
+        monkeypatch.setattr(holder, "assign_pending_steps", lambda pools: None)
+        holder.free_concurrency_slot_for_step("first", "tags")
+        assert waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
+
+
+def test_two_processes_never_hold_the_one_slot_together(tmp_path):
+    with two_processes(tmp_path / "home") as (one, other):
+        for run_id in ("first", "second"):  # as where both look for a free slot before either is queued
+            one.event_log_storage.add_pending_step("gpu", run_id, "tags", should_assign=True)
+        claims = {}
+
+        def claim(instance: dg.DagsterInstance, run_id: str) -> None:
+            claims[run_id] = instance.event_log_storage.claim_concurrency_slot("gpu", run_id, "tags").is_claimed
+
+        with meanwhile("UPDATE concurrency_slots SET run_id", lambda: claim(other, "second")):
+            claim(one, "first")
+        assert claims == {"first": True, "second": False}
+
+
+def test_who_waits_for_a_slot_takes_it_from_a_run_whose_process_is_gone_and_says_whom_else_it_waits_for(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(event_log, "TOLD_AFTER_S", 0.0)
+    job = dg.Definitions(assets=[dg.asset(name="tags")(lambda: None)]).resolve_implicit_global_asset_job_def()
+    with two_processes(tmp_path / "home") as (one, other):
+        log = other.event_log_storage
+        alive = one.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        gone = {PROCESS_TAG: f"{platform.node()}/{2**22 + 1}/0"}
+        dead = one.create_run_for_job(job, tags=gone, status=dg.DagsterRunStatus.STARTED)
+        assert log.claim_concurrency_slot("gpu", alive.run_id, "tags").is_claimed
+        assert not log.claim_concurrency_slot("gpu", dead.run_id, "tags").is_claimed
+        assert not log.claim_concurrency_slot("gpu", "third", "tags").is_claimed
+        assert f"tags of run {alive.run_id} holds" in caplog.text
+        log.free_concurrency_slot_for_step(alive.run_id, "tags")
+        assert log.claim_concurrency_slot("gpu", "third", "tags").is_claimed
+
+
+def test_a_run_that_waits_for_a_slot_can_be_interrupted_and_leaves_no_claim(tmp_path):
+    @dg.asset(pool="gpu")
+    def tags() -> None: ...
+
+    with two_processes(tmp_path / "home") as (one, other):
+        assert one.event_log_storage.claim_concurrency_slot("gpu", "first", "tags").is_claimed
+        job = dg.Definitions(assets=[tags]).resolve_implicit_global_asset_job_def()
+        threading.Timer(2, _thread.interrupt_main).start()
+        result = job.execute_in_process(instance=other, run_config=QUIET, raise_on_error=False)
+        failures = result.filter_events(lambda entry: entry.is_failure)
+        assert [entry.event_specific_data.error.cls_name for entry in failures] == ["DagsterExecutionInterruptedError"]
+        assert [step.run_id for step in one.event_log_storage.get_concurrency_info("gpu").pending_steps] == ["first"]

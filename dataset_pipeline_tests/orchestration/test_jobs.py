@@ -82,7 +82,7 @@ class Project:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     with dg.DagsterInstance.ephemeral() as instance:
         made = Project(tmp_path, instance)
-        roles = dict.fromkeys(("embedder", "detector", "identity", "quality", "tagger"), made.models)
+        roles = dict.fromkeys(("embedder", "detector", "identity", "quality", "tagger", "text_detector"), made.models)
         monkeypatch.setattr(definitions, "model_resources", lambda settings: roles)
         monkeypatch.setattr(runs, "model_resources", lambda settings: roles)
         yield made

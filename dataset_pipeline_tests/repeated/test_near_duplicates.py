@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dataset_pipeline.corrections.answers import FrameAnswers
 from dataset_pipeline.repeated import near_duplicates, neighbour_search
 from dataset_pipeline.repeated.near_duplicates import decide_distinct, distinct
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -192,6 +193,18 @@ def test_the_sharpest_frame_of_a_group_stays_and_blank_ones_group_with_nobody():
     assert rows["1"]["group"] == "show.e1/00000002"
     assert rows["2"]["group"] == "show.e1/00000002"
     assert (rows["4"]["group"], rows["4"]["similarity"], rows["4"]["kept"]) == ("", None, False)
+
+
+def test_what_a_person_keeps_or_chooses_stays_whatever_it_looks_like_and_its_reason_says_so():
+    vectors = np.array([[1, 0]] * 3, np.float32)
+    frames = [("00000001", 90.0, 0.2), ("00000002", 50.0, 0.2), ("00000003", 10.0, 0.0001)]
+    said = FrameAnswers(stay=frozenset({"show.e1/00000003"}), first=frozenset({"show.e1/00000002"}))
+    rows = decide_distinct(*tables(frames, vectors), SETTINGS, LIMITS, said)
+    assert [(row["reason"], row["kept"]) for row in rows] == [
+        ("duplicate", False),
+        ("chosen_by_hand", True),
+        ("kept_by_hand", True),
+    ]
 
 
 def with_defects(keyframes: pa.Table, **columns: list[float]) -> pa.Table:

@@ -63,7 +63,8 @@ def test_a_good_machine_has_nothing_but_good_findings(settings, machine):
     findings = found(settings)
     assert {finding.state for finding in findings.values()} == {"ok"}
     assert list(findings) == [
-        "Python", "libraries", "torch", "onnxruntime", "weights", "disk", "store", "exports", "Dagster's history",
+        "Python", "libraries", "torch", "onnxruntime", "weights", "disk", "store", "exports",
+        "corrections", "Dagster's history",
     ]  # fmt: skip
     assert findings["Python"].detail == "3.11.7 on Linux"
     assert findings["libraries"].detail == "torch 2.15.0, timm 1.0"

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dataset_pipeline.base.ids import crop_id
-from dataset_pipeline.reports.explain import Decision, Explanation, UnknownImage, clips_of_shot, explain
+from dataset_pipeline.corrections.log import CorrectionLog
+from dataset_pipeline.reports.explain import (
+    Decision,
+    Explanation,
+    UnknownImage,
+    clips_of_shot,
+    explain,
+    with_speakers,
+)
 from dataset_pipeline.reports.first_screen import COLUMNS, boxes_of, first_screen
 from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -78,7 +88,10 @@ def screen(store: Store, image: str = HEAD) -> list[str]:
 
 
 def line(lines: list[str], asset: str) -> str:
-    return next(it for it in lines if it.startswith(f"{asset} ")).removeprefix(asset).strip()
+    """What is told of an asset, however it is wrapped."""
+    at = next(number for number, it in enumerate(lines) if it.startswith(f"{asset} "))
+    more = takewhile(lambda it: it.startswith(" "), lines[at + 1 :])
+    return " ".join([lines[at].removeprefix(asset).strip(), *(it.strip() for it in more)])
 
 
 def test_the_first_screen_fits_a_screen_however_many_boxes_and_tags_there_are(store: Store):
@@ -161,6 +174,8 @@ def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
         ("selection", {"selected": False, "reason": "kind_not_wanted", "kind": "face"},
          "left out, kind_not_wanted: a face is not in crops person, head"),
         ("selection", {"selected": False, "reason": "nobody_known"}, "left out, nobody_known"),
+        ("selection", {"selected": False, "reason": "in_panorama"},
+         "left out: a panorama that goes in shows all of it, and nobody known is on it; frames_of_panoramas keep"),
         ("descriptions", {"text": "", "status": "no answer"}, "none: no answer"),
         ("images", {"kind": "panorama", "width_px": 900, "height_px": 300, "source": "panoramas"},
          "panorama of 900 x 300 px, written by panoramas"),
@@ -169,6 +184,65 @@ def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
 )  # fmt: skip
 def test_what_was_left_out_is_told_with_the_limit_that_did_it(asset, row, told):
     assert of(asset, row, keyframes={"contrast": 0.01, "combing": 0.7}) == told
+
+
+@pytest.mark.parametrize(
+    ("reason", "first"), [("too_much_unknown", "known 0.0725 (keep from"), ("parallax", "like frame 0.5 (keep from")]
+)
+def test_of_a_panorama_the_limit_that_decided_is_told_first_and_whole(reason: str, first: str):
+    shares = {"like_frame": 0.5, "known_share": 0.0725, "path": "p", "width_px": 900, "height_px": 300, "frames": 40}
+    limits = {"panoramas": SETTINGS.panoramas.model_dump(mode="json")}
+    row = {"verdict": "refused", "reason": reason} | shares
+    decision = Decision("panoramas", "a.e1/pan-00001000-00003500", row, "1", limits, [])
+    lines = first_screen(Explanation(decision.of, decision.of, "/v.mkv", 1.0, None, False, [decision], end_s=3.5))
+    shown = " ".join(map(str.strip, lines))
+    name = "known" if first.startswith("known") else "like_frame"
+    keep, ask = (limits["panoramas"][it] for it in (name, f"doubtful_{name}"))
+    asked = f"{name} {keep:.3g}, ask from doubtful_{name} {ask:.3g})"
+    assert f"refused, {reason.replace('_', ' ')}; {first} {asked}" in shown
+
+
+DRAWN = {"like_frame": 0.96, "known_share": 0.948, "shown_share": 0.442, "path": "p"}
+PIXELS = {"width_px": 473, "height_px": 536, "frames": 40}
+
+
+@pytest.mark.parametrize("asset", ["panoramas", "backdrops"])
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (DRAWN | {"reason": "too_much_unknown"},
+         "doubtful, too much unknown; shown share 0.442 of the largest rectangle that was seen (keep from 0.6); "
+         "473 x 536 px of 40 frames"),
+        (DRAWN | {"reason": "badly_placed"},
+         "doubtful, badly placed; frames disagree by 0.31 > max_residual_px 0.2; 473 x 536 px of 40 frames"),
+        (DRAWN | {"reason": "content_moves"},
+         "doubtful, content moves; most of the place moves in most of the frames; 473 x 536 px of 40 frames"),
+        (DRAWN | {"reason": "no_boxes", "shown_share": 1.0},
+         "doubtful, no boxes; 473 x 536 px of 40 frames; like frame 0.96 >= like_frame 0.93; "
+         "known 0.948 >= known 0.9; shown share 1 >= 0.6; frames disagree by 0.31 > …"),
+    ],
+)  # fmt: skip
+def test_what_is_doubtful_is_told_by_that_which_falls_short_and_by_nothing_else(asset, row, told):
+    aligned = {"frames": 40, "shot_frames": 96, "residual_px": 0.31}
+    assert of(asset, {"verdict": "doubtful"} | PIXELS | row, alignments=aligned) == told
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("p", "473 x 536 px, too little for frames of 640 x 360; goes by min_travel 0.15"),
+        ("", "goes by min_travel 0.15"),
+    ],
+)
+def test_of_a_panorama_hardly_larger_than_a_frame_both_sizes_are_told(path: str, told: str):
+    row = {"verdict": "refused", "reason": "too_little_travel", "path": path} | PIXELS
+    aligned = {"frames": 40, "shot_frames": 96, "width_px": 640, "height_px": 360}
+    assert of("panoramas", row, alignments=aligned) == f"refused, too little travel; {told}"
+
+
+def test_of_a_plate_with_somebody_put_back_the_limit_of_the_places_is_told():
+    row = {"verdict": "doubtful", "reason": "badly_placed", "path": ""}
+    assert of("backdrops", row) == "doubtful, badly placed; frames disagree by more than max_residual_px 0.2"
 
 
 LIMITS = {"clips": SETTINGS.clips.model_dump(mode="json"), "training_set": {"validation_share": 0.1}}
@@ -241,3 +315,39 @@ def test_a_clip_tells_its_caption_and_by_which_stills_and_a_shot_its_clips(tmp_p
 def test_a_picture_of_a_folder_has_no_second(tmp_path: Path):
     told = Explanation("a.e1/x-00000000", "a.e1/x-00000000", "/pictures", None, None, True, [])
     assert first_screen(told)[1:3] == ["from /pictures", "made with the demo models"]
+
+
+def test_the_first_screen_tells_what_a_person_said_of_the_image_and_of_its_still(store: Store, tmp_path: Path):
+    from shutil import copytree
+
+    own = Store(str(copytree(store.root, tmp_path / "store")))
+    row = {"reader": "selection", "event": "e-1", "field": "images", "number": 0, "said": "20261129T160301.123456Z"}
+    own.write(
+        "matched_corrections",
+        SCHEMAS["matched_corrections"].table(
+            [
+                row | {"do": "reject", "value": "{}", "image_id": HEAD},
+                row | {"do": "set_character", "event": "e-2", "value": '{"character": "c-1"}', "image_id": HEAD},
+                row | {"do": "keep", "event": "e-3", "value": "{}", "image_id": "a.e1/00009999"},
+                *(
+                    row | {"do": "keep", "event": f"e-5.{number}", "value": "{}", "image_id": HEAD}
+                    for number in (10, 2)
+                ),
+            ]
+        ),
+        EPISODE,
+    )
+    said = b'{"do": "reject", "id": "e-1", "images": ["a.e1/00001000"]}'
+    out = '{"do": "exclude", "episode": "a.e1", "start_s": 1.0, "end_s": 2.0}'
+    told = {"reader": "distinct_frames", "event": "e-4", "said": "20261130T080000.000000Z", "do": "exclude"}
+    own.write("corrections", SCHEMAS["corrections"].table([told | {"value": out}]), EPISODE)
+    log = CorrectionLog(LocalFiles(tmp_path / "corrections"))
+    LocalFiles(tmp_path / "corrections").write("x.json", b'{"by": "review import", "events": [' + said + b"]}")
+    lines = [line for line in first_screen(with_speakers(explain(own, HEAD), [log])) if line.startswith("by hand")]
+    assert lines == [
+        "by hand: reject, 2026-11-29 16:03 by review import (e-1)",
+        "by hand: set_character Fern (c-1), 2026-11-29 16:03 (e-2)",
+        "by hand: keep, 2026-11-29 16:03 (e-5.2)",
+        "by hand: keep, 2026-11-29 16:03 (e-5.10)",
+        "by hand: exclude of its still a.e1 1.0 2.0, 2026-11-30 08:00 (e-4)",
+    ]

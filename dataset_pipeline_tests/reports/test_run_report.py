@@ -40,7 +40,7 @@ from dataset_pipeline.store.store import Store
 SETTINGS = load_settings(resources_folder() / "settings.toml", models__pack="demo", models__device="cpu")
 MEASURED = ("video_probe", "shots", "keyframes", "hand_edited_tags")
 WEIGHTS: dict[str, str] = dict.fromkeys(
-    ("embedder", "detector", "identity", "quality", "tagger", "captioner"), "0" * 64
+    ("embedder", "detector", "identity", "quality", "tagger", "text_detector", "captioner"), "0" * 64
 )
 
 

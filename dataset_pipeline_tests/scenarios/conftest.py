@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ class Project:
             "crops__person_min_side_px": 80,  # the drawn episodes are 640x360
             "crops__head_min_side_px": 64,
             "selection__min_short_side_px": 64,
+            "text_lines__long_side_px": 320,  # a quarter of the work; what is found is asserted on drawn stills
             "store__root": str(self.root / "store"),
             "exported_set__root": str(self.root / "exports"),
+            "corrections__root": str(self.root / "corrections"),
         }
         return load_settings(self.root / "settings.toml", **usual | changes)
 
@@ -46,8 +49,9 @@ class Project:
     def store(self) -> Store:
         return store_of(self.settings())
 
-    def run(self, *paths: Path, **changes: Any) -> tuple[Outcome, dict[str, int]]:
-        """Take the sources at `paths` through the graph. Returns the outcome and the pictures each model role saw."""
+    def run(self, *paths: Path, only: Collection[str] | None = None, **changes: Any) -> tuple[Outcome, dict[str, int]]:
+        """Take the sources at `paths` through the graph, or through the assets in `only`. Returns the outcome and the
+        pictures each model role saw."""
         settings = self.settings(**changes)
         (self.root / "dagster").mkdir(exist_ok=True)
         (self.root / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
@@ -56,7 +60,8 @@ class Project:
             warnings.simplefilter("ignore")
             found = find_sources(list(paths)).sources
             register(instance, self.store, settings, found)
-            outcome = materialize_all(build_definitions(settings), instance, settings, [s.key for s in found])
+            keys = [source.key for source in found]
+            outcome = materialize_all(build_definitions(settings), instance, settings, keys, only=only)
         return outcome, {name: count for name, count in CALLS.items() if name.endswith(".pictures")}
 
     @property
@@ -134,6 +139,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str
     project = new_project(root / "project")
     settings, sources = project.settings(), find_sources([root / "episodes"]).sources
     measured = ["video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames"]
+    measured += ["tracks", "alignments", "panoramas", "backdrops", "stitched_embeddings"]
     with dg.DagsterInstance.ephemeral() as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         register(instance, project.store, settings, sources)

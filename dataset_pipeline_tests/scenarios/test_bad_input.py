@@ -107,7 +107,7 @@ def test_a_run_for_which_nothing_is_there_says_so(fresh, tmp_path):
 def test_missing_weights_are_named_with_role_repository_file_and_command(fresh, drawn_show):
     code, _, errors = command(fresh, "run", str(drawn_show.episodes[0]))
     assert code == FAILED
-    for part in ("embedder", "detector", "identity", "quality", "tagger"):
+    for part in ("embedder", "detector", "identity", "quality", "tagger"):  # text_detector is installed
         assert part in errors
     assert "laion/CLIP-ViT-B-32-laion2B-s34B-b79K" in errors
     assert "HyperIQA-resnet50-koniq10k-c96c41b1.pth" in errors
@@ -173,13 +173,13 @@ def test_a_broken_still_a_failing_model_and_a_strip_cost_the_set_nothing_else(fr
         noise = rng.integers(0, 255, (12, 20, 3), dtype=np.uint8)
         Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(pictures / f"{name}.png")
 
-    def cut_off(frames):
+    def cut_off(frames, **others):
         for row in frames.to_pylist():
             if row["width_px"] == 322:
                 stored = fresh.root / "store-demo" / row["path"]
                 stored = stored if stored.exists() else next(fresh.root.rglob(stored.name))
                 stored.write_bytes(stored.read_bytes()[:200])
-        return stills_of(frames)
+        return stills_of(frames, **others)
 
     def failing(self, images):
         some = list(images)

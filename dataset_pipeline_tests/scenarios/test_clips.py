@@ -112,18 +112,29 @@ def test_a_shot_in_which_nothing_moves_is_left_out_as_held(clipped: Clipped, dra
 
 
 def test_the_shared_opening_comes_once(clipped: Clipped, drawn_show: DrawnShow):
-    places: dict[str, set[int]] = {}  # of the clips within the opening, by episode
+    """Its title is no clip: with its lettering no still of it is in the set, so nothing says what it shows."""
+    selection = {row["image_id"]: row["reason"] for row in clipped.project.rows("selection")}
+    frames = [row for row in clipped.project.rows("distinct_frames") if row["kept"]]
+    reasons: dict[int, set[str]] = defaultdict(set)  # of the clips within the opening, by the place of their shot
+    stills: dict[int, set[str]] = defaultdict(set)  # why stills of that place are not in the set
+    kept = Counter[int]()
     for image_id, row in clipped.rows.items():
         truth = drawn_show.truth_of(image_id)
         shots = {truth.shot_at(number).index: truth.shot_at(number) for number in shown(truth, row)}
         first = next(shot.index for shot in truth.shots if shot.kind == "opening")
         for shot in shots.values():
-            if row["kept"] and shot.kind == "opening":
-                places.setdefault(row["episode"], set()).add(shot.index - first)
-    of_all = [place for found in places.values() for place in found]
-    assert len(of_all) >= 2
-    assert len(of_all) == len(set(of_all))
-    assert "repeated" in {row["reason"] for row in clipped.rows.values()}
+            if shot.kind == "opening":
+                place = shot.index - first
+                reasons[place].add(row["reason"])
+                kept[place] += row["kept"]
+                of_shot = [it for it in frames if it["episode"] == row["episode"]]
+                stills[place] |= {
+                    selection[it["image_id"]] for it in of_shot if shot.start_s <= it["pts_s"] < shot.end_s
+                }
+    assert dict(kept) == {0: 0, 3: 1}
+    assert reasons == {0: {"undescribed", "repeated"}, 3: {"kept", "repeated"}}
+    assert "burnt_in_text" in stills[0]
+    assert "selected" not in stills[0]
 
 
 def test_every_clip_is_said_to_show_whom_it_shows(clipped: Clipped, drawn_show: DrawnShow):

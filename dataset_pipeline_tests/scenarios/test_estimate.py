@@ -36,6 +36,7 @@ def test_finished_episodes_cost_nothing(finished: Project, drawn_show: DrawnShow
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 def test_an_excerpt_tells_what_the_episode_comes_to(finished: Project, drawn_show: DrawnShow, fresh: Project):
     (source,) = find_sources([drawn_show.episodes[0]]).sources
     told: Estimate = estimate(fresh.settings(), [source], build_definitions, seconds=5.0)
@@ -44,7 +45,8 @@ def test_an_excerpt_tells_what_the_episode_comes_to(finished: Project, drawn_sho
     assert told.units["candidates"] == pytest.approx(frames, rel=0.1)
     assert told.units["stills"] == pytest.approx(stills, rel=0.5)
     assert told.rests_on["units"]["candidates"] < frames
-    assert {stage.asset for stage in told.stages} == DECLARATIONS.keys() | {"start", "dagster"}
+    run = {name for name, it in DECLARATIONS.items() if not it.on_demand}
+    assert {stage.asset for stage in told.stages} == run | {"start", "dagster"}
     assert told.seconds == pytest.approx(sum(stage.seconds for stage in told.stages))
     assert told.core_seconds > 0
     assert min(told.disk_bytes.values()) > 0

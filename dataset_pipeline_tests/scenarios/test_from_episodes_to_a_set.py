@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from dataset_pipeline.base.ids import episode_of, file_name
+from dataset_pipeline.base.ids import episode_of, file_name, kind_of_span, pts_ms_of, span_ms_of
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.orchestration.runs import phases
@@ -45,7 +45,8 @@ def test_every_extracted_frame_is_accounted_for(finished):
         stages[stage] += images
         counts[stage, reason] = images
     assert stages["frames"] == len(finished.rows("keyframes"))
-    assert stages["images"] == counts["frames", "kept"] + counts["crops", "kept"]
+    stitched = counts["panoramas and plates", "kept"]
+    assert stages["images"] == counts["frames", "kept"] + stitched + counts["crops", "kept"]
     assert stages["set"] == counts["set", "in the set"] == counts["images", "selected"]
     duplicates = [row for row in finished.rows("distinct_frames") if row["reason"] == "duplicate"]
     kept = {row["image_id"] for row in finished.rows("distinct_frames") if row["kept"]}
@@ -140,7 +141,7 @@ def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn
     by_id = {row["image_id"]: row for row in finished.rows("selection")}
     keyframes = {row["image_id"]: row for row in finished.rows("keyframes")}
     stills = {row["image_id"]: row for row in finished.rows("distinct_frames")}
-    pictures = sorted(folder.rglob("*.webp"))
+    pictures = [path for path in sorted(folder.rglob("*.webp")) if not kind_of_span(image_of(str(path)))]
     for picture in pictures[:: max(1, len(pictures) // 6)]:
         told = explain(finished.store, image_of(str(picture)))
         assert told.image_id in by_id
@@ -157,16 +158,36 @@ def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn
             assert np.array_equal(crop, still[y0:y1, x0:x1])
 
 
+def test_the_pan_of_each_episode_is_in_the_set_as_a_panorama_with_a_caption_beside_its_frames(finished):
+    rows = {row["image_id"]: row for row in finished.rows("training_set") if row["kind"] == "still"}
+    pans = {image: row for image, row in rows.items() if kind_of_span(image) == "panorama"}
+    assert len({row["episode"] for row in pans.values()}) == 3
+    for image, row in pans.items():
+        assert row["width_px"] > 3 * row["height_px"]
+        assert row["caption"]
+        first, last = span_ms_of(image) or (0, 0)
+        assert any(span_ms_of(it) == (ms, ms) for it in rows for ms in [pts_ms_of(it)] if ms and first <= ms <= last)
+        told = explain(finished.store, image)
+        assert (told.second_s, told.end_s) == (
+            pytest.approx(first / 1000, abs=1e-3),
+            pytest.approx(last / 1000, abs=1e-3),
+        )
+        assert {"alignments", "panoramas", "stills", "selection", "captions"} <= {it.asset for it in told.decisions}
+
+
 def test_the_first_run_shows_every_picture_to_the_models_once(finished):
     """Otherwise the counts of zero above would prove nothing."""
-    images = sum(row["kept"] for asset in ("distinct_frames", "crops") for row in finished.rows(asset))
+    stitched = sum(row["verdict"] == "keep" for row in finished.rows("panoramas"))
+    stills = stitched + sum(row["kept"] for row in finished.rows("distinct_frames"))
+    images = stills + sum(row["kept"] for row in finished.rows("crops"))
     people = sum(row["kept"] and row["kind"] in ("person", "head") for row in finished.rows("crops"))
     assert finished.first_calls == {
-        "embedder.pictures": len(finished.rows("keyframes")),
-        "detector.pictures": 5 * sum(row["kept"] for row in finished.rows("distinct_frames")),
+        "embedder.pictures": len(finished.rows("keyframes")) + stitched,
+        "detector.pictures": 5 * stills,
         "identity.pictures": people,
         "quality.pictures": images,
         "tagger.pictures": images,
+        "text_detector.pictures": stills,
     }
 
 

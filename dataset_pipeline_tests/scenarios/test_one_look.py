@@ -92,6 +92,12 @@ def test_shots_that_are_current_are_not_sought_again_beside_the_candidates(
     assert after[1] != before[1]
 
 
+@pytest.mark.parametrize(("mode", "at_most"), [("mpdecimate", FRAMES), ("interval", FRAMES / 2), ("shot", FRAMES / 2)])
+def test_kept_frames_are_fetched_on_one_way_through_the_file(half_a_minute, decoded, tmp_path, mode, at_most):
+    _run(new_project(tmp_path / "project"), half_a_minute, mode, [*MEASURED, "frame_embeddings", "distinct_frames"])
+    assert 0 < decoded["distinct_frames"] <= at_most
+
+
 def test_steps_of_the_default_mode_decode_the_whole_file_once(half_a_minute, decoded, tmp_path):
     _run(
         new_project(tmp_path / "project"), half_a_minute, "iframes", [*MEASURED, "frame_embeddings", "distinct_frames"]

@@ -95,7 +95,7 @@ def named_crops(finished, drawn_show) -> list[tuple[str, str]]:
     given = {row["image_id"]: row["characters"] for row in finished.rows("clusters")}
     pairs = []
     for crop in finished.rows("crops"):
-        if crop["kind"] != "person" or not crop["kept"]:
+        if crop["kind"] != "person" or not crop["kept"] or crop["still_id"] not in stills:  # of a panorama
             continue
         box = (crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"])
         people = drawn_show.drawing_of(stills[crop["still_id"]]).people
@@ -123,7 +123,7 @@ def test_hair_colours_are_tagged_rightly(finished, drawn_show):
     scores = {row["image_id"]: row["tags"] for row in finished.rows("tag_scores")}
     right = []
     for crop in finished.rows("crops"):
-        if not crop["kept"]:
+        if not crop["kept"] or crop["still_id"] not in stills:  # of a panorama
             continue
         box = (crop["x_px"], crop["y_px"], crop["x_px"] + crop["width_px"], crop["y_px"] + crop["height_px"])
         people = drawn_show.drawing_of(stills[crop["still_id"]]).people
@@ -154,6 +154,8 @@ def test_drawn_scenery_bears_no_tag_of_a_person_and_people_lose_none(finished, d
     stills = {row["image_id"]: row["still_id"] for row in finished.rows("images")}
     scenery = 0
     for row in finished.rows("tags"):
+        if stills[row["image_id"]] not in drawn:  # of a panorama
+            continue
         people = drawn[stills[row["image_id"]]]
         if people == 0 and row["image_id"] in drawn:
             scenery += 1

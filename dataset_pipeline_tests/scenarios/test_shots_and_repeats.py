@@ -31,6 +31,7 @@ def test_of_every_shared_frame_one_copy_stays(watched):
     rows = project.rows("repeated_frames")
     frames = [frame for row in rows for frame in row["frames"]]
     stills = {row["image_id"]: row for row in project.rows("distinct_frames") if row["kept"]}
+    stills |= {row["image_id"]: row for row in project.rows("panoramas") if row["verdict"] == "keep"}
     assert {frame["image_id"] for frame in frames} == stills.keys()
     openings = [[frame for frame in row["frames"] if frame["segment"] == "opening"] for row in rows]
     kept = sum(frame["kept"] for opening in openings for frame in opening)

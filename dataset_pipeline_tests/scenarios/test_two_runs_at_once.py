@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.store.looks import intact
 
 CHECKOUT = PACKAGE.parent
+HANGS_AFTER_S = 280
+# A command that hangs says where, and ends.
+PROGRAM = f"""
+import faulthandler
+faulthandler.dump_traceback_later({HANGS_AFTER_S}, exit=True)
+from dataset_pipeline.cli.app import main
+main()
+"""
 SETTINGS = """
 [models]
 pack = "demo"
@@ -44,10 +53,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def start(project: Path) -> subprocess.Popen:
-    program = "from dataset_pipeline.cli.app import main; main()"
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     return subprocess.Popen(
-        [sys.executable, "-c", program, "run", "episodes", "--json"],
+        [sys.executable, "-c", PROGRAM, "run", "episodes", "--json"],
         cwd=project,
         env=environment | {"PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
@@ -58,9 +66,9 @@ def start(project: Path) -> subprocess.Popen:
 
 def test_two_runs_of_one_episode_give_one_result_and_nothing_to_clean_up(project):
     both = [start(project), start(project)]
-    for process in both:
-        _, errors = process.communicate(timeout=280)
-        assert process.returncode == 0, errors[-3000:]
+    with ThreadPoolExecutor(2) as readers:  # of both at once, or a full pipe stops the one that nobody reads
+        said = [*readers.map(lambda process: "\n".join(process.communicate()), both)]
+    assert [process.returncode for process in both] == [0, 0], "\n\n".join(said)
     store = Store(str(project / "data" / "demo" / "store"))
     assert len(store.episodes("distinct_frames")) == 1
     for asset in SCHEMAS:

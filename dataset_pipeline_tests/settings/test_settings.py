@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import Field
 
 from dataset_pipeline.settings import (
+    DEMO_DEFAULTS,
     NO_RESULT,
     OVERLAY_NAME,
     OVERLAY_VARIABLE,
@@ -132,6 +133,18 @@ def test_bounds_that_cross_are_told() -> None:
             {"repeated_frames__similarity": 0.8},
             r"aligned_similarity = 0\.9 is above repeated_frames\.similarity = 0\.8",
         ),
+        (
+            {"panoramas__like_frame": 0.8},
+            r"^panoramas\.doubtful_like_frame = 0\.9 is above panoramas\.like_frame = 0\.8$",
+        ),
+        ({"panoramas__doubtful_known": 0.95}, r"doubtful_known = 0\.95 is above panoramas\.known = 0\.9"),
+        ({"backdrops__like_frame": 0.8}, r"doubtful_like_frame = 0\.9 is above backdrops\.like_frame = 0\.8"),
+        ({"backdrops__known": 0.7}, r"backdrops\.doubtful_known = 0\.75 is above backdrops\.known = 0\.7"),
+        (
+            {"burnt_in_text__min_score": 0.4},
+            r"^text_lines\.score_floor = 0\.5 is above burnt_in_text\.min_score = 0\.4$",
+        ),
+        ({"details__target_px": 64, "details__bucket_step_px": 128}, r"step_px = 128 is above details\.target_px = 64"),
     ],
 )
 def test_thresholds_that_cross_are_told(changes: dict, told: str) -> None:
@@ -236,6 +249,14 @@ def test_an_overlay_changes_only_what_it_names(tmp_path: Path) -> None:
     assert changed.model_copy(update={"crops": defaults.crops}) == defaults
 
 
+def test_defaults_of_a_pack_come_before_the_overlay(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.toml"
+    overlay.write_text("[tracks]\nper_s = 2.0\n")
+    assert load_settings(overlay, pack_defaults=DEMO_DEFAULTS).tracks.mode == "on"
+    overlay.write_text('[tracks]\nmode = "off"\n')
+    assert load_settings(overlay, pack_defaults=DEMO_DEFAULTS).tracks.mode == "off"
+
+
 def test_a_settings_file_that_is_nested_without_end_is_named(tmp_path: Path) -> None:
     file = tmp_path / "deep.toml"
     file.write_text(f"a = {'[' * 100_000}")
@@ -268,17 +289,46 @@ def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
     assert len(defaults.section_hash("crops")) == 12
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sr_selection__amount": 120.0}, "sr_selection.amount = 120 is no percentile"),
+        ({"sr_selection__by": "count", "sr_selection__amount": -1.0}, "sr_selection.amount = -1 is no count"),
+        ({"sr_tiles__tile_px": 130}, "sr_tiles.tile_px = 130 does not divide by 4"),
+        ({"sr_sources__excluded": "/nowhere/at/all"}, "there is no folder"),
+    ],
+)
+def test_settings_of_super_resolution_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(DEFAULTS, **changes)
+
+
+def test_of_excluded_pictures_their_content_counts_and_not_their_place(tmp_path: Path) -> None:
+    hashes = []
+    for name, content in (("one", b"a"), ("other", b"a"), ("third", b"b")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.png").write_bytes(content)
+        settings = load_settings(DEFAULTS, sr_sources__excluded=str(tmp_path / name))
+        hashes.append(settings.section_hash("sr_sources"))
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert load_settings(DEFAULTS).section_hash("sr_sources") not in hashes
+
+
 # Whoever changes one of these makes the tables of all its readers stale in every store there is.
 HASHES = {
     "video": "23ceaaa21ee7",
     "shots": "fd286329bac5",
     "tracks": "405904eb5eb7",
     "keyframes": "ef86e3527e7b",
+    "alignments": "f4368484861b",
+    "panoramas": "64ee5feb538b",
+    "backdrops": "0d8ea1d07dc7",
     "frame_defects": "a8a2e3d07226",
     "distinct_frames": "66df70c07a33",
     "repeated_frames": "04de11494274",
     "detections": "fc55b6780cce",
-    "crops": "64731724bf82",
+    "crops": "61e18941ede6",
+    "details": "57e74f216246",
     "crop_embeddings": "1a875f0334c7",
     "character_gallery": "80370654a67f",
     "clusters": "630f51ea4c86",
@@ -286,11 +336,13 @@ HASHES = {
     "named_characters": "2c25af2430be",
     "quality_scores": "003904601534",
     "tag_scores": "0e360eef9689",
+    "text_lines": "d72b7c1879f2",
+    "burnt_in_text": "3db3a8f3d70b",
     "tag_thresholds": "c33fdd248dbb",
     "core_tags": "9c93b28b3fe8",
     "people": "2fe830b6fb79",
     "tags": "62022076dbd2",
-    "selection": "57700d55ded5",
+    "selection": "e7ab5e9b8b88",
     "descriptions": "eab489ba3a98",
     "captions": "34e4f895699e",
     "training_images": "220c5ec5419b",
@@ -299,6 +351,10 @@ HASHES = {
     "clips": "762d2a279e25",
     "training_clips": "f1980eabe415",
     "exported_set": "52ce7b3fa4f1",
+    "sr_sources": "fc2e6d40efda",
+    "sr_tiles": "93e97ca3c869",
+    "sr_selection": "c473194676d3",
+    "sr_set": "a36f2ec92e5e",
 }
 
 

@@ -71,6 +71,7 @@ def test_the_fields_keep_counts_of_people_apart_and_names_sorted():
         "activation_tags": ["waifu"],
         "tags": ["smile"],
         "text": "Two people talk.",
+        "written": "",
     }
 
 
@@ -322,6 +323,9 @@ def test_the_only_face_of_a_still_says_where_it_is():
         "edge": "middle",
     }
     assert face_positions(SCHEMAS["detections"].empty(), stills, 0.35) == {}
+    plate = "show.e1/plate-00001000-00003000"
+    on_plate = SCHEMAS["detections"].table([rows[0] | {"image_id": plate}])
+    assert face_positions(on_plate, pa.table({"image_id": [plate], "width_px": [1000]}), 0.35) == {}
 
 
 def test_captions_are_made_for_selected_images_alone():
@@ -361,3 +365,11 @@ def test_a_picture_of_a_folder_is_called_no_frame_and_a_frame_is_called_as_ever(
     assert said(picture, picture_type="illustration") == said(frame, image_type="illustration")
     assert said(frame) == said(frame, picture_type="illustration")
     assert ("screencap" in said(frame)) == (template != "sentence" or kind == "still")
+
+
+def test_tags_of_text_go_with_the_text_and_stay_with_it():
+    tagged = {"tags": ["1girl", "english_text", "subtitled", "smile", "context", "web_address"]}
+    said = CaptionSources({IMAGE: tagged})
+    row = {"image_id": IMAGE, "kind": "still", "characters": [], "quality": None}
+    assert caption_fields(row | {"cut_px": [0, 0, 90, 40]}, said, "Frieren", DEFAULTS)["tags"] == ["smile", "context"]
+    assert caption_fields(row | {"cut_px": None}, said, "Frieren", DEFAULTS)["tags"] == tagged["tags"][1:]

@@ -55,6 +55,24 @@ def test_a_crop_is_what_its_kind_says_and_of_others_only_one_person_decides(kind
     assert composition_of(kind, seen, HEIGHT_PX) == expected
 
 
+@pytest.mark.parametrize(
+    ("kind", "lower_edge", "expected"),
+    [
+        ("facedetail", 230.0, "portrait"),  # (230 - 100) / 100 heads
+        ("eyesdetail", 350.0, "upper body"),
+        ("headdetail", 300.0, "upper body"),
+        ("facedetail", 280.0, ""),  # 1.8, between two
+        ("facedetail", 180.0, ""),  # less than the head
+        ("facedetail", 700.0, "full body"),
+        ("clothesdetail", 350.0, ""),
+        ("handdetail", 350.0, ""),
+    ],
+)
+def test_the_lower_edge_of_a_detail_cuts_somebody_off_as_that_of_a_still_does(kind, lower_edge, expected):
+    place = (300.0, 50.0, 700.0, lower_edge)
+    assert composition_of(kind, Seen(1, 1, (STANDING,)), HEIGHT_PX, place) == expected
+
+
 def test_what_is_decided_stays_alone_and_comes_if_the_tagger_does_not_say_it():
     said = {"upper_body": 0.9, "cowboy_shot": 0.5, "from_behind": 0.9, "smile": 0.9}
     decided = decide_composition(said, "cowboy shot")

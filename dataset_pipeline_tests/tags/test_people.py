@@ -74,6 +74,8 @@ def test_a_persons_crops_are_called_by_its_boxes_even_beyond_the_stills_edge():
         ("head", (140, 80, 260, 200), (1, 1)),
         ("head", (400, 80, 500, 200), (1, 1)),  # its own, whatever the boxes say
         ("hand", (400, 80, 500, 200), (0, 1)),
+        ("clothesdetail", (400, 80, 500, 200), (0, 1)),
+        ("objectdetail", (400, 80, 500, 200), (0, 0)),
         ("frame", (400, 80, 500, 200), (0, 0)),
     ],
 )
@@ -95,6 +97,22 @@ def test_a_still_that_no_detector_answered_for_says_nothing_and_neither_do_its_c
     assert {image_id: found.at_least for image_id, found in seen.items()} == dict.fromkeys(
         (row["image_id"] for row in images), 1
     )
+
+
+def test_on_a_clean_plate_nobody_is_whatever_its_boxes_say_but_who_was_put_back_is_there():
+    plate = "show.e1/plate-00001000-00003000"
+    whole = f"{plate}-with-00002000"
+    drawn = f"{plate}#person-1-1-1-1"
+    image = {"kind": "plate", "x_px": 0, "y_px": 0, "width_px": 1000, "height_px": 500}
+    images = [{**image, "image_id": it, "still_id": it} for it in (plate, whole)]
+    images.append({**image, "image_id": drawn, "still_id": plate, "kind": "person"})
+    boxes = [{**it, "image_id": still} for it in LEFT for still in (plate, whole)]
+    seen = seen_on_images(images, boxes, {plate}, 0.25, 0.4)
+    assert {it: (found.at_least, found.at_most) for it, found in seen.items()} == {
+        plate: (0, 0),
+        whole: (1, 1),
+        drawn: (1, 1),
+    }
 
 
 @pytest.mark.parametrize(

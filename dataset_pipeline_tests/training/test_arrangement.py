@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from dataset_pipeline.base.file_names import safe_name, short_hash
 from dataset_pipeline.settings import ConceptBalanceSettings, load_settings, resources_folder
-from dataset_pipeline.training.arrangement import MAX_CONCEPT_BYTES, arrange, columns_of, concept_of, safe_name
+from dataset_pipeline.training.arrangement import MAX_CONCEPT_BYTES, arrange, columns_of, concept_of
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").concept_balance
 
@@ -42,9 +43,10 @@ def images(*groups: tuple[list[str], int]) -> list[dict]:
         (["Dr. X"], "1_character/Dr X"),
         (["フリーレン", "フェルン"], "2_characters/フェルン+フリーレン"),
         (["x" * 99], f"1_character/{'x' * 99}"),
-        (["x" * 100], "1_character/character_others"),
-        (["長" * 67], "1_character/character_others"),
-        (["..."], "0_characters/character_others"),
+        (["x" * 100], f"1_character/{'x' * 90}-{short_hash('x' * 100)}"),
+        (["長" * 67], f"1_character/{'長' * 63}-{short_hash('長' * 67)}"),
+        (["x" * 60, "y" * 60], "2_characters/character_others"),
+        (["..."], f"1_character/{short_hash('...')}"),
     ],
 )
 def test_an_images_characters_are_its_folder(characters: list[str], concept: str):

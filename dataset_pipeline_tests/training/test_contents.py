@@ -45,3 +45,10 @@ def test_a_face_counts_from_the_score_on():
     images, boxes = [image(STILL, STILL, 0, 0, 1000, 400)], SCHEMAS["detections"].table([box(0, 0, 10, 157, 0.35)])
     assert faces_on(boxes, images, 0.35) == {STILL: Faces(1, pytest.approx(0.3925))}
     assert faces_on(boxes, images, 0.36) == {}
+
+
+def test_a_clean_plate_shows_no_face():
+    plate = "show.e1/plate-00001000-00003000"
+    images = [image(it, it, 0, 0, 1000, 400) for it in (plate, f"{plate}-with-00002000")]
+    boxes = [box(100, 100, 200, 300, still=row["image_id"]) for row in images]
+    assert faces_on(SCHEMAS["detections"].table(boxes), images, 0.35) == {f"{plate}-with-00002000": Faces(1, 0.5)}

@@ -55,7 +55,7 @@ def captions(names: str) -> pa.Table:
             {"image_id": image_of(name), "people": "1girl", "characters": ["fern"], "show": "Show", "kind": "screencap"}
             | {"tags": ["smile"], "caption": f"caption of {name}", "n_people": 1, "series": [], "artists": ["a"]}
             | {"image_type": "screencap", "rating": "general", "face_position": "left", "quality_word": "best quality"}
-            | {"activation_tags": ["waifu"], "text": f"text of {name}"}
+            | {"activation_tags": ["waifu"], "text": f"text of {name}", "written": ""}
             for name in names
         ]
     )
@@ -92,6 +92,7 @@ def test_the_set_holds_what_was_selected_rendered_captioned_and_balanced():
             "activation_tags": ["waifu"],
             "tags": ["smile"],
             "text": f"text of {name}",
+            "written": "",
             "split": "train",
             "quality": 0.5,
             "path": f"{name}.webp",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from dataset_pipeline.corrections.answers import KEPT
 from dataset_pipeline.settings import SelectionSettings, load_settings, resources_folder
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.contents import Faces
@@ -132,6 +133,7 @@ def test_rows_keep_what_later_steps_need():
         "n_faces": 2,
         "face_height_share": 0.39,
         "n_people": 3,
+        "cut_px": None,
         "path": "p",
         "pixel_sha256": "h",
     }
@@ -140,6 +142,46 @@ def test_rows_keep_what_later_steps_need():
 def test_an_image_of_which_nothing_is_known_shows_nobody():
     (row,) = select([image()], {STILL: 0.7}, {}, DEFAULTS)
     assert (row["characters"], row["n_faces"], row["face_height_share"], row["n_people"]) == ([], 0, 0.0, 0)
+
+
+def test_frames_of_a_pan_stay_beside_its_panorama_unless_they_are_to_be_thinned_and_it_shows_them_whole():
+    pan = image() | {"image_id": "show.e1/pan-00000001-00002000", "kind": "panorama", "start_s": 0.001, "end_s": 2.0}
+    frames = {
+        it: image() | {"image_id": f"show.e1/{it}", "kind": "frame", "start_s": int(it) / 1000, "end_s": int(it) / 1000}
+        for it in ("00000001", "00000500", "00000900", "00001100", "00001700", "00002500")
+    }
+    images = [row | {"still_id": row["image_id"]} for row in (pan, *frames.values())]
+    scores = {row["image_id"]: 0.5 for row in images}
+    known = {"show.e1/00000900": ["fern"]}
+
+    def thinned(pan_quality: float = 0.5, covered_s: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0), **changes) -> set[str]:
+        quality, whole = scores | {pan["image_id"]: pan_quality}, {pan["image_id"]: covered_s}
+        rows = select(images, quality, known, settings(min_quality=0.1, **changes), covered_s=whole)
+        return {row["image_id"] for row in rows if row["reason"] == "in_panorama"}
+
+    assert thinned() == set()
+    assert thinned(frames_of_panoramas="thin") == {"show.e1/00000500", "show.e1/00001700"}
+    assert thinned(frames_of_panoramas="thin", covered_s=()) == set()
+    assert thinned(frames_of_panoramas="thin", pan_quality=0.0) == set()
+
+
+def test_crops_of_somebody_put_back_on_a_plate_stay_out_unless_a_person_keeps_them():
+    whole = "show.e1/plate-00000001-00002000-with-00001000"
+    parts = [image() | {"image_id": whole}]
+    parts += [
+        image(kind) | {"image_id": f"{whole}#{kind}-1-0-9-9"} for kind in ("person", "head", "hand", "objectdetail")
+    ]
+    images = [row | {"still_id": whole} for row in parts]
+    known, scores = {row["image_id"]: ["fern"] for row in images}, {row["image_id"]: 0.5 for row in images}
+    by_hand = {f"{whole}#head-1-0-9-9": KEPT}
+    rows = select(images, scores, known, settings(crops=["person", "head"]), by_hand=by_hand)
+    assert {row["kind"]: row["reason"] for row in rows} == {
+        "still": "selected",
+        "person": "of_plate",
+        "head": "selected",
+        "hand": "kind_not_wanted",
+        "objectdetail": "selected",
+    }
 
 
 def test_a_repeated_still_and_its_crops_stay_out():
@@ -154,3 +196,68 @@ def test_an_image_that_no_model_answered_for_stays_out_with_that_reason():
         rows = select([image()], {STILL: 0.9}, {STILL: ["fern"]}, settings(**wanted), people={STILL: 1}, unseen={STILL})
         [still] = rows
         assert still["reason"] == (reason or "selected")
+
+
+SUBTITLE = (200.0, 440.0, 700.0, 480.0)  # on a still of 900 x 500
+
+
+@pytest.mark.parametrize(
+    ("changes", "boxes", "reason", "cut_px"),
+    [
+        ({}, [SUBTITLE], "selected", [0, 0, 900, 437]),
+        ({"text": "drop"}, [SUBTITLE], "burnt_in_text", None),
+        ({"text": "keep"}, [SUBTITLE], "selected", None),
+        ({}, [], "selected", None),
+        ({"min_share_without_text": 0.9}, [SUBTITLE], "burnt_in_text", None),
+        ({"min_short_side_px": 450}, [SUBTITLE], "small", None),
+        ({}, [(0.0, 0.0, 900.0, 500.0)], "burnt_in_text", None),
+        ({"stills": False}, [SUBTITLE], "kind_not_wanted", None),
+    ],
+)
+def test_text_is_cut_away_or_leaves_the_still_out(changes, boxes, reason, cut_px):
+    [row] = select([image()], {STILL: 0.5}, {STILL: ["fern"]}, settings(**changes), text={STILL: boxes})
+    assert (row["reason"], row["cut_px"]) == (reason, cut_px)
+
+
+def test_a_crop_loses_only_text_that_lies_on_it_and_in_its_own_pixels():
+    below = image("person", number=1) | {"x_px": 100, "y_px": 200, "width_px": 200, "height_px": 300}
+    above = image("person", number=2) | {"x_px": 100, "y_px": 0, "width_px": 200, "height_px": 300}
+    rows = select(
+        [image(), below, above],
+        dict.fromkeys((STILL, below["image_id"], above["image_id"]), 0.5),
+        {row["image_id"]: ["fern"] for row in (below, above)},
+        settings(),
+        text={STILL: [SUBTITLE]},
+    )
+    assert {row["image_id"]: row["cut_px"] for row in rows} == {
+        STILL: [0, 0, 900, 437],
+        below["image_id"]: [0, 0, 200, 237],
+        above["image_id"]: None,
+    }
+
+
+def test_what_a_person_kept_stays_with_its_text_where_too_little_would_be_left():
+    kept, all_of_it = {STILL: KEPT}, [(0.0, 0.0, 900.0, 500.0)]
+    for boxes, cut_px in ((all_of_it, None), ([SUBTITLE], [0, 0, 900, 437])):
+        [row] = select([image()], {}, {}, settings(), by_hand=kept, text={STILL: boxes})
+        assert (row["reason"], row["cut_px"]) == ("selected", cut_px)
+
+
+def test_details_are_wanted_wherever_they_are_made_and_known_or_not_as_stills_are():
+    detail, crop = image("handdetail"), image("hand")
+    told = reasons([detail, crop], known=False, crops=["hand"])
+    assert told == {"handdetail": "selected", "hand": "nobody_known"}
+    assert set(reasons([detail], known=False, without_characters=False).values()) == {"nobody_known"}
+    assert set(reasons([detail], crops=[]).values()) == {"selected"}
+
+
+def test_a_detail_with_text_is_left_out_sooner_than_cut_as_it_stays_a_square():
+    detail = image("objectdetail") | {"width_px": 500}
+    rows = select(
+        [image(), detail],
+        dict.fromkeys((STILL, detail["image_id"]), 0.5),
+        {STILL: ["fern"]},
+        settings(),
+        text={STILL: [SUBTITLE]},
+    )
+    assert [(row["reason"], row["cut_px"]) for row in rows] == [("selected", [0, 0, 900, 437]), ("burnt_in_text", None)]

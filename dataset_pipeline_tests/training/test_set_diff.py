@@ -635,6 +635,77 @@ def test_a_picture_made_from_other_pixels_is_not_laid_on_how_it_is_written():
 # ---------------------------------------------------------------------------------------------------- clips
 
 
+def tables(asset: str, *rows: Mapping[str, Any]) -> Tables:
+    return {(asset, E1): {row["image_id"]: row for row in rows}}
+
+
+def test_what_a_person_rejected_took_out_or_drew_is_no_setting_s_doing():
+    here, crop = image(1), image(2, crop="head")
+    changes = {"selection__min_quality": 0.9, "distinct_frames__similarity": 0.5}
+    without = made_set([], tables=selection((here, "rejected_by_hand")), **changes)
+    assert reasons(made_set([here]), without, LEFT) == ["rejected by hand"]
+    assert reasons(without, made_set([here]), CAME) == ["no longer rejected by hand"]
+    out = selection() | frames(here.image_id, here.image_id, 1.0, "excluded_by_hand")
+    out[("distinct_frames", E1)][here.image_id]["kept"] = False  # type: ignore[index]
+    assert reasons(made_set([here]), made_set([], tables=out, **changes), LEFT) == [
+        "of a stretch that was taken out by hand"
+    ]
+    still = (crop.still_id, "selected")
+    replaced = selection(still) | tables("crops", {"image_id": crop.image_id, "reason": "replaced_by_hand"})
+    assert reasons(made_set([crop]), made_set([], tables=replaced, **changes), LEFT) == [
+        "a crop in whose place another was drawn by hand"
+    ]
+    drawn = tables("crops", {"image_id": crop.image_id, "reason": "drawn_by_hand"})
+    before = made_set([], tables=selection(still) | tables("crops"))
+    assert reasons(before, made_set([crop], tables=drawn, **changes), CAME) == ["drawn by hand"]
+
+
+def test_what_a_person_kept_or_chose_among_frames_is_no_setting_s_doing():
+    one, other, crop = image(1), image(2), image(2, crop="head")
+    changes = {"selection__min_quality": 0.1, "distinct_frames__similarity": 0.5}
+    poor = made_set([], tables=selection((one, "low_quality")) | tables("matched_corrections"))
+    kept = made_set([one], tables=tables("matched_corrections", row(one, "kept_by_hand")), **changes)
+    assert reasons(poor, kept, CAME) == ["kept by hand"]
+    assert reasons(kept, poor, LEFT) == ["no longer kept by hand"]
+
+    def frames_of(*those: tuple[Image, str]) -> Tables:
+        listed = [row(it, why) | {"group": other.image_id, "similarity": 0.99, "kept": True} for it, why in those]
+        return selection() | tables("distinct_frames", *listed)
+
+    before = made_set([one], tables=frames_of((one, "kept"), (other, "duplicate")))
+    swapped = made_set([other, crop], tables=frames_of((one, "duplicate"), (other, "chosen_by_hand")), **changes)
+    assert reasons(before, swapped, CAME) == ["chosen by hand", "cut from a frame chosen by hand"]
+    assert reasons(before, swapped, LEFT) == [f"a near-duplicate of a frame chosen by hand ({other.image_id})"]
+    both = made_set([one, other], tables=frames_of((one, "kept_by_hand"), (other, "kept_by_hand")), **changes)
+    assert reasons(before, both, CAME) == ["kept by hand"]
+
+
+def row(of: Image, reason: str) -> dict[str, Any]:
+    return {"image_id": of.image_id, "reason": reason}
+
+
+def test_names_tags_and_captions_by_hand_are_no_setting_s_doing():
+    changes = {"tag_thresholds__general": 0.9, "clusters__max_difference": 0.1}
+    ids = {"image_id": image(1).image_id, "characters": ["c-1"]}
+    before = made_set([image(1)], tables=tables("clusters", ids))
+    after = made_set(
+        [image(1, characters=["Frieren"], concept="1_character/Frieren")], tables=tables("clusters", ids), **changes
+    )
+    assert reasons(before, after, CAPTION) == ["characters renamed (fern -> Frieren)"]
+    assert reasons(before, after, CONCEPT) == ["characters renamed (fern -> Frieren)"]
+
+    row = {"image_id": image(1).image_id, "hand_edited": False, "dropped": [], "added": []}
+    by_hand = [{"tag": "wide hat", "reason": "by_hand"}]
+    plain = made_set([image(1)], tables=tables("tags", row))
+    added = made_set(
+        [image(1, tags=["purple_hair", "robe", "wide hat"])], tables=tables("tags", row | {"added": by_hand}), **changes
+    )
+    removed = [{"tag": "robe", "reason": "by_hand"}]
+    less = made_set([image(1, tags=["purple_hair"])], tables=tables("tags", row | {"dropped": removed}), **changes)
+    assert reasons(plain, added, CAPTION) == ["tags changed by hand (+wide hat)"]
+    assert reasons(plain, less, CAPTION) == ["tags changed by hand (-robe)"]
+
+
 def test_clips_are_compared_where_both_sets_may_have_them_and_go_by_their_own_settings():
     clip = replace(image(2), image_id=f"{E1}/clip-00000100-00000900", kind="clip", part="clips")
     drawn = Lineage({E1: "v1"}, {"training_clips": {E1: Made("1", {"training_clips": {"max_side_px": 512}})}})

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from dataset_pipeline.video import decode
+from dataset_pipeline.video import pictures
 from dataset_pipeline.video.color import Conversion, square_size
 from dataset_pipeline.video.decode import DecodeReport, VideoError, frames_at, iter_frames
 from dataset_pipeline.video.stream import open_video
@@ -159,7 +159,7 @@ def test_what_an_edit_list_cuts_off_is_not_taken_for_a_loss_and_decoded_twice(ff
     path = tmp_path / "cut.mp4"
     ffmpeg("-ss", "1.5", "-i", clip("open_gop.mkv"), "-c", "copy", path)
     opened = []
-    monkeypatch.setattr(decode, "open_video", lambda *given: opened.append(given) or open_video(*given))
+    monkeypatch.setattr(pictures, "open_video", lambda *given: opened.append(given) or open_video(*given))
     report = DecodeReport()
     frames = list(iter_frames(path, report=report))
     with av.open(str(path)) as container:
@@ -173,7 +173,7 @@ def test_the_end_of_a_file_that_was_cut_short_is_left_to_one_thread(clip, tmp_pa
     whole = clip("open_gop.mkv").read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     opened = []
-    monkeypatch.setattr(decode, "open_video", lambda *given: opened.append(given[1]) or open_video(*given))
+    monkeypatch.setattr(pictures, "open_video", lambda *given: opened.append(given[1]) or open_video(*given))
     report = DecodeReport()
     stamps = [frame.pts for frame in iter_frames(path, report=report)]
     assert opened == ["AUTO", "NONE"]

@@ -139,9 +139,9 @@ def test_intra_frames_of_field_pictures_are_those_that_ffmpeg_selects(
 def test_a_frame_of_two_packets_is_not_taken_for_a_loss_and_decoded_twice(field_clip, monkeypatch, ending):
     path = field_clip(ending)
     asked = []
-    all_frames = decode._all_frames
+    all_frames = decode.all_frames
     monkeypatch.setattr(
-        decode, "_all_frames", lambda path, threads, *rest: asked.append(threads) or all_frames(path, threads, *rest)
+        decode, "all_frames", lambda path, threads, *rest: asked.append(threads) or all_frames(path, threads, *rest)
     )
     report = DecodeReport()
     frames = list(iter_frames(path, report=report))

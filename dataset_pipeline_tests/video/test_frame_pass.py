@@ -10,9 +10,9 @@ import pytest
 
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.media import candidates, full_size, probe_source, shots_of
-from dataset_pipeline.video import decode
+from dataset_pipeline.video import pictures
 from dataset_pipeline.video.cuts import Cuts
-from dataset_pipeline.video.decode import DecodeReport, iter_frames
+from dataset_pipeline.video.decode import DecodeReport, frames_at, iter_frames
 from dataset_pipeline.video.frame_pass import Seen, View, run_pass
 from dataset_pipeline.video.keyframes import IFrames
 from dataset_pipeline.video.shots import find_shots
@@ -91,6 +91,20 @@ def test_frames_for_small_copies_are_the_same_frames_but_for_edges_of_their_bloc
     assert 0 < max(apart) < 2
 
 
+def test_copies_of_as_many_rows_as_are_enough_are_those_of_all_rows_but_for_fine_detail(ffmpeg, tmp_path):
+    path = tmp_path / "large.mp4"
+    drawn = "testsrc2=s=1280x724:r=24:d=1,gblur=2"
+    ffmpeg("-f", "lavfi", "-i", drawn, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", path)
+    for side, is_thin in ((180, False), (90, True), (30, True)):
+        thin, whole = Watching(side), Watching(side)
+        run_pass(path, [thin], DecodeReport())
+        run_pass(path, [whole], DecodeReport(), whole=True)
+        apart = [np.abs(one.bgr.astype(int) - other.bgr) for one, other in zip(thin.seen, whole.seen, strict=True)]
+        assert len(apart) == 24
+        assert (np.max(apart) > 0) == is_thin
+        assert np.mean(apart) < 2
+
+
 def test_an_error_of_a_viewer_is_raised_and_a_file_without_frames_is_told(clip, tmp_path):
     class Failing(Watching):
         def feed(self, seen: Seen) -> None:
@@ -109,7 +123,7 @@ def test_shots_are_the_same_for_any_number_of_threads(clip, monkeypatch, threads
     path = clip("b_pyramid.mp4")
     rows = find_shots(path, None, Cuts(), DecodeReport())
     assert len(rows) > 3
-    monkeypatch.setattr(decode, "MAX_THREADS", threads)
+    monkeypatch.setattr(pictures, "MAX_THREADS", threads)
     monkeypatch.setattr("dataset_pipeline.video.shots._TRACKED_AHEAD", threads)
     monkeypatch.setattr("dataset_pipeline.video.frame_pass._FRAMES_AHEAD", threads - 1)
     assert find_shots(path, None, Cuts(), DecodeReport()) == rows
@@ -235,3 +249,15 @@ def test_passes_that_overlap_leave_opencv_its_threads(clip):
 
     run_pass(clip("b_pyramid.mp4"), [Nesting(60)], DecodeReport())
     assert (inside, cv2.getNumThreads()) == ([1], before)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_no_frame_is_decoded_twice_for_those_that_are_wanted(minute, ffmpeg, decoded, tmp_path, ending):
+    path = tmp_path / f"minute.{ending}"
+    ffmpeg("-i", minute, "-c", "copy", path)
+    frames, length = [frame.pts for frame in iter_frames(path)], 48  # of a group of pictures
+    for every, at_most in ((1, 1440), (length - 1, 1440), (length, 30), (4 * length, 8)):
+        decoded.clear()
+        wanted = frames[::every]
+        assert [pts for pts, _ in frames_at(path, wanted)] == wanted
+        assert len(wanted) <= decoded.total() <= at_most

@@ -51,33 +51,39 @@ class Views:
 
 
 @dataclass(frozen=True)
-class SceneSample:
-    """All that one drawn scene gives the detectors and the people net."""
+class DetectorSample:
+    """What one drawn scene gives the detectors."""
 
     detection: np.ndarray  # uint8 [320, 320, 3]
     boxes: np.ndarray  # [n, 5]
-    windows: np.ndarray  # uint8 [2, 256, 256, 3], see `small_things_windows`
+    windows: np.ndarray  # uint8 [6, 192, 192, 3], see `small_things_windows`
     window_boxes: list[np.ndarray]
-    views: Views
 
 
-def scene_sample(job: tuple[World, int, int]) -> SceneSample:
-    """The samples of one scene of a world with people of one of its casts: job (world, cast number, scene number)."""
-    world, _, scene = job
-    rng = np.random.default_rng(world.first + scene)
+def detector_sample(job: tuple[World, int, int]) -> DetectorSample:
+    """One scene of a world with people of one of its casts: job (world, cast number, scene number)."""
+    rng, whole_rng, windows_rng, _ = scene_generators(job)
     composed, image = broadcast_scene(job, rng)
-    detection, boxes = detection_sample(image, composed.people, rng)
-    windows, window_boxes = small_things_windows(image, composed.people, rng)
-    return SceneSample(detection, boxes, windows, window_boxes, views_of(composed, image, rng, frame=True))
+    detection, boxes = detection_sample(image, composed.people, whole_rng)
+    windows, window_boxes = small_things_windows(image, composed.people, windows_rng)
+    return DetectorSample(detection, boxes, windows, window_boxes)
 
 
 def scene_views(job: tuple[World, int, int]) -> Views:
-    """What `scene_sample` gives the people net."""
-    return scene_sample(job).views
+    """What the same scene gives the people net."""
+    rng, _, _, views_rng = scene_generators(job)
+    composed, image = broadcast_scene(job, rng)
+    return views_of(composed, image, views_rng, frame=True)
+
+
+def scene_generators(job: tuple[World, int, int]) -> tuple[np.random.Generator, ...]:
+    """Generators of a scene, of its whole picture, windows and views: what is drawn of one changes no other."""
+    rng = np.random.default_rng(job[0].first + job[2])
+    return rng, *rng.spawn(3)
 
 
 def broadcast_scene(job: tuple[World, int, int], rng: np.random.Generator) -> tuple[Composed, np.ndarray]:
-    """One scene of a world, see `scene_sample`, and its picture as an episode might hold it."""
+    """One scene of a world, see `detector_sample`, and its picture as an episode might hold it."""
     world, cast, scene = job
     size = SIZES[int(rng.integers(len(SIZES)))]
     draw = staged if rng.random() < STAGED_SHARE else compose
@@ -86,9 +92,8 @@ def broadcast_scene(job: tuple[World, int, int], rng: np.random.Generator) -> tu
 
 
 def whole_sample(job: tuple[World, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A scene squashed to each detector's size, with the boxes of its classes at that size; job as `scene_sample`."""
-    rng = np.random.default_rng(job[0].first + job[2])
-    composed, image = broadcast_scene(job, rng)
+    """A scene squashed to the size of each detector, with the boxes of its classes there; job as `detector_sample`."""
+    composed, image = broadcast_scene(job, scene_generators(job)[0])
     rows = boxes_of(composed.people)
     small = rows[rows[:, 0] >= len(LARGE_CLASSES)] - np.array([len(LARGE_CLASSES), 0, 0, 0, 0], np.float32)
     return *squashed(image, rows, DETECTION_SIZE_PX), *squashed(image, small, SMALL_THINGS_SIZE_PX)

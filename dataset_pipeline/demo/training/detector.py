@@ -3,9 +3,10 @@
 One looks at the whole picture at 320 x 320 for people, heads and faces; the other at 640 x 640 for hands and eyes,
 which are a few pixels large there, and learns them in windows of that picture. Each predicts, at stride 8, a centre
 heat map per class and the distances to the four sides of the box (in the manner of CenterNet, Zhou et al. 2019, and
-FCOS, Tian et al. 2019). The exported graph keeps only local peaks of its
-heat map, so one thing gives one box whatever overlap the caller's non-maximum suppression allows, and moves each
-class's scores so that the best threshold found on a calibration set falls on imgutils' default.
+FCOS, Tian et al. 2019). The heat is learnt as how well the box that comes with it fits (quality focal loss, Li et al.
+2020), so that loose boxes rank low. The exported graph keeps only local peaks of its heat map, so one thing gives one
+box whatever overlap the caller's non-maximum suppression allows, and moves each class's scores so that the best
+threshold found on a calibration set falls on imgutils' default.
 """
 
 from __future__ import annotations
@@ -32,25 +33,31 @@ from dataset_pipeline.demo.training.export import to_onnx
 from dataset_pipeline.demo.training.layout import DETECTORS
 
 STRIDE = 8
-BATCH_SIZE = 16
 PEAK_LEARNING_RATE = 4e-3
+LEAST_HEAT = 0.15
+BOX_FROM_HEAT = 0.4
+WORST_FIT = 0.2  # what a box that misses its thing altogether counts, so that heat is learnt before boxes are
+ZOOM = 1.25
+SHIFT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class DetectorKind:
     """What one of the two detectors looks for, and how large it is.
 
-    Its pictures are squares of `size_px`, its training pictures squares of `window_px` at that scale. Things narrower
-    or lower than `least_side_px` are neither learnt nor punished. `typical_px` is the unit of the side distances, per
-    class; `channels` are those of the stem, of strides 8, 16 and 32, and of the merged map. With `fine_stem` the way
-    to stride 8 is dense and in small steps, for things of a few pixels. With `scene`, what the whole picture shows
-    counts everywhere.
+    Its pictures are squares of `size_px`, its training pictures squares of `window_px` at that scale, `batch` of them a
+    step. Things narrower or lower than `least_side_px` are neither learnt nor punished. `spread` is the deviation of a
+    thing's heat as a share of its width and height, `typical_px` the unit of the side distances, per class; `channels`
+    are those of the stem, of strides 8, 16 and 32, and of the merged map. With `fine_stem` the way to stride 8 is dense
+    and in small steps, for things of a few pixels. With `scene`, what the whole picture shows counts everywhere.
     """
 
     classes: tuple[str, ...]
     size_px: int
     window_px: int
+    batch: int
     least_side_px: float
+    spread: float
     typical_px: tuple[float, ...]
     channels: tuple[int, int, int, int, int]
     fine_stem: bool
@@ -61,7 +68,9 @@ LARGE_THINGS = DetectorKind(
     classes=LARGE_CLASSES,
     size_px=DETECTION_SIZE_PX,
     window_px=DETECTION_SIZE_PX,
+    batch=16,
     least_side_px=3.0,
+    spread=0.04,
     typical_px=(64.0, 48.0, 24.0, 16.0),
     channels=(40, 80, 112, 160, 80),
     fine_stem=False,
@@ -71,7 +80,9 @@ SMALL_THINGS = DetectorKind(
     classes=SMALL_CLASSES,
     size_px=SMALL_THINGS_SIZE_PX,
     window_px=SMALL_THINGS_WINDOW_PX,
+    batch=24,
     least_side_px=3.5,
+    spread=0.125,
     typical_px=(16.0, 12.0),
     channels=(40, 72, 96, 112, 72),
     fine_stem=True,
@@ -185,59 +196,67 @@ def peaks(logits: torch.Tensor) -> torch.Tensor:
 
 
 def targets(kind: DetectorKind, boxes: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Heat maps [b, c, G, G], box targets [b, c, 4, G, G] and where they count [b, c, G, G] (0 no, 1 yes, -1 ignore).
+    """Heat maps [b, c, G, G], box targets [b, c, 4, G, G] where there is heat, and where a map counts [b, c, G, G].
 
-    `boxes` holds one array [n, 5] per training picture: class index, x0, y0, x1, y1 in pixels. Rows of classes that the
-    detector does not look for are passed over.
+    A thing's heat is 1 in the cell of its centre and falls with the distance from the centre, so a centre halfway
+    between two cells heats both. `boxes` holds one array [n, 5] per training picture: class index, x0, y0, x1, y1 in
+    pixels. Rows of classes that the detector does not look for are passed over.
     """
     grid, classes = kind.window_px // STRIDE, len(kind.classes)
     heat = np.zeros((len(boxes), classes, grid, grid), np.float32)
     sides = np.zeros((len(boxes), classes, 4, grid, grid), np.float32)
-    counts = np.zeros((len(boxes), classes, grid, grid), np.float32)
+    counts = np.ones((len(boxes), classes, grid, grid), np.float32)
     axis = (np.arange(grid) + 0.5) * STRIDE
     for i, rows in enumerate(boxes):
-        area = (rows[:, 3] - rows[:, 1]) * (rows[:, 4] - rows[:, 2])
-        for index, x0, y0, x1, y1 in rows[np.argsort(-area)]:
+        for index, x0, y0, x1, y1 in rows:
             c, w, h = int(index), x1 - x0, y1 - y0
             if c >= classes:
                 continue
             column = min(grid - 1, int((x0 + x1) / 2 / STRIDE))
             row = min(grid - 1, int((y0 + y1) / 2 / STRIDE))
             if min(w, h) < kind.least_side_px:
-                counts[i, c, row, column] = -1
+                counts[i, c, row, column] = 0
                 continue
-            spread_x, spread_y = max(w / 10, STRIDE * 0.45), max(h / 10, STRIDE * 0.45)
+            spread_x, spread_y = (max(kind.spread * side, STRIDE * 0.7) for side in (w, h))
             gauss = np.exp(
                 -((axis[None, :] - (x0 + x1) / 2) ** 2) / (2 * spread_x**2)
                 - ((axis[:, None] - (y0 + y1) / 2) ** 2) / (2 * spread_y**2)
             ).astype(np.float32)
-            gauss[row, column] = 1
-            heat[i, c] = np.maximum(heat[i, c], gauss)
-            near = gauss > 0.4
-            counts[i, c][near] = 1
-            sides[i, c][:, near] = np.array([x0, y0, x1, y1], np.float32)[:, None]
+            gauss /= gauss[row, column]
+            hottest = (gauss > heat[i, c]) & (gauss > LEAST_HEAT)
+            heat[i, c][hottest] = gauss[hottest]
+            sides[i, c][:, hottest] = np.array([x0, y0, x1, y1], np.float32)[:, None]
+    counts[heat > 0] = 1
     return torch.from_numpy(heat), torch.from_numpy(sides), torch.from_numpy(counts)
+
+
+def box_fit(predicted: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """IoU and generalised IoU (Rezatofighi et al. 2019) of boxes [n, 4], row by row."""
+    overlap = (torch.minimum(predicted[:, 2:], wanted[:, 2:]) - torch.maximum(predicted[:, :2], wanted[:, :2])).clamp(0)
+    hull = torch.maximum(predicted[:, 2:], wanted[:, 2:]) - torch.minimum(predicted[:, :2], wanted[:, :2])
+    union = (predicted[:, 2:] - predicted[:, :2]).prod(1) + (wanted[:, 2:] - wanted[:, :2]).prod(1) - overlap.prod(1)
+    hull_area = hull.prod(1) + 1e-6
+    iou = overlap.prod(1) / (union + 1e-6)
+    return iou, iou - (hull_area - union) / hull_area
 
 
 def detection_loss(
     logits: torch.Tensor, boxes: torch.Tensor, heat: torch.Tensor, sides: torch.Tensor, counts: torch.Tensor
 ) -> torch.Tensor:
-    """CenterNet's focal loss on the heat map plus twice the generalised IoU loss (Rezatofighi et al. 2019)."""
-    p = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
-    positive = heat.ge(0.99).float()
-    learnt = counts.ge(0).float()
-    focal = positive * (1 - p) ** 2 * p.log() + (1 - positive) * (1 - heat) ** 4 * p**2 * (1 - p).log() * learnt
-    mask = counts.gt(0)
-    predicted, wanted = boxes.movedim(2, -1)[mask], sides.movedim(2, -1)[mask]
-    overlap = (torch.minimum(predicted[:, 2:], wanted[:, 2:]) - torch.maximum(predicted[:, :2], wanted[:, :2])).clamp(0)
-    hull = torch.maximum(predicted[:, 2:], wanted[:, 2:]) - torch.minimum(predicted[:, :2], wanted[:, :2])
-    union = (predicted[:, 2:] - predicted[:, :2]).prod(1) + (wanted[:, 2:] - wanted[:, :2]).prod(1) - overlap.prod(1)
-    hull_area = hull.prod(1) + 1e-6
-    giou = overlap.prod(1) / (union + 1e-6) - (hull_area - union) / hull_area
+    """Twice the quality focal loss of the heat, per thing, plus twice the generalised IoU loss of the boxes."""
+    predicted, wanted = boxes.movedim(2, -1), sides.movedim(2, -1)
+    warm, hot = heat.gt(0), heat.gt(BOX_FROM_HEAT)
+    quality = torch.zeros_like(heat)
+    with torch.no_grad():
+        iou, _ = box_fit(predicted[warm], wanted[warm])
+        quality[warm] = heat[warm] * (WORST_FIT + (1 - WORST_FIT) * iou)
+    wrong = F.binary_cross_entropy_with_logits(logits, quality, reduction="none") * (logits.sigmoid() - quality) ** 2
+    things = heat.ge(1).sum().clamp(min=1)
+    _, giou = box_fit(predicted[hot], wanted[hot])
     # A class with few, large things must weigh as much as one with many small ones.
-    weight = heat.sum((0, 2, 3), keepdim=True).clamp(min=1.0).expand_as(heat)[mask].rsqrt()
+    weight = heat[hot] * heat.sum((0, 2, 3), keepdim=True).clamp(min=1.0).expand_as(heat)[hot].rsqrt()
     box_loss = ((1 - giou) * weight).sum() / weight.sum().clamp(min=1e-6)
-    return -focal.sum() / positive.sum().clamp(min=1) + 2 * box_loss
+    return 2 * (wrong * counts).sum() / things + 2 * box_loss
 
 
 def cosine_rate(step: int, steps: int, peak: float) -> float:
@@ -246,10 +265,40 @@ def cosine_rate(step: int, steps: int, peak: float) -> float:
     return peak * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / max(1, steps))))
 
 
+def detector_rate(step: int, steps: int) -> float:
+    """The learning rate: a cosine cut off after three quarters of its way, over the last third times a ramp to zero."""
+    return cosine_rate(step, steps * 4 // 3, PEAK_LEARNING_RATE) * min(1.0, 3 * (steps - step) / steps)
+
+
 def mirrored_boxes(rows: np.ndarray, width_px: int) -> np.ndarray:
     flipped = rows.copy()
     flipped[:, 1], flipped[:, 3] = width_px - rows[:, 3], width_px - rows[:, 1]
     return flipped
+
+
+def jittered(
+    batch: torch.Tensor, boxes: Sequence[np.ndarray], rng: np.random.Generator
+) -> tuple[torch.Tensor, list[np.ndarray]]:
+    """Square pictures [b, 3, W, W] zoomed by up to `ZOOM` either way and shifted by up to a share of their width.
+
+    What lies outside a picture repeats its edge; boxes that leave it by more than 60 % are left out.
+    """
+    count, side = len(batch), batch.shape[-1]
+    scale = np.exp(rng.uniform(-np.log(ZOOM), np.log(ZOOM), count))
+    shift_px = rng.uniform(-SHIFT_SHARE * side, SHIFT_SHARE * side, (count, 2))
+    maps = torch.zeros(count, 2, 3)
+    maps[:, 0, 0] = maps[:, 1, 1] = torch.from_numpy(scale)
+    maps[:, :, 2] = torch.from_numpy(shift_px * 2 / side)
+    grid = F.affine_grid(maps, list(batch.shape), align_corners=False)
+    moved_boxes = []
+    for rows, zoom, shift in zip(boxes, scale, shift_px, strict=True):
+        moved = rows.copy()
+        moved[:, 1:] = (rows[:, 1:] - np.tile(shift, 2) - side / 2) / zoom + side / 2
+        inside = moved.copy()
+        inside[:, 1:] = moved[:, 1:].clip(0, side)
+        share = (inside[:, 3:] - inside[:, 1:3]).prod(1) / (moved[:, 3:] - moved[:, 1:3]).prod(1).clip(1e-6)
+        moved_boxes.append(inside[share >= 0.4])
+    return F.grid_sample(batch, grid, padding_mode="border", align_corners=False), moved_boxes
 
 
 def train_detector(
@@ -263,18 +312,19 @@ def train_detector(
     order = np.empty(0, np.int64)
     net.train()
     for step in range(steps):
-        if len(order) < BATCH_SIZE:
+        if len(order) < kind.batch:
             order = np.concatenate([order, rng.permutation(len(images))])
-        picked, order = order[:BATCH_SIZE], order[BATCH_SIZE:]
+        picked, order = order[: kind.batch], order[kind.batch :]
         batch = torch.from_numpy(images[picked]).permute(0, 3, 1, 2).float() / 255
-        rows = [boxes[i] for i in picked]
         flip = rng.random(len(picked)) < 0.5
         batch[torch.from_numpy(flip)] = batch[torch.from_numpy(flip)].flip(3)
-        rows = [mirrored_boxes(r, kind.window_px) if f else r for r, f in zip(rows, flip, strict=True)]
+        rows = [mirrored_boxes(boxes[i], kind.window_px) if f else boxes[i] for i, f in zip(picked, flip, strict=True)]
+        if kind.window_px < kind.size_px:
+            batch, rows = jittered(batch, rows, rng)
         gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(picked), 3, 1, 1)).astype(np.float32))
         batch = (batch * gain).clamp(0, 1).contiguous(memory_format=torch.channels_last)
         for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_LEARNING_RATE)
+            group["lr"] = detector_rate(step, steps)
         # Half the time of single precision on processors that know the type; the loss itself needs the digits.
         with torch.autocast("cpu", torch.bfloat16):
             logits, predicted = net(batch)
@@ -291,6 +341,7 @@ def train_detector(
 def calibrate(net: Detector, images: np.ndarray, boxes: Sequence[np.ndarray]) -> dict[str, tuple[float, float]]:
     """For each class, the logit shift that puts the threshold of best F1 on imgutils' default, and that F1.
 
+    Thresholds whose F1 is within 1 % of the best are as good on so few things; the middle one of them wins.
     A prediction is right if its IoU with a so far unmatched true box of its class is at least 0.5.
     """
     kind = net.kind
@@ -298,8 +349,8 @@ def calibrate(net: Detector, images: np.ndarray, boxes: Sequence[np.ndarray]) ->
     scored: dict[str, list[tuple[float, bool]]] = {name: [] for name in kind.classes}
     wanted = dict.fromkeys(kind.classes, 0)
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH_SIZE):
-            batch = torch.from_numpy(images[start : start + BATCH_SIZE]).permute(0, 3, 1, 2).float() / 255
+        for start in range(0, len(images), kind.batch):
+            batch = torch.from_numpy(images[start : start + kind.batch]).permute(0, 3, 1, 2).float() / 255
             logits, predicted = net(batch)
             scores = peaks(logits)
             for i in range(len(batch)):
@@ -320,10 +371,10 @@ def calibrate(net: Detector, images: np.ndarray, boxes: Sequence[np.ndarray]) ->
         pairs.sort(key=lambda pair: -pair[0])
         right = np.cumsum([hit for _, hit in pairs]) if pairs else np.zeros(1)
         f1 = 2 * right / (np.arange(1, len(right) + 1) + max(1, wanted[name]))
-        best = int(np.argmax(f1))
-        threshold = pairs[best][0] if pairs else 0.5
+        good = np.flatnonzero(f1 >= 0.99 * f1.max())
+        threshold = pairs[(good[0] + good[-1]) // 2][0] if pairs else 0.5
         default = DETECTORS[name].default_threshold
-        result[name] = (logit(default) - logit(threshold) + 1e-3, float(f1[best]))
+        result[name] = (logit(default) - logit(threshold) + 1e-3, float(f1.max()))
     return result
 
 

@@ -116,7 +116,7 @@ def scaled(
         other = stands_for[subject.source.key]
         grown = found.wholes[other.source.key] * (subject.length / other.length)
         units[subject.source.key] = replace(grown, sources=1.0, seconds=subject.seconds)
-    job = Job(to_do, units, due, stands_for, settings.keyframes.mode != "iframes")
+    job = Job(to_do, units, due, stands_for, settings.keyframes.looks_at_every_frame)
     each = large.wall.each_s, large.core.each_s
     small_each = found.small.wall.each_s, found.small.core.each_s
     probes = sum(found.probe_s.values()) or 1.0
@@ -180,6 +180,7 @@ def _stages(
         if declaration.joined or declaration.projection
         else _one_by_one(asset, job, found, small, large, probe_s)
         for asset, declaration in DECLARATIONS.items()
+        if not declaration.on_demand
     ]
     runs = len(job.to_do) + found.large.outcome.runs - len(found.large.units)
     run_s = max(0.0, large.total_s - sum(large.steps.values())) / found.large.outcome.runs
@@ -202,7 +203,28 @@ def _together(asset: str, job: Job, found: Measured, small: Spent, large: Spent)
 def _one_by_one(
     asset: str, job: Job, found: Measured, small: Spent, large: Spent, probe_s: Mapping[str, float]
 ) -> Stage:
-    """An asset of each episode by itself, at the rate of the sampled source that stands for it."""
+    """An asset of each episode by itself, at the rate of the sampled source that stands for it.
+
+    Where `keyframes` looks at every frame, what it takes finds the shots too: that is what `shots` costs without it.
+    """
+    drivers, rates = _rates(asset, job, found, small, large)
+    by_keyframes = _rates("keyframes", job, found, small, large)[1] if asset == "shots" else rates
+    seconds = amount = 0.0
+    for subject in job.to_do:
+        key, other = subject.source.key, job.stands_for[subject.source.key].source.key
+        if asset in job.due[key]:
+            work = getattr(job.units[key], drivers[other])
+            amount += work
+            looks_itself = job.every_frame_is_looked_at and "keyframes" not in job.due[key]
+            probed = asset == "video_probe" and not subject.is_folder
+            seconds += probe_s[other] if probed else (by_keyframes if looks_itself else rates)[other].of(work)
+    much = sum(getattr(units, drivers[key]) for key, units in found.large.units.items())
+    bytes_each = found.large.bytes_of.get(asset, 0) / much if much else 0.0
+    return Stage(asset, seconds, bytes_each * amount, drivers[found.subjects[0].source.key], amount)
+
+
+def _rates(asset: str, job: Job, found: Measured, small: Spent, large: Spent) -> tuple[dict[str, str], dict[str, Rate]]:
+    """By sampled source, the unit that an asset's cost grows with, and its rate."""
     first = found.subjects[0].source.key
     drivers = {
         subject.source.key: driver_of(asset, subject.is_folder, job.every_frame_is_looked_at)
@@ -214,16 +236,7 @@ def _one_by_one(
     for key in much.keys() - {first}:
         fixed_s, spent_s = rates[first].fixed, large.steps.get((asset, key), 0.0)
         rates[key] = Rate(fixed_s, max(0.0, spent_s - fixed_s) / much[key]) if much[key] else Rate(spent_s, 0.0)
-    seconds = amount = 0.0
-    for subject in job.to_do:
-        key, other = subject.source.key, job.stands_for[subject.source.key].source.key
-        if asset in job.due[key]:
-            work = getattr(job.units[key], drivers[other])
-            amount += work
-            probed = asset == "video_probe" and not subject.is_folder
-            seconds += probe_s[other] if probed else rates[other].of(work)
-    bytes_each = found.large.bytes_of.get(asset, 0) / sum(much.values()) if any(much.values()) else 0.0
-    return Stage(asset, seconds, bytes_each * amount, drivers[first], amount)
+    return drivers, rates
 
 
 def nothing_due(settings: Settings, done: list[str]) -> Estimate:

@@ -17,7 +17,14 @@ from dataset_pipeline.models.resource import ModelResource
 from dataset_pipeline.models.tagger import TagScores
 from dataset_pipeline.reports.estimate.scaling import Looks
 
-METHODS = {"embedder": "embed", "detector": "detect", "identity": "embed", "quality": "score", "tagger": "tag"}
+METHODS = {
+    "embedder": "embed",
+    "detector": "detect",
+    "identity": "embed",
+    "quality": "score",
+    "tagger": "tag",
+    "text_detector": "lines",
+}
 FIRST_LOOK = 2  # pictures; each further look is at twice as many, as long as there is time
 
 

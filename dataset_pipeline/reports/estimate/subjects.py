@@ -73,7 +73,7 @@ def due_of(settings: Settings, sources: Sequence[Source]) -> dict[str, set[str]]
     store = store_of(settings)
     resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))
     graph = declared(settings)
-    by_episode = [asset for asset in graph if not is_joined(asset)]
+    by_episode = [asset for asset in graph if not (is_joined(asset) or graph[asset].on_demand)]
 
     def due(source: Source) -> set[str]:
         found: set[str] = set()

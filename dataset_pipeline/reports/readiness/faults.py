@@ -48,7 +48,8 @@ class Fault:
 @dataclass(frozen=True)
 class Judged:
     """What the rules look at. train: the rows for training of `table`. n_held_out: its other rows. leaked, stages: as
-    `judging.readiness` takes them. concepts, characters, lengths: the figures of `train`."""
+    `judging.readiness` takes them. with_text: ids of images in
+    the set that text lies on. concepts, characters, lengths: the figures of `train`."""
 
     table: pa.Table
     train: pa.Table
@@ -60,6 +61,7 @@ class Judged:
     characters: Sequence[Mapping[str, Any]]
     lengths: Captions
     made_with_demo_models: bool
+    with_text: Sequence[str] = ()
 
 
 def faults_of(judged: Judged) -> list[Fault]:
@@ -76,6 +78,7 @@ def faults_of(judged: Judged) -> list[Fault]:
         _long_captions(judged.train, judged.lengths),
         _tags_of_everything(judged.train),
         _cropped(judged.train, judged.resolution),
+        _with_text(judged.with_text),
         _of_demo_models(judged.made_with_demo_models, judged.train.num_rows),
     ]
     return sorted((fault for fault in found if fault), key=lambda fault: SEVERITIES.index(fault.severity))
@@ -235,6 +238,17 @@ def _cropped(train: pa.Table, resolution: int) -> Fault | None:
         int((share > MUCH_CROPPED).sum()),
         tuple(ids[place] for place in np.argsort(-share, kind="stable")[:EXAMPLES]),
         "The smaller a picture, the more: raise the sides in [crops], or take bucket_no_upscale out of the file.",
+    )  # fmt: skip
+
+
+def _with_text(with_text: Sequence[str]) -> Fault | None:
+    if not with_text:
+        return None
+    return Fault(
+        "burnt_in_text", "warning",
+        f"{_number(len(with_text), 'image bears', 'images bear')} subtitles, credits or a logo.",
+        len(with_text), tuple(with_text[:EXAMPLES]),
+        'A model learns to draw them. [selection] text = "crop" cuts them away, "drop" leaves the images out.',
     )  # fmt: skip
 
 

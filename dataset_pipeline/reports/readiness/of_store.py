@@ -16,6 +16,7 @@ from dataset_pipeline.base.paths import write_whole
 from dataset_pipeline.reports.readiness.judging import readiness
 from dataset_pipeline.reports.readiness.leakage import Embedded, Leak, leaks
 from dataset_pipeline.reports.readiness.page import page
+from dataset_pipeline.reports.readiness.texts import text_in
 from dataset_pipeline.reports.readiness.tokens import clip_token_counter
 from dataset_pipeline.reports.run_report import account
 from dataset_pipeline.settings import Settings
@@ -40,6 +41,7 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
         leaked=leaks_in(store, table, episodes, settings.distinct_frames.similarity),
         face_sides_px=_faces(store, table, episodes, settings.crops.face_min_score),
         count_tokens=clip_token_counter(),
+        text=text_in(store, table, episodes),
         made_with_demo_models=pointer is not None and pointer.provenance.demo,
     )
 
@@ -88,9 +90,14 @@ def _faces(store: Store, table: pa.Table, episodes: Iterable[str], min_score: fl
         there, detections = store.find("images", episode), store.find("detections", episode)
         if there is None or detections is None:
             continue
+        made = store.find("training_images", episode)
+        cuts_px = (
+            {} if made is None else dict(zip(*(made[it].to_pylist() for it in ("image_id", "cut_px")), strict=True))
+        )
         images = [row for row in there.to_pylist() if row["image_id"] in widths_px]
         sizes = face_sizes(detections, images, min_score)
         for row in images:
-            scale = widths_px[row["image_id"]] / row["width_px"]
+            cut_px = cuts_px.get(row["image_id"])
+            scale = widths_px[row["image_id"]] / (cut_px[2] - cut_px[0] if cut_px else row["width_px"])
             found += [min(size) * scale for size in sizes.get(row["image_id"], ())]
     return found

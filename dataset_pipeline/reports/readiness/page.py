@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from dataset_pipeline.corrections.answers import CHOSEN, KEPT
 from dataset_pipeline.reports.readiness.faults import CHUNK_TOKENS
 from dataset_pipeline.reports.readiness.figures import ENLARGED
 from dataset_pipeline.reports.templates import templates_in
@@ -22,7 +23,7 @@ MOST_BARS = 24  # of a chart; what follows is counted
 MOST_BUCKETS = 12
 HISTOGRAM_PX, TOP_PX, FOOT_PX = 150, 18, 20  # whole height, and of it for counts above and edges below the bars
 LEAST_BAR_PERCENT, LEAST_COLUMN_PX = 0.4, 2.0  # so that one of thousands is still seen
-REACHED = {"kept", "selected", "in the set"}  # outcomes that lead further
+REACHED = {"kept", KEPT, CHOSEN, "selected", "in the set"}  # outcomes that lead further
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def page(found: Mapping[str, Any]) -> str:
         splits=found["splits"],
         held_out=_held_out(found["splits"]),
         faces=histogram(found["faces"]),
+        text=found["text"],
         stages=_stages(found["left_out"]),
     )  # fmt: skip
 

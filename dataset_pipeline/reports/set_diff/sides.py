@@ -13,6 +13,8 @@ from dataset_pipeline.assets.training import training_set
 from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.ids import is_clip
 from dataset_pipeline.base.paths import links_out, long_path
+from dataset_pipeline.corrections.addressing import MATCHED
+from dataset_pipeline.corrections.answers import chosen_by_hand
 from dataset_pipeline.graph.declaration import DECLARATIONS, ancestors, is_joined
 from dataset_pipeline.graph.lineage import lineage_in, made_by, table_name
 from dataset_pipeline.settings import (
@@ -51,7 +53,10 @@ LONGEST_TEXT_BYTES = 1 << 26
 COLUMNS = {
     "selection": ["image_id", "selected", "reason", "quality"],
     "distinct_frames": ["image_id", "kept", "group", "similarity", "reason"],
+    "panoramas": ["image_id", "verdict", "reason"],
+    "backdrops": ["image_id", "verdict", "reason"],
     "crops": ["image_id", "kind", "width_px", "height_px", "score", "reason"],
+    "details": ["image_id", "kept", "group", "reason"],
     "tags": ["image_id", "hand_edited", "dropped"],
     "training_images": ["image_id", "source_sha256"],
     "clips": ["image_id", "start_s", "end_s", "reason"],
@@ -397,6 +402,9 @@ class _Tables:
             return None
         names = COLUMNS.get(asset) or table.column_names
         rows: list[dict[str, Any]] = table.select(names).to_pylist()
+        if asset == MATCHED:  # several rows an image: of them what the choice of images goes by
+            chosen = chosen_by_hand(row for row in rows if row["reader"] == "selection")
+            return {image: {"image_id": image, "reason": reason} for image, reason in chosen.items()}
         return {row["image_id"]: row for row in rows}
 
     def _repeated(self) -> Rows | None:

@@ -19,14 +19,18 @@ from dataset_pipeline.graph.staleness import Present, verdict_on
 from dataset_pipeline.graph.versions import joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.orchestration.runs import phases
+from dataset_pipeline.reports.corrections import account_of
 from dataset_pipeline.reports.status.attempts import last_attempts
 from dataset_pipeline.reports.status.states import ABSENT, FRESH, JOINED, Cell, Place, Status
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.passed_over import last_summaries
 from dataset_pipeline.store.condition import Condition, Glances
+from dataset_pipeline.store.files import StoreError
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
 ABSENT_TABLE = Condition()
+PROBLEMS_NAMED = 20  # corrections that found nothing; more are counted
 
 
 def status_of(
@@ -53,9 +57,20 @@ def status_of(
         asset: {key: judge(asset, key) for key in ((JOINED,) if is_joined(asset) else episodes)} for asset in assets
     }
     faults = {key: found for key in (JOINED, *episodes) if (found := _faults(tables, assets, key))}
-    return Status(
-        store.root, episodes, cells, gone, faults, _notes(settings, store, episodes, weights), last_summaries(store)
-    )
+    corrections, lost = _corrections(settings, store)
+    notes = [*_notes(settings, store, episodes, weights), *lost]
+    return Status(store.root, episodes, cells, gone, faults, notes, last_summaries(store), corrections)
+
+
+def _corrections(settings: Settings, store: Store) -> tuple[str, list[str]]:
+    """What a person said in all, and what of it does not count or found nothing."""
+    try:
+        account = account_of(settings, store)
+    except (StoreError, OSError) as error:
+        return "", [f"what was corrected by hand cannot be read: {error}"]
+    problems = account.problems()
+    more = [f"and {len(problems) - PROBLEMS_NAMED} corrections more"] if len(problems) > PROBLEMS_NAMED else []
+    return account.summary if account.said else "", problems[:PROBLEMS_NAMED] + more
 
 
 def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: Mapping[str, str]) -> list[str]:
@@ -123,7 +138,7 @@ class _Judge:
     graph: Mapping[str, Declaration]
     # For each cell that is not fresh: the assets that have to be made first, and whether that needs a person.
     roots: dict[Place, dict[str, bool]] = field(default_factory=dict)
-    _over_all: dict[str, str] = field(default_factory=dict)
+    _over_all: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __call__(self, asset: str, key: str) -> Cell:
         upstream = self._upstream(asset, key)
@@ -179,17 +194,22 @@ class _Judge:
 
     def _inputs(self, declaration: Declaration, key: str) -> dict[str, str]:
         """What the asset would find now, as `graph.materializing.inputs_of` records it."""
+        reader = declaration.name
         return {
-            read: self._version_over_all(read) if key == JOINED and not is_joined(read) else self._version(read, key)
+            read: self._version_over_all(read, reader)
+            if key == JOINED and not is_joined(read)
+            else self._version(read, key, reader)
             for read in declaration.reads
         }
 
-    def _version(self, asset: str, key: str) -> str:
+    def _version(self, asset: str, key: str, reader: str) -> str:
         pointer = self.tables[asset, JOINED if is_joined(asset) else key].pointer
-        return version_for(key or None, asset, pointer) if pointer else ""
+        return version_for(key or None, asset, pointer, reader)
 
-    def _version_over_all(self, asset: str) -> str:
-        if asset not in self._over_all:
+    def _version_over_all(self, asset: str, reader: str) -> str:
+        by = reader if SCHEMAS[asset].part == "reader" else ""
+        if (asset, by) not in self._over_all:
             pointers = ((episode, self.tables[asset, episode].pointer) for episode in self.episodes)
-            self._over_all[asset] = joined_version([(episode, pointer) for episode, pointer in pointers if pointer])
-        return self._over_all[asset]
+            found = [(episode, pointer) for episode, pointer in pointers if pointer]
+            self._over_all[asset, by] = joined_version(asset, found, reader)
+        return self._over_all[asset, by]

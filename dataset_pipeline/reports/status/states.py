@@ -46,7 +46,8 @@ class Reason:
 class Status:
     """`cells`: by asset in the order of the work, then by episode, or under JOINED. By episode: `gone` has the path at
     which the source is not any more, `faults` what speaks against its checks, damage above all. `notes`: what else to
-    know. `passed_over`: what the last looks for episodes did not take in, in sentences."""
+    know. `passed_over`: what the last looks for episodes did not take in, in sentences. `corrections`: how many a
+    person made and how many hold, empty if none was made."""
 
     store: str
     episodes: tuple[str, ...]
@@ -55,6 +56,7 @@ class Status:
     faults: Mapping[str, Sequence[str]]
     notes: Sequence[str]
     passed_over: Sequence[str] = ()
+    corrections: str = ""
 
     def counts(self, *assets: str) -> dict[State, int]:
         """How many cells are in each state: of the named assets, or of all."""
@@ -119,7 +121,8 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them.
 
-        `store`, `episodes`, `notes`, `gone`, `faults`, `passed_over` and `whole` as above; `counts`: cells by state;
+        `store`, `episodes`, `notes`, `gone`, `faults`, `passed_over`, `corrections` and `whole` as above;
+        `counts`: cells by state;
         `assets`: the same for each asset; `open`: the cells that are not fresh, each with `asset`, `episode` (null if
         joined), `state`, `why`.
         """
@@ -139,4 +142,5 @@ class Status:
             "faults": {episode: list(faults) for episode, faults in self.faults.items()},
             "notes": list(self.notes),
             "passed_over": list(self.passed_over),
+            "corrections": self.corrections,
         }

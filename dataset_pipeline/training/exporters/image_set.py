@@ -42,6 +42,7 @@ CAPTION_FIELDS: dict[str, Any] = {
     "activation_tags": [],
     "tags": [],
     "text": "",
+    "written": "",
 }
 
 

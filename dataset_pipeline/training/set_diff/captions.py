@@ -12,6 +12,7 @@ from typing import Any
 
 from dataset_pipeline.settings import CaptionsSettings
 from dataset_pipeline.settings.tag_rules import Rules
+from dataset_pipeline.tags.filter import BY_HAND as BY_HAND_REASON
 from dataset_pipeline.tags.templates import render, without_mark
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, TrainingSet
@@ -22,6 +23,7 @@ TAGS_NAMED = 4
 # What a caption is made of but for tags, the most telling first: in words, the asset and the keys that decide it, and
 # the asset whose answer they judge.
 FIELDS: dict[str, tuple[str, str, tuple[Key, ...], str]] = {
+    "written": ("another caption written by a person", "captions", (), "corrections"),
     "characters": ("other characters on it", "clusters", (("clusters", "max_difference"),), ""),
     "activation_tags": ("other activation tags", "tags", (("tags", "concepts"),), ""),
     "text": ("another description", "descriptions", (), ""),
@@ -61,6 +63,7 @@ DROPPED: dict[str, tuple[str, tuple[Key, ...], str]] = {
     "max_tags": ("tags beyond the most", (("tags", "max_tags"),), "tag_scores"),
     "concept": ("tags of a concept", (("tags", "concepts"),), ""),
     "hand_edited": ("tags written by hand", (), "hand_edited_tags"),
+    BY_HAND_REASON: ("tags changed by hand", (), ""),
 }
 
 
@@ -142,6 +145,8 @@ class Captions:
     def _by_field(self, name: str, old: Image, new: Image) -> Reason:
         if name == "tags":
             return self._by_tags(old, new)
+        if name == "characters" and are_renamed(self.old, self.new, old.image_id):
+            return Reason("characters renamed", (), _names_told(old, new))
         what, asset, keys, fallback = FIELDS[name]
         detail = f"({_listed(old.fields.get(name))} -> {_listed(new.fields.get(name))})"
         if name == "show_title":
@@ -159,20 +164,26 @@ class Captions:
         detail = f"({' '.join(marked[:TAGS_NAMED])}{more})"
         found = Counter(
             reason
-            for tags, side in ((lost, self.new), (gained, self.old))
-            for reason in self._why_dropped(tags, side, old)
+            for tags, without, having in ((lost, self.new, self.old), (gained, self.old, self.new))
+            for reason in self._why_dropped(tags, without, having, old)
         )
         if found:
             (what, causes), _ = found.most_common(1)[0]
             return Reason(what, causes, detail)
         return Reason("other tags", self._by_tag_settings({*lost, *gained}, old.episode), detail)
 
-    def _why_dropped(self, tags: list[str], side: TrainingSet, image: Image) -> list[tuple[str, tuple[str, ...]]]:
-        """For each tag that is absent on one side, what its row there says: in words, and the causes."""
-        row = side.row("tags", image.image_id)
+    def _why_dropped(
+        self, tags: list[str], side: TrainingSet, having: TrainingSet, image: Image
+    ) -> list[tuple[str, tuple[str, ...]]]:
+        """For each tag that is absent on one side, what its row there says, or the other's that has it because a person
+        added it: in words, and the causes."""
+        row, other = side.row("tags", image.image_id), having.row("tags", image.image_id) or {}
         if not tags or row is None:
             return []
         reasons = {entry["tag"]: entry["reason"] for entry in row["dropped"] or ()}
+        reasons |= {
+            entry["tag"]: BY_HAND_REASON for entry in other.get("added") or () if entry["reason"] == BY_HAND_REASON
+        }
         told = []
         for tag in tags:
             reason = reasons.get(tag, "")
@@ -181,6 +192,9 @@ class Captions:
                 beginning = "hand_edited"
             if not beginning:
                 told.append(("other tags", self.changes.causes("tag_scores", image.episode)))
+                continue
+            if beginning == BY_HAND_REASON:
+                told.append(("tags changed by hand", ()))
                 continue
             what, keys, fallback = DROPPED[beginning]
             told.append((what, self.changes.causes("tags", image.episode, keys, fallback)))
@@ -207,6 +221,16 @@ class Captions:
         """The fields are the same, and what is known of the settings shows no difference."""
         causes = self.changes.own("captions", old.episode)
         return Reason("other caption settings", causes) if causes else Reason("another caption of the same fields")
+
+
+def are_renamed(old: TrainingSet, new: TrainingSet, image_id: str) -> bool:
+    """Whether both sets know the same characters on an image, so that only what they are called is another."""
+    before, after = (side.row("clusters", image_id) for side in (old, new))
+    return before is not None and after is not None and before["characters"] == after["characters"]
+
+
+def _names_told(old: Image, new: Image) -> str:
+    return f"({_listed(old.fields.get('characters'))} -> {_listed(new.fields.get('characters'))})"
 
 
 def _shown(fields: Mapping[str, Any]) -> Mapping[str, Any]:

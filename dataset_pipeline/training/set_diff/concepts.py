@@ -45,14 +45,17 @@ class ConceptChange:
     reason: Reason
 
 
-def why_moved(old: Image, new: Image, changes: Changes, by_concept: ByConcept) -> Reason:
-    """Of an image whose concept is another. by_concept: why images came or left."""
+def why_moved(old: Image, new: Image, changes: Changes, by_concept: ByConcept, is_renamed: bool = False) -> Reason:
+    """Of an image whose concept is another. by_concept: why images came or left. is_renamed: the same characters are on
+    it, called otherwise."""
     keys: list[Key] = [("concept_balance", name) for name in ARRANGEMENT]
     changed = changes.keys("concept_balance", "")
     who = [image.fields.get("characters") or [] for image in (old, new)]
     by_arrangement = tuple(changed[key] for key in keys if key in changed)
     if who[0] != who[1] and ("concept_balance", "arrangement") not in changed:
         names = " -> ".join(", ".join(map(str, it)) or "nobody" for it in who)
+        if is_renamed:
+            return Reason("characters renamed", (), f"({names})")
         return Reason("other characters on it", changes.causes("clusters", old.episode), f"({names})")
     if by_arrangement:
         return Reason("another arrangement", by_arrangement)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dataset_pipeline.base.ids import is_clip
-from dataset_pipeline.training.set_diff.captions import Captions
+from dataset_pipeline.training.set_diff.captions import Captions, are_renamed
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.concepts import (
     ByConcept,
@@ -162,7 +162,8 @@ def _of_both(
     if captions.differ(one, other):
         yield Difference(CAPTION, image_id, captions.why(one, other), one.caption, other.caption)
     if one.concept != other.concept:
-        yield Difference(CONCEPT, image_id, why_moved(one, other, changes, by_concept), one.concept, other.concept)
+        why = why_moved(one, other, changes, by_concept, are_renamed(old, new, image_id))
+        yield Difference(CONCEPT, image_id, why, one.concept, other.concept)
     sizes = [f"{image.width_px} x {image.height_px}" for image in (one, other)]
     if sizes[0] != sizes[1]:
         yield Difference(SIZE, image_id, _why_drawn(one, old, new, changes), *sizes)

@@ -11,14 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_pipeline.base.ids import episode_of, is_clip
+from dataset_pipeline.base.ids import episode_of, is_clip, is_detail, kind_of_span
 from dataset_pipeline.characters.names import parse_character
+from dataset_pipeline.corrections.addressing import MATCHED, STITCHED
+from dataset_pipeline.corrections.answers import CHOSEN, EXCLUDED, KEPT, REJECTED
+from dataset_pipeline.images.crops import DRAWN, NO_FACE, NO_HEAD, REPLACED
+from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
 
 STILL = "still"
 # Of these goes what is said of a clip, and not whether there is one.
 SAID_ONLY = frozenset({"clips", "captions", "tags", "core_tags", "hand_edited_tags"})
+OUT_BY_HAND = "a stretch that was taken out by hand"
 QUOTAS = ("max_images", "max_images_per_concept", "max_images_per_character")
 
 
@@ -41,7 +46,19 @@ RULES = {
     "too_few_faces": Rule("with too few faces", ("min_faces", "face_min_score"), "detections"),
     "too_many_faces": Rule("with too many faces", ("max_faces", "face_min_score"), "detections"),
     "nobody_known": Rule("without a known character", ("without_characters",), "clusters"),
+    "in_panorama": Rule("that a panorama shows whole", ("frames_of_panoramas",), "images"),
+    "of_plate": Rule("of somebody on a plate, as in the frame that they are from", (), "images"),
     "character_not_wanted": Rule("without a wanted character", ("characters",), "clusters"),
+    "burnt_in_text": Rule("with burnt-in text", ("text", "min_share_without_text"), "burnt_in_text"),
+}
+
+
+# By the reason of a panorama or a plate, the keys of its section that it goes by.
+STITCHED_KEYS = {
+    **dict.fromkeys(("parallax", "content_moves"), ("like_frame", "doubtful_like_frame")),
+    "too_much_unknown": ("known", "doubtful_known"),
+    "badly_placed": ("max_residual_px",),
+    **dict.fromkeys(("too_little_travel", "zoom_adds_nothing"), ("min_travel",)),
 }
 
 
@@ -62,12 +79,28 @@ class Presence:
         rows = self.without.tables("selection", episode)
         if rows is None:
             return self._by_settings(image)
+        if (by_hand := self._chosen(image)) is not None:
+            return by_hand
         row = rows.get(image.image_id)
         if row is None and image.is_crop and image.still_id in rows:
             return self._of_crop(image)
         if row is None:
             return self._of_frame(image)
         return self._not_in_set(image) if row["selected"] else self._by_rule(image, row, rows)
+
+    def _chosen(self, image: Image) -> Reason | None:
+        """The reason, if the other set has the image only since a person kept it, or chose its frame."""
+        frame = (self.other.row("distinct_frames", image.still_id) or {}).get("reason")
+        beside = (self.without.row("distinct_frames", image.still_id) or {}).get("reason", frame)
+        kept = (self.other.row(MATCHED, image.image_id) or {}).get("reason") == KEPT
+        before = self.without.tables(MATCHED, image.episode)
+        kept_before = before is None or before.get(image.image_id, {}).get("reason") == KEPT
+        what = "kept by hand" if kept and not kept_before else ""
+        if frame in (KEPT, CHOSEN) and beside != frame:
+            what = f"{'cut from a frame ' if image.is_crop else ''}{frame.replace('_', ' ')}"
+        if not what:
+            return None
+        return Reason(f"no longer {what}" if self.is_gone else what)
 
     def _of_episode(self, episode: str) -> str:
         version = self.other.lineage.sources.get(episode, "")
@@ -86,6 +119,8 @@ class Presence:
 
     def _of_frame(self, image: Image) -> Reason:
         still, episode = image.still_id, image.episode
+        if kind_of_span(still):
+            return self._of_stitched(image)
         row = self.without.row("distinct_frames", still)
         cut_from = "cut from a frame that is " if image.is_crop else ""
         if row is None:
@@ -93,6 +128,8 @@ class Presence:
         reason = row["reason"]
         if reason == "duplicate":
             return self._near_duplicate(row, episode, cut_from)
+        if reason == EXCLUDED:
+            return self._reason(f"{'cut from a frame ' if cut_from else ''}of {OUT_BY_HAND}", ())
         keys: dict[str, list[Key]] = {
             "blank": [("distinct_frames", "min_contrast")],
             **{name: [("frame_defects", f"max_{name}"), ("frame_defects", "drop")] for name in ("combing", "ghost")},
@@ -103,8 +140,22 @@ class Presence:
             return self._reason("a frame that the later steps did not see", causes)
         return self._reason(f"{cut_from}{reason.replace('_', ' ')}", causes)
 
+    def _of_stitched(self, image: Image) -> Reason:
+        asset = next(asset for asset, kinds in STITCHED.items() if kind_of_span(image.still_id) in kinds)
+        row, episode = self.without.row(asset, image.still_id), image.episode
+        what = f"{'cut from ' if image.is_crop else ''}a {kind_of_span(image.still_id).replace('_', ' ')}"
+        if row is None:
+            return self._reason(f"{what} of a shot that was not looked at", self.changes.upstream(asset, episode))
+        keys = [(asset, name) for name in STITCHED_KEYS.get(row["reason"], ())]
+        causes = self.changes.causes(asset, episode, keys, "alignments")
+        if row["verdict"] == KEEP:
+            return self._reason(f"{what} that the later steps did not see", causes)
+        return self._reason(f"{what} that is {row['verdict']}, {row['reason'].replace('_', ' ')}", causes)
+
     def _near_duplicate(self, row: Row, episode: str, cut_from: str) -> Reason:
         what, limit = f"{cut_from}a near-duplicate", ("distinct_frames", "similarity")
+        if (self.without.row("distinct_frames", row["group"]) or {}).get("reason") == CHOSEN:
+            return self._reason(f"{what} of a frame chosen by hand", (), f"({row['group']})")
         changed = self.changes.keys("distinct_frames", episode)
         made = self.other.lineage.made("distinct_frames", episode)
         there = made.settings.get(limit[0], {}).get(limit[1]) if made else None
@@ -113,12 +164,36 @@ class Presence:
             return self._reason(what, (changed[limit],), f"of {row['group']}")
         return self._reason(what, self.changes.upstream("distinct_frames", episode), f"of {row['group']}")
 
+    def _of_detail(self, image: Image) -> Reason:
+        """By its row where there is one; a part that was found under other settings may have none."""
+        episode = image.episode
+        settings, changed = self._settings("details", episode), self.changes.keys("details", episode)
+        if ("details", "enabled") in changed and not settings.get("enabled", True):
+            return self._reason("of a set without details", (changed["details", "enabled"],))
+        row = self.without.row("details", image.image_id)
+        keys = {"small": ["target_px", "bucket_step_px"], "over_limit": ["max_per_still"], "": ["kinds", "target_px"]}
+        reason = "" if row is None or row["kept"] else row["reason"]
+        causes = self.changes.causes("details", episode, [("details", it) for it in keys.get(reason, keys["small"])])
+        detail = f"({row['group']})" if row is not None and reason == "duplicate" else ""
+        what = f"a detail that is {reason.replace('_', ' ')}" if reason else "a detail that was not cut out"
+        return self._reason(what, causes, detail)
+
     def _of_crop(self, image: Image) -> Reason:
         episode, kind = image.episode, image.kind
+        if is_detail(kind):
+            return self._of_detail(image)
         row = self.without.row("crops", image.image_id)
+        if row is not None and row["reason"] == REPLACED:
+            return self._reason("a crop in whose place another was drawn by hand", ())
+        if row is None and (self.other.row("crops", image.image_id) or {}).get("reason") == DRAWN:
+            return Reason("no longer drawn by hand" if self.is_gone else "drawn by hand")
         if row is not None and row["reason"] == "small":
             causes = self.changes.causes("crops", episode, [("crops", f"{kind}_min_side_px")])
             return self._reason("too small a crop", causes, f"({min(row['width_px'], row['height_px'])} px)")
+        if row is not None and row["reason"] in (NO_HEAD, NO_FACE):
+            part = row["reason"].removeprefix("no_")
+            causes = self.changes.causes("crops", episode, [("crops", f"require_{part}")])
+            return self._reason(f"a person without a {part}", causes)
         if row is not None:
             return self._reason("a crop that the later steps did not see", self.changes.upstream("images", episode))
         settings = self._settings("crops", episode)
@@ -138,6 +213,8 @@ class Presence:
             return self._repeated(image)
         if reason == "crop_fills_still":
             return self._fills_still(image, rows)
+        if reason == REJECTED:
+            return self._reason("rejected by hand", ())
         rule = RULES.get(reason, Rule(reason.replace("_", " "), (), "selection"))
         detail = f"({row['quality']:.3g})" if reason == "low_quality" and row["quality"] is not None else ""
         settings = self._settings("selection", episode)
@@ -202,6 +279,8 @@ class Presence:
         if row["reason"] in by_rule:
             what, key = by_rule[row["reason"]]
             return self._reason(what, changes.causes("clips", episode, [("clips", key)], "shots"))
+        if row["reason"] == EXCLUDED:
+            return self._reason(f"of {OUT_BY_HAND}", ())
         if row["reason"] == "repeated":
             keys = [("repeated_frames", name) for name in ("similarity", "aligned_similarity")]
             causes = changes.causes("repeated_frames", episode, keys)
@@ -258,6 +337,7 @@ class Presence:
         crops = self.changes.keys("crops", episode)
         if (
             image.is_crop
+            and not is_detail(image.kind)
             and ("crops", "kinds") in crops
             and image.kind not in self._settings("crops", episode)["kinds"]
         ):
@@ -276,7 +356,7 @@ class Presence:
             return frozenset()
         asks_who = bool(selection.get("characters")) or not selection.get("without_characters")
         asks_faces = selection.get("min_faces", 0) > 0 or selection.get("max_faces", -1) >= 0
-        crops = {"crops", "crop_embeddings", "character_gallery", "clusters"}
+        crops = {"crops", "details", "crop_embeddings", "character_gallery", "clusters"}
         return frozenset(
             {"tag_scores", *(() if asks_who else crops), *(() if asks_who or asks_faces else ("detections",))}
         )
@@ -292,9 +372,9 @@ def _span_s(clip: str) -> tuple[float, float]:
 
 
 def _kind(image: Image, settings: Mapping[str, Any]) -> bool:
-    return (
-        not settings.get("stills", True) if not image.is_crop else image.kind not in settings.get("crops", [image.kind])
-    )
+    if not image.is_crop:
+        return not settings.get("stills", True)
+    return not is_detail(image.kind) and image.kind not in settings.get("crops", [image.kind])
 
 
 def _quality(image: Image, settings: Mapping[str, Any]) -> bool | None:
@@ -307,7 +387,8 @@ def _side(image: Image, settings: Mapping[str, Any]) -> bool | None:
 
 
 def _nobody(image: Image, settings: Mapping[str, Any]) -> bool:
-    return not image.fields.get("characters") and (image.is_crop or not settings.get("without_characters", True))
+    as_crop = image.is_crop and not is_detail(image.kind)
+    return not image.fields.get("characters") and (as_crop or not settings.get("without_characters", True))
 
 
 def _not_wanted(image: Image, settings: Mapping[str, Any]) -> bool | None:
@@ -332,4 +413,6 @@ VERDICTS: dict[str, Callable[[Image, Mapping[str, Any]], bool | None]] = {
     "without_characters": _nobody,
     "characters": _not_wanted,
     "max_crop_share": lambda image, settings: None if image.is_crop else False,
+    "text": _unknown,
+    "min_share_without_text": _unknown,
 }

@@ -75,6 +75,13 @@ def test_people_and_heads_are_found_through_imgutils(measured: Measured) -> None
 
 
 @pytest.mark.thorough
+def test_hands_and_eyes_are_found_through_imgutils(measured: Measured) -> None:
+    for kind in ("hand", "eye"):
+        assert measured[f"detect_{kind}"]["precision"] >= 0.85
+        assert measured[f"detect_{kind}"]["recall"] >= 0.85
+
+
+@pytest.mark.thorough
 def test_crops_of_one_character_cluster_at_the_packs_threshold(measured: Measured) -> None:
     """Each kind alone, on few scenes: .73 of bodies, of whose strangers .12 are within the threshold, and .78 of heads;
     together they are measured on the seasons."""

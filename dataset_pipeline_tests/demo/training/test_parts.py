@@ -9,11 +9,21 @@ import torch
 from dataset_pipeline.demo.characters import Character
 from dataset_pipeline.demo.harder import LabelledCrop, Still, harder_cast
 from dataset_pipeline.demo.scenes import NO_BOX, DrawnPerson
-from dataset_pipeline.demo.training import degrade
+from dataset_pipeline.demo.training import boxes, degrade
 from dataset_pipeline.demo.training.answers import framing_of, tags_of
 from dataset_pipeline.demo.training.boxes import iou, matches, window, zoomed
-from dataset_pipeline.demo.training.data import moment_sample, quality_sample, scene_sample
-from dataset_pipeline.demo.training.detector import LARGE_THINGS, SMALL_THINGS, Detector, mirrored_boxes, peaks, targets
+from dataset_pipeline.demo.training.data import detector_sample, moment_sample, quality_sample, scene_views
+from dataset_pipeline.demo.training.detector import (
+    LARGE_THINGS,
+    SMALL_THINGS,
+    Detector,
+    detection_loss,
+    detector_rate,
+    jittered,
+    mirrored_boxes,
+    peaks,
+    targets,
+)
 from dataset_pipeline.demo.training.embedder import near_duplicate_loss
 from dataset_pipeline.demo.training.export import difference_metric_onnx
 from dataset_pipeline.demo.training.families import family_sample, hard_cast_sample
@@ -48,19 +58,66 @@ def test_heat_is_one_at_the_centre_of_a_box_and_tiny_boxes_are_ignored() -> None
     heat, sides, counts = targets(LARGE_THINGS, [rows])
     assert heat[0, head, 60 // 8, 120 // 8] == 1
     assert heat.sum((2, 3))[0, face] == 0
-    assert counts[0, face, 9 // 8, 9 // 8] == -1
+    assert counts[0, face, 9 // 8, 9 // 8] == 0
+    assert counts.sum() == counts.numel() - 1
     assert sides[0, head, :, 7, 15].tolist() == [100, 40, 140, 80]
     assert heat.shape == (1, 4, 40, 40)
+
+
+def test_a_centre_between_two_cells_heats_both() -> None:
+    heat, _, _ = targets(SMALL_THINGS, [np.array([[0, 40, 36, 55, 52]], np.float32)])
+    assert heat[0, 0, 5, 5] == 1
+    assert 0.8 < heat[0, 0, 5, 6] < 1
+    assert heat[0, 0, 5, 8] == 0
+
+
+def test_a_score_costs_least_where_it_says_how_well_its_box_fits() -> None:
+    heat, sides, counts = targets(SMALL_THINGS, [np.array([[0, 40, 40, 56, 56]], np.float32)])
+    centre = (0, 0, 6, 6)
+
+    def cost(score: float, shift_px: float) -> float:
+        predicted = sides.clone()
+        predicted[:, :, ::2] += shift_px
+        logits = torch.full_like(heat, -9.0).where(heat != 1, torch.logit(torch.tensor(score)))
+        return detection_loss(logits, predicted, heat, sides, counts).item()
+
+    assert heat[centre] == 1
+    assert cost(0.99, 0) < cost(0.7, 0) < cost(0.3, 0)
+    assert cost(0.7, 4) < cost(0.99, 4)  # a fit of 0.6 is worth 0.68
+    assert cost(0.99, 4) > cost(0.99, 0)
+
+
+def test_the_learning_rate_of_a_detector_warms_up_holds_and_ends_at_nothing() -> None:
+    rates = [detector_rate(step, 300) for step in range(300)]
+    assert max(rates) == pytest.approx(4e-3, rel=0.02)
+    assert rates[0] < 0.1 * rates[20]
+    assert 0.45 < rates[199] / rates[20] < 0.6
+    assert 0 < rates[299] < 1e-5
+
+
+def test_a_jittered_picture_moves_with_its_boxes() -> None:
+    picture = torch.zeros(8, 3, 192, 192)
+    picture[:, :, 80:120, 90:110] = 1
+    rows = np.array([[1, 90, 80, 110, 120], [0, 0, 0, 4, 4]], np.float32)
+    moved, moved_rows = jittered(picture, [rows] * 8, np.random.default_rng(0))
+    sizes = set()
+    for image, kept in zip(moved, moved_rows, strict=True):
+        lit = torch.nonzero(image[0] > 0.5)
+        shown = torch.cat([lit.amin(0).flip(0), lit.amax(0).flip(0) + 1]).numpy()
+        assert np.abs(kept[0, 1:] - shown).max() <= 1
+        assert (kept[:, 1:] >= 0).all()
+        sizes.add(len(kept))
+    assert sizes == {1, 2}  # the corner's box is out of some
 
 
 def test_a_detector_of_small_things_learns_in_windows_and_looks_at_whole_pictures() -> None:
     net = Detector(SMALL_THINGS).eval()
     with torch.inference_mode():
-        assert net(torch.zeros(1, 3, 256, 256))[1].shape == (1, 2, 4, 32, 32)
+        assert net(torch.zeros(1, 3, 192, 192))[1].shape == (1, 2, 4, 24, 24)
         net.grid = 640 // 8
-        logits, boxes = net(torch.zeros(1, 3, 640, 640))
+        logits, found = net(torch.zeros(1, 3, 640, 640))
     assert logits.shape == (1, 2, 80, 80)
-    assert boxes[0, 0, 0, 0, 79] > boxes[0, 0, 0, 0, 0] + 600
+    assert found[0, 0, 0, 0, 79] > found[0, 0, 0, 0, 0] + 600
 
 
 def test_mirrored_boxes_change_sides() -> None:
@@ -142,13 +199,14 @@ def test_casts_for_calibration_are_like_those_of_the_harder_season() -> None:
     assert images.shape == (len(names), 128, 128, 3)
 
 
-def test_windows_show_hands_larger_than_the_whole_picture_does() -> None:
-    sample = scene_sample((TRAINING, 1, 8))
-    assert sample.windows.shape == (2, 256, 256, 3)
-    assert {int(row[0]) for boxes in sample.window_boxes for row in boxes} <= {0, 1}
-    for boxes in sample.window_boxes:
-        assert (boxes[:, 1:] >= 0).all()
-        assert (boxes[:, 1:] <= 256.01).all()
+def test_windows_show_a_scene_at_the_size_at_which_hands_are_looked_for() -> None:
+    sample = detector_sample((TRAINING, 1, 8))
+    assert sample.windows.shape == (6, 192, 192, 3)
+    assert len(sample.window_boxes) == 6
+    assert {int(row[0]) for inside in sample.window_boxes for row in inside} <= {0, 1}
+    for inside in sample.window_boxes:
+        assert (inside[:, 1:] >= 0).all()
+        assert (inside[:, 1:] <= 192.01).all()
 
 
 def test_the_identity_metric_is_scaled_cosine_distance() -> None:
@@ -222,15 +280,16 @@ def test_damage_shows_in_the_numbers() -> None:
 
 def test_samples_depend_on_their_seeds_alone() -> None:
     job = (TRAINING, 1, 7)
-    one, two = scene_sample(job), scene_sample(job)
+    one, two = detector_sample(job), detector_sample(job)
     assert np.array_equal(one.detection, two.detection)
-    assert np.array_equal(one.views.images, two.views.images)
     assert np.array_equal(one.windows, two.windows)
+    views = scene_views(job)
+    assert np.array_equal(views.images, scene_views(job).images)
     assert np.array_equal(family_sample((TRAINING, 3)).images, family_sample((TRAINING, 3)).images)
-    assert one.views.characters == two.views.characters
+    assert views.characters == scene_views(job).characters
     assert np.array_equal(moment_sample(job), moment_sample(job))
     assert all(np.array_equal(a, b) for a, b in zip(quality_sample(job), quality_sample(job), strict=True))
-    assert not np.array_equal(one.detection, scene_sample((TRAINING, 1, 8)).detection)
+    assert not np.array_equal(one.detection, detector_sample((TRAINING, 1, 8)).detection)
 
 
 def test_scenes_list_their_people_with_poses_and_staged_shots_without() -> None:
@@ -281,3 +340,11 @@ def crop_of(character: Character) -> LabelledCrop:
     return LabelledCrop(
         Still(1, 0, "talk", 0, picture, (person,)), person, "person", person.person, picture, extra=False
     )
+
+
+def test_how_windows_are_cut_changes_nothing_that_the_people_net_learns_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = (TRAINING, 1, 7)
+    before, windows = scene_views(job), detector_sample(job).windows
+    monkeypatch.setattr(boxes, "WINDOWS_PER_SCENE", (1, 0))
+    assert np.array_equal(detector_sample(job).windows, windows[:1])
+    assert np.array_equal(scene_views(job).images, before.images)

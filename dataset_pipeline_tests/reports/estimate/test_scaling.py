@@ -63,6 +63,8 @@ def test_cost_grows_with_what_an_asset_looks_at():
     assert driver_of("keyframes", every_frame_is_looked_at=True) == "seconds"
     assert driver_of("video_probe", is_folder=True) == "candidates"
     assert driver_of("quality_scores") == "images"
+    assert [driver_of(it) for it in ("text_lines", "burnt_in_text")] == ["stills", "stills"]
+    assert driver_of("screen_marks") == "candidates"
     assert set(DRIVERS.values()) <= Units().as_dict().keys()
 
 

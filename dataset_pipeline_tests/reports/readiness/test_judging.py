@@ -15,6 +15,7 @@ from dataset_pipeline.reports.readiness.leakage import Leak
 from dataset_pipeline.reports.readiness.page import page
 from dataset_pipeline.reports.readiness.tokens import clip_token_counter
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.training.manifest import funnel
 
 SECTIONS = ["verdict", "set", "buckets", "concepts", "characters", "tags", "captions", "splits", "faces", "left-out"]
 STAGES = [("images", "selected", 60), ("images", "small", 7), ("set", "in the set", 60)]
@@ -286,3 +287,29 @@ def test_every_reason_for_leaving_an_image_out_has_a_meaning():
     stages += [("frames", defect, 1) for defect in DEFECTS]
     told = readiness(SCHEMAS["training_set"].table(healthy()), stages)["left_out"]
     assert all(row["meaning"] for row in told)
+
+
+def test_every_verdict_on_a_panorama_or_a_plate_has_a_meaning():
+    of_place = [
+        *(("keep", it) for it in ("kept", "kept_by_hand")),
+        *((it, why) for it in ("doubtful", "refused") for why in ("parallax", "content_moves", "too_much_unknown")),
+        *(("doubtful", it) for it in ("badly_placed", "no_boxes")),
+        *(
+            ("refused", it)
+            for it in (
+                "too_little_travel",
+                "zoom_adds_nothing",
+                "rotation",
+                "no_texture",
+                "unreadable",
+                "rejected_by_hand",
+                "surroundings_unknown",
+                "frame_shows_it",
+            )
+        ),
+    ]
+    rows = [{"verdict": verdict, "reason": reason} for verdict, reason in of_place]
+    stages = funnel([], [], [{"reason": "in_panorama"}, {"reason": "of_plate"}], [], stitched=rows)
+    told = readiness(SCHEMAS["training_set"].table(healthy()), stages, count_tokens=words)["left_out"]
+    assert sum(it["images"] for it in told if it["stage"] == "panoramas and plates") == len(of_place)
+    assert [it for it in told if not it["meaning"]] == []

@@ -127,3 +127,18 @@ def test_without_a_set_it_says_what_makes_one(tmp_path: Path):
     code, text = said(Store(str(tmp_path / "store")))
     assert code == 1
     assert "there is no training set in" in text
+
+
+def test_text_on_stills_is_counted_and_what_of_it_is_in_the_set_is_told(tmp_path: Path):
+    ids = [f"show.e1/0000000{number}" for number in range(1, 4)]
+    store = made(tmp_path, dict.fromkeys(ids, "indoors"))
+    box = {"x0_px": 400.0, "y0_px": 700.0, "x1_px": 900.0, "y1_px": 750.0, "score": 0.9, "burnt_in": True}
+    found = [{"image_id": it, "kind": "subtitle", **box} for it in ids[:2]]
+    found.append({"image_id": ids[2], "kind": "sign", **box, "burnt_in": False})
+    images = [{"image_id": it, "cut_px": cut} for it, cut in zip(ids, ([0, 0, 1344, 690], None, None), strict=True)]
+    for asset, rows in (("burnt_in_text", found), ("training_images", images)):
+        store.write(asset, SCHEMAS[asset].table(rows), EPISODE, Provenance.from_json({"demo": False}))
+    report = readiness_of(store, load_settings(resources_folder() / "settings.toml"), 1024)
+    assert report["text"] == {"stills": 2, "kinds": {"subtitle": 2}, "cut_away": 1, "left_in": 1}
+    [fault] = [it for it in report["faults"] if it["name"] == "burnt_in_text"]
+    assert (fault["count"], fault["examples"]) == (1, [ids[1]])

@@ -1,0 +1,380 @@
+"""One picture made of all frames of a shot: panoramas of pans, plates without the people who walk through them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.assets.corrections import FOUND, IS_FOUND, matcher_of, told_lost
+from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.base.ids import PANORAMA, PLATE, PLATE_WITH_SUBJECT, plate_id
+from dataset_pipeline.base.progress import track
+from dataset_pipeline.base.timing import span
+from dataset_pipeline.characters.tracks import boxes_on
+from dataset_pipeline.corrections.addressing import STITCHED, parts_for
+from dataset_pipeline.corrections.answers import StitchedAnswers, stitched_answers
+from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.declaration import Kind
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.staleness import WITHOUT_GPU
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.graph.versions import hash_of, version_of
+from dataset_pipeline.images.stills import DOUBTFUL, KEEP, REFUSED
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.media import frames_of
+from dataset_pipeline.stitching.aligning import align
+from dataset_pipeline.stitching.alignment import FramesAt
+from dataset_pipeline.stitching.candidates import MOST_HIDDEN, Candidate, hidden_share, locked_of, pans_of
+from dataset_pipeline.stitching.cleaning import clean_frames
+from dataset_pipeline.stitching.confidence import WHOLE, Verdict, of_panorama, of_plate
+from dataset_pipeline.stitching.drawing import Drawn, Shares, covered_s, shares_by_blocks
+from dataset_pipeline.stitching.followed import BoxesByPts
+from dataset_pipeline.stitching.making import Judge, Making, drawn_once
+from dataset_pipeline.stitching.once import Once
+from dataset_pipeline.stitching.rows import alignment_of, clean_frames_of, row_of
+from dataset_pipeline.stitching.subject import Subject, subject_of
+from dataset_pipeline.store.left_out import UNMEASURED, Answer, first_reasons, is_of_one, reason_of
+from dataset_pipeline.store.provenance import Number
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.video.stream import DecodeReport
+
+CLEAN_FROM = 0.97  # agreement of far pairs: below it something moves before the camera, and the solver says where
+DRAWN_TOGETHER = "every_picture_could_be_drawn"
+DRAWING = {DRAWN_TOGETHER: Check("The frames of each picture could be read and drawn together.")} | IS_FOUND
+# Told once a picture is drawn.
+DRAWN = ("width_px", "height_px", "known_share", "shown_share", "unknown_share", "whole_px", "unknown")
+
+
+def looks_for_plates(settings: Settings) -> bool:
+    return settings.alignments.backdrops != "off" and settings.tracks.mode != "off"
+
+
+@pipeline_asset(
+    kind=Kind.MEASURE,
+    reads=["video_probe", "shots", "tracks"],
+    reads_if={"tracks": looks_for_plates},
+    settings=["alignments", "video"],
+    algorithm=3,
+    group="frames",
+    labels=["opencv"],
+    checks={"every_frame_could_be_placed": Check("The decoder gave each frame that was to be looked at.")},
+)
+def alignments(step: Step) -> Result:
+    """Frames of a shot placed on one canvas, and which of them show the place behind where: of pans, and where plates
+    are wanted of shots with a still camera before which something moves.
+
+    Decides nothing, so that no other threshold of `[panoramas]` or `[backdrops]` places a frame again; a shot that is
+    as it was is taken over. A place before much of which people stand all the time is not looked at. About 40 frames
+    for each view that the camera passes are: some 5 core-s and 5 kB a pan at 1080p, 30 core-s and 60 kB where something
+    moves before it; for a plate 5 core-s and 11 kB.
+    """
+    settings = step.settings.alignments
+    probe, report = step.row("video_probe"), DecodeReport()
+    tracks = step.rows("tracks") if _has_tracks(step) else None
+    found = {it.image_id: it for it in _wanted(step, probe)}
+    boxes = {image_id: _boxes(it, tracks) for image_id, it in found.items()}
+    hidden = {image_id for image_id, them in boxes.items() if tracks and them and _is_hidden(them, tracks)}
+    wanted = {image_id: it for image_id, it in found.items() if image_id not in hidden}
+    video = step.pointer("video_probe")
+    assert video is not None
+    frames_at = partial(_frames, step, probe, report)
+
+    left_out: dict[str, str] = {}
+
+    def placed(absent: list[str]) -> Iterator[dict[str, Any] | None]:
+        candidates = [wanted[image_id] for image_id in absent]  # by kind, and each kind in order of time
+        once = {
+            kind: Once(frames_at, [pts for it in candidates if it.kind == kind for pts in it.pts])
+            for kind in {it.kind for it in candidates}
+        }
+        for image_id in track(absent, step.declaration.name, len(absent)):
+            candidate = wanted[image_id]
+            with span("place and solve"):
+                row = _own(_placed, candidate, boxes[image_id], once[candidate.kind].of(candidate.pts))
+            if isinstance(row, Exception):
+                left_out[image_id] = reason_of(row)
+            yield None if isinstance(row, Exception) else row
+
+    keys = [
+        {"image_id": it.image_id, "pixel_sha256": hash_of(version_of(video), it.pts, boxes[it.image_id])}
+        for it in wanted.values()
+    ]
+    table, reuse = step.measure_once(keys, "", str(step.declaration.algorithm), placed)
+    reasons = Counter(table["reason"].to_pylist())
+    return Result(
+        table,
+        {
+            "measured": reuse.measured,
+            "reused": reuse.reused,
+            "placed": reasons.pop("", 0),
+            **reasons,
+            "frames_looked_at": sum(table["frames"].to_pylist()),
+            "mb": round(table.nbytes / 1e6, 3),
+            "panoramas": settings.panoramas == "on",
+            "always_hidden": len(hidden),
+        }
+        | ({UNMEASURED: len(left_out)} if left_out else {}),
+        {"every_frame_could_be_placed": "; ".join([*report.reasons, *filter(None, [first_reasons(left_out)])])},
+        left_out=left_out,
+    )
+
+
+def _own(work: Callable[..., Answer], *of_shot: Any) -> Answer | Exception:
+    """What comes of one shot, or the error that is this shot's alone."""
+    try:
+        return work(*of_shot)
+    except Exception as error:
+        if not is_of_one(error):
+            raise
+        return error
+
+
+def _wanted(step: Step, probe: Mapping[str, Any]) -> list[Candidate]:
+    """The shots that are to be looked at."""
+    settings, episode = step.settings.alignments, step.episode or ""
+    columns = ["number", "frames", "motion", "dx_px", "dy_px", "zoom", "frame_pts", "frame_pts_s", "signatures"]
+    shots = step.read_columns("shots", columns).to_pylist()
+    if not shots:
+        return []
+    found: list[Candidate] = []
+    if settings.panoramas == "on":
+        bars = [probe[f"bar_{side}_px"] or 0 for side in ("left", "right", "top", "bottom")]
+        size_px = probe["display_width_px"] - sum(bars[:2]), probe["display_height_px"] - sum(bars[2:])
+        found += pans_of(episode, shots, size_px, settings.min_travel)
+    if settings.backdrops == "on" or (settings.backdrops == "auto" and _has_tracks(step)):
+        found += locked_of(episode, shots)
+    return found
+
+
+def _has_tracks(step: Step) -> bool:
+    """Whether people were looked for over the frames of the episode."""
+    if "tracks" not in step.declaration.reads:
+        return False
+    made = step.pointer("tracks")
+    return made is not None and not made.provenance.numbers.get(WITHOUT_GPU)
+
+
+def _boxes(candidate: Candidate, tracks: Sequence[Mapping[str, Any]] | None) -> BoxesByPts | None:
+    """Where people are on the frames of a shot before a still camera, by pts; None where nobody was looked for. On a
+    pan they belong to the picture."""
+    if candidate.kind != PLATE or tracks is None:
+        return None
+    return boxes_on(candidate.pts, candidate.pts_s, tracks)
+
+
+def _is_hidden(boxes: BoxesByPts, tracks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether people hide too much of a place all the time."""
+    return hidden_share(boxes, (tracks[0]["width_px"], tracks[0]["height_px"])) > MOST_HIDDEN
+
+
+def _frames(
+    step: Step, probe: Mapping[str, Any], report: DecodeReport, pts: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    return frames_of(step.source, list(pts), probe, report, step.settings.video.hardware)
+
+
+def _placed(candidate: Candidate, boxes: BoxesByPts | None, frames_at: FramesAt) -> dict[str, Any]:
+    """The columns of `alignments` of one shot."""
+    told = {
+        "kind": candidate.kind,
+        "start_s": candidate.start_s,
+        "end_s": candidate.end_s,
+        "shot_frames": candidate.shot_frames,
+        "frames": len(candidate.pts),
+        "with_boxes": boxes is not None,
+    }
+    alignment = align(candidate.pts, candidate.pts_s, frames_at)
+    if isinstance(alignment, str):
+        return told | {"reason": alignment}
+    clean = None
+    if candidate.kind == PLATE or alignment.agreement < CLEAN_FROM:
+        clean = clean_frames(alignment, frames_at, boxes)
+    return told | row_of(alignment, clean)
+
+
+@pipeline_asset(
+    kind=Kind.RENDER,
+    reads=["video_probe", "alignments", "corrections"],
+    settings=["panoramas", "video"],
+    algorithm=5,
+    group="stills",
+    labels=["opencv"],
+    checks=DRAWING,
+    shows=pictures_of_table,
+)
+def panoramas(step: Step) -> Result:
+    """The whole picture that the camera of a pan passes over: a still of its own, cut to what is known for sure.
+
+    `[panoramas]` says from when on it is kept, when a person is asked, and when it is refused. About 3 core-s a
+    megapixel; a picture that is there stays.
+    """
+    limits = step.settings.panoramas
+
+    def judged(row: Mapping[str, Any], shares: Shares) -> Verdict:
+        return of_panorama(alignment_of(row), clean_frames_of(row), shares, limits)
+
+    return _stitched(step, PANORAMA, judged)
+
+
+@pipeline_asset(
+    kind=Kind.RENDER,
+    reads=["video_probe", "alignments", "tracks", "corrections"],
+    reads_if={"tracks": looks_for_plates},
+    settings=["backdrops", "video"],
+    algorithm=4,
+    group="stills",
+    labels=["opencv"],
+    checks=DRAWING,
+    shows=pictures_of_table,
+)
+def backdrops(step: Step) -> Result:
+    """The place behind the people of a shot whose camera stands still: where it was seen, never invented. And once more
+    with the main person put back, from the frame with the least foreground, unless that frame alone shows as much.
+
+    `[backdrops]` says when it is kept; without `tracks` a person is asked, for who stands still passes for a part of
+    the place.
+    """
+    limits = step.settings.backdrops
+    tracks = step.rows("tracks") if _has_tracks(step) else []
+
+    def judged(row: Mapping[str, Any], shares: Shares) -> Verdict:
+        clean = clean_frames_of(row)
+        assert clean is not None
+        return of_plate(alignment_of(row), clean, shares, row["with_boxes"], limits)
+
+    def subject_in(row: Mapping[str, Any]) -> Subject | None:
+        clean = clean_frames_of(row)
+        if clean is None or not row["with_boxes"]:
+            return None
+        boxes = boxes_on(row["pts"], row["pts_s"], tracks)
+        return subject_of(alignment_of(row), clean, boxes)
+
+    return _stitched(step, PLATE, judged, subject_in)
+
+
+def _nobody(row: Mapping[str, Any]) -> None:
+    """Who is put back on a panorama: whoever was there never left."""
+
+
+def _stitched(
+    step: Step, kind: str, judge: Judge, subject_in: Callable[[Mapping[str, Any]], Subject | None] = _nobody
+) -> Result:
+    """The table of what is made of the shots of this kind. judge: by a row of `alignments` and what is known.
+    subject_in: who of such a row is put back."""
+    probe, report = step.row("video_probe"), DecodeReport()
+    makings = {row["image_id"]: Making(row) for row in step.rows("alignments") if row["kind"] == kind}
+    previous = {row["image_id"]: row for row in step.previous()}
+    told: dict[str, dict[str, Any]] = {}
+
+    def draw(absent: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, np.ndarray | Exception]]:
+        wanted = {row["image_id"]: makings[row["image_id"]] for row in absent}
+        for image_id, drawn in drawn_once(wanted, partial(_frames, step, probe, report), _own):
+            if isinstance(drawn, Drawn):
+                told[image_id] = drawn.told
+            yield image_id, drawn.image if isinstance(drawn, Drawn) else drawn
+
+    rows = [_before_drawing(step.episode or "", making.row, judge) for making in makings.values()]
+    for row in list(rows):
+        if (subject := subject_in(makings[row["image_id"]].row)) is not None:
+            making = Making(makings[row["image_id"]].row, subject)
+            rows.append(row | _before_putting_back(row, making, judge))
+            makings[rows[-1]["image_id"]] = making
+    said = _answers(step, [row | _picture_of(previous.get(row["image_id"])) for row in rows])
+    for row in rows:  # what a person keeps is drawn whatever the limits say
+        kept_by_hand = said.verdict_on(row | {"path": "any"}).get("verdict") == KEEP
+        row["kept"] |= kept_by_hand and not makings[row["image_id"]].row["reason"]
+    wanted = {row["image_id"] for row in rows if row["kept"]}
+    rows, left_out = step.render(rows, same=("image_id", "aligned_sha256"), given="", draw=draw)
+    for row in rows:
+        if row.pop("kept"):
+            row |= told.get(row["image_id"]) or {name: previous[row["image_id"]][name] for name in DRAWN}
+            verdict = makings[row["image_id"]].judged(row, judge)
+            row |= {"verdict": verdict.verdict, "reason": verdict.reason}
+            if kind == PANORAMA:
+                row["covered_s"] = covered_s(alignment_of(makings[row["image_id"]].row), row)
+        elif row["image_id"] in wanted:
+            row["verdict"] = REFUSED  # the reason says that it could not be drawn
+    answers = _answers(step, rows)
+    rows = [row | answers.verdict_on(row) for row in rows]
+    verdicts, reasons = Counter(row["verdict"] for row in rows), Counter(row["reason"] for row in rows)
+    numbers: dict[str, Number] = {it: verdicts[it] for it in (KEEP, DOUBTFUL, REFUSED)}
+    return Result(
+        SCHEMAS[step.declaration.name].table(rows),
+        numbers | dict(reasons),
+        {DRAWN_TOGETHER: first_reasons(left_out) or "; ".join(report.reasons), FOUND: told_lost(answers.lost)},
+        left_out=left_out,
+    )
+
+
+def _picture_of(row: Mapping[str, Any] | None) -> dict[str, str]:
+    """Which picture a row of last time has; none if it has none."""
+    return {name: (row or {}).get(name) or "" for name in ("path", "pixel_sha256")}
+
+
+def _before_drawing(episode: str, row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
+    """What a row of `alignments` tells before anything is drawn. What would be refused is not."""
+    shares = WHOLE if row["reason"] else shares_by_blocks(alignment_of(row), clean_frames_of(row))
+    verdict = Verdict(REFUSED, row["reason"]) if row["reason"] else judge(row, shares)
+    clean_like = row["like_frame"] if row["like_frame"] is not None else row["agreement"]
+    return {
+        **{name: row[name] for name in ("image_id", "kind", "start_s", "end_s", "layers")},
+        "episode": episode,
+        "like_frame": clean_like,
+        "known_share": None if row["rows"] is None else shares.known,
+        "frames": len(row["pts"] or ()),
+        "aligned_sha256": _drawn_from(row),
+        "kept": verdict.verdict != REFUSED,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+    }
+
+
+def _before_putting_back(plate: Mapping[str, Any], making: Making, judge: Judge) -> dict[str, Any]:
+    """What differs from a plate's row, before anything is drawn, in that of the plate with somebody put back."""
+    subject, row = making.subject, making.row
+    assert subject is not None
+    verdict = Verdict(REFUSED, subject.refusal) if subject.refusal else judge(row, WHOLE)
+    return {
+        "image_id": plate_id(plate["episode"], row["start_s"], row["end_s"], row["pts_s"][subject.frame]),
+        "kind": PLATE_WITH_SUBJECT,
+        "aligned_sha256": hash_of([plate["aligned_sha256"], subject.frame, subject.box]),
+        "kept": verdict.verdict != REFUSED,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+    }
+
+
+def _answers(step: Step, rows: Sequence[Mapping[str, Any]]) -> StitchedAnswers:
+    """What a person said of what is made of shots."""
+    parts = parts_for(step.declaration.name, step.rows("corrections"))
+    paths = {row["image_id"]: row["path"] for row in rows}
+    if not parts:
+        return StitchedAnswers()
+    return stitched_answers(parts, matcher_of(step, rows, paths), STITCHED[step.declaration.name])
+
+
+def _drawn_from(row: Mapping[str, Any]) -> str:
+    """The hash of all that a picture is drawn from."""
+    return hash_of({name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()})
+
+
+@pipeline_asset(
+    kind=Kind.MEASURE,
+    reads=["panoramas", "backdrops"],
+    models=["embedder"],
+    group="stills",
+    labels=["torch"],
+    checks=MEASURING,
+)
+def stitched_embeddings(step: Step) -> Result:
+    """The CLIP vector of every panorama and plate that is a still."""
+    rows = [*step.rows("panoramas"), *step.rows("backdrops")]
+    return step.measure(
+        "embedder",
+        [row for row in rows if row["verdict"] == KEEP and row["path"]],
+        lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures)),
+    )

@@ -1,0 +1,325 @@
+"""From pictures to sets for super-resolution. Nothing here runs by itself: `dataset-pipeline sr` asks for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.assets.training import left_alone_markdown, models_behind
+from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.parallel import map_ahead
+from dataset_pipeline.base.progress import track
+from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.declaration import Kind
+from dataset_pipeline.graph.measuring import EVERY_PICTURE_WAS_MEASURED
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.images.signals import signals_of
+from dataset_pipeline.images.stills import FRAME, PICTURE
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.media import full_size
+from dataset_pipeline.store.left_out import UNMEASURED, answered, first_reasons, reason_of
+from dataset_pipeline.store.provenance import Number
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.super_resolution.assembling import Held, content_of, earlier_in, parts_of, told
+from dataset_pipeline.super_resolution.configs import SetFacts, configs
+from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION
+from dataset_pipeline.super_resolution.ranking import higher_is_better, ladder_markdown, losses_markdown, ranked
+from dataset_pipeline.super_resolution.reading import TileReader
+from dataset_pipeline.super_resolution.set_files import LowQuality, set_files
+from dataset_pipeline.super_resolution.signatures import signature
+from dataset_pipeline.super_resolution.sources import (
+    Excluded,
+    Look,
+    decide_sources,
+    excluded_in,
+    looked_at,
+    without_excluded_pixels,
+)
+from dataset_pipeline.super_resolution.tiles import plan_tiles
+from dataset_pipeline.training.exporters.folder import File, write_folder
+
+CHUNK_TILES = 128  # handed to a model at a time; what is measured is saved in between
+LADDER, STRATA = "ladder", "strata"  # notes of `sr_selection`
+SELECTION_TABLES = "selection.md"  # of a set: what its selection cost
+LEFT_ALONE = "left alone"  # the note of `sr_set` on folders of the same content
+NOT_TILED = "every copy of it is smaller than a tile"
+
+
+def of_stills(settings: Settings) -> bool:
+    """Whether those pictures are tiled that the training set is made of."""
+    return settings.sr_sources.of == "stills"
+
+
+@pipeline_asset(
+    kind=Kind.RENDER,
+    reads=["video_probe", "keyframes", "stills", "burnt_in_text"],
+    reads_if={"stills": of_stills, "burnt_in_text": of_stills},
+    settings=["sr_sources", "frame_defects", "keyframes", "video"],
+    group="super_resolution",
+    labels=["opencv"],
+    on_demand=True,
+    checks={
+        "every_source_has_its_picture": Check("Each picture that stays could be read at full size."),
+        "every_excluded_picture_was_read": Check("Each picture of `[sr_sources] excluded` could be compared."),
+    },
+    shows=pictures_of_table,
+)
+def sr_sources(step: Step) -> Result:
+    """Which pictures are fit for super-resolution: without bars, combing, lettering, near-duplicates and what is
+    excluded; each left out with its reason."""
+    settings = step.settings.sr_sources
+    excluded = excluded_in(settings.excluded_folder)
+    if of_stills(step.settings):
+        rows, left_out = _of_stills(step, excluded), {}
+    else:
+        rows, left_out = _of_keyframes(step, excluded)
+    rows = without_excluded_pixels(rows, excluded)
+    reasons = Counter(row["reason"] for row in rows)
+    unread = f"{reasons['unreadable']} pictures could not be read" if reasons["unreadable"] else ""
+    return Result(
+        SCHEMAS["sr_sources"].table(rows),
+        {"kept": 0, **reasons},
+        {"every_source_has_its_picture": unread, "every_excluded_picture_was_read": first_reasons(excluded.unread)},
+        left_out=left_out,
+    )
+
+
+def _of_keyframes(step: Step, excluded: Excluded) -> tuple[list[dict], dict[str, str]]:
+    """Rows with their full-size pictures, and why some have none."""
+    settings = step.settings
+    frames = {row["image_id"]: row for row in step.rows("keyframes")}
+    rows = decide_sources(
+        frames.values(), _looks(step, frames.values()), excluded, settings.sr_sources, settings.frame_defects
+    )
+    return step.render(
+        rows,
+        same=("image_id",),
+        given="keyframes",
+        draw=lambda absent: full_size(
+            step.source,
+            {row["image_id"]: frames[row["image_id"]] for row in absent},
+            step.row("video_probe"),
+            settings.keyframes,
+            settings.video.hardware,
+        ),
+    )
+
+
+def _of_stills(step: Step, excluded: Excluded) -> list[dict]:
+    """Rows with the pictures of the frames among the stills: panoramas and plates are drawn, not taken."""
+    settings = step.settings
+    stills = {row["image_id"]: row for row in step.rows("stills") if row["kind"] in (FRAME, PICTURE)}
+    frames = [row for row in step.rows("keyframes") if row["image_id"] in stills]
+    text = {row["image_id"] for row in step.rows("burnt_in_text") if row["burnt_in"]}
+    looks = _looks(step, frames)
+    rows = decide_sources(frames, looks, excluded, settings.sr_sources, settings.frame_defects, text, are_distinct=True)
+    nowhere = {"path": "", "pixel_sha256": ""}
+    whole = {image_id: {name: row[name] for name in nowhere} for image_id, row in stills.items()}
+    return [{**row, **(whole[row["image_id"]] if row["kept"] else nowhere)} for row in rows]
+
+
+def _looks(step: Step, frames: Iterable[dict]) -> dict[str, Look]:
+    paths = {row["image_id"]: row["path"] for row in frames}
+    read = zip(paths, step.readable(paths.values()), strict=True)
+    return {image_id: looked_at(it) for image_id, it in read if not isinstance(it, Exception)}
+
+
+@pipeline_asset(
+    kind=Kind.DECIDE,
+    reads=["sr_sources"],
+    settings=["sr_tiles"],
+    group="super_resolution",
+    labels=["python"],
+    on_demand=True,
+)
+def sr_tiles(step: Step) -> Result:
+    """Where tiles may be cut from the pictures and from smaller copies of them. Nothing is drawn."""
+    sources = [row for row in step.rows("sr_sources") if row["kept"]]
+    copies, tiles = plan_tiles(sources, step.settings.sr_tiles)
+    tiled = {row["image_id"] for row in tiles}
+    left_out = {
+        row["image_id"]: f"{NOT_TILED}: {row['width_px']}x{row['height_px']} px"
+        for row in sources
+        if row["image_id"] not in tiled
+    }
+    reasons = Counter(f"copies_{row['reason']}" for row in copies)
+    numbers: dict[str, Number] = {"tiles": len(tiles), "pictures": len(tiled), "pictures_too_small": len(left_out)}
+    return Result(SCHEMAS["sr_tiles"].table(tiles), numbers | reasons, left_out=left_out)
+
+
+@pipeline_asset(
+    kind=Kind.MEASURE,
+    reads=["sr_sources", "sr_tiles"],
+    group="super_resolution",
+    labels=["opencv"],
+    on_demand=True,
+    checks=MEASURING,
+)
+def sr_tile_signals(step: Step) -> Result:
+    """How blocky, sharp, noisy, banded and complex each tile is, and a small copy of it in grey. No model is asked."""
+
+    def look(tiles: Iterator[np.ndarray]) -> Iterable[dict]:
+        return map_ahead(lambda it: signals_of(it) | {"signature": signature(it)}, tiles, threads=2, ahead=6)
+
+    return _measured(step, look, "", str(step.declaration.algorithm))
+
+
+@pipeline_asset(
+    kind=Kind.MEASURE,
+    reads=["sr_sources", "sr_tiles"],
+    settings=["quality_scores"],
+    models=["quality"],
+    group="super_resolution",
+    labels=["torch"],
+    on_demand=True,
+    checks=MEASURING,
+)
+def sr_tile_scores(step: Step) -> Result:
+    """How good each tile looks to the model of `[models] quality`, higher is better. Where `[sr_selection] metric` asks
+    for no model, nobody needs it."""
+    model = step.model("quality")
+    algorithm = f"{step.declaration.algorithm}-{step.settings.quality_scores.short_side_px}"
+    return _measured(
+        step,
+        lambda tiles: ({"score": float(score)} for score in model.score(tiles)),
+        model.fingerprint().sha256,
+        algorithm,
+    )
+
+
+def _measured(step: Step, ask: Callable[[Iterator[np.ndarray]], Iterable[dict]], sha256: str, algorithm: str) -> Result:
+    """What is said of each tile that was not looked at yet. Tiles are cut in memory, all of a picture at a time."""
+    paths = {row["image_id"]: row["path"] for row in step.rows("sr_sources") if row["kept"]}
+    tiles = {row["tile_id"]: row for row in step.rows("sr_tiles")}
+    reader = TileReader(tiles, lambda image_id: step.picture(paths[image_id]))
+    left_out: dict[str, str] = {}
+
+    def missing(tile_ids: list[str]) -> Iterable[dict | None]:
+        def payloads() -> Iterator[dict | None]:
+            for chunk in reader.in_chunks(tile_ids, CHUNK_TILES):
+                answers = answered(chunk, reader.tile, reader.tiles, ask)
+                failed = zip(chunk, answers, strict=False)  # too few answers are told of by who takes them
+                left_out.update((tile_id, reason_of(it)) for tile_id, it in failed if isinstance(it, Exception))
+                yield from (None if isinstance(answer, Exception) else answer for answer in answers)
+
+        yield from track(payloads(), step.declaration.name, len(tile_ids))
+
+    wanted = [{"image_id": tile_id, "pixel_sha256": row["pixel_sha256"]} for tile_id, row in tiles.items()]
+    table, reuse = step.measure_once(wanted, sha256, algorithm, missing)
+    numbers: dict[str, Number] = {"measured": reuse.measured, "reused": reuse.reused}
+    if left_out:
+        numbers[UNMEASURED] = len(left_out)
+    return Result(table, numbers, {EVERY_PICTURE_WAS_MEASURED: first_reasons(left_out)}, left_out=left_out)
+
+
+@pipeline_asset(
+    kind=Kind.JOIN,
+    reads=["sr_tiles", "sr_tile_signals", "sr_tile_scores"],
+    reads_if={"sr_tile_scores": lambda settings: settings.sr_selection.by_model},
+    settings=["sr_selection"],
+    group="super_resolution",
+    labels=["python"],
+    on_demand=True,
+)
+def sr_selection(step: Step) -> Result:
+    """Which tiles stay, by `[sr_selection]`: all but the worst or the best, of each stratum its share.
+
+    Shows what sets of other sizes would be, and what each stratum loses."""
+    settings = step.settings.sr_selection
+    scores = step.read("sr_tile_scores") if settings.by_model else None
+    found = ranked(step.read("sr_tiles"), step.read("sr_tile_signals"), scores, settings)
+    rows = found.selection.to_pylist()
+    reasons = Counter(row["reason"] for row in rows)
+    notes = {LADDER: ladder_markdown(found.ladder), STRATA: losses_markdown(found.lost, settings.strata)}
+    return Result(
+        SCHEMAS["sr_selection"].table(rows),
+        {"selected": 0, **reasons, "mean_lost": found.mean_lost},
+        notes={title: text for title, text in notes.items() if text},
+    )
+
+
+@pipeline_asset(
+    kind=Kind.EXPORT,
+    reads=["sr_sources", "sr_tiles", "sr_tile_signals", "sr_selection"],
+    settings=["sr_set", "sr_selection"],
+    group="super_resolution",
+    labels=["file"],
+    on_demand=True,
+)
+def sr_set(step: Step) -> Result:
+    """The super-resolution set as a folder: the tiles that were selected, their low-quality pictures by `[sr_set]`, and
+    lists and settings for trainers. Tiles that the set before holds are copied from there.
+
+    A folder that somebody changed is left alone."""
+    selection = step.rows("sr_selection")
+    if not any(row["selected"] for row in selection):
+        step.log.warning("no tile was selected: no set was written")
+        return Result(SCHEMAS["sr_set"].empty(), {"tiles": 0})
+    settings, metric = step.settings.sr_set, step.settings.sr_selection.metric
+    tiles = {row["tile_id"]: row for row in step.rows("sr_tiles")}
+    signals = step.read("sr_tile_signals").select(["image_id", "signature"])
+    signatures = dict(zip(*(signals[name].to_pylist() for name in signals.column_names), strict=True))
+    held = Held(settings.validation_tiles, settings.max_likeness)
+    parts = parts_of(selection, tiles, signatures, held, higher_is_better(metric))
+    how = LowQuality(tuple(settings.scales), settings.filter)
+    episodes = {episode_of(tile.row["image_id"]) for tile in parts}
+    shows = sorted({show_of(episode) for episode in episodes})
+    content = content_of(parts, how)
+    name = f"{shows[0] if len(shows) == 1 else 'set'}-sr-{content[:8]}"
+    about = step.origin("sr_selection") | {
+        "content": content,
+        "drawn": told(how),
+        "metric": metric,
+        "models": models_behind(step, sorted(episodes)),
+    }
+    held_out = any(tile.split == VALIDATION for tile in parts)
+    facts = SetFacts(name, parts[0].row["side_px"], how.scales, held_out)
+    paths = {row["image_id"]: row["path"] for row in step.rows("sr_sources")}
+    notes = _notes(step)
+    earlier = earlier_in(_last_folder(step), how)
+
+    def files() -> Iterator[File]:
+        pictures = set_files(parts, lambda it: step.picture(paths[it]), how, about=about, earlier=earlier)
+        yield from track(pictures, "sr_set", len(parts) * (1 + len(how.scales)))
+        yield File(SELECTION_TABLES, notes.encode())
+
+    folder, _, size_bytes, changed = write_folder(
+        step.export_root, name, files, lambda it: configs(facts, it.as_posix()), lambda it: []
+    )
+    return _written(step, folder, content, [tile.split for tile in parts], size_bytes, changed)
+
+
+def _notes(step: Step) -> str:
+    """The tables of `sr_selection` for people."""
+    pointer = step.pointer("sr_selection")
+    notes = pointer.provenance.notes if pointer else {}
+    return "\n\n".join(f"## {title.capitalize()}\n\n{text}" for title, text in notes.items())
+
+
+def _last_folder(step: Step) -> Path | None:
+    last = step.last
+    folder: Any = last.provenance.numbers.get("folder") if last else None
+    return Path(folder) if folder else None
+
+
+def _written(
+    step: Step, folder: Path, content: str, splits: Sequence[str], size_bytes: int, changed: Sequence[str]
+) -> Result:
+    counts = Counter(splits)
+    notes = {LEFT_ALONE: left_alone_markdown(changed)} if changed else {}
+    for note in notes.values():
+        step.log.warning(note)
+    row = {
+        "name": folder.name,
+        "tiles": counts[TRAIN],
+        "validation_tiles": counts[VALIDATION],
+        "content_sha256": content,
+    }
+    numbers: dict[str, Number] = {"folder": str(folder), "tiles": counts[TRAIN], "size_mb": size_bytes / 1e6}
+    return Result(SCHEMAS["sr_set"].table([row]), numbers, notes=notes)

@@ -1,0 +1,1 @@
+"""What a person said about pictures and characters, kept beside the store, and what it comes to."""

@@ -1,0 +1,83 @@
+"""What became of pictures and tiles on their way to a super-resolution set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dataset_pipeline.graph.declaration import is_joined
+from dataset_pipeline.orchestration.runs import Outcome
+from dataset_pipeline.store.store import Store, TableOutdated
+
+
+@dataclass(frozen=True)
+class SrReport:
+    """Plain values, as `--json` prints them. `pictures`, `tiles`: how many became what. `too_small`: ids of pictures
+    without a tile. `notes`: tables of `sr_selection` as Markdown, by title. `folder`: empty if no set was written.
+    `faults`: what speaks against checks. `changed`: what was left alone as a person had changed it."""
+
+    folder: str
+    selected: int
+    pictures: dict[str, int]
+    tiles: dict[str, int]
+    too_small: list[str]
+    notes: dict[str, str]
+    faults: list[str]
+    failures: list[dict[str, str]]
+    changed: str
+    seconds: float
+    model_calls: dict[str, int]
+    made_with_demo_models: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sr_report_on(store: Store, outcome: Outcome, model_calls: dict[str, int], assets: Collection[str]) -> SrReport:
+    """Read the tables of all registered episodes, and the set, into a report. assets: those that were to be made."""
+    failed = {failure.asset for failure in outcome.failures}
+    set_pointer = None if failed & {"sr_selection", "sr_set"} else store.pointer("sr_set")
+    selection = store.pointer("sr_selection")
+    numbers = set_pointer.provenance.numbers if set_pointer else {}
+    return SrReport(
+        folder=str(numbers.get("folder", "")),
+        selected=int(numbers.get("tiles", 0)),
+        pictures=_reasons(store, "sr_sources", outcome.registered),
+        tiles=dict(Counter(store.read("sr_selection")["reason"].to_pylist())) if selection else {},
+        too_small=_too_small(store, outcome.registered),
+        notes=dict(selection.provenance.notes) if selection else {},
+        faults=_faults(store, outcome.episodes, sorted(assets)),
+        failures=[asdict(failure) for failure in outcome.failures],
+        changed="\n".join(set_pointer.provenance.notes.values()) if set_pointer else "",
+        seconds=outcome.seconds,
+        model_calls=model_calls,
+        made_with_demo_models=bool(set_pointer and set_pointer.provenance.demo),
+    )
+
+
+def _reasons(store: Store, asset: str, episodes: Sequence[str]) -> dict[str, int]:
+    return dict(Counter(store.read_many(asset, sorted(episodes))["reason"].to_pylist()))
+
+
+def _too_small(store: Store, episodes: Sequence[str]) -> list[str]:
+    pointers = (store.pointer("sr_tiles", episode) for episode in sorted(episodes))
+    return [image_id for pointer in pointers if pointer for image_id in pointer.provenance.left_out]
+
+
+def _faults(store: Store, episodes: Sequence[str], assets: Sequence[str]) -> list[str]:
+    """`<episode>: <asset>: <fault>` for every failed check of these assets; a damaged table is one."""
+    found = []
+    for episode in episodes:
+        for asset in assets:
+            if is_joined(asset):
+                continue
+            try:
+                pointer = store.pointer(asset, episode)
+            except TableOutdated as error:
+                found.append(f"{episode}: {error}")
+                continue
+            faults = pointer.provenance.faults.values() if pointer else ()
+            found += [f"{episode}: {asset}: {fault}" for fault in faults]
+    return found

@@ -1,0 +1,195 @@
+"""Settings of the trainers that read a super-resolution set, each by the way that works there.
+
+- BasicSR (basicsr/data): pairs by `meta_info_file`; its folder mode searches a list for each name, 13 s at 20,000.
+- traiNNer-redux (traiNNer/data): folders. With `meta_info` its pairs raise KeyError 'gt_path', with LMDB lmdb.Error.
+  On the fly it pads a picture that is smaller than the crop and 32 pixels with black, so the crop stays below that.
+- neosr (neosr/data): folders; it finds a low-quality picture by replacing the one folder's path by the other's. With
+  `meta_info` its pairs raise KeyError 'meta_info_file'.
+
+Crops are squares of the tile, in low-quality pixels multiples of 8. Networks are small ones that each trainer ships.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataset_pipeline.super_resolution.layout import HR, SIZED_META_INFO, TRAIN, VALIDATION, lq_folder
+from dataset_pipeline.training.exporters.documents import as_toml, below
+
+CROP_PX, CROP_STEP_PX = 64, 8  # of low-quality pixels
+OTF_MARGIN_PX = 32  # what traiNNer-redux wants of a picture beyond the crop
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What settings say of a set. tile_px: the side of its tiles. scales: of its low-quality pictures. validation:
+    whether it has a part that is held out."""
+
+    name: str
+    tile_px: int
+    scales: Sequence[int]
+    validation: bool
+
+
+def configs(facts: SetFacts, folder: str) -> dict[str, str]:
+    """Texts by file name: for each trainer one for each scale of the set, and one for traiNNer-redux that makes the
+    low-quality pictures as it goes. folder: the set's; "" for paths from within it, where the trainer is then
+    started."""
+    found = {}
+    for scale in facts.scales:
+        found[f"basicsr_x{scale}.yml"] = basicsr(facts, scale, folder)
+        found[f"trainner_redux_x{scale}.yml"] = trainner_redux(facts, scale, folder)
+        found[f"neosr_x{scale}.toml"] = neosr(facts, scale, folder)
+    found["trainner_redux_otf_x4.yml"] = trainner_redux_otf(facts, 4, folder)
+    return found
+
+
+def crop_px(tile_px: int, scale: int, margin_px: int = 0) -> int:
+    """The side of a crop in low-quality pixels: CROP_PX or the next smaller multiple of 8 that the tile has room for.
+    Raises ValueError for tiles that have none."""
+    side = min(CROP_PX, (tile_px - margin_px) // scale // CROP_STEP_PX * CROP_STEP_PX)
+    if side < CROP_STEP_PX:
+        raise ValueError(f"tiles of {tile_px} px are too small for crops at 1/{scale} of their size")
+    return side
+
+
+def basicsr(facts: SetFacts, scale: int, folder: str) -> str:
+    """Options of BasicSR's basicsr/train.py."""
+    pairs = {"type": "PairedImageDataset", "filename_tmpl": "{}", "io_backend": {"type": "disk"}}
+    crop = crop_px(facts.tile_px, scale) * scale
+    train = {
+        "name": facts.name, **pairs, **_roots(TRAIN, scale, folder),
+        "meta_info_file": below(folder, SIZED_META_INFO), "gt_size": crop, "use_hflip": True, "use_rot": True,
+        "num_worker_per_gpu": 4, "batch_size_per_gpu": 16, "dataset_enlarge_ratio": 1, "prefetch_mode": None,
+    }  # fmt: skip
+    held_out = {"val": {"name": "validation", **pairs, **_roots(VALIDATION, scale, folder)}}
+    return as_yaml(
+        {
+            "name": f"{facts.name}_x{scale}", "model_type": "SRModel", "scale": scale, "num_gpu": 1, "manual_seed": 0,
+            "datasets": {"train": train, **(held_out if facts.validation else {})},
+            "network_g": {
+                "type": "MSRResNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_block": 16, "upscale": scale,
+            },
+            "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
+            "train": {
+                "ema_decay": 0.999, "optim_g": {"type": "Adam", "lr": 0.0002, "weight_decay": 0, "betas": [0.9, 0.99]},
+                "scheduler": {"type": "MultiStepLR", "milestones": [250000, 400000, 450000, 475000], "gamma": 0.5},
+                "total_iter": 500000, "warmup_iter": -1,
+                "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
+            },
+            **({"val": {"val_freq": 5000, "save_img": True, "metrics": _METRICS}} if facts.validation else {}),
+            "logger": {
+                "print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": True,
+                "wandb": {"project": None, "resume_id": None},
+            },
+            "dist_params": {"backend": "nccl", "port": 29500},
+        }
+    )  # fmt: skip
+
+
+def trainner_redux(facts: SetFacts, scale: int, folder: str) -> str:
+    """Options of traiNNer-redux's train.py, with the pairs of the set."""
+    train = {
+        "name": facts.name, "type": "pairedimagedataset",
+        **{key: [path] for key, path in _roots(TRAIN, scale, folder).items()},
+        "lq_size": crop_px(facts.tile_px, scale), **_TRAINNER_LOADING,
+    }  # fmt: skip
+    return as_yaml(_trainner(facts, scale, folder, train))
+
+
+def trainner_redux_otf(facts: SetFacts, scale: int, folder: str) -> str:
+    """Options of traiNNer-redux's train.py, which makes low-quality pictures of the tiles alone as it goes."""
+    train = {
+        "name": facts.name, "type": "realesrgandataset", "dataroot_gt": [below(folder, f"{TRAIN}/{HR}")],
+        "lq_size": crop_px(facts.tile_px, scale, OTF_MARGIN_PX), **_TRAINNER_LOADING,
+    }  # fmt: skip
+    degradations = {"high_order_degradation": True, "jpeg_prob": 1.0, "jpeg_range": [40, 95]}
+    return as_yaml(_trainner(facts, scale, folder, train, degradations))
+
+
+def neosr(facts: SetFacts, scale: int, folder: str) -> str:
+    """Options of neosr's train.py."""
+    held_out = {"name": "validation", "type": "paired", **_roots(VALIDATION, scale, folder)}
+    return as_toml(
+        [
+            ("", {"name": f"{facts.name}_x{scale}", "model_type": "image", "scale": scale, "use_amp": True}),
+            (
+                "[datasets.train]",
+                {
+                    "type": "paired",
+                    **_roots(TRAIN, scale, folder),
+                    "patch_size": crop_px(facts.tile_px, scale),
+                    "batch_size": 8,
+                },
+            ),
+            ("[datasets.val]", held_out if facts.validation else {}),
+            ("[val]", {"val_freq": 5000} if facts.validation else {}),
+            ("[network_g]", {"type": "compact"}),
+            ("[train]", {"ema": 0.999}),
+            (
+                "[train.optim_g]",
+                {
+                    "type": "adan_sf",
+                    "lr": 0.001,
+                    "betas": [0.98, 0.92, 0.99],
+                    "weight_decay": 0.01,
+                    "schedule_free": True,
+                    "warmup_steps": 1600,
+                },
+            ),
+            ("[train.mssim_opt]", {"type": "mssim_loss", "loss_weight": 1.0}),
+            ("[logger]", {"total_iter": 500000, "save_checkpoint_freq": 5000, "use_tb_logger": True}),
+        ]
+    )
+
+
+_METRICS = {"psnr": {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": False}}
+_TRAINNER_LOADING = {"use_hflip": True, "use_rot": True, "num_worker_per_gpu": 4, "batch_size_per_gpu": 8}
+
+
+def _roots(split: str, scale: int, folder: str) -> dict[str, str]:
+    return {
+        "dataroot_gt": below(folder, f"{split}/{HR}"),
+        "dataroot_lq": below(folder, f"{split}/{lq_folder(scale)}"),
+    }
+
+
+def _trainner(
+    facts: SetFacts, scale: int, folder: str, train: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    has_pairs = facts.validation and scale in facts.scales
+    roots = {key: [path] for key, path in _roots(VALIDATION, scale, folder).items()}
+    held_out = {"val": {"name": "validation", "type": "pairedimagedataset", **roots}}
+    return {
+        "name": f"{scale}x_{facts.name}", "scale": scale, "num_gpu": "auto", "use_amp": True, **(more or {}),
+        "datasets": {"train": dict(train), **(held_out if has_pairs else {})},
+        "network_g": {"type": "compact"},
+        "path": {"strict_load_g": True},
+        "train": {
+            "ema_decay": 0.999,
+            "optim_g": {"type": "AdamW", "lr": 0.0002, "weight_decay": 0, "betas": [0.9, 0.99]},
+            "scheduler": {"type": "MultiStepLR", "milestones": [250000, 400000], "gamma": 0.5},
+            "total_iter": 500000, "warmup_iter": -1, "losses": [{"type": "charbonnierloss", "loss_weight": 1.0}],
+        },
+        "val": {
+            "val_enabled": has_pairs, "val_freq": 5000, "save_img": True, "metrics_enabled": True, "metrics": _METRICS,
+        },
+        "logger": {
+            "print_freq": 100, "save_checkpoint_freq": 5000, "save_checkpoint_format": "safetensors",
+            "use_tb_logger": True,
+        },
+    }  # fmt: skip
+
+
+def as_yaml(value: Mapping[str, Any], indent: str = "") -> str:
+    """YAML of nested values; texts, numbers and lists stand as in JSON, which YAML reads alike."""
+    lines = []
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            lines.append(f"{indent}{key}:\n{as_yaml(inner, indent + '  ')}")
+        else:
+            lines.append(f"{indent}{key}: {json.dumps(inner, ensure_ascii=False)}\n")
+    return "".join(lines)

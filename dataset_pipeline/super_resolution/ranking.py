@@ -1,0 +1,126 @@
+"""From measured tiles to those that stay, and the tables that say what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+
+from dataset_pipeline.images.signals import SIGNALS, png_bytes
+from dataset_pipeline.settings import SrSelectionSettings
+from dataset_pipeline.training.score_cut import TILES, Cut, Limits, ladder, losses, mean_lost, select_by_score
+
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
+
+BLOCKY, PLAIN = "blocky", "plain"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """selection: rows of `sr_selection` as a table. ladder, lost: as `score_cut.ladder` and `score_cut.losses` give
+    them. mean_lost: to the strata."""
+
+    selection: pa.Table
+    ladder: list[dict[str, Any]]
+    lost: list[dict[str, Any]]
+    mean_lost: float
+
+
+def higher_is_better(metric: str) -> bool:
+    """Which way a metric goes; models are turned so that higher is better."""
+    return metric not in SIGNALS or SIGNALS[metric].higher_is_better
+
+
+def ranked(tiles: pa.Table, signals: pa.Table, scores: pa.Table | None, settings: SrSelectionSettings) -> Ranked:
+    """tiles: `sr_tiles`. signals, scores: `sr_tile_signals` and, where a model is the metric, `sr_tile_scores`, whose
+    `image_id` is the tile's. A tile that was not measured is `not_scored`."""
+    rows = _with_scores(tiles, signals, scores, settings.metric)
+    unfit = _unfit(rows, settings)
+    fit = rows.filter(pa.array([reason == "" for reason in unfit], pa.bool_()))
+    cut = Cut(settings.how, settings.by, settings.amount, settings.in_strata)
+    limits = Limits(tuple(settings.strata), settings.floor, settings.quota, settings.per_source)
+    better = higher_is_better(settings.metric)
+    selection = select_by_score(fit, cut, limits, better, TILES)
+    counts = [it for it in settings.ladder if it <= len(fit)]
+    steps = ladder(fit, counts, limits, settings.in_strata, better, TILES)
+    lost = losses(rows, selection, settings.strata, TILES)
+    return Ranked(_with_images(rows, selection, unfit), steps, lost, mean_lost(selection, better))
+
+
+def _with_scores(tiles: pa.Table, signals: pa.Table, scores: pa.Table | None, metric: str) -> pa.Table:
+    """tile_id, image_id, copy, blockiness, complexity, score, bytes (expected, as PNG); null where not measured."""
+    taken = [tiles[name].combine_chunks() for name in ("tile_id", "image_id", "copy")]
+    at = pc.index_in(taken[0], value_set=signals["image_id"].combine_chunks())
+    columns = {name: signals[name].combine_chunks().take(at) for name in (*SIGNALS,)}
+    if scores is not None:
+        of_model = pc.index_in(taken[0], value_set=scores["image_id"].combine_chunks())
+        columns[metric] = scores["score"].combine_chunks().take(of_model)
+    areas = [side * side for side in tiles["side_px"].to_pylist()]
+    complexities = columns["complexity"].to_pylist()
+    expected = [None if it is None else png_bytes(it, area) for it, area in zip(complexities, areas, strict=True)]
+    return pa.table(
+        dict(zip(("tile_id", "image_id", "copy"), taken, strict=True))
+        | {"blockiness": columns["blockiness"], "complexity": columns["complexity"], "score": columns[metric]}
+        | {"bytes": pa.array(expected, pa.int64())}
+    )
+
+
+def _unfit(rows: pa.Table, settings: SrSelectionSettings) -> list[str]:
+    """By row, why it is left out whatever its score; empty if it is not."""
+
+    def why(blockiness: float | None, complexity: float | None) -> str:
+        if settings.max_blockiness and blockiness is not None and blockiness > settings.max_blockiness:
+            return BLOCKY
+        return PLAIN if complexity is not None and complexity < settings.min_complexity else ""
+
+    return list(map(why, rows["blockiness"].to_pylist(), rows["complexity"].to_pylist()))
+
+
+def _with_images(rows: pa.Table, selection: pa.Table, unfit: Sequence[str]) -> pa.Table:
+    """The selection with the picture of each tile, and with the tiles that were unfit."""
+    mask = pa.array([bool(reason) for reason in unfit], pa.bool_())
+    left = rows.filter(mask)
+    more = pa.table(
+        {
+            "tile_id": left["tile_id"],
+            "score": left["score"],
+            "selected": pa.array([False] * len(left), pa.bool_()),
+            "reason": pa.array([reason for reason in unfit if reason], pa.string()),
+            "place": pa.nulls(len(left), pa.int64()),
+        }
+    )
+    whole = pa.concat_tables([selection, more.cast(selection.schema)])
+    at = pc.index_in(whole["tile_id"].combine_chunks(), value_set=rows["tile_id"].combine_chunks())
+    return whole.append_column("image_id", rows["image_id"].combine_chunks().take(at))
+
+
+def ladder_markdown(steps: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each size of a set; empty if no size asked for can be reached."""
+    lines = ["| best | tiles | mean score | lowest score | MB |", "| ---: | ---: | ---: | ---: | ---: |"]
+    for step in steps:
+        size = "" if step["bytes"] is None else f"{step['bytes'] / 1e6:.1f}"
+        told = (str(step["count"]), str(step["selected"]), _told(step["mean_score"]), _told(step["lowest_score"]), size)
+        lines.append(f"| {' | '.join(told)} |")
+    return "\n".join(lines) if steps else ""
+
+
+def losses_markdown(lost: Sequence[Mapping[str, Any]], strata: Sequence[str]) -> str:
+    """A line for each stratum: what it had, what it keeps; empty if there are none."""
+    if not lost:
+        return ""
+    heading = " / ".join(strata) or "all"
+    lines = [f"| {heading} | tiles | selected | share before | share after | mean before | mean after |"]
+    lines.append(f"| :--- |{' ---: |' * 6}")
+    for row in lost:
+        shares = (f"{row[name]:.1%}" for name in ("share_of_rows", "share_of_selected"))
+        means = (_told(row[name]) for name in ("mean_score", "mean_score_selected"))
+        cells = (row["stratum"], str(row["rows"]), str(row["selected"]), *shares, *means)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _told(score: float | None) -> str:
+    return "" if score is None else f"{score:.4g}"

@@ -1,0 +1,107 @@
+"""Consecutive frames of a shot for upscalers of video, never over a cut, under the names that loaders ask for.
+
+- reds: `300/00000000.png`, clips of exactly 100 frames, as BasicSR's REDSDataset picks neighbours among 0..99 whatever
+  its list says. Clips are numbered from 300 on: it takes those called 000, 011, 015, 020 or 240 to 269 out of training
+  without a word. Line: `300 100 (720,1280,3)`.
+- vimeo: `00001/0001/im1.png` to `im7.png`; Vimeo90KDataset trains on im4. Line: `00001/0001 7 (256,448,3)`.
+- trainner: `<scene>_<number>.png` in one folder; PairedVideoDataset takes what stands before the first underscore for
+  the scene and sorts names as text. No list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dataset_pipeline.base.file_names import short_hash
+
+Layout = Literal["reds", "vimeo", "trainner"]
+REDS_FRAMES, REDS_FIRST = 100, 300
+VIMEO_FRAMES, VIMEO_IN_FOLDER = 7, 1000
+_NO_SCENE = re.compile(r"[^a-z0-9-]+")
+
+
+@dataclass(frozen=True)
+class FrameRun:
+    """Frames of one shot. frames: numbers of the episode's frames, one after the other."""
+
+    episode: str
+    shot: int
+    frames: tuple[int, ...]
+
+
+def sequences_of(
+    episode: str, shots: Iterable[Mapping[str, Any]], frames: int, stride: int = 0, most_of_shot: int = 0
+) -> list[FrameRun]:
+    """Runs of `frames` frames within the shots of an episode, `stride` frames from the begin of one to that of the
+    next; 0: they share none. most_of_shot: so many of a shot at most, spread evenly over it; 0: any number.
+
+    shots: of `shots`, all of the episode: number, and how many frames. Raises ValueError for a length or stride that
+    is none.
+    """
+    if frames < 1 or stride < 0 or most_of_shot < 0:
+        raise ValueError(
+            f"{frames} frames, {stride} from one sequence to the next, {most_of_shot} of a shot: impossible"
+        )
+    found: list[FrameRun] = []
+    first = 0
+    for shot in sorted(shots, key=lambda row: row["number"]):
+        begins = range(first, first + shot["frames"] - frames + 1, stride or frames)
+        first += shot["frames"]
+        found += [
+            FrameRun(episode, shot["number"], tuple(range(begin, begin + frames)))
+            for begin in _spread(begins, most_of_shot)
+        ]
+    return found
+
+
+def _spread(begins: Sequence[int], most: int) -> Sequence[int]:
+    if not most or len(begins) <= most:
+        return begins
+    return [begins[(2 * number + 1) * len(begins) // (2 * most)] for number in range(most)]
+
+
+def check_length(layout: Layout, frames: int) -> None:
+    """Raises ValueError where a layout's loader takes sequences of another length only."""
+    wanted = {"reds": REDS_FRAMES, "vimeo": VIMEO_FRAMES}.get(layout, frames)
+    if frames != wanted:
+        raise ValueError(f"the layout {layout} takes sequences of {wanted} frames, not of {frames}")
+
+
+def frame_paths(sequences: Sequence[FrameRun], layout: Layout) -> list[list[str]]:
+    """Where each frame of each sequence lies below a folder of pictures; high and low quality have the same names."""
+    for sequence in sequences:
+        check_length(layout, len(sequence.frames))
+    if layout == "trainner":
+        return [[f"{scene_of(it)}_{number:06d}.png" for number in it.frames] for it in sequences]
+    name = "{:08d}.png" if layout == "reds" else "im{}.png"
+    first = 0 if layout == "reds" else 1
+    return [
+        [f"{key}/{name.format(first + at)}" for at in range(len(it.frames))]
+        for key, it in zip(_keys(len(sequences), layout), sequences, strict=True)
+    ]
+
+
+def scene_of(sequence: FrameRun) -> str:
+    """The name of the sequence's scene: episode, shot and first frame, without an underscore, and never two alike."""
+    plain = _NO_SCENE.sub("-", sequence.episode).strip("-")
+    return f"{plain}-{short_hash(sequence.episode)[:4]}-s{sequence.shot:04d}f{sequence.frames[0]:06d}"
+
+
+def _keys(count: int, layout: Layout) -> list[str]:
+    if layout == "reds":
+        return [f"{REDS_FIRST + number:03d}" for number in range(count)]
+    return [f"{1 + number // VIMEO_IN_FOLDER:05d}/{1 + number % VIMEO_IN_FOLDER:04d}" for number in range(count)]
+
+
+def sequence_list(sequences: Sequence[FrameRun], layout: Layout, width_px: int, height_px: int) -> str:
+    """The lines of the list that a layout's loader reads, `<key> <frames> (height,width,3)`; empty where it reads none.
+    Sizes are of the high-quality frames."""
+    if layout == "trainner":
+        return ""
+    keys = _keys(len(sequences), layout)
+    return "".join(
+        f"{key} {len(it.frames)} ({height_px},{width_px},3)\n" for key, it in zip(keys, sequences, strict=True)
+    )

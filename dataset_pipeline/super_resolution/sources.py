@@ -1,0 +1,155 @@
+"""Which pictures are fit to be tiled, and for each one left out, why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dataset_pipeline.images.pictures import PictureError, list_pictures, open_picture
+from dataset_pipeline.images.resize import pixel_sha256
+from dataset_pipeline.repeated.near_duplicates import DEFECTS, defect_rank, distinct
+from dataset_pipeline.settings import FrameDefectsSettings, SrSourcesSettings
+from dataset_pipeline.super_resolution.signatures import as_vectors, signature
+from dataset_pipeline.video.letterbox import FRAMES_THAT_AGREE, Bars, find_bars
+
+KEPT, BLANK, TEXT, BARS, EXCLUDED, DUPLICATE = "kept", "blank", "text", "bars", "excluded", "duplicate"
+UNREADABLE = "unreadable"
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a picture looks like, by a small copy of it. vector: as of `as_vectors`."""
+
+    vector: np.ndarray
+    has_bars: bool
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Pictures that must not be in a set, by name. unread: why some could not be read, by name."""
+
+    names: list[str] = field(default_factory=list)
+    vectors: np.ndarray = field(default_factory=lambda: as_vectors([]))
+    name_of_pixels: dict[str, str] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+def looked_at(picture: np.ndarray) -> Look:
+    """A picture or its working copy, uint8 [height, width, 3] RGB."""
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    # A bar is where several frames agree; of a picture there is but one.
+    bars = find_bars([luma] * FRAMES_THAT_AGREE, black=0, chroma_px=1)
+    return Look(as_vectors([signature(picture)])[0], bars != Bars())
+
+
+def excluded_in(folder: Path | None) -> Excluded:
+    """The pictures of a folder and those below it; none without a folder."""
+    found = Excluded()
+    signatures = []
+    for file in list_pictures(folder) if folder else ():
+        try:
+            picture = open_picture(file.path)
+        except (PictureError, OSError) as error:
+            found.unread[file.relative] = str(error)
+            continue
+        found.names.append(file.relative)
+        found.name_of_pixels[pixel_sha256(picture)] = file.relative
+        signatures.append(signature(picture))
+    return Excluded(found.names, as_vectors(signatures), found.name_of_pixels, found.unread)
+
+
+def decide_sources(
+    frames: Iterable[Mapping[str, Any]],
+    looks: Mapping[str, Look],
+    excluded: Excluded,
+    settings: SrSourcesSettings,
+    defects: FrameDefectsSettings,
+    with_text: Collection[str] = (),
+    are_distinct: bool = False,
+) -> Rows:
+    """Rows of `sr_sources` without pictures, by image id.
+
+    frames: rows of `keyframes`. looks: of those whose working copy could be read. with_text: ids of those on which text
+    was found. are_distinct: near-duplicates are gone already. The first of these reasons counts: unreadable, blank, a
+    defect that `defects.drop` names, bars, text, excluded, duplicate. Of near-duplicates one
+    without defects stays, of those the largest, of those the sharpest: what was shrunk always looks sharper.
+    """
+    limits = {name: float(getattr(defects, f"max_{name}")) for name in DEFECTS}
+    dropped = {name: limits[name] for name in DEFECTS if name in defects.drop}
+    ordered = sorted(frames, key=lambda frame: _rank(frame, limits))
+    rows = {}
+    for frame in ordered:
+        look = looks.get(frame["image_id"])
+        reason, of, similarity = _why_unfit(frame, look, settings, dropped, with_text), "", None
+        if not reason and look is not None:
+            of, similarity = _like_excluded(look, excluded, settings.similarity)
+            reason = EXCLUDED if of else ""
+        rows[frame["image_id"]] = {
+            **{name: frame[name] for name in ("image_id", "episode", "width_px", "height_px")},
+            "kept": not reason,
+            "reason": reason or KEPT,
+            "of": of,
+            "similarity": similarity,
+        }
+    if not are_distinct:
+        _drop_duplicates([row for row in rows.values() if row["kept"]], looks, settings.similarity)
+    return sorted(rows.values(), key=lambda row: row["image_id"])
+
+
+def _rank(frame: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[bool, bool, int, int, str]:
+    """Sorts frames best first."""
+    combed, faulty, soft = defect_rank(frame, limits)
+    return combed, faulty, -frame["width_px"] * frame["height_px"], soft, frame["image_id"]
+
+
+def _why_unfit(
+    frame: Mapping[str, Any],
+    look: Look | None,
+    settings: SrSourcesSettings,
+    limits: Mapping[str, float],
+    with_text: Collection[str],
+) -> str:
+    if look is None:
+        return UNREADABLE
+    if frame["contrast"] < settings.min_contrast or not look.vector.any():
+        return BLANK
+    if defect := next((name for name, limit in limits.items() if frame[name] > limit), ""):
+        return defect
+    if look.has_bars:  # whose edges may look like lettering
+        return BARS
+    return TEXT if frame["text"] > settings.max_text or frame["image_id"] in with_text else ""
+
+
+def _like_excluded(look: Look, excluded: Excluded, similarity: float) -> tuple[str, float | None]:
+    """(name of the excluded picture that it is most like, how much), if that is above the limit."""
+    if not excluded.names:
+        return "", None
+    likeness = excluded.vectors @ look.vector
+    best = int(likeness.argmax())
+    return (excluded.names[best], float(likeness[best])) if likeness[best] > similarity else ("", None)
+
+
+def _drop_duplicates(best_first: Sequence[dict[str, Any]], looks: Mapping[str, Look], similarity: float) -> None:
+    if not best_first:
+        return
+    groups = distinct(
+        np.stack([looks[row["image_id"]].vector for row in best_first]), range(len(best_first)), similarity
+    )
+    for at, (row, stands_for_it) in enumerate(zip(best_first, groups.survivor.tolist(), strict=True)):
+        if stands_for_it != at:
+            of = best_first[stands_for_it]["image_id"]
+            row |= {"kept": False, "reason": DUPLICATE, "of": of, "similarity": float(groups.similarity[at])}
+
+
+def without_excluded_pixels(rows: Iterable[Mapping[str, Any]], excluded: Excluded) -> Rows:
+    """Rows with their pictures drawn; those with the very pixels of an excluded one are left out too."""
+    lost = {"kept": False, "reason": EXCLUDED, "similarity": 1.0, "path": "", "pixel_sha256": ""}
+    names = excluded.name_of_pixels
+    return [{**row, **lost, "of": it} if (it := names.get(row["pixel_sha256"])) else dict(row) for row in rows]

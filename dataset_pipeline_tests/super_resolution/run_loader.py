@@ -1,0 +1,113 @@
+"""Read a super-resolution set with a trainer's own datasets: `run_loader.py TRAINER CHECKOUT FOLDER OUT`.
+
+Runs in the trainer's Python, which need not have this project's packages. The trainer's package is taken without its
+networks; all that looks for files, pairs and crops them is the trainer's. OUT gets JSON: for each way to give the
+trainer the set, a list of [name, high-quality shape, low-quality shape or null] of what its dataset gave.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tomllib
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Given = list[tuple[str, list[int], list[int] | None]]
+SCALES = 2, 4
+KERNELS = {
+    "blur_kernel_size": 21, "kernel_list": ["iso"], "kernel_prob": [1], "blur_sigma": [0.2, 3], "sinc_prob": 0.1,
+    "betag_range": [0.5, 4], "betap_range": [1, 2],
+}  # fmt: skip
+
+
+def given(dataset: Any) -> Given:
+    items = [dataset[number] for number in range(len(dataset))]
+    return [
+        (Path(it["gt_path"]).stem, list(it["gt"].shape), list(it["lq"].shape) if "lq" in it else None) for it in items
+    ]
+
+
+def without_networks(package: str, checkout: Path) -> None:
+    """Take the package without what its `__init__` loads."""
+    module = types.ModuleType(package)
+    module.__path__ = [str(checkout / package)]
+    sys.modules[package] = module
+
+
+def basicsr(folder: Path, checkout: Path) -> dict[str, Given]:
+    import yaml
+    from torchvision.transforms import functional
+
+    without_networks("basicsr", checkout)
+    # Newer releases of torchvision have no such module, and only installing writes the other.
+    sys.modules.setdefault("torchvision.transforms.functional_tensor", functional)
+    version = types.ModuleType("basicsr.version")
+    version.__dict__.update(__gitsha__="", __version__="")
+    sys.modules.setdefault("basicsr.version", version)
+    from basicsr.data.paired_image_dataset import PairedImageDataset
+    from basicsr.data.realesrgan_dataset import RealESRGANDataset
+
+    found = {}
+    for scale in SCALES:
+        options = yaml.safe_load((folder / f"absolute/basicsr_x{scale}.yml").read_text("utf-8"))
+        for phase in ("train", "val"):
+            told = {**options["datasets"][phase], "scale": scale, "phase": phase}
+            found[f"x{scale} {phase}"] = given(PairedImageDataset(told))
+    single = KERNELS | {f"{key}2": value for key, value in KERNELS.items()}
+    single |= {"final_sinc_prob": 0.8, "use_hflip": True, "use_rot": True}
+    for name, root in (("meta_info.txt", folder), ("meta_info_sizes.txt", folder / "train/hr")):
+        told = {**single, "dataroot_gt": str(root), "meta_info": str(folder / name), "io_backend": {"type": "disk"}}
+        found[name] = given(RealESRGANDataset(told))
+    return found
+
+
+def trainner_redux(folder: Path, checkout: Path) -> dict[str, Given]:
+    import msgspec
+    import yaml
+
+    without_networks("traiNNer", checkout)
+    from traiNNer.data import build_dataset
+    from traiNNer.utils.config import Config
+    from traiNNer.utils.redux_options import ReduxOptions
+
+    found = {}
+    for name in (*(f"trainner_redux_x{scale}" for scale in SCALES), "trainner_redux_otf_x4"):
+        options = msgspec.convert(yaml.safe_load((folder / f"absolute/{name}.yml").read_text("utf-8")), ReduxOptions)
+        options.manual_seed = 0
+        Config._config = options
+        for phase, told in options.datasets.items():
+            told.phase, told.scale = phase, options.scale
+            told.gt_size = told.lq_size * options.scale if told.lq_size else None
+            found[f"{name} {phase}"] = given(build_dataset(told))
+    return found
+
+
+def neosr(folder: Path, checkout: Path) -> dict[str, Given]:
+    without_networks("neosr", checkout)
+    sys.argv = ["train.py", "-opt", str(folder / "absolute/neosr_x4.toml")]
+    from neosr.data.paired_dataset import paired
+
+    found = {}
+    for scale in SCALES:
+        options: Mapping[str, Any] = tomllib.loads((folder / f"absolute/neosr_x{scale}.toml").read_text("utf-8"))
+        for phase in ("train", "val"):
+            told = {**options["datasets"][phase], "scale": scale, "phase": phase}
+            found[f"x{scale} {phase}"] = given(paired(told))
+    return found
+
+
+LOADERS: dict[str, Callable[[Path, Path], dict[str, Given]]] = {
+    loader.__name__: loader for loader in (basicsr, trainner_redux, neosr)
+}
+
+if __name__ == "__main__":
+    trainer, checkout, exported, out = sys.argv[1:]
+    logging.disable(logging.WARNING)
+    sys.path[:1] = [checkout]
+    os.chdir(checkout)
+    Path(out).write_text(json.dumps(LOADERS[trainer](Path(exported), Path(checkout))), encoding="utf-8")

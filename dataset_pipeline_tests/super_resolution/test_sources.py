@@ -1,0 +1,120 @@
+"""Which pictures are tiled, and why others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataset_pipeline.demo.scenes import draw_scene
+from dataset_pipeline.images.resize import pixel_sha256
+from dataset_pipeline.settings import FrameDefectsSettings, SrSourcesSettings
+from dataset_pipeline.super_resolution.signatures import as_vectors, signature
+from dataset_pipeline.super_resolution.sources import (
+    Excluded,
+    Look,
+    decide_sources,
+    excluded_in,
+    looked_at,
+    without_excluded_pixels,
+)
+
+SETTINGS = SrSourcesSettings(of="keyframes", similarity=0.98, min_contrast=0.02, max_text=0.5, excluded="")
+DEFECTS = FrameDefectsSettings(max_combing=0.5, max_ghost=0.5, max_blockiness=0.6, drop=["combing", "blockiness"])
+FIT = {"contrast": 0.2, "sharpness": 1.0, "combing": 0.0, "ghost": 0.0, "blockiness": 0.0, "text": 0.0}
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[np.ndarray]:
+    return [draw_scene(seed, (320, 200), people=1, backdrop_seed=1000 + seed).image for seed in range(4)]
+
+
+def frame(name: str, width_px: int = 320, **signals: float) -> dict[str, Any]:
+    return {"image_id": f"a.a/{name}", "episode": "a.a", "width_px": width_px, "height_px": 200, **FIT, **signals}
+
+
+def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def told(frames: list[dict], looks: dict[str, Look], excluded: Excluded | None = None, **more: Any) -> dict[str, tuple]:
+    rows = decide_sources(frames, looks, excluded or Excluded(), SETTINGS, DEFECTS, **more)
+    assert all(row["kept"] == (row["reason"] == "kept") for row in rows)
+    return {row["image_id"].partition("/")[2]: (row["reason"], row["of"].partition("/")[2]) for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("signals", "reason"),
+    [
+        ({"contrast": 0.01, "combing": 1.0}, "blank"),
+        ({"combing": 0.6, "text": 0.9}, "combing"),
+        ({"ghost": 0.6}, "kept"),
+        ({"blockiness": 0.7}, "blockiness"),
+        ({"text": 0.6}, "text"),
+        ({}, "kept"),
+    ],
+)
+def test_a_picture_with_a_defect_is_left_out_with_the_first_of_its_reasons(
+    scenes: list[np.ndarray], signals: dict[str, float], reason: str
+):
+    assert told([frame("x", **signals)], {"a.a/x": looked_at(scenes[0])}) == {"x": (reason, "")}
+
+
+def test_a_picture_that_cannot_be_read_or_has_found_text_or_bars_is_left_out(scenes: list[np.ndarray]):
+    barred = scenes[2].copy()
+    barred[:24], barred[-24:] = 0, 0
+    looks = {"a.a/read": looked_at(scenes[0]), "a.a/lettered": looked_at(scenes[1]), "a.a/barred": looked_at(barred)}
+    frames = [frame(name) for name in ("read", "lettered", "barred", "gone")]
+    found = told(frames, looks, with_text={"a.a/lettered"})
+    assert {name: reason for name, (reason, _) in found.items()} == {
+        "read": "kept", "lettered": "text", "barred": "bars", "gone": "unreadable"
+    }  # fmt: skip
+
+
+def test_of_pictures_that_look_alike_the_largest_stays_and_of_those_the_sharpest(scenes: list[np.ndarray]):
+    pictures = {"soft": scenes[0], "sharp": scenes[0], "small": resized(scenes[0], (160, 100)), "other": scenes[1]}
+    looks = {f"a.a/{name}": looked_at(it) for name, it in pictures.items()}
+    frames = [frame("soft"), frame("sharp", sharpness=2.0), frame("small", 160, sharpness=9.0), frame("other")]
+    gone = ("duplicate", "sharp")
+    assert told(frames, looks) == {"soft": gone, "sharp": ("kept", ""), "small": gone, "other": ("kept", "")}
+    assert set(told(frames, looks, are_distinct=True).values()) == {("kept", "")}
+    frames[1]["ghost"] = 0.9
+    assert told(frames, looks)["soft"] == ("kept", "")
+
+
+def test_test_images_are_found_by_likeness_and_by_their_very_pixels(scenes: list[np.ndarray], tmp_path: Path):
+    Image.fromarray(resized(scenes[0], (200, 125))).save(tmp_path / "shrunk.png")
+    flat = np.full((200, 320, 3), 90, np.uint8)
+    Image.fromarray(flat).save(tmp_path / "flat.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    excluded = excluded_in(tmp_path)
+    assert sorted(excluded.names) == ["flat.png", "shrunk.png"]
+    assert list(excluded.unread) == ["broken.png"]
+    looks = {"a.a/same": looked_at(scenes[0]), "a.a/other": looked_at(scenes[1])}
+    found = told([frame("same"), frame("other")], looks, excluded)
+    assert found["other"] == ("kept", "")
+    assert found["same"][0] == "excluded"
+    drawn = {"kept": True, "reason": "kept", "of": "", "similarity": None, "path": "p"}
+    rows = [drawn | {"pixel_sha256": pixel_sha256(it)} for it in (flat, scenes[1])]
+    flat_row, other_row = without_excluded_pixels(rows, excluded)
+    assert (flat_row["kept"], flat_row["reason"], flat_row["of"], flat_row["path"]) == (
+        False,
+        "excluded",
+        "flat.png",
+        "",
+    )
+    assert other_row == rows[1]
+    assert excluded_in(None).names == []
+
+
+def test_one_colour_is_like_nothing_and_brightness_does_not_count(scenes: list[np.ndarray]):
+    darker = (scenes[0] * 0.6).astype(np.uint8)
+    vectors = as_vectors([signature(it) for it in (scenes[0], darker, np.full_like(darker, 7), scenes[1])])
+    likeness = vectors @ vectors.T
+    assert likeness[0, 1] > 0.999
+    assert likeness[0, 3] < 0.9
+    assert not vectors[2].any()
+    assert as_vectors([]).shape == (0, 256)
