@@ -91,6 +91,7 @@ def _check(settings: Settings) -> None:
     _check_faces(settings)
     _check_details(settings)
     _check_parts(settings)
+    _check_panoramas(settings)
     _check_super_resolution(settings)
     if settings.keyframes.picks_poses and settings.tracks.mode == "off":
         raise SettingsError('keyframes.mode = "poses" chooses from tracks, and tracks.mode = "off": set it to "on"')
@@ -163,6 +164,15 @@ def _check_parts(settings: Settings) -> None:
     ):
         if asked and kind not in settings.detections.kinds:
             raise SettingsError(f'crops.{name} asks for what detections.kinds does not name: add "{kind}" there')
+
+
+def _check_panoramas(settings: Settings) -> None:
+    """Frames leave for a panorama only where there are any. Raises SettingsError."""
+    if settings.selection.frames_of_panoramas == "thin" and settings.alignments.panoramas == "off":
+        raise SettingsError(
+            'selection.frames_of_panoramas = "thin" leaves out frames that a panorama shows, and alignments.panoramas '
+            '= "off" makes none: set that to "on", or this to "keep"'
+        )
 
 
 def _check_super_resolution(settings: Settings) -> None:

@@ -52,6 +52,15 @@ def _only_pack_in_braces(root: str) -> str:
 Root = Annotated[str, Field(min_length=1), AfterValidator(_only_pack_in_braces), NO_RESULT]
 
 
+def _each_once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("each may be named once")
+    return names
+
+
+EACH_ONCE = AfterValidator(_each_once)
+
+
 class EpisodesSettings(Section):
     roots: list[str]
 
@@ -190,12 +199,12 @@ class RepeatedFramesSettings(Section):
 
 
 class DetectionsSettings(Section):
-    kinds: Annotated[list[DetectionKind], Field(min_length=1)]
+    kinds: Annotated[list[DetectionKind], Field(min_length=1), EACH_ONCE]
     score_floor: Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class CropsSettings(Section):
-    kinds: list[CropKind]
+    kinds: Annotated[list[CropKind], EACH_ONCE]
     person_min_score: Share
     halfbody_min_score: Share
     head_min_score: Share
@@ -227,7 +236,7 @@ class CropsSettings(Section):
 
 class DetailsSettings(Section):
     enabled: bool
-    kinds: Annotated[list[DetailKind], Field(min_length=1)]
+    kinds: Annotated[list[DetailKind], Field(min_length=1), EACH_ONCE]
     target_px: Annotated[int, Field(ge=64, le=4096)]
     bucket_step_px: Annotated[int, Field(ge=0, le=256)]
     max_per_still: Annotated[int, Field(ge=1, le=50)]
@@ -235,7 +244,7 @@ class DetailsSettings(Section):
 
 
 class CropEmbeddingsSettings(Section):
-    kinds: Annotated[list[CropKind], Field(min_length=1)]
+    kinds: Annotated[list[CropKind], Field(min_length=1), EACH_ONCE]
 
 
 ClusteringMethod = Literal["average", "optics", "hdbscan"]
@@ -313,7 +322,7 @@ class TextLinesSettings(Section):
 
 
 class BurntInTextSettings(Section):
-    kinds: list[Literal["subtitle", "credits", "logo", "sign"]]
+    kinds: Annotated[list[Literal["subtitle", "credits", "logo", "sign"]], EACH_ONCE]
     min_score: Share
     min_contrast: Byte
     max_line_height: Annotated[float, Field(gt=0.0, le=1.0)]
@@ -389,7 +398,7 @@ class TagsSettings(Section):
 
 class SelectionSettings(Section):
     stills: bool
-    crops: list[CropKind]
+    crops: Annotated[list[CropKind], EACH_ONCE]
     min_short_side_px: Side
     min_quality: float
     max_crop_share: Share
@@ -399,7 +408,7 @@ class SelectionSettings(Section):
     max_faces: Annotated[int, Field(ge=-1)]
     face_min_score: Share
     text: Literal["keep", "drop", "crop"]
-    min_share_without_text: Share
+    min_share_without_text: Annotated[float, Field(gt=0.0, le=1.0)]
     frames_of_panoramas: Literal["keep", "thin"]
 
 
@@ -511,19 +520,12 @@ class ConceptBalanceSettings(Section):
     weights_csv: str
     min_multiply: Annotated[float, Field(gt=0.0)]
     max_multiply: Annotated[float, Field(gt=0.0)]
-    arrangement: Annotated[list[ArrangementKey], Field(min_length=1)]
+    arrangement: Annotated[list[ArrangementKey], Field(min_length=1), EACH_ONCE]
     many_characters: Annotated[int, Field(ge=1)]
     min_images_per_combination: Annotated[int, Field(ge=1)]
     max_images_per_concept: Annotated[int, Field(ge=0)]
     max_images_per_character: Annotated[int, Field(ge=0)]
     max_images: Annotated[int, Field(ge=0)]
-
-    @field_validator("arrangement")
-    @classmethod
-    def _each_once(cls, arrangement: list[str]) -> list[str]:
-        if len(set(arrangement)) < len(arrangement):
-            raise ValueError("each may be named once")
-        return arrangement
 
     @property
     def csv_file(self) -> Path | None:

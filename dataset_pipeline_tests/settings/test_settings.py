@@ -93,6 +93,15 @@ def test_every_key_of_the_defaults_is_explained_by_a_comment() -> None:
             "[keyframes]\nmode = 'poses'\n[tracks]\nmode = 'off'",
             ['keyframes.mode = "poses" chooses from tracks, and tracks.mode = "off"'],
         ),
+        (
+            "[selection]\nframes_of_panoramas = 'thin'\n[alignments]\npanoramas = 'off'",
+            ['selection.frames_of_panoramas = "thin" leaves out frames', 'alignments.panoramas = "off" makes none'],
+        ),
+        ("[details]\nkinds = ['face', 'face']", ["details.kinds = ['face', 'face']: each may be named once"]),
+        (
+            "[selection]\nmin_share_without_text = 0",
+            ["selection.min_share_without_text = 0:", "greater than 0", "above 0.0 to 1.0"],
+        ),
         ("[selection]\nmax_faces = -2", ["selection.max_faces = -2", "from -1"]),
         ("[training_images]\nresize_by = 'width'", ["training_images.resize_by = 'width'", "'long_side'"]),
         ("[training_images]\nmax_short_side_px = 5", ["max_short_side_px = 5: unknown key", "max_side_px"]),
