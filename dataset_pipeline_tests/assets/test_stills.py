@@ -189,4 +189,5 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
         "reports/readiness/of_store.py",  # which stills resemble one another
         "reports/explain.py",  # why a frame was dropped
         "reports/first_screen.py",  # says it
+        "reports/decisions/stills.py",
     }

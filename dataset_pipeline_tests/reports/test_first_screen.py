@@ -10,6 +10,7 @@ import pytest
 
 from dataset_pipeline.base.ids import crop_id
 from dataset_pipeline.corrections.log import CorrectionLog
+from dataset_pipeline.reports.decisions.images import boxes_of
 from dataset_pipeline.reports.explain import (
     Decision,
     Explanation,
@@ -18,7 +19,7 @@ from dataset_pipeline.reports.explain import (
     explain,
     with_speakers,
 )
-from dataset_pipeline.reports.first_screen import COLUMNS, boxes_of, first_screen
+from dataset_pipeline.reports.first_screen import COLUMNS, first_screen
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.provenance import Provenance
