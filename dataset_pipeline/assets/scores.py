@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
@@ -13,10 +14,20 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.burnt_in_text import decide_burnt_in_text
 from dataset_pipeline.images.marks import MARK_SIDES, marked_frames
-from dataset_pipeline.models import Tagger, TextDetector
+from dataset_pipeline.models import QualityMetric, Tagger, TextDetector
 from dataset_pipeline.store.left_out import first_reasons, reason_of
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.scores import scored_tags
+
+
+def with_terms(table: pa.Table, model: QualityMetric) -> pa.Table:
+    """A table of scores with the columns that say what they mean."""
+    for name, value in model.terms().items():
+        field = table.schema.field(name)
+        table = table.set_column(
+            table.schema.get_field_index(name), field, pa.repeat(pa.scalar(value, field.type), len(table))
+        )
+    return table
 
 
 @pipeline_asset(
@@ -39,6 +50,7 @@ def quality_scores(step: Step) -> Result:
         lambda model, pictures: ({"score": float(score)} for score in model.score(pictures)),
         keyed_by="quality_scores",
     )
+    result.table = with_terms(result.table, step.model("quality"))
     scores = result.table["score"].to_numpy()
     finite = scores[np.isfinite(scores)]
     lost = len(scores) - len(finite)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.assets.scores import with_terms
 from dataset_pipeline.assets.training import left_alone_markdown, models_behind
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.base.parallel import map_ahead
@@ -185,12 +186,14 @@ def sr_tile_scores(step: Step) -> Result:
     for no model, nobody needs it."""
     model = step.model("quality")
     algorithm = f"{step.declaration.algorithm}-{step.settings.quality_scores.short_side_px}"
-    return _measured(
+    result = _measured(
         step,
         lambda tiles: ({"score": float(score)} for score in model.score(tiles)),
         model.fingerprint().sha256,
         algorithm,
     )
+    result.table = with_terms(result.table, model)
+    return result
 
 
 def _measured(step: Step, ask: Callable[[Iterator[np.ndarray]], Iterable[dict]], sha256: str, algorithm: str) -> Result:

@@ -18,13 +18,13 @@ def usable_cores() -> int:
 
 
 class OnnxRunner:
-    """One ONNX file opened on one device; `run` may be called from several threads.
+    """One ONNX file, or its content, opened on one device; `run` may be called from several threads.
 
     threads: cores for one run on the CPU; 0 = all that this process may use.
     Raises DeviceUnavailable if the session does not run on the device asked for.
     """
 
-    def __init__(self, path: Path, device: Device, threads: int = 0) -> None:
+    def __init__(self, model: Path | bytes, device: Device, threads: int = 0) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -37,11 +37,12 @@ class OnnxRunner:
             providers.insert(0, (CUDA_PROVIDER, cuda))
         else:
             options.intra_op_num_threads = threads or usable_cores()
-        self.path = path
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        self.path = "a network in memory" if isinstance(model, bytes) else str(model)
+        content = model if isinstance(model, bytes) else self.path
+        self.session = onnxruntime.InferenceSession(content, options, providers=providers)
         runs_on = self.session.get_providers()[0]
         if device.cuda and runs_on != CUDA_PROVIDER:
-            raise DeviceUnavailable(f"{path} was to run on {device}, but its session runs on {runs_on}")
+            raise DeviceUnavailable(f"{self.path} was to run on {device}, but its session runs on {runs_on}")
         self.input = self.session.get_inputs()[0]
         axis = self.input.shape[0]
         self.fixed_batch: int | None = axis if isinstance(axis, int) else None

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dataset_pipeline.models import loading
+from dataset_pipeline.models import exported_metric, loading
 from dataset_pipeline.models.batching import peek, prepared_batches
 from dataset_pipeline.models.device import Device, torch_device
-from dataset_pipeline.models.registry import Role
+from dataset_pipeline.models.registry import Role, cache_folder
 from dataset_pipeline.models.resource import SingleModelResource
 
 if TYPE_CHECKING:
@@ -29,12 +29,24 @@ class QualityMetric(SingleModelResource):
 
     The metrics look at fixed numbers of pixels (hyperIQA at 25 crops of 224 px), so the same drawing at twice the size
     scores differently unless both are brought to one size.
+
+    On a CPU hyperIQA runs through onnxruntime where that answers as pyiqa does (`exported_metric`); on a GPU all run
+    through torch, whose convolutions round to TF32 there. Neither counts as another model: what they answer differs by
+    less than tables tell apart.
     """
 
     role: ClassVar[Role] = "quality"
 
     batch_size: int = Field(4, ge=1, description="Pictures per model run; hyperIQA makes 25 crops of each.")
     short_side_px: int = Field(512, ge=0, description="Larger pictures are scaled down to this first; 0 = never.")
+
+    def terms(self) -> dict[str, Any]:
+        """What a score means, as columns of the tables that hold it: `metric`, its name in models.toml; `direction`,
+        which way pyiqa's own numbers get better, "higher" or "lower", in which case a score is the negative of one; and
+        `short_side_px`, to which larger pictures were scaled down."""
+        _, entry = self._entry()
+        direction = "lower" if entry.lower_is_better else "higher"
+        return {"metric": entry.name, "direction": direction, "short_side_px": self.short_side_px}
 
     def score(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """float32 [n], higher = better, for n RGB pictures [height, width, 3] uint8 of any sizes.
@@ -48,6 +60,7 @@ class QualityMetric(SingleModelResource):
             return np.zeros(0, np.float32)
         import torch
 
+        _, entry = self._entry()
         metric, device = self._metric()
         scores: list[float] = []
         for batch in prepared_batches(pictures, partial(_prepare, short_side_px=self.short_side_px), self.batch_size):
@@ -57,14 +70,25 @@ class QualityMetric(SingleModelResource):
                 answers[positions] = metric(inputs).reshape(len(positions)).float().cpu()
                 loading.count(self.role, len(positions))
             scores.extend(answers.tolist())
-        return np.asarray(scores, np.float32) * (-1 if metric.lower_better else 1)
+        return np.asarray(scores, np.float32) * (-1 if entry.lower_is_better else 1)
 
     def _metric(self) -> tuple[Any, Device]:
         pack, entry = self._entry()
         device = torch_device(self.device)
         weights = pack.file(entry, "weights") if entry.files else None
-        key = (pack.root, entry.name, pack.fingerprint(self.role).sha256, device)
-        return self._loaded(key, lambda: _load(entry.metric, weights, device)), device
+        sha256 = pack.fingerprint(self.role).sha256
+        key = (pack.root, entry.name, sha256, device, self.threads)
+
+        def load() -> Any:
+            if entry.metric != exported_metric.METRIC or device.cuda:
+                return _load(entry.metric, weights, device)
+            roots = [pack.root, cache_folder()] if pack.pullable else [cache_folder()]
+            folders = [root / exported_metric.FOLDER for root in roots]
+            return exported_metric.open_metric(
+                lambda: _load(entry.metric, weights, device), sha256, folders, self.threads
+            )
+
+        return self._loaded(key, load), device
 
 
 def _prepare(image: np.ndarray, short_side_px: int) -> torch.Tensor:

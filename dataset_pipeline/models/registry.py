@@ -132,6 +132,7 @@ class ModelEntry(_Entry):
     conf_threshold: float = 0.0
     iou_threshold: float = 0.0
     metric: str = ""
+    lower_is_better: bool = False
     family: Literal["wd14", "deepdanbooru", "ml_danbooru", "pixai", "camie", "timm"] = "wd14"
 
     @model_validator(mode="after")

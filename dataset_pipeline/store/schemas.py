@@ -68,6 +68,10 @@ class TableSchema:
 MEASURED = {"image_id": STRING, "pixel_sha256": STRING, "model_sha256": STRING, "algorithm": STRING}
 MEASURED_KEY = tuple(MEASURED)
 
+# What a score of quality means, the same in all rows of a table: see `models.quality.QualityMetric.terms`.
+TERMS = {"metric": STRING, "direction": STRING, "short_side_px": INT}
+SCORED = {**MEASURED, "score": FLOAT, **TERMS}  # higher is better
+
 # What a set says beside a caption, as in `captions`.
 SAID = {
     **{"people": STRING, "n_people": INT, "show_title": STRING},
@@ -501,7 +505,7 @@ SCHEMAS = {
             key=("image_id",),
             silent=frozenset({"difference"}),
         ),
-        TableSchema("quality_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),
+        TableSchema("quality_scores", SCORED, key=("image_id",), silent=frozenset(TERMS)),
         TableSchema("tag_scores", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),
         TableSchema("text_lines", {**MEASURED, "lines": pa.list_(TEXT_LINE)}, key=("image_id",)),
         TableSchema(
@@ -758,7 +762,7 @@ SCHEMAS = {
             },
             key=("image_id",),
         ),
-        TableSchema("sr_tile_scores", {**MEASURED, "score": FLOAT}, key=("image_id",)),  # image_id: the tile's
+        TableSchema("sr_tile_scores", SCORED, key=("image_id",), silent=frozenset(TERMS)),  # image_id: the tile's
         TableSchema(
             "sr_selection",
             {

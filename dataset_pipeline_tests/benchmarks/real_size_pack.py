@@ -284,16 +284,32 @@ def _embedder(pack: ModelPack, entry: ModelEntry) -> Network:
     return _cost(net.visual, torch.rand(2, 3, EMBEDDER_SIDE_PX, EMBEDDER_SIDE_PX))
 
 
-def _quality(pack: ModelPack, entry: ModelEntry) -> Network:
+def calibrated_hyperiqa(seed: int = SEED) -> nn.Module:
+    """HyperIQA with random weights whose norms know what passes them, so that its answers depend on the picture."""
     import timm
+    from pyiqa.archs.arch_util import uniform_crop
     from pyiqa.archs.hypernet_arch import HyperNet
 
+    torch.manual_seed(seed)
     create = timm.create_model
     timm.create_model = lambda *names, **options: create(*names, **{**options, "pretrained": False})
     try:
-        net = HyperNet(pretrained=False).eval()
+        net = HyperNet(pretrained=False)
     finally:
         timm.create_model = create
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean of all that is seen
+    coarse = torch.rand(4, 3, 8, 12)
+    pictures = functional.interpolate(coarse, (QUALITY_SIDE_PX * 2, QUALITY_SIDE_PX * 3), mode="bicubic").clamp(0, 1)
+    noise = torch.rand_like(pictures) * torch.linspace(0, 1, 4)[:, None, None, None]
+    with torch.inference_mode():
+        net(uniform_crop([(pictures + noise) / 2], QUALITY_SIDE_PX, 4))
+    return net.eval()
+
+
+def _quality(pack: ModelPack, entry: ModelEntry) -> Network:
+    net = calibrated_hyperiqa()
     buffer = io.BytesIO()
     torch.save({"params": net.state_dict()}, buffer)
     _write(pack, entry, {"weights": buffer.getvalue()})

@@ -23,6 +23,7 @@ from dataset_pipeline.models import (
     loading,
 )
 from dataset_pipeline.models import identity as identity_module
+from dataset_pipeline_tests.models.conftest import put
 
 
 @pytest.fixture
@@ -232,6 +233,18 @@ def test_metrics_that_count_errors_are_negated_so_that_higher_is_better(pictures
     expected = float(reference(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255))
     assert float(piqe.score([picture])[0]) == pytest.approx(-expected, abs=1e-4)
     assert piqe.fingerprint().files == {}
+    assert piqe.terms() == {"metric": "piqe", "direction": "lower", "short_side_px": 512}
+
+
+def test_models_toml_says_of_each_metric_which_way_pyiqa_has_it():
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    metrics = [it for it in ModelPack.open("real").registry.models.values() if it.role == "quality"]
+    assert len(metrics) >= 5
+    for entry in metrics:
+        config = DEFAULT_CONFIGS[entry.metric]
+        assert config["metric_mode"] == "NR", entry.name
+        assert entry.lower_is_better == bool(config.get("lower_better")), entry.name
 
 
 def test_quality_weights_that_do_not_fit_the_network_are_refused(torch_pack: Path, tmp_path: Path):
@@ -250,30 +263,42 @@ def test_quality_weights_that_do_not_fit_the_network_are_refused(torch_pack: Pat
 
 
 @pytest.mark.thorough
-def test_hyperiqa_equals_pyiqas_own_on_the_same_weights_and_downloads_no_backbone(tmp_path: Path):
+def test_hyperiqa_equals_pyiqas_own_on_the_same_weights_alone_and_in_batches_and_downloads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     import pyiqa
     import torch
 
-    from dataset_pipeline.models.quality import _without_backbone_downloads
+    from dataset_pipeline.models import quality
+    from dataset_pipeline_tests.benchmarks.real_size_pack import calibrated_hyperiqa
 
+    def no_network(*arguments: object) -> None:
+        raise AssertionError(f"a connection was opened: {arguments}")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
     torch.manual_seed(0)
-    with _without_backbone_downloads():
+    with quality._without_backbone_downloads():
         reference = pyiqa.create_metric("hyperiqa", device=torch.device("cpu"), pretrained=False)
-    metric = QualityMetric(cache=str(tmp_path), device="cpu", batch_size=1)
-    pack = metric.open_pack()
-    file = pack.models("quality")[0].files["weights"][0]
-    path = pack.hub / f"models--{file.repository.replace('/', '--')}" / "snapshots" / "main" / file.path
-    path.parent.mkdir(parents=True)
-    torch.save({"params": reference.net.state_dict()}, path)
+    reference.net.load_state_dict(calibrated_hyperiqa().state_dict())
+    metric = QualityMetric(cache=str(tmp_path), device="cpu", batch_size=2)
+    file = metric.open_pack().models("quality")[0].files["weights"][0]
+    torch.save({"params": reference.net.state_dict()}, put(tmp_path, str(file), b""))
 
+    smooth = np.linspace(40, 200, 240 * 226 * 3).reshape(240, 226, 3).astype(np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, (240, 226, 3), np.uint8)
-    pictures = [noise, noise // 2]
-    inputs = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures])
-    expected = reference(inputs).reshape(2).numpy()
+    pictures = [smooth, noise, (smooth // 2 + noise // 2), noise[:150, :130]]
+    with torch.inference_mode():
+        inputs = [torch.from_numpy(picture).permute(2, 0, 1)[None] / 255 for picture in pictures]
+        expected = [float(reference(it)) for it in inputs]
     scores = metric.score(pictures)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert abs(expected[0] - expected[1]) > 1e-4
-    assert loading.CALLS == {"quality.pictures": 2, "quality.runs": 2}
+    assert np.ptp(expected) > 1e-3
+    assert loading.CALLS == {"quality.pictures": 4, "quality.runs": 3}
+    assert len(list((tmp_path / "exported").iterdir())) == 1
+
+    loading.unload_all()
+    monkeypatch.setattr(quality, "_load", lambda *_: pytest.fail("pyiqa's network is not needed any more"))
+    np.testing.assert_allclose(metric.score(pictures[1:2]), expected[1:2], atol=1e-5)
 
 
 def test_importing_the_package_imports_no_model_library_and_imgutils_imports_no_torch(onnx_pack: Path):
