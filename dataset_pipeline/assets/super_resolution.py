@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dataset_pipeline.assets.frames import pictures_of_table
+from dataset_pipeline.assets.native_size import upscale_of
 from dataset_pipeline.assets.scores import with_terms
 from dataset_pipeline.assets.training import left_alone_markdown, models_behind
 from dataset_pipeline.base.ids import episode_of, show_of
@@ -40,6 +41,7 @@ from dataset_pipeline.super_resolution.sources import (
     decide_sources,
     excluded_in,
     looked_at,
+    with_upscale,
     without_excluded_pixels,
 )
 from dataset_pipeline.super_resolution.tiles import plan_tiles
@@ -57,10 +59,15 @@ def of_stills(settings: Settings) -> bool:
     return settings.sr_sources.of == "stills"
 
 
+def minds_upscales(settings: Settings) -> bool:
+    """Whether anything is done with pictures that were upscaled."""
+    return settings.sr_sources.on_upscaled != "keep"
+
+
 @pipeline_asset(
     kind=Kind.RENDER,
-    reads=["video_probe", "keyframes", "stills", "burnt_in_text"],
-    reads_if={"stills": of_stills, "burnt_in_text": of_stills},
+    reads=["video_probe", "keyframes", "stills", "burnt_in_text", "native_size"],
+    reads_if={"stills": of_stills, "burnt_in_text": of_stills, "native_size": minds_upscales},
     settings=["sr_sources", "frame_defects", "keyframes", "video"],
     group="super_resolution",
     labels=["opencv"],
@@ -76,10 +83,7 @@ def sr_sources(step: Step) -> Result:
     excluded; each left out with its reason."""
     settings = step.settings.sr_sources
     excluded = excluded_in(settings.excluded_folder)
-    if of_stills(step.settings):
-        rows, left_out = _of_stills(step, excluded), {}
-    else:
-        rows, left_out = _of_keyframes(step, excluded)
+    rows, left_out = (_of_stills if of_stills(step.settings) else _of_keyframes)(step, excluded)
     rows = without_excluded_pixels(rows, excluded)
     reasons = Counter(row["reason"] for row in rows)
     unread = f"{reasons['unreadable']} pictures could not be read" if reasons["unreadable"] else ""
@@ -98,21 +102,28 @@ def _of_keyframes(step: Step, excluded: Excluded) -> tuple[list[dict], dict[str,
     rows = decide_sources(
         frames.values(), _looks(step, frames.values()), excluded, settings.sr_sources, settings.frame_defects
     )
-    return step.render(
-        rows,
-        same=("image_id",),
-        given="keyframes",
-        draw=lambda absent: full_size(
-            step.source,
-            {row["image_id"]: frames[row["image_id"]] for row in absent},
-            step.row("video_probe"),
-            settings.keyframes,
-            settings.video.hardware,
-        ),
-    )
+    return _rendered(step, with_upscale(rows, upscale_of(step), settings.sr_sources.on_upscaled), frames)
 
 
-def _of_stills(step: Step, excluded: Excluded) -> list[dict]:
+def _rendered(
+    step: Step, rows: list[dict], frames: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[dict], dict[str, str]]:
+    """The rows with their pictures, those of an upscale that is undone at their native height. frames: their rows of
+    `keyframes`."""
+    settings, upscale = step.settings, upscale_of(step)
+
+    def draw(absent: list[dict]) -> Iterator[tuple[str, np.ndarray]]:
+        for is_descaled in (False, True):
+            its = {it["image_id"]: frames[it["image_id"]] for it in absent if bool(it["kernel"]) == is_descaled}
+            how = step.row("video_probe"), settings.keyframes, settings.video.hardware
+            for image_id, picture in full_size(step.source, its, *how, with_bars=is_descaled) if its else ():
+                of_it = upscale.of(its[image_id]["width_px"], its[image_id]["height_px"]) if upscale else None
+                yield image_id, of_it.undone(picture) if is_descaled and of_it else picture
+
+    return step.render(rows, same=("image_id", "native_px", "kernel"), given="keyframes", draw=draw)
+
+
+def _of_stills(step: Step, excluded: Excluded) -> tuple[list[dict], dict[str, str]]:
     """Rows with the pictures of the frames among the stills: panoramas and plates are drawn, not taken."""
     settings = step.settings
     stills = {row["image_id"]: row for row in step.rows("stills") if row["kind"] in (FRAME, PICTURE)}
@@ -120,9 +131,12 @@ def _of_stills(step: Step, excluded: Excluded) -> list[dict]:
     text = {row["image_id"] for row in step.rows("burnt_in_text") if row["burnt_in"]}
     looks = _looks(step, frames)
     rows = decide_sources(frames, looks, excluded, settings.sr_sources, settings.frame_defects, text, are_distinct=True)
+    rows = with_upscale(rows, upscale_of(step), settings.sr_sources.on_upscaled)
+    if any(row["kept"] and row["kernel"] for row in rows):
+        return _rendered(step, rows, {row["image_id"]: row for row in frames})
     nowhere = {"path": "", "pixel_sha256": ""}
     whole = {image_id: {name: row[name] for name in nowhere} for image_id, row in stills.items()}
-    return [{**row, **(whole[row["image_id"]] if row["kept"] else nowhere)} for row in rows]
+    return [{**row, **(whole[row["image_id"]] if row["kept"] else nowhere)} for row in rows], {}
 
 
 def _looks(step: Step, frames: Iterable[dict]) -> dict[str, Look]:

@@ -594,6 +594,7 @@ class ExportedSetSettings(Section):
 
 class SrSourcesSettings(Section):
     of: Literal["keyframes", "stills"]
+    on_upscaled: Literal["keep", "drop", "descale"]
     similarity: Cosine
     min_contrast: Share
     max_text: Share

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -217,9 +218,10 @@ def full_size(
     probe_row: Mapping[str, Any],
     settings: KeyframesSettings,
     hardware: str = "none",
+    with_bars: bool = False,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(image id, full-size pixels) of rows of `keyframes` by id: the pictures that the rows were measured on, decoded
-    by exact timestamp. What cannot be decoded any more is left out.
+    by exact timestamp. What cannot be decoded any more is left out. `with_bars`: the bars of a video are not cut off.
     """
     path = _present(source)
     if source["kind"] == FOLDER:
@@ -227,6 +229,8 @@ def full_size(
         return
     by_pts = {row["pts"]: image_id for image_id, row in frames.items()}
     conversion = Conversion.of(probe_row, settings.chroma_upsampling, settings.alpha_background)
+    if with_bars:
+        conversion = replace(conversion, bars_px=(0, 0, 0, 0))
     try:
         for pts, pixels in frames_at(
             path, list(by_pts), report=DecodeReport(), conversion=conversion, hardware=hardware

@@ -722,6 +722,24 @@ SCHEMAS = {
             key=("profile",),
         ),
         TableSchema(
+            "native_size",  # of an episode: the height that it was drawn at, as `super_resolution.NativeHeight` says
+            {
+                "episode": STRING,
+                "verdict": STRING,  # native, upscaled, unknown
+                "height_px": INT,
+                "kernel": STRING,  # of the upscale
+                "frame_width_px": INT,  # of the frames that were looked at, with their bars
+                "frame_height_px": INT,
+                "frames": INT,  # that have enough detail
+                **dict.fromkeys(("dip", "z", "share"), FLOAT),
+                "heights_px": pa.list_(INT),  # the curve: what each height leaves, mean logarithm
+                "curve": pa.list_(FLOAT),
+                "looked_at": STRINGS,  # image ids of the candidates
+            },
+            key=("episode",),
+            silent=frozenset({"frames", "dip", "z", "share", "heights_px", "curve", "looked_at"}),
+        ),
+        TableSchema(
             "sr_sources",  # every picture that may be tiled
             {
                 "image_id": STRING,
@@ -732,6 +750,8 @@ SCHEMAS = {
                 "similarity": FLOAT,  # to that
                 "width_px": INT,
                 "height_px": INT,
+                "native_px": INT,  # rows that its frame was brought back to; null where it is as it was
+                "kernel": STRING,  # of the upscale that was undone
                 "path": STRING,  # of the full-size picture; empty if dropped
                 "pixel_sha256": STRING,
             },

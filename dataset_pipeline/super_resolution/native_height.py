@@ -10,9 +10,10 @@ the heights of pictures that a network enlarged, and of frames that are interlac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,8 +43,8 @@ class NativeHeight:
     likeliest of those below, or 0 where no frame has enough detail to tell. `dip`: how much less that height leaves
     than its neighbours, a logarithm, mean over the frames, without what blocks may add. `z`: the dip in standard
     deviations of all heights' dips. `share` of the frames dips itself. `frames`: how many have enough detail. `kernel`:
-    of those tried the one that leaves least. `heights_px` int64 [k] and `curve` float64 [k]: the mean logarithm of what
-    each height leaves, to be plotted."""
+    of those tried the one that leaves least. `frame_width_px`, `frame_height_px`: of each frame. `heights_px` int64 [k]
+    and `curve` float64 [k]: the mean logarithm of what each height leaves, to be plotted."""
 
     verdict: Literal["native", "upscaled", "unknown"]
     height_px: int
@@ -52,8 +53,22 @@ class NativeHeight:
     share: float
     frames: int
     kernel: Kernel
+    frame_width_px: int
+    frame_height_px: int
     heights_px: np.ndarray
     curve: np.ndarray
+
+
+def frames_to_look_at(candidates: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of rows of `keyframes` those that tell the height: of each of 24 equal parts the sharpest, all of the size that
+    most have."""
+    rows = list(candidates)
+    if not rows:
+        return []
+    [(size, _)] = Counter((row["width_px"], row["height_px"]) for row in rows).most_common(1)
+    alike = [row for row in rows if (row["width_px"], row["height_px"]) == size]
+    parts = np.array_split(np.arange(len(alike)), min(FRAMES, len(alike)))
+    return [alike[max(part, key=lambda at: alike[at]["sharpness"])] for part in parts]
 
 
 def native_height(frames: Iterable[np.ndarray], top_px: int = 0, bottom_px: int = 0) -> NativeHeight:
@@ -72,19 +87,24 @@ def native_height(frames: Iterable[np.ndarray], top_px: int = 0, bottom_px: int 
         columns.append(_detailed_columns(frame, top_px, bottom_px))
     heights = np.arange(int(LOWEST * size[0]) - _FAR, int(HIGHEST * size[0]) + _FAR + 1)
     if not columns or size[0] < _LEAST_ROWS:
-        return _unknown(heights)
-    seen = _Columns(np.concatenate(columns, axis=1), len(columns), size[0], top_px)
+        return _unknown(heights, size)
+    seen = _Columns(np.concatenate(columns, axis=1), len(columns), (size[1], size[0]), top_px)
     return _judged(seen, heights, seen.left(heights, _SEARCHED_BY))
 
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """values: float64 [rows, n], as many columns of each of `frames` frames of `height_px` rows, from `first` on."""
+    """values: float64 [rows, n], as many columns of each of `frames` frames of that width and height, below `top_px`
+    and the edge."""
 
     values: np.ndarray
     frames: int
-    height_px: int
+    frame_px: tuple[int, int]
     top_px: int
+
+    @property
+    def height_px(self) -> int:
+        return self.frame_px[1]
 
     def left(self, heights: np.ndarray, kernel: Kernel) -> np.ndarray:
         """float64 [k, frames]: what is left of each frame by these heights, in squared levels a degree of freedom."""
@@ -106,8 +126,9 @@ def _detailed_columns(frame: np.ndarray, top_px: int, bottom_px: int) -> np.ndar
     return rows[:, [part[detail[part].argmax()] for part in parts]].astype(np.float64)
 
 
-def _unknown(heights: np.ndarray) -> NativeHeight:
-    return NativeHeight("unknown", 0, 0.0, 0.0, 0.0, 0, _SEARCHED_BY, heights, np.zeros(len(heights)))
+def _unknown(heights: np.ndarray, size: tuple[int, ...]) -> NativeHeight:
+    nothing = np.zeros(len(heights))
+    return NativeHeight("unknown", 0, 0.0, 0.0, 0.0, 0, _SEARCHED_BY, size[1], size[0], heights, nothing)
 
 
 def _judged(seen: _Columns, heights: np.ndarray, left: np.ndarray) -> NativeHeight:
@@ -115,7 +136,7 @@ def _judged(seen: _Columns, heights: np.ndarray, left: np.ndarray) -> NativeHeig
     tells = left[half] >= _MIN_DETAIL
     count = int(tells.sum())
     if not count:
-        return _unknown(heights)
+        return _unknown(heights, seen.frame_px[::-1])
     logs = np.log(left[:, tells] + 1e-9)
     each = _dips(logs)
     dips = each.mean(axis=1) - _of_blocks(heights[_FAR:-_FAR], seen.height_px)
@@ -129,7 +150,7 @@ def _judged(seen: _Columns, heights: np.ndarray, left: np.ndarray) -> NativeHeig
         fine = float(np.median(left[most, tells] / left[half, tells]))
         verdict, height_px = ("native", seen.height_px) if fine >= _MIN_FINE_SHARE else ("unknown", found)
     kernel = min(_KERNELS, key=lambda one: float(np.log(seen.left(np.array([found]), one)[0, tells]).sum()))
-    return NativeHeight(verdict, height_px, dip, z, share, count, kernel, heights, logs.mean(axis=1))
+    return NativeHeight(verdict, height_px, dip, z, share, count, kernel, *seen.frame_px, heights, logs.mean(axis=1))
 
 
 def _of_blocks(heights: np.ndarray, height_px: int) -> np.ndarray:
@@ -148,14 +169,58 @@ def _dips(logs: np.ndarray) -> np.ndarray:
     return np.median(around, axis=0) - inner
 
 
+@dataclass(frozen=True)
+class Upscale:
+    """That frames of `frame_px` (width, height) were upscaled from `height_px` rows by `kernel`; `bars_px`, left, top,
+    right and bottom of them, are no part of the picture."""
+
+    frame_px: tuple[int, int]
+    height_px: int
+    kernel: Kernel
+    bars_px: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def of(self, width_px: int, height_px: int) -> Upscale | None:
+        """Of a picture of that size: a frame without its bars, or a whole one, since scenes may fill it; None for
+        others."""
+        left, top, right, bottom = self.bars_px
+        if (width_px, height_px) == self.frame_px:
+            return replace(self, bars_px=(0, 0, 0, 0))
+        inner = self.frame_px[0] - left - right, self.frame_px[1] - top - bottom
+        return self if (width_px, height_px) == inner else None
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of what `undone` gives."""
+        rows, columns = self._window()
+        return columns.stop - columns.start, rows.stop - rows.start
+
+    def undone(self, frame: np.ndarray) -> np.ndarray:
+        """The picture that a frame uint8 [h, w, 3], with its bars, was made of, without them."""
+        return np.ascontiguousarray(descaled(frame, self.height_px, self.kernel)[self._window()])
+
+    def _window(self) -> tuple[slice, slice]:
+        """Rows and columns of the descaled frame that no bar reaches into."""
+        width, height = self.frame_px
+        left, top, right, bottom = self.bars_px
+        width_px = _descaled_width(width, height, self.height_px)
+        return (
+            slice(-(-top * self.height_px // height), (height - bottom) * self.height_px // height),
+            slice(-(-left * width_px // width), (width - right) * width_px // width),
+        )
+
+
 def descaled(picture: np.ndarray, height_px: int, kernel: Kernel) -> np.ndarray:
     """uint8 [height_px, width, 3], what a picture uint8 [h, w, 3] was upscaled from by that kernel, by least squares,
     its width by the same factor. Raises ValueError where it is no taller than `height_px`."""
     height, width = picture.shape[:2]
     if height <= height_px:
         raise ValueError(f"a picture of {height} rows is not upscaled from {height_px}")
-    width_px = round(width * height_px / height)
+    width_px = _descaled_width(width, height, height_px)
     rows = least_squares_source(resampling_matrix(height_px, height, kernel), picture.reshape(height, -1) / 1.0)[0]
     across = rows.reshape(height_px, width, 3).transpose(1, 0, 2).reshape(width, -1)
     source = least_squares_source(resampling_matrix(width_px, width, kernel), across)[0]
     return source.reshape(width_px, height_px, 3).transpose(1, 0, 2).round().clip(0, 255).astype(np.uint8)
+
+
+def _descaled_width(width: int, height: int, height_px: int) -> int:
+    return round(width * height_px / height)

@@ -14,11 +14,12 @@ from dataset_pipeline.images.pictures import PictureError, list_pictures, open_p
 from dataset_pipeline.images.resize import pixel_sha256
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, defect_rank, distinct
 from dataset_pipeline.settings import FrameDefectsSettings, SrSourcesSettings
+from dataset_pipeline.super_resolution.native_height import Upscale
 from dataset_pipeline.super_resolution.signatures import as_vectors, signature
 from dataset_pipeline.video.letterbox import FRAMES_THAT_AGREE, Bars, find_bars
 
 KEPT, BLANK, TEXT, BARS, EXCLUDED, DUPLICATE = "kept", "blank", "text", "bars", "excluded", "duplicate"
-UNREADABLE = "unreadable"
+UNREADABLE, UPSCALED = "unreadable", "upscaled"
 
 Rows = list[dict[str, Any]]
 
@@ -97,6 +98,8 @@ def decide_sources(
             "reason": reason or KEPT,
             "of": of,
             "similarity": similarity,
+            "native_px": None,
+            "kernel": None,
         }
     if not are_distinct:
         _drop_duplicates([row for row in rows.values() if row["kept"]], looks, settings.similarity)
@@ -146,6 +149,21 @@ def _drop_duplicates(best_first: Sequence[dict[str, Any]], looks: Mapping[str, L
         if stands_for_it != at:
             of = best_first[stands_for_it]["image_id"]
             row |= {"kept": False, "reason": DUPLICATE, "of": of, "similarity": float(groups.similarity[at])}
+
+
+def with_upscale(rows: Iterable[Mapping[str, Any]], upscale: Upscale | None, on_upscaled: str) -> Rows:
+    """The rows of an episode that was upscaled: kept ones of its frames' size are dropped, or have the size that they
+    are brought back to, with the rows of the whole frame (`native_px`) and the kernel; by `on_upscaled`. upscale: None
+    where that is not certain."""
+    found = [dict(row) for row in rows]
+    for row in found:
+        of_it = upscale.of(row["width_px"], row["height_px"]) if upscale and row["kept"] else None
+        if of_it and on_upscaled == "drop":
+            row |= {"kept": False, "reason": UPSCALED}
+        elif of_it and on_upscaled == "descale":
+            size = dict(zip(("width_px", "height_px"), of_it.size_px, strict=True))
+            row |= size | {"native_px": of_it.height_px, "kernel": of_it.kernel}
+    return found
 
 
 def without_excluded_pixels(rows: Iterable[Mapping[str, Any]], excluded: Excluded) -> Rows:

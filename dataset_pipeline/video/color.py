@@ -28,6 +28,11 @@ _SUBSAMPLINGS = {(2, 1): "422", (2, 2): "420", (1, 2): "440", (4, 1): "411", (4,
 
 # ITU-T H.273 code points to the matrices swscale has.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_LUMA_WEIGHTS = {
+    "bt709": (0.2126, 0.7152, 0.0722),
+    "bt2020": (0.2627, 0.6780, 0.0593),
+    "smpte240m": (0.212, 0.701, 0.087),
+}
 # ITU-T H.273 code points as ffprobe prints them.
 PRIMARIES = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020",
              10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "ebu3213"}  # fmt: skip
@@ -204,6 +209,12 @@ def is_mirrored(image: av.VideoFrame) -> bool:
         return False
     a, b, _, c, d = struct.unpack_from("=5i", bytes(matrix))
     return a * d < b * c
+
+
+def luma_weights(matrix: str | None) -> tuple[float, float, float]:
+    """How much of red, green and blue is in the luma that a file codes by that matrix (swscale's name), 1 together;
+    without one BT.601's, as JPEG has it."""
+    return _LUMA_WEIGHTS.get(matrix or "", (0.299, 0.587, 0.114))
 
 
 def side_data(image: av.VideoFrame, kind: str) -> Any:

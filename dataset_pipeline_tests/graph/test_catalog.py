@@ -44,6 +44,7 @@ READS_SETTINGS = {
     "clips": {"clips", "captions", "tag_rules", "training_set"},
     "training_clips": {"training_clips", "keyframes", "video"},
     "exported_set": {"exported_set", "tag_rules"},
+    "native_size": {"keyframes", "video"},
     "sr_sources": {"sr_sources", "frame_defects", "keyframes", "video"},
     "sr_tiles": {"sr_tiles"},
     "sr_tile_scores": {"quality_scores"},
@@ -104,6 +105,7 @@ KINDS = {
     "clips": Kind.PROJECTION,
     "training_clips": Kind.PROJECTION,
     "exported_set": Kind.EXPORT,
+    "native_size": Kind.MEASURE,
     "sr_sources": Kind.RENDER,
     "sr_tiles": Kind.DECIDE,
     "sr_tile_signals": Kind.MEASURE,
@@ -111,7 +113,10 @@ KINDS = {
     "sr_selection": Kind.JOIN,
     "sr_set": Kind.EXPORT,
 }
-ON_DEMAND = {"sr_sources", "sr_tiles", "sr_tile_signals", "sr_tile_scores", "sr_selection", "sr_set"}
+ON_DEMAND = {
+    "native_size",
+    *("sr_sources", "sr_tiles", "sr_tile_signals", "sr_tile_scores", "sr_selection", "sr_set"),
+}
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
 COMPARES_VECTORS = {"character_gallery", "clusters"}
 # This measures pictures that belong to no episode.
@@ -157,9 +162,17 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("video__hardware", "cuda", set()),
         ("crops__person_min_side_px", 300, {"crops", "reference_embeddings"}),
         ("details__target_px", 768, {"details"}),
-        ("keyframes__working_short_side_px", 200, {"keyframes", "distinct_frames", "training_clips", "sr_sources"}),
+        (
+            "keyframes__working_short_side_px",
+            200,
+            {"keyframes", "distinct_frames", "training_clips", "sr_sources", "native_size"},
+        ),
         # Shots are found on the frames that such a mode decodes.
-        ("keyframes__mode", "interval", {"shots", "keyframes", "distinct_frames", "training_clips", "sr_sources"}),
+        (
+            "keyframes__mode",
+            "interval",
+            {"shots", "keyframes", "distinct_frames", "training_clips", "sr_sources", "native_size"},
+        ),
         ("tags__max_tags", 5, {"tags"}),
         ("people__counts", "both", {"tags", "selection"}),
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
@@ -242,6 +255,7 @@ def test_what_is_made_on_demand_belongs_to_no_run_that_does_not_ask_for_it():
         ("sr_selection", "sr_set"),
     ]
     assert behind("sr_set", load_settings()) - needed == {"sr_tile_scores"}
+    assert "native_size" in behind("sr_set", load_settings(sr_sources__on_upscaled="drop"))
     assert {"stills", "burnt_in_text"} <= behind("sr_set", load_settings(sr_sources__of="stills"))
 
 

@@ -360,7 +360,7 @@ HASHES = {
     "clips": "762d2a279e25",
     "training_clips": "f1980eabe415",
     "exported_set": "52ce7b3fa4f1",
-    "sr_sources": "fc2e6d40efda",
+    "sr_sources": "6a53e31df368",
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "c473194676d3",
     "sr_set": "a36f2ec92e5e",

@@ -40,20 +40,22 @@ def upscaled(picture: np.ndarray, height_px: int, scaler: str) -> np.ndarray:
     return np.stack(planes, axis=-1).round().clip(0, 255).astype(np.uint8)
 
 
-def write_videos(folder: Path, drawn_px: int, seed: int, scaler: str, crfs: tuple[int, ...]) -> dict[int, Path]:
-    """A short episode of 1080 rows as H.264, 24 frames a second, once for each quality."""
+def write_videos(
+    folder: Path, drawn_px: int, seed: int, scaler: str, crfs: tuple[int, ...], height_px: int = 1080
+) -> dict[int, Path]:
+    """A short episode of so many rows as H.264, 24 frames a second, once for each quality."""
     paths = {crf: folder / f"{drawn_px}-{seed}-{scaler}-{crf}.mkv" for crf in crfs}
     containers = [av.open(str(path), "w") for path in paths.values()]
     streams = []
     for container, crf in zip(containers, crfs, strict=True):
         options = {"crf": str(crf), "preset": "veryfast", "tune": "animation", "threads": "1"}
         stream = container.add_stream("libx264", rate=24, options=options)
-        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = height_px * 16 // 9, height_px, "yuv420p"
         streams.append(stream)
     shown = 0
     for cels in drawn_cels(drawn_px, seed):
         for picture, held in cels:
-            large = upscaled(picture, 1080, scaler)
+            large = upscaled(picture, height_px, scaler)
             for _ in range(held):
                 for container, stream in zip(containers, streams, strict=True):
                     frame = av.VideoFrame.from_ndarray(large, "rgb24")
@@ -64,14 +66,6 @@ def write_videos(folder: Path, drawn_px: int, seed: int, scaler: str, crfs: tupl
         container.mux(stream.encode(None))
         container.close()
     return paths
-
-
-def luma_frames(path: Path, every: int) -> Iterator[np.ndarray]:
-    """float32 [1080, 1920], each so many frames."""
-    with av.open(str(path)) as container:
-        for number, frame in enumerate(container.decode(video=0)):
-            if number % every == every // 2:
-                yield frame.to_ndarray(format="gray").astype(np.float32)
 
 
 def coded_luma(picture: np.ndarray, quality: int) -> np.ndarray:

@@ -4,14 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset_pipeline.super_resolution.native_height import FRAMES, descaled, native_height
-from dataset_pipeline_tests.super_resolution.drawn_heights import (
-    coded_luma,
-    drawn_cels,
-    luma_frames,
-    upscaled,
-    write_videos,
+from dataset_pipeline.assets.native_size import luma_of
+from dataset_pipeline.settings import load_settings
+from dataset_pipeline.sources.media import candidates, probe_source
+from dataset_pipeline.super_resolution.native_height import (
+    FRAMES,
+    Upscale,
+    descaled,
+    frames_to_look_at,
+    native_height,
 )
+from dataset_pipeline.video.decode import DecodeReport
+from dataset_pipeline_tests.super_resolution.drawn_heights import coded_luma, drawn_cels, upscaled, write_videos
 
 FULL_PX = 360
 EPISODES = [  # drawn height, seed, scaler
@@ -88,6 +92,30 @@ def test_frames_of_different_sizes_are_refused(drawn):
         native_height([drawn[240][0][..., 0], drawn[288][0][..., 0]])
 
 
+def test_of_candidates_the_sharpest_of_each_part_is_looked_at_and_all_are_of_one_size():
+    rows = [
+        {"width_px": 8, "height_px": 6, "sharpness": float(number % 3), "at": number} for number in range(3 * FRAMES)
+    ]
+    rows.insert(5, {"width_px": 9, "height_px": 6, "sharpness": 99.0, "at": -1})
+    assert [row["at"] for row in frames_to_look_at(rows)] == list(range(2, 3 * FRAMES, 3))
+    assert [row["at"] for row in frames_to_look_at(rows[:2])] == [0, 1]
+    assert frames_to_look_at([]) == []
+
+
+def test_an_upscale_is_undone_with_the_bars_and_they_are_cut_off_after(drawn):
+    large = upscaled(drawn[240][1], FULL_PX, "mitchell")
+    large[:31] = large[-30:] = 0
+    lies = Upscale((large.shape[1], FULL_PX), 240, "mitchell", (0, 31, 0, 30))
+    assert lies.of(large.shape[1], FULL_PX - 61) == lies
+    assert lies.of(large.shape[1], 300) is None
+    found = lies.undone(large)
+    assert found.shape[1::-1] == lies.size_px == (drawn[240][1].shape[1], 240 - 21 - 20)
+    assert np.abs(found.astype(int) - drawn[240][1][21:-20])[4:-4, 4:-4].mean() < 1
+    whole = lies.of(large.shape[1], FULL_PX)  # a scene that fills the frame
+    assert whole is not None
+    assert whole.size_px == (drawn[240][1].shape[1], 240)
+
+
 @pytest.mark.parametrize("kernel", ["mitchell", "bilinear"])
 def test_a_descaled_picture_is_what_was_drawn(drawn, kernel):
     picture = drawn[240][1]
@@ -104,8 +132,12 @@ def test_a_descaled_picture_is_what_was_drawn(drawn, kernel):
 @pytest.mark.thorough
 @pytest.mark.parametrize(("drawn_px", "seed", "scaler"), EPISODES)
 def test_coded_episodes_are_judged_rightly(tmp_path, drawn_px, seed, scaler):
+    keyframes = load_settings(keyframes__mode="interval", keyframes__every_s=1 / 24).keyframes
     for path in write_videos(tmp_path, drawn_px, seed, scaler, (18, 23)).values():
-        frames = list(luma_frames(path, 3))[:FRAMES]
-        found = native_height(frames)
+        source = {"path": str(path), "kind": "video", "episode": "drawn.e01"}
+        probe = probe_source(source)
+        rows = frames_to_look_at(row for row, _ in candidates(source, probe, keyframes, DecodeReport()))
+        assert len(rows) == FRAMES
+        found = native_height(luma_of(source, rows, probe, keyframes))
         assert found.height_px == drawn_px
         assert found.verdict == ("native" if drawn_px == 1080 else "upscaled")

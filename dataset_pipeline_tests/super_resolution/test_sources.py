@@ -12,6 +12,7 @@ from PIL import Image
 from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.images.resize import pixel_sha256
 from dataset_pipeline.settings import FrameDefectsSettings, SrSourcesSettings
+from dataset_pipeline.super_resolution.native_height import Upscale
 from dataset_pipeline.super_resolution.signatures import as_vectors, signature
 from dataset_pipeline.super_resolution.sources import (
     Excluded,
@@ -19,10 +20,13 @@ from dataset_pipeline.super_resolution.sources import (
     decide_sources,
     excluded_in,
     looked_at,
+    with_upscale,
     without_excluded_pixels,
 )
 
-SETTINGS = SrSourcesSettings(of="keyframes", similarity=0.98, min_contrast=0.02, max_text=0.5, excluded="")
+SETTINGS = SrSourcesSettings(
+    of="keyframes", on_upscaled="keep", similarity=0.98, min_contrast=0.02, max_text=0.5, excluded=""
+)
 DEFECTS = FrameDefectsSettings(max_combing=0.5, max_ghost=0.5, max_blockiness=0.6, drop=["combing", "blockiness"])
 FIT = {"contrast": 0.2, "sharpness": 1.0, "combing": 0.0, "ghost": 0.0, "blockiness": 0.0, "text": 0.0}
 
@@ -118,3 +122,17 @@ def test_one_colour_is_like_nothing_and_brightness_does_not_count(scenes: list[n
     assert likeness[0, 3] < 0.9
     assert not vectors[2].any()
     assert as_vectors([]).shape == (0, 256)
+
+
+def test_pictures_of_an_upscaled_episode_are_dropped_or_get_their_native_size_and_where_it_is_unknown_nothing_changes():
+    size = {"width_px": 320, "height_px": 176}
+    rows = [
+        {"image_id": name, "kept": kept, "reason": "kept" if kept else "text", **size} | more
+        for name, kept, more in (("a", True, {}), ("b", False, {}), ("other", True, {"height_px": 170}))
+    ]
+    lies = Upscale((320, 200), 150, "mitchell", (0, 12, 0, 12))
+    assert with_upscale(rows, None, "drop") == with_upscale(rows, lies, "keep") == rows
+    assert [row["reason"] for row in with_upscale(rows, lies, "drop")] == ["upscaled", "text", "kept"]
+    descaled = with_upscale(rows, lies, "descale")
+    assert descaled[0] == rows[0] | {"width_px": 240, "height_px": 132, "native_px": 150, "kernel": "mitchell"}
+    assert descaled[1:] == rows[1:]
