@@ -174,7 +174,8 @@ def _block_shifts(there: np.ndarray, low: np.ndarray) -> np.ndarray:
             block = np.s_[top : top + size[1], left : left + size[0]]
             if min(float(low[block].std()), float(there[block].std())) < _MIN_SPREAD:
                 continue
-            (moved_x, moved_y), response = cv2.phaseCorrelate(there[block], low[block], window)
+            # Copies, as the window is laid on what is handed in.
+            (moved_x, moved_y), response = cv2.phaseCorrelate(there[block].copy(), low[block].copy(), window)
             if response >= _MIN_RESPONSE and max(abs(moved_x), abs(moved_y)) < _BLOCK_PX / 4:
                 found.append((left + size[0] / 2, top + size[1] / 2, moved_x, moved_y, response))
     return np.array(found).reshape(-1, 5)

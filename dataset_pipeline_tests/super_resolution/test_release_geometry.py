@@ -30,11 +30,19 @@ def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def test_where_the_low_release_lies_is_found_to_a_tenth_of_its_pixels(pairs):
+def test_where_the_low_release_lies_is_found_to_a_twentieth_of_its_pixels(pairs):
     found = fit_geometry(pairs)
     assert corner_error_px(whole_frame(HIGH_PX, LOW_PX), TRUE, LOW_PX) > 1
-    assert corner_error_px(found, TRUE, LOW_PX) <= 0.1
-    assert found.error_px <= 0.1
+    assert corner_error_px(found, TRUE, LOW_PX) <= 0.05
+    assert found.error_px <= 0.05
+
+
+def test_of_equal_frames_each_pixel_lies_on_itself_and_the_frames_stay_as_they_are(pairs):
+    low = [low for _, low in pairs]
+    before = [frame.copy() for frame in low]
+    found = fit_geometry([(frame, frame) for frame in low])
+    assert corner_error_px(found, Geometry(1.0, 1.0, 0.0, 0.0), LOW_PX) <= 0.005
+    assert all(np.array_equal(*its) for its in zip(before, low, strict=True))
 
 
 def test_frames_without_detail_do_not_tell():
