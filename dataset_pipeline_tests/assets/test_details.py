@@ -19,17 +19,14 @@ from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.images.resize import decode, encode, pixel_sha256
+from dataset_pipeline.images.resize import decode, encode
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.explain import explain
 from dataset_pipeline.reports.first_screen import first_screen
 from dataset_pipeline.settings import SettingsError, load_settings, resources_folder
-from dataset_pipeline.store.provenance import Provenance
-from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.assets.drawn_models import Models
+from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject
 
-EPISODE = "show.e1"
 SIZE = (480, 270)
 SETTINGS = {
     "models__pack": "demo",
@@ -70,19 +67,10 @@ class Truthful(Models):
 
 
 @dataclass
-class Project:
+class Project(DrawnProject):
     """An episode of two stills: a drawn scene, and its negative, which looks quite different."""
 
-    root: Path
     models: Truthful = field(default_factory=Truthful)
-
-    @property
-    def store(self) -> Store:
-        return Store(str(self.root / "store"))
-
-    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
-        provenance = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}, "path": "show/1.mkv"}
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
 
     def write_frames(self, *pictures: np.ndarray) -> None:
         source = {"episode": EPISODE, "show": "show", "show_title": "Show", "episode_title": "1", "kind": "video"}
@@ -90,21 +78,8 @@ class Project:
         rows = []
         for number, pixels in enumerate(pictures):
             image_id = f"{EPISODE}/{number:08d}"
-            path = self.store.put_picture("distinct_frames", EPISODE, image_id, encode(pixels, "png"), "png")
-            rows.append(
-                {
-                    "image_id": image_id,
-                    "episode": EPISODE,
-                    "pts_s": number / 1000,
-                    "kept": True,
-                    "reason": "kept",
-                    "group": image_id,
-                    "path": path,
-                    "pixel_sha256": pixel_sha256(pixels),
-                    "width_px": SIZE[0],
-                    "height_px": SIZE[1],
-                }
-            )
+            told = {"pts_s": number / 1000, "kept": True, "reason": "kept", "group": image_id}
+            rows.append(self.put("distinct_frames", image_id, pixels) | told)
         self.write("distinct_frames", rows)
         self.write("repeated_frames", [], None)
         for asset in ("hand_edited_tags", "keyframes", "shots", "tracks"):

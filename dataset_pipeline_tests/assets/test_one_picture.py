@@ -19,7 +19,7 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.images.resize import encode, pixel_sha256
+from dataset_pipeline.images.resize import encode
 from dataset_pipeline.models.captioner import Captioner
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.explain import explain
@@ -28,12 +28,10 @@ from dataset_pipeline.reports.run_report import faults_of
 from dataset_pipeline.settings import load_settings, resources_folder
 from dataset_pipeline.store.files import LocalFiles
 from dataset_pipeline.store.left_out import first_reasons
-from dataset_pipeline.store.provenance import Provenance
-from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.store.store import Pointer
 from dataset_pipeline_tests.assets.drawn_models import Models
+from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject, noise
 
-EPISODE = "show.e1"
 FIRST, SECOND, THIRD = (f"{EPISODE}/{number:08d}" for number in (1, 2, 3))
 BOX = "person-250-250-250-250"
 CUT = f"{SECOND}#{BOX}"
@@ -68,26 +66,14 @@ class Broken(Exception):
 
 
 @dataclass
-class Project:
+class Project(DrawnProject):
     """An episode of three frames 200, 220 and 240 px wide, with a person on each."""
 
-    root: Path
     models: Models = field(default_factory=Models)
     changes: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def store(self) -> Store:
-        return Store(str(self.root / "store"))
-
-    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
-        provenance = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}, "path": "show/1.mkv"}
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
-
     def picture(self, asset: str, image_id: str, width: int) -> dict:
-        pixels = np.random.default_rng(width).integers(0, 255, (120, width, 3), np.uint8)
-        path = self.store.put_picture(asset, EPISODE, image_id, encode(pixels, "png"), "png")
-        size = {"width_px": width, "height_px": 120}
-        return {"image_id": image_id, "episode": EPISODE, "path": path, "pixel_sha256": pixel_sha256(pixels), **size}
+        return self.put(asset, image_id, noise(width))
 
     def write_frames(self, widths: dict[str, int] | None = None) -> None:
         source = {"episode": EPISODE, "show": "show", "show_title": "Show", "episode_title": "1", "kind": "video"}

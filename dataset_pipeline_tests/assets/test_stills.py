@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import dataset_pipeline
@@ -16,17 +15,13 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.explain import explain
 from dataset_pipeline.reports.first_screen import first_screen
 from dataset_pipeline.settings import load_settings, resources_folder
-from dataset_pipeline.store.provenance import Provenance
-from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.assets.drawn_models import Models
+from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject, noise
 
-EPISODE = "show.e1"
 FRAME, OTHER, PAN = (f"{EPISODE}/{name}" for name in ("00001500", "00002500", "pan-00003000-00009000"))
 SETTINGS = load_settings(
     resources_folder() / "settings.toml",
@@ -42,23 +37,11 @@ OF_FRAMES = {"repeated_frames", "stills", "training_set", "clips"}
 
 
 @dataclass
-class Project:
-    root: Path
+class Project(DrawnProject):
     models: Models = field(default_factory=Models)
 
-    @property
-    def store(self) -> Store:
-        return Store(str(self.root / "store"))
-
-    def write(self, asset: str, rows: list[dict], episode: str | None = EPISODE) -> None:
-        provenance = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}}
-        self.store.write(asset, SCHEMAS[asset].table(rows), episode, Provenance.from_json(provenance))
-
     def picture(self, asset: str, image_id: str, width: int) -> dict:
-        pixels = np.random.default_rng(width).integers(0, 255, (120, width, 3), np.uint8)
-        path = self.store.put_picture(asset, EPISODE, image_id, encode(pixels, "png"), "png")
-        size = {"width_px": width, "height_px": 120}
-        return {"image_id": image_id, "episode": EPISODE, "path": path, "pixel_sha256": pixel_sha256(pixels), **size}
+        return self.put(asset, image_id, noise(width))
 
     def made(self, asset: str) -> dict[str, dict]:
         """The asset's rows by image id."""

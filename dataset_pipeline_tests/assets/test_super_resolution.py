@@ -16,14 +16,11 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.images.resize import encode, pixel_sha256
 from dataset_pipeline.settings import DEFAULTS, load_settings
-from dataset_pipeline.store.provenance import Provenance
-from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.store.store import Pointer
 from dataset_pipeline_tests.assets.drawn_models import Models
+from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject
 
-EPISODE = "show.e1"
 FIRST, SECOND, LETTERED, PAN = (
     f"{EPISODE}/{it}" for it in ("00000100", "00000200", "00000300", "pan-00000000-00000900")
 )
@@ -40,24 +37,13 @@ SETTINGS = {
 
 
 @dataclass
-class Project:
-    root: Path
+class Project(DrawnProject):
     models: Models = field(default_factory=Models)
     changes: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def store(self) -> Store:
-        return Store(str(self.root / "store"))
-
-    def write(self, asset: str, rows: list[dict]) -> None:
-        known = {"demo": True, "numbers": {}, "models": [], "inputs": {}, "settings": {}, "path": "show/1.mkv"}
-        self.store.write(asset, SCHEMAS[asset].table(rows), EPISODE, Provenance.from_json(known))
-
     def picture(self, asset: str, image_id: str) -> dict:
         pixels = draw_scene(len(image_id) + int(image_id[-3:]), (256, 128), people=1, backdrop_seed=1003).image
-        path = self.store.put_picture(asset, EPISODE, image_id, encode(pixels, "png"), "png")
-        size = {"width_px": 256, "height_px": 128}
-        return {"image_id": image_id, "episode": EPISODE, "path": path, "pixel_sha256": pixel_sha256(pixels), **size}
+        return self.put(asset, image_id, pixels)
 
     def made(self, asset: str) -> tuple[list[dict], Pointer]:
         settings = load_settings(DEFAULTS, **SETTINGS | self.changes)
