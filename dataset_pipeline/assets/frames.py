@@ -22,8 +22,9 @@ from dataset_pipeline.graph.staleness import WITHOUT_GPU
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.stills import stills_of
 from dataset_pipeline.repeated.near_duplicates import DEFECTS, NOT_MEASURED, decide_distinct
-from dataset_pipeline.sources.media import FOLDER, candidates, full_size, shots_of
+from dataset_pipeline.sources.media import FOLDER, animations_in, candidates, full_size, shots_of
 from dataset_pipeline.store.left_out import first_reasons
+from dataset_pipeline.store.provenance import ANIMATIONS
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video.stream import DecodeReport
 
@@ -107,12 +108,14 @@ def keyframes(step: Step) -> Result:
     pairs = ((row | {"episode": step.episode}, working) for row, working in timed_iteration("decode and encode", found))
     left_out: dict[str, str] = {}
     rows = list(step.save_pictures(track(pairs, "keyframes"), left_out))
+    moving = animations_in(rows)
     return Result(
         SCHEMAS["keyframes"].table(rows),
         {
             "mean_sharpness": float(np.mean([row["sharpness"] for row in rows])) if rows else 0.0,
             "mean_brightness": float(np.mean([row["brightness"] for row in rows])) if rows else 0.0,
-        },
+        }
+        | ({ANIMATIONS: moving} if moving else {}),
         {
             "every_frame_was_decoded": "; ".join(report.reasons),
             "candidates_are_there": report.sparse,

@@ -25,7 +25,7 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import hash_of, version_of
 from dataset_pipeline.images.stills import DOUBTFUL, KEEP, REFUSED
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.sources.media import frames_of
+from dataset_pipeline.sources.media import FOLDER, frames_of
 from dataset_pipeline.stitching.aligning import align
 from dataset_pipeline.stitching.alignment import FramesAt
 from dataset_pipeline.stitching.candidates import MOST_HIDDEN, Candidate, hidden_share, locked_of, pans_of
@@ -38,13 +38,14 @@ from dataset_pipeline.stitching.once import Once
 from dataset_pipeline.stitching.rows import alignment_of, clean_frames_of, row_of
 from dataset_pipeline.stitching.subject import Subject, subject_of
 from dataset_pipeline.store.left_out import UNMEASURED, Answer, first_reasons, is_of_one, reason_of
-from dataset_pipeline.store.provenance import Number
+from dataset_pipeline.store.provenance import NOT_LOOKED_AT, Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video.stream import DecodeReport
 
 CLEAN_FROM = 0.97  # agreement of far pairs: below it something moves before the camera, and the solver says where
 DRAWN_TOGETHER = "every_picture_could_be_drawn"
 DRAWING = {DRAWN_TOGETHER: Check("The frames of each picture could be read and drawn together.")} | IS_FOUND
+WITHOUT_SHOTS = "pictures of a folder have no shots, so no panorama is made of them: only frames of a video are joined"
 # Told once a picture is drawn.
 DRAWN = ("width_px", "height_px", "known_share", "shown_share", "unknown_share", "whole_px", "unknown")
 
@@ -302,6 +303,8 @@ def _stitched(
     rows = [row | answers.verdict_on(row) for row in rows]
     verdicts, reasons = Counter(row["verdict"] for row in rows), Counter(row["reason"] for row in rows)
     numbers: dict[str, Number] = {it: verdicts[it] for it in (KEEP, DOUBTFUL, REFUSED)}
+    if kind == PANORAMA and step.source["kind"] == FOLDER:
+        numbers[NOT_LOOKED_AT] = WITHOUT_SHOTS
     return Result(
         SCHEMAS[step.declaration.name].table(rows),
         numbers | dict(reasons),

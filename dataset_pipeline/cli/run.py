@@ -210,7 +210,7 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
             f"{found['characters_without_a_name']} characters without a name (`dataset-pipeline references`)",
             highlight=False,
         )
-    for note in report.renamed:
+    for note in (*report.renamed, *report.notices):
         out.print(note, **FOR_PATHS)
     for episode, assets in report.empty.items():
         out.print(f"{episode}: nothing in {', '.join(assets)}", highlight=False)

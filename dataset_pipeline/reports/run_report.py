@@ -15,6 +15,7 @@ from dataset_pipeline.characters.names import names_by_id
 from dataset_pipeline.corrections.addressing import STITCHED
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.images.sheets import row_sheet, spread
+from dataset_pipeline.reports.notices import NOTICED, in_words
 from dataset_pipeline.reports.references import naming_of
 from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -33,7 +34,7 @@ class Report:
     `faults`: what else speaks against checks, by episode or under "" of all together. `rejected`: why a path is no
     source. `passed_over`: sentences. `export_folder`: empty if this run exported no set. `renamed`: in words,
     episodes that go by another key now. `unwritten`: files beside the set that could not be written.
-    `naming`: what references came to, empty without any."""
+    `naming`: what references came to, empty without any. `notices`: sentences that speak against nothing."""
 
     episodes: list[str]
     damaged: dict[str, list[str]]
@@ -51,6 +52,7 @@ class Report:
     passed_over: list[str] = field(default_factory=list)
     unwritten: list[str] = field(default_factory=list)
     naming: dict[str, int] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -101,6 +103,7 @@ def report_on(
         faults={episode: found for episode, found in faults.items() if found},
         passed_over=list(passed_over),
         naming=naming_of(store),
+        notices=notices_of(store, episodes),
     )
 
 
@@ -110,6 +113,12 @@ def damage_of(store: Store, episode: str) -> list[str]:
     pointers = [(_pointer(store, asset, episode), check) for asset, check in checks]
     faults = [pointer.provenance.faults.get(check, "") for pointer, check in pointers if pointer]
     return list(dict.fromkeys(reason for fault in faults for reason in fault.split("; ") if reason))
+
+
+def notices_of(store: Store, episodes: Iterable[str]) -> list[str]:
+    """What else the tables of these episodes tell of their sources."""
+    pointers = ((episode, _pointer(store, asset, episode), name) for episode in episodes for asset, name in NOTICED)
+    return in_words((episode, it.provenance.numbers.get(name, "")) for episode, it, name in pointers if it)
 
 
 def _pointer(store: Store, asset: str, episode: str) -> Pointer | None:

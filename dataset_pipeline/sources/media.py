@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -18,7 +18,7 @@ from dataset_pipeline.base.paths import leads_out
 from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.settings import KeyframesSettings, TrainingClipsSettings
-from dataset_pipeline.sources.passed_over import left_in, summaries
+from dataset_pipeline.sources.passed_over import PassedOver, left_in, summaries
 from dataset_pipeline.sources.shots_look import HANDED_ON, Fingerprints, Looked, ShotsLook, with_fingerprints
 from dataset_pipeline.video.clip_files import ClipFile, clip_files
 from dataset_pipeline.video.color import Conversion
@@ -31,6 +31,11 @@ from dataset_pipeline.video.shots import CutWatch, Shot, find_shots
 from dataset_pipeline.video.stream import DecodeReport, VideoError
 
 FOLDER = "folder"
+PAGES = (".tif", ".tiff")  # files of several pictures that are no animation
+ANIMATED = (
+    "an animation, whose frames are pictures like any other here, without shots and what is made of them: to have it "
+    "as a video, save it as MP4 or WebM in a folder of its own"
+)
 
 
 def probe_source(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,6 +178,13 @@ def _picture_candidates(
                 yield _row(identity, picture.relative, width, height, measure(pixels)), small
         except (PictureError, OSError):
             continue  # named in video_probe's damage
+
+
+def animations_in(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Which files of a folder of pictures move, and what to do about it; empty without any. rows: of `keyframes`."""
+    of_later_frames = (Path(row["source_file"]) for row in rows if row["source_file"] and row["pts"] is not None)
+    moving = [PassedOver(file, ANIMATED) for file in of_later_frames if file.suffix.lower() not in PAGES]
+    return "; ".join(summaries(moving, Path()))
 
 
 class _PictureIds:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Number = int | float | str | bool
+# Numbers that are sentences, and speak against nothing: files that move, and what was not looked at.
+ANIMATIONS, NOT_LOOKED_AT = "animations", "not_looked_at"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import Outcome
-from dataset_pipeline.reports.run_report import Report, faults_of, report_on
+from dataset_pipeline.reports.run_report import Report, faults_of, notices_of, report_on
 from dataset_pipeline.reports.status.asset import _check
 from dataset_pipeline.reports.status.judging import status_of
 from dataset_pipeline.reports.status.states import Status
@@ -204,6 +204,29 @@ def test_report_status_and_checks_say_the_same_of_each_kind_of_input(make, reaso
     assert report.whole == (not reasons)
     assert exit_code(report, monkeypatch) == (PARTLY if reasons else 0)
     assert replace(said.status, cells={}).whole == (not reasons)
+
+
+def test_an_animation_among_pictures_is_named_with_what_to_do_and_is_no_fault(tmp_path, instance):
+    art(
+        ("d.gif", lambda: saved("GIF", 3)),
+        ("e.webp", lambda: saved("WEBP", 2)),
+        ("pages.tif", lambda: saved("TIFF", 2)),
+    )(tmp_path / "episodes")
+    said = looked_at(tmp_path / "episodes", Store(str(tmp_path / "store")), instance)
+    [told] = said.report.notices
+    assert told.startswith("art.art: d.gif, e.webp: an animation, whose frames are pictures")
+    assert told in said.status.notes
+    assert said.report.whole
+    assert said.report.as_dict()["notices"] == [told]
+
+
+def test_a_notice_of_many_episodes_is_one_line(tmp_path):
+    store = Store(str(tmp_path / "store"))
+    for episode in ("a.e1", "a.e2"):
+        known = {"numbers": {"not_looked_at": "without shots", "keep": 0}}
+        store.write("panoramas", SCHEMAS["panoramas"].empty(), episode, Provenance.from_json(known))
+    assert report_on(store, Outcome(["a.e1", "a.e2"], []), {}, {}).notices == ["2 episodes: without shots"]
+    assert notices_of(store, ["a.e2", "a.e3"]) == ["a.e2: without shots"]
 
 
 def test_failed_checks_of_every_asset_are_reported_once_each(tmp_path):

@@ -20,12 +20,14 @@ from dataset_pipeline.graph.versions import joined_version, version_for
 from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_resources
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.corrections import account_of
+from dataset_pipeline.reports.notices import in_words
 from dataset_pipeline.reports.status.attempts import last_attempts
 from dataset_pipeline.reports.status.states import ABSENT, FRESH, JOINED, Cell, Place, Status
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.passed_over import last_summaries
 from dataset_pipeline.store.condition import Condition, Glances
 from dataset_pipeline.store.files import StoreError
+from dataset_pipeline.store.provenance import ANIMATIONS
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
@@ -58,7 +60,7 @@ def status_of(
     }
     faults = {key: found for key in (JOINED, *episodes) if (found := _faults(tables, assets, key))}
     corrections, lost = _corrections(settings, store)
-    notes = [*_notes(settings, store, episodes, weights), *lost]
+    notes = [*_notes(settings, store, episodes, weights), *lost, *_moving(tables, episodes)]
     return Status(store.root, episodes, cells, gone, faults, notes, last_summaries(store), corrections)
 
 
@@ -90,6 +92,12 @@ def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: M
         if hint := demo_hint(settings, store):
             notes.append(hint)
     return notes
+
+
+def _moving(tables: Mapping[Place, Condition], episodes: Sequence[str]) -> list[str]:
+    """Animations among pictures."""
+    pointers = ((episode, tables.get(("keyframes", episode), ABSENT_TABLE).pointer) for episode in episodes)
+    return in_words((episode, it.provenance.numbers.get(ANIMATIONS, "")) for episode, it in pointers if it)
 
 
 # ------------------------------------------------------------------------------------------------ the store
