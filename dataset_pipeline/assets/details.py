@@ -37,7 +37,7 @@ def details_by_kind(step: Step) -> dict[str, list[str]]:
     settings=["details", "crops"],
     settings_if={"crops": has_details},
     group="crops",
-    algorithm=2,
+    algorithm=3,
     labels=["opencv"],
     checks={"every_detail_could_be_cut": Check("Each still could be read, and each detail be cut out of it.")},
     shows=details_by_kind,

@@ -18,7 +18,7 @@ MOST, MOST_IOU = 2, 0.1  # windows of a kind, and what two of them share
 STRIDES = 12  # windows that begin within one side of another
 CLOTHES_PERSON, CLOTHES_HEAD, OBJECT_PERSON = 0.6, 0.12, 0.08  # shares of a window
 CLOTHES_ASIDE = 0.25  # of a window's side: so far from its middle a person's middle may be
-OBJECT_HEAD = 0.05  # of a head
+OBJECT_PART = 0.05  # of a head or a hand
 
 
 def detail_map(picture: np.ndarray) -> np.ndarray:
@@ -56,11 +56,14 @@ class Details:
 
 class People:
     """Who is on a still: where their bodies and heads lie, and the middle of each body from left to right, which is
-    that of its head if there is one, for arms and hair make boxes wide."""
+    that of its head if there is one, for arms and hair make boxes wide. hands: of anybody. doubtful: boxes that are
+    hardly sure enough to be somebody."""
 
-    def __init__(self, bodies: Sequence[Box], heads: Sequence[Box]) -> None:
+    def __init__(
+        self, bodies: Sequence[Box], heads: Sequence[Box], hands: Sequence[Box] = (), doubtful: Sequence[Box] = ()
+    ) -> None:
         head_of = {body: heads[head] for head, body in owners_of(heads, bodies).items()}
-        self._heads, self._bodies = heads, bodies
+        self._heads, self._bodies, self._hands, self._doubtful = heads, bodies, hands, doubtful
         self._middles = [middle(head_of.get(number, body))[0] for number, body in enumerate(bodies)]
 
     def wear(self, window: Window) -> bool:
@@ -75,11 +78,11 @@ class People:
         )
 
     def are_absent(self, window: Window) -> bool:
-        """Whether a window is one of objects: next to nothing of it lies on people, and no head."""
+        """Whether a window is one of objects: next to nothing of it lies on what may be people, no head and no hand."""
         box = window.box
-        on_people = sum(shared_area(it, box) for it in (*self._bodies, *self._heads))
-        no_head = all(share_inside(head, box) <= OBJECT_HEAD for head in self._heads)
-        return on_people <= OBJECT_PERSON * area(box) and no_head
+        on_people = sum(shared_area(it, box) for it in (*self._bodies, *self._heads, *self._doubtful))
+        no_part = all(share_inside(part, box) <= OBJECT_PART for part in (*self._heads, *self._hands))
+        return on_people <= OBJECT_PERSON * area(box) and no_part
 
 
 def windows_of(side: int, size_px: tuple[int, int]) -> list[Window]:

@@ -17,7 +17,8 @@ from dataset_pipeline.base.boxes import Box, area, iou, middle, share_inside, sh
 
 SMALL, CUTS_HEAD, HOLDS_FACE, TOUCHES_UNKNOWN = "small", "cuts_head", "holds_face", "touches_unknown"
 SMALLEST_SHARE = 0.75  # of the size that is asked for
-CUT_SHARES = (0.05, 0.95)  # of a head in a window: between them the window's edge runs through it
+# Of a head or a face in a window: between them the window's edge runs through it. Hair may be cut, a chin may not.
+CUT_SHARES, FACE_CUT_SHARES = (0.05, 0.95), (0.02, 0.98)
 FACE_SHARE = 0.5  # of a face, that makes a window one of the face
 SAME_IOU = 0.5  # from here on two windows show the same,
 INSIDE_SHARE, INSIDE_RATIO = 0.8, 0.5  # and if the smaller lies in the larger so far and is more than half as large
@@ -80,8 +81,13 @@ class Surroundings:
             return TOUCHES_UNKNOWN
         if avoids_faces and any(share_inside(face, window.box) > FACE_SHARE for face in self.faces):
             return HOLDS_FACE
-        low, high = CUT_SHARES
-        return CUTS_HEAD if any(low < share_inside(head, window.box) < high for head in self.heads) else ""
+        cut = _is_cut(self.heads, window, CUT_SHARES) or _is_cut(self.faces, window, FACE_CUT_SHARES)
+        return CUTS_HEAD if cut else ""
+
+
+def _is_cut(boxes: Iterable[Box], window: Window, between: tuple[float, float]) -> bool:
+    low, high = between
+    return any(low < share_inside(box, window.box) < high for box in boxes)
 
 
 def longer_side(box: Box) -> float:

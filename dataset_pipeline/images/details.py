@@ -44,6 +44,7 @@ KINDS = ("face", "hand", "eyes", "head", "clothes", "object")
 BY_PIXELS = {"clothes": People.wear, "object": People.are_absent}
 SCALES = {"face": 2.0, "hand": 2.2, "eyes": 4.0, "head": 1.5}  # a window's side by the longer side of the part
 LEAST_FILLS = {"face": 0.25, "hand": 0.2, "eyes": 0.12, "head": 0.35}  # of a window's side, that the part takes
+DOUBT = 0.5  # of the score that makes a person or a head: from here on no window of objects lies on it
 ALIKE_PARTS_BITS = 12  # of two looks: their boxes frame parts alike, so that little tells them apart
 OVERLAPS, DUPLICATE, OVER_LIMIT = "overlaps", "duplicate", "over_limit"
 
@@ -73,6 +74,7 @@ def plan_details(
     small, cuts_head, holds_face, touches_unknown, overlaps.
     """
     size_px = picture.shape[1], picture.shape[0]
+    boxes = list(boxes)
     found = _boxes(boxes, size_px, settings, scores)
     there = Surroundings(
         size_px,
@@ -81,9 +83,11 @@ def plan_details(
         None if unknown is None else Unknown(unknown),
     )
     details, taken, rows = Details(picture), list[Box](), dict[str, dict]()
+    bodies, hands = ([box for box, _ in found[kind]] for kind in ("person", "hand"))
+    people = People(bodies, there.heads, hands, _doubtful(boxes, size_px, scores))
     laid = itertools.chain(
         _around_parts(_parts(found, there, settings), there, settings, taken),
-        _by_pixels(details, People([box for box, _ in found["person"]], there.heads), there, settings, taken),
+        _by_pixels(details, people, there, settings, taken),
     )
     for kind, box, score, window, reason in laid:
         if not reason:
@@ -172,6 +176,16 @@ def _boxes(
     for them in found.values():
         them.sort(key=lambda it: (-it[1], it[0]))
     return found
+
+
+def _doubtful(boxes: Iterable[Mapping[str, Any]], size_px: tuple[int, int], scores: CropsSettings) -> list[Box]:
+    """What may be a person or a head: boxes that score at least half of what makes them one."""
+    return [
+        clipped(box_of(row), size_px)
+        for row in boxes
+        if row["kind"] in ("person", "head")
+        and DOUBT * scores.min_score(row["kind"]) <= row["score"] < scores.min_score(row["kind"])
+    ]
 
 
 def _parts(

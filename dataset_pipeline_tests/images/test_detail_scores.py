@@ -83,10 +83,12 @@ def test_clothes_lie_on_a_person_and_show_their_middle_and_little_of_a_head():
     assert People([body], []).wear(Window(280, 160, 120))  # who has no head has their middle in that of the box
 
 
-def test_objects_lie_beside_people_and_show_no_head():
+def test_objects_lie_beside_people_and_show_no_head_and_no_hand():
     people = People([(200.0, 40.0, 440.0, 460.0)], [(240.0, 50.0, 320.0, 130.0)])
     assert people.are_absent(Window(0, 100, 200))
     assert people.are_absent(Window(15, 100, 200))  # 15 of 200 columns
     assert not people.are_absent(Window(20, 100, 200))
     small = (600.0, 10.0, 620.0, 30.0)
     assert not People([], [small]).are_absent(Window(500, 0, 140))
+    assert not People([], [], [small]).are_absent(Window(500, 0, 140))
+    assert not People([], [], [], [(500.0, 0.0, 620.0, 60.0)]).are_absent(Window(500, 0, 140))

@@ -88,9 +88,15 @@ def test_a_window_moves_no_farther_than_it_must_so_that_it_cuts_through_no_head(
         assert lay(hand(square(900, 500, 100)), Surroundings(SIZE, [head]), 512) == (Window(moved, 300, 500), "")
 
 
+def test_a_window_that_shows_little_of_a_head_cuts_no_chin_off_either():
+    head, chin_up = (800.0, 0.0, 1000.0, 310.0), (860.0, 260.0, 940.0, 310.0)
+    assert lay(hand(square(900, 500, 100)), Surroundings(SIZE, [head]), 512) == (Window(700, 300, 500), "")
+    assert lay(hand(square(900, 500, 100)), Surroundings(SIZE, [head], [chin_up]), 512) == (Window(700, 310, 500), "")
+
+
 def test_a_window_that_finds_no_place_is_made_smaller():
     heads = [square(500, 400, 300), square(1180, 400, 300)]  # 380 px apart, of which a twentieth may be cut off
-    window, reason = lay(hand(square(940, 500, 100)), Surroundings(SIZE, heads, heads), 512)
+    window, reason = lay(hand(square(940, 500, 100)), Surroundings(SIZE, heads), 512)
     assert (window.side, reason) == (405, "")
     assert all(share_inside(head, window.box) <= 0.05 for head in heads)
 

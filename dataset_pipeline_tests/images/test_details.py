@@ -12,7 +12,7 @@ import pytest
 from dataset_pipeline.base.boxes import box_of, iou, place_of, share_inside
 from dataset_pipeline.demo.scenes import NO_BOX, Scene, draw_scene
 from dataset_pipeline.images.crops import cut
-from dataset_pipeline.images.detail_windows import SMALLEST_SHARE, around, longer_side
+from dataset_pipeline.images.detail_windows import CUT_SHARES, FACE_CUT_SHARES, SMALLEST_SHARE, around, longer_side
 from dataset_pipeline.images.details import KINDS, LEAST_FILLS, choose, plan_details, unknown_of
 from dataset_pipeline.images.looks import look_of
 from dataset_pipeline.images.resize import encode
@@ -106,6 +106,15 @@ def test_no_detail_of_a_panorama_touches_what_nobody_has_seen():
     assert unknown_of(stitched | {"height_px": 100, "whole_px": [2400, 1200, 100, 400]}) is None
 
 
+def test_no_object_is_what_may_be_somebody():
+    busy = np.random.default_rng(0).integers(0, 255, GREY.shape, np.uint8)
+    busy[:, 900:] = 128
+    for score, kinds in ((0.14, {"objectdetail"}), (0.16, set())):
+        doubtful = box("person", 0, 0, 1100, 1080, score)
+        rows = plan_details(STILL, busy, [doubtful], settings(), SETTINGS.crops)
+        assert {row["kind"] for row in rows} == kinds
+
+
 def candidate(still: int, kind: str = "face", detail: float = 1.0, number: int = 1) -> dict:
     still_id = f"show.e1/{still:08d}"
     image_id = f"{still_id}#{kind}detail-{number}-1-1-1"
@@ -188,8 +197,8 @@ def large_enough(truth: Iterable[dict], size: tuple[int, int], target_px: int) -
 
 def covered(seeds: Iterable[int], size: tuple[int, int], target_px: int, find=boxes_of) -> Counter:
     """How many faces and hands are large enough, and of how many a detail holds 95 % or more, by drawn truth. Each
-    detail is square and native, none cuts through a drawn head by the boxes that it was made of, and no two of a still
-    overlap by more than half."""
+    detail is square and native, none cuts through a head or a face by the boxes that it was made of, and no two of a
+    still overlap by more than half."""
     counts = Counter[str]()
     for seed in seeds:
         scene = draw_scene(seed, size)
@@ -199,10 +208,9 @@ def covered(seeds: Iterable[int], size: tuple[int, int], target_px: int, find=bo
         for row in kept:
             piece = cut(scene.image, row)
             assert piece.shape[0] == piece.shape[1] >= SMALLEST_SHARE * target_px
-            heads = [
-                box_of(it) for it in given if it["kind"] == "head" and it["score"] >= SETTINGS.crops.head_min_score
-            ]
-            assert all(not 0.05 < share_inside(head, place_of(row)) < 0.95 for head in heads)
+            for kind, (low, high) in {"head": CUT_SHARES, "face": FACE_CUT_SHARES}.items():
+                certain = [it for it in given if it["kind"] == kind and it["score"] >= SETTINGS.crops.min_score(kind)]
+                assert not any(low < share_inside(box_of(it), place_of(row)) < high for it in certain)
         assert all(iou(place_of(one), place_of(other)) <= 0.5 for one, other in itertools.combinations(kept, 2))
         for it in large_enough(truth, size, target_px):
             counts[it["kind"]] += 1
