@@ -129,7 +129,7 @@ def screen_marks(step: Step) -> Result:
     settings=["burnt_in_text"],
     group="scores",
     labels=["python"],
-    algorithm=2,
+    algorithm=3,
 )
 def burnt_in_text(step: Step) -> Result:
     """What was laid over the stills: subtitles, credits, logos; and lettering in the scene itself, a sign.

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.base.boxes import SIDES, Box, area, box_of, middle, place_of, share_inside, shared_area
-from dataset_pipeline.images.stills import PICTURE
+from dataset_pipeline.images.credit_places import Placed, one_by_one
+from dataset_pipeline.images.stills import FRAME, PICTURE
 from dataset_pipeline.settings import BurntInTextSettings
 
 Line = Mapping[str, Any]
@@ -38,18 +39,22 @@ def decide_burnt_in_text(
 
     stills: rows with image_id, kind, width_px, height_px; lines: of `text_lines` by still; marks: rows of
     `screen_marks` by still. Lettering in a low or high place of the middle is a subtitle; three lines in a column, or
-    one across the middle, are credits, and so is what stands close above or below; what stays at its place of the
-    screen is a logo. All else is a sign: lettering in the scene itself. So is all lettering of a picture of a folder,
-    which has no video that anything was laid over: a title, a comic's words.
+    one across the middle, are credits, and so are single lines at a place where the frames of the episode have other
+    words each time, and what stands close above or below; what stays at its place of the screen is a logo. All else is
+    a sign: lettering in the scene itself. So is all lettering of a picture of a folder, which has no video that
+    anything was laid over: a title, a comic's words.
     """
+    stills = list(stills)
+    logos = {it["image_id"]: _logos(marks.get(it["image_id"], ()), _size_of(it)) for it in stills}
+    free = {image_id: _beside(lines.get(image_id, ()), [box for box, _ in boxes]) for image_id, boxes in logos.items()}
     rows = []
-    for still in stills:
-        image_id, size = still["image_id"], (still["width_px"], still["height_px"])
-        logos = [(_scaled(box_of_shares(it), size), it["score"]) for it in marks.get(image_id, ())]
-        boxes = [box for box, _ in logos]
-        free = [it for it in lines.get(image_id, ()) if all(share_inside(box_of(it), box) < 0.5 for box in boxes)]
-        found = [(LOGO, box, score, BY_STAYING) for box, score in logos]
-        found += [(kind, box_of(it), it["score"], BY_LETTERING) for it, kind in _kinds(free, still, settings)]
+    for still, kinds in zip(stills, _kinds_of_all(stills, free, settings), strict=True):
+        image_id = still["image_id"]
+        found = [(LOGO, box, score, BY_STAYING) for box, score in logos[image_id]]
+        found += [
+            (kinds[number], box_of(free[image_id][number]), free[image_id][number]["score"], BY_LETTERING)
+            for number in sorted(kinds)
+        ]
         rows += [
             {
                 "image_id": image_id,
@@ -124,18 +129,53 @@ def _scaled(box: Box, size: tuple[int, int]) -> Box:
     return box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1]
 
 
-def _kinds(
-    lines: Sequence[Line], still: Mapping[str, Any], settings: BurntInTextSettings
-) -> Iterator[tuple[Line, str]]:
-    """The lines that count as such, each with its kind. A line next to another needs no score of its own, and is what
-    that is."""
-    size = still["width_px"], still["height_px"]
+def _size_of(still: Mapping[str, Any]) -> tuple[int, int]:
+    return still["width_px"], still["height_px"]
+
+
+def _logos(marks: Iterable[Mapping[str, Any]], size: tuple[int, int]) -> list[tuple[Box, float]]:
+    return [(_scaled(box_of_shares(it), size), it["score"]) for it in marks]
+
+
+def _beside(lines: Iterable[Line], boxes: Sequence[Box]) -> list[Line]:
+    """The lines that are not told already by a box."""
+    return [it for it in lines if all(share_inside(box_of(it), box) < 0.5 for box in boxes)]
+
+
+def _kinds_of_all(
+    stills: Sequence[Mapping[str, Any]], lines: Mapping[str, Sequence[Line]], settings: BurntInTextSettings
+) -> Iterator[dict[int, str]]:
+    """For each still the lines that count as such, by number, with their kinds."""
+    counted = [_counted(lines[it["image_id"]], it, settings) for it in stills]
+    signs = [
+        (at, number)
+        for at, (still, kinds) in enumerate(zip(stills, counted, strict=True))
+        for number, kind in kinds.items()
+        if kind == SIGN and still["kind"] == FRAME
+    ]
+    placed = [
+        Placed(stills[at]["image_id"], _size_of(stills[at]), lines[stills[at]["image_id"]][number])
+        for at, number in signs
+    ]
+    for it in one_by_one(placed):
+        at, number = signs[it]
+        counted[at][number] = CREDITS
+    return (_with_neighbours(lines[it["image_id"]], kinds) for it, kinds in zip(stills, counted, strict=True))
+
+
+def _counted(lines: Sequence[Line], still: Mapping[str, Any], settings: BurntInTextSettings) -> dict[int, str]:
+    """The lines of one still that count by themselves, with the kinds that the still alone tells."""
+    size = _size_of(still)
     counted = {
         number: it
         for number, it in enumerate(lines)
         if it["score"] >= settings.min_score and _is_line(it, size, settings)
     }
-    kinds = dict.fromkeys(counted, SIGN) if still["kind"] == PICTURE else _kinds_laid_over(counted, size)
+    return dict.fromkeys(counted, SIGN) if still["kind"] == PICTURE else _kinds_laid_over(counted, size)
+
+
+def _with_neighbours(lines: Sequence[Line], kinds: dict[int, str]) -> dict[int, str]:
+    """A line next to another needs no score of its own, and is what that is."""
     waiting = {number for number in range(len(lines)) if kinds.get(number, SIGN) == SIGN}
     laid_over = [number for number, kind in kinds.items() if kind != SIGN]
     while laid_over:
@@ -144,7 +184,7 @@ def _kinds(
         kinds |= dict.fromkeys(near, kinds[number])
         laid_over += near
         waiting -= near
-    return ((lines[number], kinds[number]) for number in sorted(kinds))
+    return kinds
 
 
 def _is_line(line: Line, size: tuple[int, int], settings: BurntInTextSettings) -> bool:

@@ -37,7 +37,7 @@ SETTINGS = {
     "selection__max_crop_share": 1.0,
     "details__target_px": 128,
 }
-ON = {"details__enabled": True}
+ON: dict[str, Any] = {"details__enabled": True}
 CHAIN = [
     asset
     for phase in phases()
@@ -226,7 +226,7 @@ def test_details_ask_for_the_boxes_that_they_are_made_of(kinds: list[str], looke
     changes: dict[str, Any] = {"details__kinds": kinds, "detections__kinds": looked_for}
     load_settings(defaults, **changes)
     with pytest.raises(SettingsError, match=told):
-        load_settings(defaults, **changes, **ON)
+        load_settings(defaults, **changes | ON)
 
 
 def test_a_head_that_is_required_must_be_looked_for():

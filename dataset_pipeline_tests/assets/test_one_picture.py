@@ -404,7 +404,7 @@ def test_a_frame_without_an_embedding_is_dropped_with_its_reason(project: Projec
     project.made("frame_embeddings")
     made = ASSETS["distinct_frames"]
     step = project.step("distinct_frames")
-    step.render = lambda rows, **_: ([row | {"path": "", "pixel_sha256": ""} for row in rows], {})
+    step.render = lambda rows, **_: ([row | {"path": "", "pixel_sha256": ""} for row in rows], {})  # type: ignore[method-assign]
     result = made.function(step)
     reasons = dict(zip(*(result.table[name].to_pylist() for name in ("image_id", "reason")), strict=True))
     assert reasons == {FIRST: "kept", SECOND: "not_measured", THIRD: "duplicate"}

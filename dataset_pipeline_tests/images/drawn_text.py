@@ -108,6 +108,55 @@ def credited(picture: np.ndarray, seed: int) -> Written:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an opening shows its credits one by one. x, y: of the lower line's left edge, middle or right edge by
+    `anchor` (PIL's), in shares of the picture; height: of the letters, of the picture's height."""
+
+    x: float
+    y: float
+    anchor: str
+    height: float
+    font: str
+
+    @staticmethod
+    def of(seed: int) -> Place:
+        rng = random.Random(seed * 23 + 9)
+        x, anchor = rng.choice(((0.06, "ls"), (0.94, "rs"), (0.25, "ms"), (0.76, "ms")))
+        return Place(x, rng.choice((0.18, 0.55, 0.9)), anchor, rng.uniform(0.04, 0.06), rng.choice(("", "DejaVuSans")))
+
+    def on(self, picture: np.ndarray, seed: int) -> Written:
+        """One line, or what somebody did above their name."""
+        rng = random.Random(seed * 29 + 1)
+        height, width = picture.shape[:2]
+        letters = font(self.font, round(height * self.height))
+        image = Image.fromarray(picture)
+        draw = ImageDraw.Draw(image)
+        boxes, y = [], height * self.y
+        for text in rng.sample(NAMES, rng.randint(1, 2)):
+            where = {"font": letters, "anchor": self.anchor, "stroke_width": max(1, round(height / 480))}
+            boxes.append(draw.textbbox((width * self.x, y), text, **where))
+            draw.text((width * self.x, y), text, (246, 244, 236), stroke_fill=(16, 16, 16), **where)
+            y -= height * self.height * 1.4
+        return Written(np.asarray(image), tuple(boxes))
+
+
+def with_sign(picture: np.ndarray, seed: int) -> np.ndarray:
+    """A board with a word in the scene itself, aside, where no subtitle stands."""
+    rng = random.Random(seed * 19 + 4)
+    height, width = picture.shape[:2]
+    text, ground = rng.choice(STATIONS + NAMES), rng.choice(((250, 240, 210), (60, 90, 140), (140, 40, 40)))
+    letters = font(rng.choice(("", "DejaVuSans-Bold", "DejaVuSerif")), round(height * rng.uniform(0.035, 0.08)))
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    where = width * rng.choice((rng.uniform(0.1, 0.33), rng.uniform(0.67, 0.9))), height * rng.uniform(0.15, 0.8)
+    x0, y0, x1, y1 = draw.textbbox(where, text, letters, anchor="mm")
+    pad = height * 0.015
+    draw.rectangle((x0 - pad, y0 - pad, x1 + pad, y1 + pad), fill=ground, outline=(30, 30, 30), width=2)
+    draw.text(where, text, (30, 30, 30) if sum(ground) > 400 else (245, 240, 230), letters, anchor="mm")
+    return np.asarray(image)
+
+
+@dataclass(frozen=True)
 class Logo:
     """What a station puts into a corner of all pictures: `levels` uint8 [height, width] over them in a colour."""
 

@@ -88,6 +88,36 @@ def test_the_lettering_of_a_picture_of_a_folder_is_a_sign_unless_it_stays_on_the
     assert [row["burnt_in"] for row in rows] == [True, *[False] * 5]
 
 
+def kinds_by_still(*lines: tuple[dict[str, float], ...], kind: str = "frame") -> list[list[str]]:
+    stills = [STILL | {"image_id": str(number), "kind": kind} for number in range(len(lines))]
+    rows = decide_burnt_in_text(stills, {str(number): it for number, it in enumerate(lines)}, {}, SETTINGS)
+    return [[row["kind"] for row in rows if row["image_id"] == still["image_id"]] for still in stills]
+
+
+def test_lines_aside_are_credits_where_three_frames_have_other_words_at_one_place():
+    credit = [(line(60, 500, 260, 530),), (line(60, 498, 330, 530),), (line(62, 501, 200, 531),)]
+    assert kinds_by_still(*credit) == [["credits"]] * 3
+    assert kinds_by_still(*credit[:2]) == [["sign"]] * 2
+    assert kinds_by_still(*credit, kind="picture") == [["sign"]] * 3
+    above = line(60, 460, 180, 490, score=0.5)
+    assert kinds_by_still((*credit[0], above), *credit[1:])[0] == ["credits"] * 2
+    right = [(line(700 - 40 * n, 100, 940, 130),) for n in range(3)]
+    assert kinds_by_still(*right) == [["credits"]] * 3
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line(60, 500, 260, 530)] * 4,  # one sign before a still camera
+        [line(60 + 20 * n, 500, 260 + 60 * n, 530) for n in range(4)],  # no common edge
+        [line(60, 500 + 20 * n, 260 + 60 * n, 530 + 20 * n) for n in range(4)],  # no common row
+        [line(60, 500, 260, 530), line(60, 470, 330, 530), line(60, 515, 200, 530)],  # letters of other sizes
+    ],
+)
+def test_signs_that_come_again_are_no_credits(lines: list[dict[str, float]]):
+    assert kinds_by_still(*((it,) for it in lines)) == [["sign"]] * len(lines)
+
+
 def test_a_mark_is_a_logo_whose_letters_are_not_told_again():
     mark = {"x0_share": 0.8, "y0_share": 0.05, "x1_share": 0.95, "y1_share": 0.12, "score": 0.9}
     [row] = decide_burnt_in_text([STILL], {"s": [line(810, 32, 940, 70)]}, {"s": [mark]}, SETTINGS)

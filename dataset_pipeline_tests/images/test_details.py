@@ -237,7 +237,7 @@ def test_faces_and_hands_of_many_drawn_people_are_covered_with_drawn_boxes_and_w
     counts = covered(range(4000, 4200), (1920, 1080), 512)
     print("drawn boxes", counts, shares(counts))
     assert all(share >= 0.95 for share in shares(counts).values())
-    detector = Detector(pack="demo", device="cpu", batch_size=1)
+    detector = Detector(pack="demo", device="cpu", batch_size=1)  # type: ignore[call-arg]
 
     def found(scene: Scene) -> list[dict]:
         (boxes,) = detector.detect([scene.image], ("person", "head", "face", "hand", "eye"))

@@ -13,7 +13,7 @@ from dataset_pipeline.images.burnt_in_text import boxes_by_still, decide_burnt_i
 from dataset_pipeline.images.marks import marks
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.settings import load_settings
-from dataset_pipeline_tests.images.drawn_text import Written, credited, logo, scene, subtitled
+from dataset_pipeline_tests.images.drawn_text import Place, Written, credited, logo, scene, subtitled, with_sign
 
 SETTINGS = load_settings(models__pack="demo", models__device="cpu")
 WORKING_PX = 288  # the short side of a working copy, as [keyframes] has it
@@ -52,7 +52,8 @@ def pictures_with_a_mark(stills: Sequence[Written], size: tuple[int, int]) -> tu
     copies = [small(it.picture) for it in stills]
     right, wrong = set(), set()
     for mark in marks(len(copies), lambda numbers: (copies[number] for number in numbers)):
-        box = tuple(side * size[k % 2] for k, side in enumerate(mark.box))
+        x0, y0, x1, y1 = mark.box
+        box = x0 * size[0], y0 * size[1], x1 * size[0], y1 * size[1]
         for number in mark.pictures:
             logos = stills[number].boxes
             is_right = any(shared_area(box, it) > 0.5 * (it[2] - it[0]) * (it[3] - it[1]) for it in logos)
@@ -76,6 +77,20 @@ def lettering(seed: int, count: int, size: tuple[int, int]) -> None:
         check(f"{name}, seed {seed}, {size[1]}p", right, count, wrong, count)
 
 
+def one_by_one(seed: int, episodes: int, count: int, size: tuple[int, int]) -> None:
+    """Openings that show their credits one by one, aside; and as many stills with signs in the scene, of which one
+    comes three times."""
+    plain = [scene(seed + number, size) for number in range(count)]
+    right = wrong = 0
+    for episode in range(seed, seed + episodes):
+        place = Place.of(episode)
+        stills = [place.on(picture, episode + number) for number, picture in enumerate(plain)]
+        right += sum(map(is_found, stills, found_by_lettering(stills)))
+        signs = [Written(with_sign(it, episode + max(0, number - 2))) for number, it in enumerate(plain)]
+        wrong += sum(map(bool, found_by_lettering(signs)))
+    check(f"credits one by one, seed {seed}, {size[1]}p", right, episodes * count, wrong, episodes * count)
+
+
 def logos(seed: int, episodes: int, count: int, size: tuple[int, int]) -> None:
     """Episodes of one logo each, over the same scenes."""
     plain = [scene(seed + number, size) for number in range(count)]
@@ -92,6 +107,10 @@ def test_subtitles_and_credits_are_found_and_nothing_else():
     lettering(71_000, 6, (640, 360))
 
 
+def test_credits_that_come_one_by_one_are_found_and_signs_are_not():
+    one_by_one(73_000, 1, 8, (640, 360))
+
+
 def test_logos_are_found_and_nothing_else():
     logos(72_000, 3, 16, (512, 288))
 
@@ -100,6 +119,12 @@ def test_logos_are_found_and_nothing_else():
 @pytest.mark.parametrize(("seed", "size"), [(81_000, (1280, 720)), (82_000, (1920, 1080)), (83_000, (960, 720))])
 def test_text_is_found_on_many_stills_of_three_sizes(seed: int, size: tuple[int, int]):
     lettering(seed, 40, size)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("seed", "size"), [(84_000, (1280, 720)), (85_000, (960, 720))])
+def test_credits_that_come_one_by_one_are_found_in_many_openings(seed: int, size: tuple[int, int]):
+    one_by_one(seed, 4, 12, size)
 
 
 @pytest.mark.thorough
