@@ -23,7 +23,7 @@ from dataset_pipeline.review.facts import Facts
 from dataset_pipeline.review.people import READER, Answer, Person, ShowPeople
 
 ANSWERED, REFUSED, REJECTED_MARK = 1, 2, 4  # bits of `marks`
-OF_PEOPLE, PLAIN = ("owner", "near", "second"), ("difference", "certainty", "from_answers")
+OF_PEOPLE, PLAIN = ("owner", "near", "second"), ("difference", "certainty", "from_own", "from_others")
 WEIGHED = 8  # tiles whose answers are weighed against one another at a time
 
 
@@ -57,7 +57,8 @@ class Now:
     difference: np.ndarray
     certainty: np.ndarray
     marks: np.ndarray
-    from_answers: np.ndarray
+    from_own: np.ndarray
+    from_others: np.ndarray
     chosen: dict[str, str] = field(default_factory=dict)
     tags: dict[str, Edits] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
@@ -202,8 +203,9 @@ class View:
             vectors = show.facts.appearances.vectors[places]
             chosen = ask_next(
                 vectors,
-                now.certainty[numbers],
-                now.from_answers[numbers],
+                now.owner[numbers] >= 0,
+                now.from_own[numbers],
+                now.from_others[numbers],
                 is_open[numbers],
                 self.facts.limit,
                 self.facts.differences_to,

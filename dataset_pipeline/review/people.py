@@ -19,7 +19,9 @@ READER = "character_gallery"  # whose rows of matched_corrections hold all that 
 FEWEST = 2  # appearances that make a group of unknown people; one alone is noise
 MAX_GROUPED = 4000  # unknown appearances that are compared all with all
 AT_ONCE = 4096
+STANDING = 100  # members of a character by which the most typical one is found
 NOISE = -1
+REFUSED = ""  # no character's id: what is compared with those of whom a person said who they are not
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Answer:
     owner: who it is. near, second: whom it is most like, of those that it may be. difference: to `near`. certainty: how
     much nearer its own character is than any other and than the limit; of nobody known, how far beyond the limit the
     nearest is. answered: a person said who it is. refused: a person said who it is not.
-    from_answers: the difference to the nearest answer, inf without any.
+    from_own: the difference to the most typical of its own character, to the nearest answer for that, or to somebody
+    refused. from_others: to the nearest answer for anybody else. Both inf without any.
     """
 
     people: Sequence[Person]
@@ -55,7 +58,8 @@ class Answer:
     certainty: np.ndarray
     answered: np.ndarray
     refused: np.ndarray
-    from_answers: np.ndarray
+    from_own: np.ndarray
+    from_others: np.ndarray
 
 
 @dataclass
@@ -70,6 +74,7 @@ class ShowPeople:
     _compared: Compared = field(init=False)
     _to_exemplars: dict[str, np.ndarray] = field(init=False)
     _columns: dict[str, tuple[tuple, np.ndarray]] = field(init=False, default_factory=dict)
+    _typical: dict[str, tuple[bytes, np.ndarray]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         appearances = self.facts.appearances
@@ -121,7 +126,8 @@ class ShowPeople:
         answered = np.zeros(len(owner), bool)
         answered[list(hand.answered)] = True
         near, second, difference, certainty = self._likeness(table, owner)
-        return Answer(people, owner, near, second, difference, certainty, answered, refused, self._from_answers(hand))
+        settled = self._settled(people, owner, _answers(hand), np.flatnonzero(refused).tolist())
+        return Answer(people, owner, near, second, difference, certainty, answered, refused, *settled)
 
     def by_hand(self, said: Whos) -> ByHand:
         """The rule of the graph, on what the tables found."""
@@ -148,9 +154,31 @@ class ShowPeople:
         columns = [self._column(it, answers.get(it.character, [])) for it in people]
         return np.stack(columns, axis=1) if columns else np.zeros((len(self.facts.appearances), 0))
 
-    def _from_answers(self, hand: ByHand) -> np.ndarray:
-        nearest = [self._compared.least(it, answers)[:, 0] for it, answers in _answers(hand).items()]
-        return np.min(nearest, axis=0) if nearest else np.full(len(self.facts.appearances), np.inf)
+    def _settled(
+        self, people: Sequence[Person], owner: np.ndarray, answers: Mapping[str, list[int]], refused: list[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """from_own and from_others of `Answer`."""
+        from_own, from_others = np.full(len(owner), np.inf), np.full(len(owner), np.inf)
+        for number, person in enumerate(people):
+            own = owner == number
+            if own.any():
+                from_own[own] = self._from_typical(person.character, np.flatnonzero(own))
+            if person.character in answers:
+                nearest = self._compared.least(person.character, answers[person.character])[:, 0]
+                from_own[own] = np.minimum(from_own[own], nearest[own])
+                from_others[~own] = np.minimum(from_others[~own], nearest[~own])
+        if refused:
+            from_own = np.minimum(from_own, self._compared.least(REFUSED, refused)[:, 0])
+        return from_own, from_others
+
+    def _from_typical(self, character: str, members: np.ndarray) -> np.ndarray:
+        """float64 [members]: how far they are from the one among them who is least far from all."""
+        key, known = members.tobytes(), self._typical.get(character)
+        if known is None or known[0] != key:
+            means = self._compared.between(members, members[:: -(-len(members) // STANDING)]).mean(axis=1)
+            typical = members[[int(means.argmin())]]
+            known = self._typical[character] = (key, self._compared.between(members, typical)[:, 0])
+        return known[1]
 
     def _column(self, person: Person, answers: Sequence[int]) -> np.ndarray:
         key = (person.merged, frozenset(answers))
