@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -219,13 +219,7 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
     for episode, faults in report.faults.items():
         for fault in faults:
             err.print(f"{episode or 'all episodes'}: {fault}", style="yellow", **FOR_PATHS)
-    for path, reason in report.rejected.items():
-        err.print(f"{path}: {reason}", style="yellow", **FOR_PATHS)
-    for sentence in report.passed_over:
-        err.print(sentence, style="yellow", **FOR_PATHS)
-    for failure in report.failures:
-        where = failure["episode"] or "all episodes"
-        err.print(f"{failure['asset']} failed for {where}: {failure['error']}", style="red", **FOR_PATHS)
+    print_troubles(report.rejected, report.passed_over, report.failures)
     for reason in report.unwritten:
         err.print(reason, style="red", **FOR_PATHS)
     calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
@@ -242,6 +236,19 @@ def print_report(report: Report, sheet: Path, characters: int) -> None:
         err.print(f"Nothing was exported: {_why_nothing(report, sheet)}.", style="red", **FOR_PATHS)
     else:
         out.print("The training set:", report.export_folder, **FOR_PATHS)
+
+
+def print_troubles(
+    rejected: Mapping[str, str], sentences: Iterable[str], failures: Iterable[Mapping[str, str]]
+) -> None:
+    """What was not taken in, what else is amiss, what failed. failures: asset, episode (empty of all) and error."""
+    for path, reason in rejected.items():
+        err.print(f"{path}: {reason}", style="yellow", **FOR_PATHS)
+    for sentence in sentences:
+        err.print(sentence, style="yellow", **FOR_PATHS)
+    for failure in failures:
+        where = failure["episode"] or "all episodes"
+        err.print(f"{failure['asset']} failed for {where}: {failure['error']}", style="red", **FOR_PATHS)
 
 
 def _why_nothing(report: Report, sheet: Path) -> str:

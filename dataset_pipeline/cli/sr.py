@@ -19,7 +19,7 @@ from dataset_pipeline.cli.common import (
     stop,
 )
 from dataset_pipeline.cli.console import FOR_PATHS, err, out, table_of
-from dataset_pipeline.cli.run import Ran, run_graph
+from dataset_pipeline.cli.run import Ran, print_troubles, run_graph
 
 if TYPE_CHECKING:
     from dataset_pipeline.reports.super_resolution import SrReport
@@ -103,13 +103,7 @@ def print_sr(report: SrReport, ran: Ran) -> None:
     if report.too_small:
         err.print(f"{len(report.too_small)} pictures are smaller than a tile, {report.too_small[0]} the first",
                   style="yellow", **FOR_PATHS)  # fmt: skip
-    for path, reason in ran.rejected.items():
-        err.print(f"{path}: {reason}", style="yellow", **FOR_PATHS)
-    for sentence in (*ran.passed_over, *report.faults, *filter(None, [report.changed])):
-        err.print(sentence, style="yellow", **FOR_PATHS)
-    for failure in report.failures:
-        where = failure["episode"] or "all episodes"
-        err.print(f"{failure['asset']} failed for {where}: {failure['error']}", style="red", **FOR_PATHS)
+    print_troubles(ran.rejected, (*ran.passed_over, *report.faults, *filter(None, [report.changed])), report.failures)
     calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
     out.print(f"{report.seconds:.0f} s, {calls} tiles or pictures through models", highlight=False)
     if report.made_with_demo_models:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dataset_pipeline.cli import sr
+from dataset_pipeline.cli import run, sr
 from dataset_pipeline.cli.run import Ran
 from dataset_pipeline.orchestration.runs import Outcome
 from dataset_pipeline.reports.super_resolution import SrReport
@@ -31,7 +31,8 @@ def report(**changes: Any) -> SrReport:
 def printed(monkeypatch: pytest.MonkeyPatch, shown: SrReport, **rejected: str) -> tuple[str, str]:
     pages = [io.StringIO(), io.StringIO()]
     for name, page in zip(("out", "err"), pages, strict=True):
-        monkeypatch.setattr(sr, name, Console(file=page, width=100, markup=False, emoji=False))
+        for module in (sr, run):
+            monkeypatch.setattr(module, name, Console(file=page, width=100, markup=False, emoji=False))
     sr.print_sr(shown, Ran(Outcome(), rejected, {}, [], []))
     return pages[0].getvalue(), pages[1].getvalue()
 
