@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ LEAST_CLEAN = 2
 MOST_MOVING = 0.5  # of the frames in which a look is there
 LEAST_AROUND = 6  # of the nine blocks in and around one
 LIKE_FRAME = 8.0  # levels, mean of a block
+TILE = 32  # blocks to a side that are looked at together
 
 
 def clean_frames(alignment: Alignment, frames_at: FramesAt, boxes: BoxesByPts | None = None) -> CleanFrames:
@@ -100,21 +102,34 @@ def _bits(frames: Sequence[SmallFrame], of_frames: Sequence[np.ndarray], shape: 
 
 def _like_frame(frames: Sequence[SmallFrame], shape: tuple[int, int]) -> np.ndarray:
     """bool [rows, columns]: blocks whose median over the frames looks like one of them; not so where layers mix."""
-    rows_at_once = max(1, 4_000_000 // (shape[1] * SIDE * SIDE * 3 * len(frames)))
     like = np.zeros(shape, bool)
-    for top in range(0, shape[0], rows_at_once):
-        count = min(rows_at_once, shape[0] - top)
-        here = np.zeros((len(frames), count, shape[1], SIDE * SIDE * 3), np.uint8)
-        whole = np.zeros(here.shape[:3], bool)
-        for number, small in enumerate(frames):
-            first, last = max(top, small.row), min(top + count, small.row + small.whole.shape[0])
-            if first >= last:
-                continue
-            into = number, slice(first - top, last - top), small.area[1]
-            part = slice(first - small.row, last - small.row)
-            here[into], whole[into] = block_values(small.image)[part], small.whole[part]
-        like[top : top + count] = _like_rows(here, whole)
+    for top, left in product(range(0, shape[0], TILE), range(0, shape[1], TILE)):
+        area = slice(top, min(top + TILE, shape[0])), slice(left, min(left + TILE, shape[1]))
+        parts = [part for part in (_part_in(area, small) for small in frames) if part is not None]
+        if parts:
+            values, whole = (np.stack(part) for part in zip(*parts, strict=True))
+            like[area] = _like_rows(values, whole)
     return like
+
+
+def _part_in(area: tuple[slice, slice], small: SmallFrame) -> tuple[np.ndarray, np.ndarray] | None:
+    """What a frame shows of some blocks of the grid: uint8 [rows, columns, k] and which of them lie wholly in it, bool
+    [rows, columns]; None of nothing."""
+    shared = [
+        slice(max(one.start, other.start), min(one.stop, other.stop))
+        for one, other in zip(area, small.area, strict=True)
+    ]
+    if any(span.start >= span.stop for span in shared):
+        return None
+    into, (rows, columns) = (
+        tuple(slice(span.start - at.start, span.stop - at.start) for span, at in zip(shared, of, strict=True))
+        for of in (area, small.area)
+    )
+    shape = area[0].stop - area[0].start, area[1].stop - area[1].start
+    values, whole = np.zeros((*shape, SIDE * SIDE * 3), np.uint8), np.zeros(shape, bool)
+    image = small.image[rows.start * SIDE : rows.stop * SIDE, columns.start * SIDE : columns.stop * SIDE]
+    values[into], whole[into] = block_values(image), small.whole[rows, columns]
+    return values, whole
 
 
 def _like_rows(values: np.ndarray, whole: np.ndarray) -> np.ndarray:
