@@ -11,9 +11,8 @@ import numpy as np
 
 from dataset_pipeline.assets.corrections import FOUND, IS_FOUND, matcher_of, told_lost
 from dataset_pipeline.assets.frames import pictures_of_table
-from dataset_pipeline.base.ids import PANORAMA, PLATE, PLATE_WITH_SUBJECT, plate_id
+from dataset_pipeline.base.ids import PANORAMA, PLATE
 from dataset_pipeline.base.progress import track
-from dataset_pipeline.base.timing import span
 from dataset_pipeline.characters.tracks import boxes_on
 from dataset_pipeline.corrections.addressing import STITCHED, parts_for
 from dataset_pipeline.corrections.answers import StitchedAnswers, stitched_answers
@@ -26,23 +25,19 @@ from dataset_pipeline.graph.versions import hash_of, version_of
 from dataset_pipeline.images.stills import DOUBTFUL, KEEP, REFUSED
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.media import FOLDER, frames_of
-from dataset_pipeline.stitching.aligning import align
-from dataset_pipeline.stitching.alignment import FramesAt
 from dataset_pipeline.stitching.candidates import MOST_HIDDEN, Candidate, hidden_share, locked_of, pans_of
-from dataset_pipeline.stitching.cleaning import clean_frames
-from dataset_pipeline.stitching.confidence import WHOLE, Verdict, of_panorama, of_plate
-from dataset_pipeline.stitching.drawing import Drawn, Shares, covered_s, shares_by_blocks
+from dataset_pipeline.stitching.confidence import Verdict, of_panorama, of_plate
+from dataset_pipeline.stitching.drawing import Drawn, Shares, covered_s
 from dataset_pipeline.stitching.followed import BoxesByPts
-from dataset_pipeline.stitching.making import Judge, Making, drawn_once
-from dataset_pipeline.stitching.once import Once
-from dataset_pipeline.stitching.rows import alignment_of, clean_frames_of, row_of
+from dataset_pipeline.stitching.making import Judge, Making, before_drawing, before_putting_back, drawn_once
+from dataset_pipeline.stitching.placing import placed_once
+from dataset_pipeline.stitching.rows import alignment_of, clean_frames_of
 from dataset_pipeline.stitching.subject import Subject, subject_of
-from dataset_pipeline.store.left_out import UNMEASURED, Answer, first_reasons, is_of_one, reason_of
+from dataset_pipeline.store.left_out import UNMEASURED, first_reasons, reason_of
 from dataset_pipeline.store.provenance import NOT_LOOKED_AT, Number
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.video.stream import DecodeReport
 
-CLEAN_FROM = 0.97  # agreement of far pairs: below it something moves before the camera, and the solver says where
 DRAWN_TOGETHER = "every_picture_could_be_drawn"
 DRAWING = {DRAWN_TOGETHER: Check("The frames of each picture could be read and drawn together.")} | IS_FOUND
 WITHOUT_SHOTS = "pictures of a folder have no shots, so no panorama is made of them: only frames of a video are joined"
@@ -59,7 +54,7 @@ def looks_for_plates(settings: Settings) -> bool:
     reads=["video_probe", "shots", "tracks"],
     reads_if={"tracks": looks_for_plates},
     settings=["alignments", "video"],
-    algorithm=3,
+    algorithm=4,
     group="frames",
     labels=["opencv"],
     checks={"every_frame_could_be_placed": Check("The decoder gave each frame that was to be looked at.")},
@@ -73,65 +68,49 @@ def alignments(step: Step) -> Result:
     for each view that the camera passes are: some 5 core-s and 5 kB a pan at 1080p, 30 core-s and 60 kB where something
     moves before it; for a plate 5 core-s and 11 kB.
     """
-    settings = step.settings.alignments
-    probe, report = step.row("video_probe"), DecodeReport()
-    tracks = step.rows("tracks") if _has_tracks(step) else None
-    found = {it.image_id: it for it in _wanted(step, probe)}
-    boxes = {image_id: _boxes(it, tracks) for image_id, it in found.items()}
-    hidden = {image_id for image_id, them in boxes.items() if tracks and them and _is_hidden(them, tracks)}
-    wanted = {image_id: it for image_id, it in found.items() if image_id not in hidden}
-    video = step.pointer("video_probe")
-    assert video is not None
-    frames_at = partial(_frames, step, probe, report)
-
+    report = DecodeReport()
+    wanted, boxes, hidden = _looked_at(step)
+    frames_at = partial(_frames, step, step.row("video_probe"), report)
     left_out: dict[str, str] = {}
 
     def placed(absent: list[str]) -> Iterator[dict[str, Any] | None]:
-        candidates = [wanted[image_id] for image_id in absent]  # by kind, and each kind in order of time
-        once = {
-            kind: Once(frames_at, [pts for it in candidates if it.kind == kind for pts in it.pts])
-            for kind in {it.kind for it in candidates}
-        }
-        for image_id in track(absent, step.declaration.name, len(absent)):
-            candidate = wanted[image_id]
-            with span("place and solve"):
-                row = _own(_placed, candidate, boxes[image_id], once[candidate.kind].of(candidate.pts))
+        rows = placed_once([wanted[image_id] for image_id in absent], boxes, frames_at)
+        for image_id, row in zip(absent, track(rows, step.declaration.name, len(absent)), strict=True):
             if isinstance(row, Exception):
                 left_out[image_id] = reason_of(row)
             yield None if isinstance(row, Exception) else row
 
+    video = step.pointer("video_probe")
+    assert video is not None
     keys = [
         {"image_id": it.image_id, "pixel_sha256": hash_of(version_of(video), it.pts, boxes[it.image_id])}
         for it in wanted.values()
     ]
     table, reuse = step.measure_once(keys, "", str(step.declaration.algorithm), placed)
     reasons = Counter(table["reason"].to_pylist())
-    return Result(
-        table,
-        {
-            "measured": reuse.measured,
-            "reused": reuse.reused,
-            "placed": reasons.pop("", 0),
-            **reasons,
-            "frames_looked_at": sum(table["frames"].to_pylist()),
-            "mb": round(table.nbytes / 1e6, 3),
-            "panoramas": settings.panoramas == "on",
-            "always_hidden": len(hidden),
-        }
-        | ({UNMEASURED: len(left_out)} if left_out else {}),
-        {"every_frame_could_be_placed": "; ".join([*report.reasons, *filter(None, [first_reasons(left_out)])])},
-        left_out=left_out,
-    )
+    numbers: dict[str, Number] = {
+        "measured": reuse.measured,
+        "reused": reuse.reused,
+        "placed": reasons.pop("", 0),
+        **reasons,
+        "frames_looked_at": sum(table["frames"].to_pylist()),
+        "mb": round(table.nbytes / 1e6, 3),
+        "panoramas": step.settings.alignments.panoramas == "on",
+        "always_hidden": hidden,
+    }
+    faults = "; ".join([*report.reasons, *filter(None, [first_reasons(left_out)])])
+    numbers |= {UNMEASURED: len(left_out)} if left_out else {}
+    return Result(table, numbers, {"every_frame_could_be_placed": faults}, left_out=left_out)
 
 
-def _own(work: Callable[..., Answer], *of_shot: Any) -> Answer | Exception:
-    """What comes of one shot, or the error that is this shot's alone."""
-    try:
-        return work(*of_shot)
-    except Exception as error:
-        if not is_of_one(error):
-            raise
-        return error
+def _looked_at(step: Step) -> tuple[dict[str, Candidate], dict[str, BoxesByPts | None], int]:
+    """By image id the shots that are looked at, and where people are on their frames; and of how many others before a
+    still camera too much is hidden all the time."""
+    tracks = step.rows("tracks") if _has_tracks(step) else None
+    found = {it.image_id: it for it in _wanted(step, step.row("video_probe"))}
+    boxes = {image_id: _boxes(it, tracks) for image_id, it in found.items()}
+    hidden = {image_id for image_id, them in boxes.items() if tracks and them and _is_hidden(them, tracks)}
+    return {image_id: it for image_id, it in found.items() if image_id not in hidden}, boxes, len(hidden)
 
 
 def _wanted(step: Step, probe: Mapping[str, Any]) -> list[Candidate]:
@@ -176,25 +155,6 @@ def _frames(
     step: Step, probe: Mapping[str, Any], report: DecodeReport, pts: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
     return frames_of(step.source, list(pts), probe, report, step.settings.video.hardware)
-
-
-def _placed(candidate: Candidate, boxes: BoxesByPts | None, frames_at: FramesAt) -> dict[str, Any]:
-    """The columns of `alignments` of one shot."""
-    told = {
-        "kind": candidate.kind,
-        "start_s": candidate.start_s,
-        "end_s": candidate.end_s,
-        "shot_frames": candidate.shot_frames,
-        "frames": len(candidate.pts),
-        "with_boxes": boxes is not None,
-    }
-    alignment = align(candidate.pts, candidate.pts_s, frames_at)
-    if isinstance(alignment, str):
-        return told | {"reason": alignment}
-    clean = None
-    if candidate.kind == PLATE or alignment.agreement < CLEAN_FROM:
-        clean = clean_frames(alignment, frames_at, boxes)
-    return told | row_of(alignment, clean)
 
 
 @pipeline_asset(
@@ -273,17 +233,12 @@ def _stitched(
 
     def draw(absent: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, np.ndarray | Exception]]:
         wanted = {row["image_id"]: makings[row["image_id"]] for row in absent}
-        for image_id, drawn in drawn_once(wanted, partial(_frames, step, probe, report), _own):
+        for image_id, drawn in drawn_once(wanted, partial(_frames, step, probe, report)):
             if isinstance(drawn, Drawn):
                 told[image_id] = drawn.told
             yield image_id, drawn.image if isinstance(drawn, Drawn) else drawn
 
-    rows = [_before_drawing(step.episode or "", making.row, judge) for making in makings.values()]
-    for row in list(rows):
-        if (subject := subject_in(makings[row["image_id"]].row)) is not None:
-            making = Making(makings[row["image_id"]].row, subject)
-            rows.append(row | _before_putting_back(row, making, judge))
-            makings[rows[-1]["image_id"]] = making
+    rows = _before_drawing(step.episode or "", makings, judge, subject_in)
     said = _answers(step, [row | _picture_of(previous.get(row["image_id"])) for row in rows])
     for row in rows:  # what a person keeps is drawn whatever the limits say
         kept_by_hand = said.verdict_on(row | {"path": "any"}).get("verdict") == KEEP
@@ -318,37 +273,25 @@ def _picture_of(row: Mapping[str, Any] | None) -> dict[str, str]:
     return {name: (row or {}).get(name) or "" for name in ("path", "pixel_sha256")}
 
 
-def _before_drawing(episode: str, row: Mapping[str, Any], judge: Judge) -> dict[str, Any]:
-    """What a row of `alignments` tells before anything is drawn. What would be refused is not."""
-    shares = WHOLE if row["reason"] else shares_by_blocks(alignment_of(row), clean_frames_of(row))
-    verdict = Verdict(REFUSED, row["reason"]) if row["reason"] else judge(row, shares)
-    clean_like = row["like_frame"] if row["like_frame"] is not None else row["agreement"]
-    return {
-        **{name: row[name] for name in ("image_id", "kind", "start_s", "end_s", "layers")},
-        "episode": episode,
-        "like_frame": clean_like,
-        "known_share": None if row["rows"] is None else shares.known,
-        "frames": len(row["pts"] or ()),
-        "aligned_sha256": _drawn_from(row),
-        "kept": verdict.verdict != REFUSED,
-        "verdict": verdict.verdict,
-        "reason": verdict.reason,
-    }
-
-
-def _before_putting_back(plate: Mapping[str, Any], making: Making, judge: Judge) -> dict[str, Any]:
-    """What differs from a plate's row, before anything is drawn, in that of the plate with somebody put back."""
-    subject, row = making.subject, making.row
-    assert subject is not None
-    verdict = Verdict(REFUSED, subject.refusal) if subject.refusal else judge(row, WHOLE)
-    return {
-        "image_id": plate_id(plate["episode"], row["start_s"], row["end_s"], row["pts_s"][subject.frame]),
-        "kind": PLATE_WITH_SUBJECT,
-        "aligned_sha256": hash_of([plate["aligned_sha256"], subject.frame, subject.box]),
-        "kept": verdict.verdict != REFUSED,
-        "verdict": verdict.verdict,
-        "reason": verdict.reason,
-    }
+def _before_drawing(
+    episode: str,
+    makings: dict[str, Making],
+    judge: Judge,
+    subject_in: Callable[[Mapping[str, Any]], Subject | None],
+) -> list[dict[str, Any]]:
+    """A row for each of the makings; those of plates with somebody put back are added to both."""
+    rows = [
+        before_drawing(making, judge) | {"episode": episode, "aligned_sha256": _drawn_from(making.row)}
+        for making in makings.values()
+    ]
+    for row in list(rows):
+        of_plate = makings[row["image_id"]].row
+        if (subject := subject_in(of_plate)) is not None:
+            making = Making(of_plate, subject)
+            drawn_from = {"aligned_sha256": hash_of([row["aligned_sha256"], subject.frame, subject.box])}
+            rows.append(row | before_putting_back(episode, making, judge) | drawn_from)
+            makings[rows[-1]["image_id"]] = making
+    return rows
 
 
 def _answers(step: Step, rows: Sequence[Mapping[str, Any]]) -> StitchedAnswers:

@@ -26,6 +26,7 @@ from dataset_pipeline.stitching.small_frames import (
 LEAST_CLEAN = 2
 MOST_MOVING = 0.5  # of the frames in which a look is there
 LEAST_AROUND = 6  # of the nine blocks in and around one
+LEAST_ISLAND = 16  # blocks that hang together: fewer amid what is unknown are a flat piece of somebody's clothes
 LIKE_FRAME = 8.0  # levels, mean of a block
 TILE = 32  # blocks to a side that are looked at together
 
@@ -84,12 +85,14 @@ def _run_of(bits: np.ndarray, length: int) -> np.ndarray:
 
 def _sure(known: np.ndarray, still: np.ndarray, slots_still: np.ndarray, calm: np.ndarray) -> np.ndarray:
     """What is clean in two frames one after the other, or where anything ever passes in three, and in half of all
-    frames in which some look stands still; and nothing that lies alone, as pieces of a slow figure's clothes do."""
+    frames in which some look stands still; and no islands, which pieces of a slow figure's clothes are."""
     every = np.bitwise_or.reduce(slots_still)
     longer = (_run_of(still, LEAST_CLEAN + 1) > 0) & (2 * bit_count(still) >= bit_count(every))
     known = known & (longer | calm & (_run_of(still, LEAST_CLEAN) > 0))
     around = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
-    return known & (around >= LEAST_AROUND)
+    known &= around >= LEAST_AROUND
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=4)
+    return known & (stats[:, cv2.CC_STAT_AREA] >= LEAST_ISLAND)[labels]
 
 
 def _bits(frames: Sequence[SmallFrame], of_frames: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

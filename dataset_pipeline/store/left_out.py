@@ -6,7 +6,7 @@ Errors of the whole (weights, a device, memory, a full disk, the store itself) a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,16 @@ def is_of_one(error: Exception) -> bool:
         return True
     whole = (OSError, PermanentError, MemoryError, Undeclared)
     return not (isinstance(error, whole) or is_out_of_memory(error) or full_disk(error))
+
+
+def tried(work: Callable[..., Answer], *of_one: Any) -> Answer | Exception:
+    """What a call gives, or the error that is that one's alone; errors of the whole are raised."""
+    try:
+        return work(*of_one)
+    except Exception as error:
+        if not is_of_one(error):
+            raise
+        return error
 
 
 def reason_of(error: Exception) -> str:

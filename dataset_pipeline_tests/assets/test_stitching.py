@@ -17,6 +17,7 @@ from dataset_pipeline.base.ids import panorama_id, plate_id
 from dataset_pipeline.stitching.alignment import FramesMissing
 from dataset_pipeline.stitching.candidates import Candidate
 from dataset_pipeline.stitching.rows import row_of
+from dataset_pipeline.store.left_out import tried
 from dataset_pipeline.store.schemas import MEASURED
 from dataset_pipeline_tests.assets.test_one_picture import EPISODE, Project
 from dataset_pipeline_tests.stitching.test_confidence import ALIGNMENT
@@ -146,7 +147,7 @@ def test_errors_of_the_whole_stop_it():
         raise error
 
     missing = FramesMissing("0 of 4 frames could be read")
-    assert stitching._own(fails, missing) is missing
-    assert isinstance(stitching._own(fails, cv2.error("an empty picture")), cv2.error)
+    assert tried(fails, missing) is missing
+    assert isinstance(tried(fails, cv2.error("an empty picture")), cv2.error)
     with pytest.raises(OSError, match="the drive is away"):
-        stitching._own(fails, OSError("the drive is away"))
+        tried(fails, OSError("the drive is away"))

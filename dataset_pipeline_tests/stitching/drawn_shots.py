@@ -317,13 +317,28 @@ def _still_camera(stage: _Stage) -> np.ndarray:
     return np.zeros((stage.frames, 4))
 
 
-def _crowd(stage: _Stage) -> _Recipe:
+def _walkers(stage: _Stage, count: int, slowest: float, fastest: float) -> _Recipe:
+    """People who walk through the picture of a still camera; speeds in views a shot."""
     rng, actors = stage.rng, []
-    for _ in range(16):
-        height, speed = rng.uniform(0.3, 0.5), rng.choice((-1, 1)) * rng.uniform(0.5, 1.6)
+    for _ in range(count):
+        height, speed = rng.uniform(0.3, 0.5), rng.choice((-1, 1)) * rng.uniform(slowest, fastest)
         start = rng.uniform(-0.2, 1.2) - speed / 2
         actors.append((height, stage.walker(height, start, speed, 0.55 + 0.85 * height, 2)))
     return _Recipe(_still_camera(stage), tuple(actor for _, actor in sorted(actors, key=lambda pair: pair[0])))
+
+
+def _crowd(stage: _Stage) -> _Recipe:
+    return _walkers(stage, 16, 0.5, 1.6)
+
+
+def _rush(stage: _Stage) -> _Recipe:
+    """Twice as many."""
+    return _walkers(stage, 32, 0.5, 1.6)
+
+
+def _stroll(stage: _Stage) -> _Recipe:
+    """As many, at half their speed: what is behind them is in sight for a short while."""
+    return _walkers(stage, 32, 0.2, 0.8)
 
 
 def _slow(stage: _Stage) -> _Recipe:
@@ -361,6 +376,8 @@ KINDS: dict[str, Callable[[_Stage], _Recipe]] = {
     "fence": _fence,
     "wall": _wall,
     "crowd": _crowd,
+    "rush": _rush,
+    "stroll": _stroll,
     "slow": _slow,
     "standing": _standing,
     "still": _still,

@@ -6,14 +6,13 @@ import pytest
 
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.stitching.aligning import align
-from dataset_pipeline.stitching.cleaning import clean_frames
 from dataset_pipeline.stitching.confidence import of_panorama
 from dataset_pipeline.stitching.drawing import shares_by_blocks
+from dataset_pipeline.stitching.placing import cleaned
 from dataset_pipeline_tests.stitching.drawn_shots import DrawnShot, draw_shot
 
 LIMITS = load_settings(DEFAULTS).panoramas
 SMALL, MIDDLE = (320, 180), (480, 270)
-CLEAN_FROM = 0.97
 SEEDS = (401, 402, 403)
 GOOD = ("pan", "twos", "fade", "subtitle", "walker", "along", "sprites")
 REFUSED = {
@@ -31,7 +30,7 @@ def verdict_on(shot: DrawnShot) -> tuple[str, str]:
     found = align(shot.pts, shot.pts_s, shot.frames_at)
     if isinstance(found, str):
         return "refused", found
-    clean = clean_frames(found, shot.frames_at) if found.agreement < CLEAN_FROM else None
+    clean = cleaned(found, shot.frames_at, is_plate=False)
     verdict = of_panorama(found, clean, shares_by_blocks(found, clean), LIMITS)
     return verdict.verdict, verdict.reason
 
