@@ -332,12 +332,12 @@ def _crowd(stage: _Stage) -> _Recipe:
 
 
 def _rush(stage: _Stage) -> _Recipe:
-    """Twice as many."""
-    return _walkers(stage, 32, 0.5, 1.6)
+    """Three times as many."""
+    return _walkers(stage, 48, 0.5, 1.6)
 
 
 def _stroll(stage: _Stage) -> _Recipe:
-    """As many, at half their speed: what is behind them is in sight for a short while."""
+    """Twice as many, at half their speed: what is behind them is in sight for a short while."""
     return _walkers(stage, 32, 0.2, 0.8)
 
 

@@ -87,7 +87,9 @@ def test_gains_are_undone_and_the_dim_frames_left_out_where_bright_ones_are():
     alignment = replace(_alignment([(0, 0)] * 5), gains=gains)
     assert np.array_equal(fuse(alignment, _Frames(frames)).image, painting)
     dim = replace(_alignment([(0, 0)]), gains=gains[1:2])
-    assert np.abs(fuse(dim, _Frames(frames[1:2])).image.astype(int) - painting).max() <= 1
+    mosaic = fuse(dim, _Frames(frames[1:2]))
+    assert np.abs(mosaic.image.astype(int) - painting).max() <= 1
+    assert not mosaic.known.any()
 
 
 def test_a_logo_hides_what_no_frame_shows_beside_it():
