@@ -13,8 +13,8 @@ from dataset_pipeline.stitching.canvas import Canvas, seam_px, to_frame, travel_
 SAMPLES = 12  # of a place; a codec's errors are alike in neighbours, so that more bring nothing
 BLOCK_PX = 8
 RINGING_PX = 4  # around what is burnt in, a codec's traces of it
-# Of the gain of the FEW brightest that show a place, and of full light; errors of a codec are that much larger in dimmer
-# frames, and much of the colour is gone.
+# Of the gain of the FEW brightest that show a place, and of full light: in dimmer frames a codec's errors are that much
+# larger, and much of the colour is gone.
 DIM = 0.7
 FEW = 3
 NONE = -1  # of a choice's slots
@@ -35,8 +35,8 @@ class Choice:
 
 
 def choice_of(alignment: Alignment, canvas: Canvas, clean: CleanFrames | None) -> Choice:
-    """With `clean`, its blocks and frames; else frames spread over the way that the view goes. What dim frames alone show
-    is not known."""
+    """With `clean`, its blocks and frames; else frames spread over the way that the view goes. What none but dim frames
+    show is not known."""
     frames = spread_frames(alignment) if clean is None else np.asarray(clean.used, int)
     block_px = BLOCK_PX if clean is None else round(clean.block_px)
     sights = [_sight(alignment, canvas, int(frame), block_px) for frame in frames]

@@ -56,7 +56,8 @@ def clean_frames(alignment: Alignment, frames_at: FramesAt, boxes: BoxesByPts | 
     clean = np.where(bit_count(still & outside) >= LEAST_CLEAN, still & outside, still)
     clean = np.where(clean > 0, clean, chosen)  # not known then, and the best there is to look at
     known = (bit_count(chosen & moving) < MOST_MOVING * bit_count(chosen)) & (outside > 0)
-    known = _sure(known, still, members & ~moving, (chosen == seen) & (moving & seen == 0))
+    calm = (chosen == seen) & (moving & seen == 0)
+    known = _sure(known, still, members & ~moving, calm, by_motion_alone=boxes is None)
     share = (bit_count(moving & seen) / np.maximum(bit_count(seen), 1)).astype(np.float32)
     like_frame = _like_frame(frames, grid.shape)
     if boxes is None and place_moves(share, seen):
@@ -83,14 +84,21 @@ def _run_of(bits: np.ndarray, length: int) -> np.ndarray:
     return run
 
 
-def _sure(known: np.ndarray, still: np.ndarray, slots_still: np.ndarray, calm: np.ndarray) -> np.ndarray:
+def _sure(
+    known: np.ndarray, still: np.ndarray, slots_still: np.ndarray, calm: np.ndarray, by_motion_alone: bool
+) -> np.ndarray:
     """What is clean in two frames one after the other, or where anything ever passes in three, and in half of all
-    frames in which some look stands still; and no islands, which pieces of a slow figure's clothes are."""
+    frames in which some look stands still; and no islands, which pieces of a slow figure's clothes are. By motion alone
+    in four, and nothing narrow, which a sleeve is beside the place that is known."""
     every = np.bitwise_or.reduce(slots_still)
-    longer = (_run_of(still, LEAST_CLEAN + 1) > 0) & (2 * bit_count(still) >= bit_count(every))
+    run = LEAST_CLEAN + (2 if by_motion_alone else 1)
+    longer = (_run_of(still, run) > 0) & (2 * bit_count(still) >= bit_count(every))
     known = known & (longer | calm & (_run_of(still, LEAST_CLEAN) > 0))
-    around = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
-    known &= around >= LEAST_AROUND
+    if by_motion_alone:
+        known &= cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    else:
+        around = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
+        known &= around >= LEAST_AROUND
     _, labels, stats, _ = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=4)
     return known & (stats[:, cv2.CC_STAT_AREA] >= LEAST_ISLAND)[labels]
 

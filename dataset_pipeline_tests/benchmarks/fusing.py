@@ -117,7 +117,7 @@ def hugin(shot: DrawnShot) -> Found:
             laid = sorted(path.name for path in folder.glob("laid-*.tif"))  # none of a frame that is cropped away
             done = subprocess.run([*command, *laid], cwd=folder, capture_output=True, text=True, check=False)
             if done.returncode:
-                return Found(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-60:]}")
+                return Found(f"{command[0]} failed: {(done.stderr or done.stdout).strip().splitlines()[-1][-60:]}")
         whole = cv2.imread(str(folder / "whole.tif"), cv2.IMREAD_UNCHANGED)
     return _on_painting(whole[..., 2::-1], (whole[..., 3] > 0).astype(np.uint8), shot)
 
