@@ -99,8 +99,8 @@ def _sure(
     else:
         around = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
         known &= around >= LEAST_AROUND
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=4)
-    return known & (stats[:, cv2.CC_STAT_AREA] >= LEAST_ISLAND)[labels]
+    _, labels = cv2.connectedComponents(known.astype(np.uint8), connectivity=4)
+    return known & (np.take(np.bincount(labels.ravel()), labels) >= LEAST_ISLAND)
 
 
 def _bits(frames: Sequence[SmallFrame], of_frames: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
