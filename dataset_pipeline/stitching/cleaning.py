@@ -100,7 +100,7 @@ def _sure(
         around = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
         known &= around >= LEAST_AROUND
     _, labels = cv2.connectedComponents(known.astype(np.uint8), connectivity=4)
-    return known & (np.take(np.bincount(labels.ravel()), labels) >= LEAST_ISLAND)
+    return known & np.isin(labels, np.flatnonzero(np.bincount(labels.ravel()) >= LEAST_ISLAND))
 
 
 def _bits(frames: Sequence[SmallFrame], of_frames: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
