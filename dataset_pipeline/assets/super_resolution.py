@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from dataset_pipeline.assets.frames import pictures_of_table
 from dataset_pipeline.assets.native_size import upscale_of
 from dataset_pipeline.assets.scores import with_terms
+from dataset_pipeline.assets.strata import ASKED_BY_QUERIES, asks_for, strata_behind
 from dataset_pipeline.assets.training import left_alone_markdown, models_behind
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.base.progress import track
+from dataset_pipeline.characters.names import named, stored_names
 from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.measuring import EVERY_PICTURE_WAS_MEASURED
@@ -31,7 +34,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.super_resolution.assembling import Held, content_of, earlier_in, parts_of, told
 from dataset_pipeline.super_resolution.configs import SetFacts, configs
 from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION
-from dataset_pipeline.super_resolution.ranking import higher_is_better, ladder_markdown, losses_markdown, ranked
+from dataset_pipeline.super_resolution.ranking import higher_is_better, ranked
 from dataset_pipeline.super_resolution.reading import TileReader
 from dataset_pipeline.super_resolution.set_files import LowQuality, set_files
 from dataset_pipeline.super_resolution.signatures import signature
@@ -44,10 +47,14 @@ from dataset_pipeline.super_resolution.sources import (
     with_upscale,
     without_excluded_pixels,
 )
+from dataset_pipeline.super_resolution.tile_contents import crops_on_tiles
 from dataset_pipeline.super_resolution.tiles import plan_tiles
+from dataset_pipeline.training.cut_tables import ladder_markdown, losses_markdown
 from dataset_pipeline.training.exporters.folder import File, write_folder
+from dataset_pipeline.training.score_cut import check_metric
 
 CHUNK_TILES = 128  # handed to a model at a time; what is measured is saved in between
+OF_ANY_MODEL = "quality"  # the metric of `[sr_selection]` that no cut by score is meant for
 LADDER, STRATA = "ladder", "strata"  # notes of `sr_selection`
 SELECTION_TABLES = "selection.md"  # of a set: what its selection cost
 LEFT_ALONE = "left alone"  # the note of `sr_set` on folders of the same content
@@ -237,9 +244,16 @@ def _measured(step: Step, ask: Callable[[Iterator[np.ndarray]], Iterable[dict]],
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["sr_tiles", "sr_tile_signals", "sr_tile_scores"],
-    reads_if={"sr_tile_scores": lambda settings: settings.sr_selection.by_model},
-    settings=["sr_selection"],
+    reads=["sr_tiles", "sr_tile_signals", "sr_tile_scores", "shots", "images", *ASKED_BY_QUERIES],
+    reads_if={
+        "sr_tile_scores": lambda settings: settings.sr_selection.by_model,
+        "shots": asks_for("sr_selection", "shot"),
+        "images": asks_for("sr_selection", "character", "crop"),
+    }
+    | dict.fromkeys(ASKED_BY_QUERIES, asks_for("sr_selection", "query"))
+    | dict.fromkeys(("clusters", "character_gallery"), asks_for("sr_selection", "query", "character")),
+    settings=["sr_selection", "tag_thresholds"],
+    settings_if={"tag_thresholds": asks_for("sr_selection", "query")},
     group="super_resolution",
     labels=["python"],
     on_demand=True,
@@ -250,15 +264,44 @@ def sr_selection(step: Step) -> Result:
     Shows what sets of other sizes would be, and what each stratum loses."""
     settings = step.settings.sr_selection
     scores = step.read("sr_tile_scores") if settings.by_model else None
-    found = ranked(step.read("sr_tiles"), step.read("sr_tile_signals"), scores, settings)
+    if scores is not None and settings.metric != OF_ANY_MODEL:
+        check_metric(scores, settings.metric, "sr_selection")
+    tiles = step.read("sr_tiles")
+    found = ranked(tiles, step.read("sr_tile_signals"), scores, settings, _strata(step, tiles))
     rows = found.selection.to_pylist()
     reasons = Counter(row["reason"] for row in rows)
-    notes = {LADDER: ladder_markdown(found.ladder), STRATA: losses_markdown(found.lost, settings.strata)}
+    notes = {
+        LADDER: ladder_markdown(found.ladder),
+        STRATA: losses_markdown(found.lost, settings.strata, found.mean_lost),
+    }
     return Result(
         SCHEMAS["sr_selection"].table(rows),
         {"selected": 0, **reasons, "mean_lost": found.mean_lost},
         notes={title: text for title, text in notes.items() if text},
     )
+
+
+def _strata(step: Step, tiles: pa.Table) -> dict[str, Any]:
+    """What the strata of `[sr_selection]` go by: of a tile's picture its shot and the queries that it meets, of a tile
+    the characters and the kinds of crops that it shows."""
+    settings = step.settings.sr_selection
+    found = strata_behind(step, settings, settings.strata, tiles["image_id"].to_pylist())
+    if not {"character", "crop"}.isdisjoint(settings.strata):
+        shown = dict(crops_on_tiles(tiles.to_pylist(), step.rows("images")))
+        found["crop"] = {tile_id: sorted({it["kind"] for it in crops}) for tile_id, crops in shown.items()}
+        if "character" in settings.strata:
+            found["character"] = _characters(step, shown)
+    return found
+
+
+def _characters(step: Step, shown: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """The names of those on each tile. shown: the crops on it."""
+    names, clusters = stored_names(step.read("character_gallery")), step.read("clusters")
+    who = dict(zip(clusters["image_id"].to_pylist(), clusters["characters"].to_pylist(), strict=True))
+    return {
+        tile_id: named((it for crop in crops for it in who.get(crop["image_id"], ())), names)
+        for tile_id, crops in shown.items()
+    }
 
 
 @pipeline_asset(

@@ -13,6 +13,7 @@ import numpy as np
 from dataset_pipeline.assets.corrections import rows_of
 from dataset_pipeline.assets.crops import has_details
 from dataset_pipeline.assets.repeated import repeated_stills
+from dataset_pipeline.assets.strata import ASKED_BY_QUERIES, asks_for, strata_behind
 from dataset_pipeline.assets.tags import people_seen
 from dataset_pipeline.base.tag_words import people_number
 from dataset_pipeline.characters.names import names_by_id, stored_names
@@ -29,6 +30,7 @@ from dataset_pipeline.images.burnt_in_text import boxes_by_still
 from dataset_pipeline.images.resize import fit, fit_format
 from dataset_pipeline.models import load_registry
 from dataset_pipeline.models.registry import Registry
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.lineage import Lineage, Made
 from dataset_pipeline.store.provenance import Number
@@ -52,11 +54,17 @@ from dataset_pipeline.training.manifest import (
     manifest,
     multiply_rows,
 )
+from dataset_pipeline.training.score_cut import check_metric
 from dataset_pipeline.training.selection import select
 
 LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same content
 NO_CLIPS = "no clips"  # that on clips of which the profile takes none
 CHANGES_NAMED = 20  # of such folders; more are counted
+
+
+def cuts(settings: Settings) -> bool:
+    """Whether `[selection]` cuts by score."""
+    return settings.selection.cuts
 
 
 @pipeline_asset(
@@ -88,6 +96,8 @@ def selection(step: Step) -> Result:
     settings = step.settings.selection
     images = step.rows("images")
     quality, clusters = step.read("quality_scores"), step.read("clusters")
+    if settings.min_quality or settings.by == "score":
+        check_metric(quality, settings.metric, "selection")
     rows = select(
         images,
         dict(zip(quality["image_id"].to_pylist(), quality["score"].to_pylist(), strict=True)),
@@ -148,17 +158,27 @@ def training_images(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["selection", "character_gallery"],
-    settings=["concept_balance", "training_set"],
+    reads=["selection", "character_gallery", "shots", *ASKED_BY_QUERIES],
+    reads_if={"shots": asks_for("selection", "shot")}
+    | dict.fromkeys(set(ASKED_BY_QUERIES) - {"character_gallery"}, asks_for("selection", "query")),
+    settings=["concept_balance", "training_set", "selection", "tag_thresholds"],
+    settings_if={"selection": cuts, "tag_thresholds": asks_for("selection", "query")},
     group="set",
     algorithm=4,
     labels=["python"],
 )
 def concept_balance(step: Step) -> Result:
     """Each concept's folder, its sampling probability and its multiply, by `[concept_balance]`: its arrangement, its
-    weights and its quotas, of what `[training_set]` does not hold out. Shows what an epoch is made of."""
+    weights and its quotas, of what `[training_set]` does not hold out. Here `[selection]` cuts by score, as that takes
+    all episodes. Shows what an epoch is made of, and what each stratum loses."""
     names = stored_names(step.read("character_gallery"))
-    rows = balance_rows(step.read("selection"), step.settings.concept_balance, step.settings.training_set, names)
+    selection = step.read("selection")
+    cut = step.settings.selection if "selection" in step.declaration.settings else None
+    strata = strata_behind(step, cut, cut.strata, selection["image_id"].to_pylist()) if cut else {}
+    settings = step.settings.concept_balance
+    rows, left_out = balance_rows(selection, settings, step.settings.training_set, names, cut, strata)
+    reasons: dict[str, Number] = {f"left_out_{why}": count for why, count in Counter(left_out.reasons.values()).items()}
+    notes = {"balance": balance_markdown(rows)} | ({"strata": left_out.losses} if left_out.losses else {})
     return Result(
         SCHEMAS["concept_balance"].table(rows),
         {
@@ -166,8 +186,9 @@ def concept_balance(step: Step) -> Result:
             "images": sum(row["images"] for row in rows),
             "over_quota": sum(len(row["over_quota"]) for row in rows),
             "virtual_size": virtual_size(rows),
+            **(reasons | {"mean_lost": left_out.mean_lost} if cut else {}),
         },
-        notes={"balance": balance_markdown(rows)},
+        notes=notes,
     )
 
 

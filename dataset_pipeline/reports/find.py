@@ -11,8 +11,7 @@ from dataset_pipeline.characters.names import stored_names
 from dataset_pipeline.settings import TagThresholdsSettings
 from dataset_pipeline.settings.query import Question, parse
 from dataset_pipeline.store.store import Store
-from dataset_pipeline.tags.filter import as_written, reached, subject_of
-from dataset_pipeline.tags.scores import tag_rows
+from dataset_pipeline.tags.subjects import subjects
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,10 @@ def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[M
         quality = _column(store.find("quality_scores", episode), "score")
         written = _column(store.find("hand_edited_tags", episode), "tags")
         paths = _column(store.find("images", episode), "path")
-        for row in sorted(tag_rows(store.read("tag_scores", episode)), key=lambda row: row["image_id"]):
-            image_id, scored = row["image_id"], row["tags"]
-            used, rating, _ = reached(scored, limits)
-            if image_id in written:
-                scored, used = as_written(written[image_id], limits)
-            shown = characters.get(image_id, ())
-            who = [*shown, *(names.get(it, it) for it in shown)]
-            if holds(subject_of(scored, used, who, quality.get(image_id), rating)):
+        for image_id, subject in subjects(
+            store.read("tag_scores", episode), written, characters, quality, names, limits
+        ):
+            if holds(subject):
                 yield Match(image_id, _place(store, paths.get(image_id) or ""))
 
 

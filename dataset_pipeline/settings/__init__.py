@@ -1,5 +1,6 @@
 """What a user writes down: settings.toml and the overlay on it, the rule files of tags, the language of queries."""
 
+from dataset_pipeline.settings.cut import CutSettings, StratumQuery
 from dataset_pipeline.settings.folders import DEFAULTS, PACKAGE, project_folder, resources_folder
 from dataset_pipeline.settings.load import DEMO_DEFAULTS, OVERLAY_NAME, OVERLAY_VARIABLE, load_settings
 from dataset_pipeline.settings.section import CONTENT, NO_RESULT, Section, SettingsError
@@ -67,6 +68,7 @@ __all__ = [
     "CoreTagsSettings",
     "CropKind",
     "CropsSettings",
+    "CutSettings",
     "DescriptionsSettings",
     "DetailsSettings",
     "DistinctFramesSettings",
@@ -89,6 +91,7 @@ __all__ = [
     "SrSetSettings",
     "SrSourcesSettings",
     "SrTilesSettings",
+    "StratumQuery",
     "TagConcept",
     "TagThresholdsSettings",
     "TagsSettings",

@@ -9,7 +9,7 @@ import math
 import os
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
+from dataset_pipeline.settings.cut import CutSettings
 from dataset_pipeline.settings.folders import DEFAULTS, project_folder
 from dataset_pipeline.settings.section import SettingsError
 from dataset_pipeline.settings.sections import CharacterGallerySettings, Settings, TagRulesSettings
@@ -93,6 +94,9 @@ def _check(settings: Settings) -> None:
     _check_parts(settings)
     _check_panoramas(settings)
     _check_super_resolution(settings)
+    for section in ("selection", "sr_selection"):
+        cut = getattr(settings, section)
+        _check_cut(section, cut, cut.strata)
     if settings.keyframes.picks_poses and settings.tracks.mode == "off":
         raise SettingsError('keyframes.mode = "poses" chooses from tracks, and tracks.mode = "off": set it to "on"')
     _ = settings.concept_balance.all_weights  # read before anything is measured
@@ -175,15 +179,33 @@ def _check_panoramas(settings: Settings) -> None:
         )
 
 
+def _check_cut(section: str, cut: CutSettings, strata: Sequence[str]) -> None:
+    """Shares are shares, and strata by queries have queries. Raises SettingsError."""
+    if cut.by != "score" and not 0 <= cut.amount <= (100 if cut.by == "percentile" else math.inf):
+        raise SettingsError(f"{section}.amount = {cut.amount:g} is no {cut.by}")
+    if ("query" in strata) != bool(cut.queries):
+        missing = "queries is empty: name some" if "query" in strata else 'strata lacks "query": add it'
+        raise SettingsError(f"{section}.strata and {section}.queries belong together, and {section}.{missing}")
+
+
 def _check_super_resolution(settings: Settings) -> None:
     """What is excluded can be read, shares are shares, and tiles divide by the scales of their pairs. Raises
     SettingsError."""
     folder = settings.sr_sources.excluded_folder
     if folder is not None and not folder.is_dir():
         raise SettingsError(f"sr_sources.excluded = {settings.sr_sources.excluded!r}: there is no folder {folder}")
-    cut, tile_px = settings.sr_selection, settings.sr_tiles.tile_px
-    if cut.by != "score" and not 0 <= cut.amount <= (100 if cut.by == "percentile" else math.inf):
-        raise SettingsError(f"sr_selection.amount = {cut.amount:g} is no {cut.by}")
+    tile_px, cut = settings.sr_tiles.tile_px, settings.sr_selection
+    found = {"character", "crop", "query"}.intersection(cut.strata)
+    if found and settings.sr_sources.of != "stills":
+        raise SettingsError(
+            f'sr_selection.strata has "{min(found)}", and sr_sources.of = "{settings.sr_sources.of}": no model looks '
+            'at those pictures; set it to "stills"'
+        )
+    if cut.by == "score" and cut.metric == "quality":
+        raise SettingsError(
+            'sr_selection.by = "score" needs a metric that is named, as 0.2 of one means nothing of another: set '
+            'sr_selection.metric to that of [models] quality, e.g. "hyperiqa"'
+        )
     for scale in settings.sr_set.scales:
         if tile_px % scale:
             raise SettingsError(f"sr_tiles.tile_px = {tile_px} does not divide by {scale}, which sr_set.scales names")

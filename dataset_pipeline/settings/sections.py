@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from dataset_pipeline.base.file_names import sha256_of_file
+from dataset_pipeline.settings.cut import CutSettings, Stratum
 from dataset_pipeline.settings.folders import project_folder, resources_folder
 from dataset_pipeline.settings.query import QueryError, parse
 from dataset_pipeline.settings.reference_folders import References, references_in
@@ -396,7 +397,9 @@ class TagsSettings(Section):
     concepts: list[TagConcept]
 
 
-class SelectionSettings(Section):
+class SelectionSettings(CutSettings):
+    metric: Annotated[str, Field(min_length=1)]
+    strata: list[Stratum]
     stills: bool
     crops: Annotated[list[CropKind], EACH_ONCE]
     min_short_side_px: Side
@@ -623,16 +626,9 @@ class SrTilesSettings(Section):
     threshold_px: Annotated[int, Field(ge=0, le=65_536)]
 
 
-class SrSelectionSettings(Section):
-    metric: Literal["quality", "blockiness", "sharpness", "noise", "banding", "complexity"]
-    how: Literal["drop_worst", "keep_best"]
-    by: Literal["count", "score", "percentile"]
-    amount: Annotated[float, Field(ge=-1e9, le=1e9)]
-    in_strata: bool
-    strata: list[Literal["copy", "show", "episode"]]
-    floor: Annotated[int, Field(ge=0)]
-    quota: Annotated[int, Field(ge=0)]
-    per_source: Annotated[int, Field(ge=0)]
+class SrSelectionSettings(CutSettings):
+    metric: Annotated[str, Field(min_length=1)]
+    strata: list[Literal["copy"] | Stratum]
     max_blockiness: Annotated[float, Field(ge=0.0, le=10_000.0)]
     min_complexity: Annotated[float, Field(ge=0.0, le=24.0)]
     ladder: list[Annotated[int, Field(ge=1)]]
@@ -640,7 +636,7 @@ class SrSelectionSettings(Section):
     @property
     def by_model(self) -> bool:
         """Whether scores are those of a model, not of a signal that takes no weights."""
-        return self.metric == "quality"
+        return self.metric not in ("blockiness", "sharpness", "noise", "banding", "complexity")
 
 
 class SrSetSettings(Section):

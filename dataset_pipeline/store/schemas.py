@@ -584,6 +584,7 @@ SCHEMAS = {
                 "face_height_share": FLOAT,  # the largest face's height by the image's; 0 without faces
                 "n_people": INT,  # as in tags
                 "cut_px": pa.list_(INT),  # left, top, right, bottom of what goes in; null if all does
+                "by_hand": BOOL,  # whether a person chose it
                 "path": STRING,
                 "pixel_sha256": STRING,
             },
@@ -643,9 +644,11 @@ SCHEMAS = {
                 "unlimited_multiply": FLOAT,
                 "multiply": FLOAT,
                 "image_ids": STRINGS,
-                "over_quota": STRINGS,  # selected images that the quotas leave out
+                "over_quota": STRINGS,  # selected images that the cut and the quotas leave out
+                "over_quota_reasons": STRINGS,  # of each of these, as in `training.score_cut`
             },
             key=("concept",),
+            silent=frozenset({"over_quota_reasons"}),
         ),
         TableSchema(
             "multiplies",

@@ -1,4 +1,4 @@
-"""From measured tiles to those that stay, and the tables that say what that costs."""
+"""From measured tiles to those that stay."""
 
 from __future__ import annotations
 
@@ -34,10 +34,22 @@ def higher_is_better(metric: str) -> bool:
     return metric not in SIGNALS or SIGNALS[metric].higher_is_better
 
 
-def ranked(tiles: pa.Table, signals: pa.Table, scores: pa.Table | None, settings: SrSelectionSettings) -> Ranked:
+def ranked(
+    tiles: pa.Table,
+    signals: pa.Table,
+    scores: pa.Table | None,
+    settings: SrSelectionSettings,
+    strata: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Ranked:
     """tiles: `sr_tiles`. signals, scores: `sr_tile_signals` and, where a model is the metric, `sr_tile_scores`, whose
-    `image_id` is the tile's. A tile that was not measured is `not_scored`."""
+    `image_id` is the tile's. A tile that was not measured is `not_scored`. strata: where they are wanted, `shot` and
+    `query` by the picture's id, `character` and `crop` by the tile's."""
     rows = _with_scores(tiles, signals, scores, settings.metric)
+    for column, values in (strata or {}).items():
+        is_list = column != "shot"
+        ids = rows["image_id" if column in ("shot", "query") else "tile_id"].to_pylist()
+        kind = pa.list_(pa.string()) if is_list else pa.string()
+        rows = rows.append_column(column, pa.array([values.get(it, [] if is_list else None) for it in ids], kind))
     unfit = _unfit(rows, settings)
     fit = rows.filter(pa.array([reason == "" for reason in unfit], pa.bool_()))
     cut = Cut(settings.how, settings.by, settings.amount, settings.in_strata)
@@ -95,32 +107,3 @@ def _with_images(rows: pa.Table, selection: pa.Table, unfit: Sequence[str]) -> p
     whole = pa.concat_tables([selection, more.cast(selection.schema)])
     at = pc.index_in(whole["tile_id"].combine_chunks(), value_set=rows["tile_id"].combine_chunks())
     return whole.append_column("image_id", rows["image_id"].combine_chunks().take(at))
-
-
-def ladder_markdown(steps: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each size of a set; empty if no size asked for can be reached."""
-    lines = ["| best | tiles | mean score | lowest score | MB |", "| ---: | ---: | ---: | ---: | ---: |"]
-    for step in steps:
-        size = "" if step["bytes"] is None else f"{step['bytes'] / 1e6:.1f}"
-        told = (str(step["count"]), str(step["selected"]), _told(step["mean_score"]), _told(step["lowest_score"]), size)
-        lines.append(f"| {' | '.join(told)} |")
-    return "\n".join(lines) if steps else ""
-
-
-def losses_markdown(lost: Sequence[Mapping[str, Any]], strata: Sequence[str]) -> str:
-    """A line for each stratum: what it had, what it keeps; empty if there are none."""
-    if not lost:
-        return ""
-    heading = " / ".join(strata) or "all"
-    lines = [f"| {heading} | tiles | selected | share before | share after | mean before | mean after |"]
-    lines.append(f"| :--- |{' ---: |' * 6}")
-    for row in lost:
-        shares = (f"{row[name]:.1%}" for name in ("share_of_rows", "share_of_selected"))
-        means = (_told(row[name]) for name in ("mean_score", "mean_score_selected"))
-        cells = (row["stratum"], str(row["rows"]), str(row["selected"]), *shares, *means)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _told(score: float | None) -> str:
-    return "" if score is None else f"{score:.4g}"

@@ -6,7 +6,8 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute
@@ -14,16 +15,18 @@ import pyarrow.compute
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.characters.names import named
 from dataset_pipeline.images.stills import KEEP
-from dataset_pipeline.settings import TrainingSetSettings
+from dataset_pipeline.settings import SelectionSettings, TrainingSetSettings
 from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
-from dataset_pipeline.training.quotas import over_quota
+from dataset_pipeline.training.quotas import LeftOut, left_out_of_set
+from dataset_pipeline.training.score_cut import LOW_SCORE
 from dataset_pipeline.training.split import TRAIN, VALIDATION, held_out
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
+BELOW_CUT, OVER_QUOTA = "below the cut", "over quota"  # outcomes of the set
 # Of captions, what the set says of each image beside its caption.
 OF_CAPTIONS = (
     "people", "n_people", "series", "artists", "image_type", "rating", "face_position", "quality_word",
@@ -31,22 +34,35 @@ OF_CAPTIONS = (
 )  # fmt: skip
 
 
+class Balanced(NamedTuple):
+    """rows: of `concept_balance`. left_out: the images that the set goes without, and what that costs."""
+
+    rows: list[dict]
+    left_out: LeftOut
+
+
 def balance_rows(
-    selection: pa.Table, settings: Any, split: TrainingSetSettings, names: Mapping[str, str] | None = None
-) -> list[dict]:
-    """Rows of `concept_balance` for the selected images, less those over a quota; settings: [concept_balance].
-    names: what to call the characters, by id.
+    selection: pa.Table,
+    settings: Any,
+    split: TrainingSetSettings,
+    names: Mapping[str, str] | None = None,
+    cut: SelectionSettings | None = None,
+    strata: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Balanced:
+    """The selected images by concept, less those that a cut or a quota leaves out; settings: [concept_balance]. names:
+    what to call the characters, by id. cut: [selection], where it cuts. strata: as `left_out_of_set` takes them.
 
     What is balanced is what is trained on: held-out images bear their concept's multiply and count for nothing.
     """
     selected = selection.filter(selection["selected"])
-    needed = {"image_id", "quality", "characters"} | columns_of(settings.arrangement)
+    needed = {"image_id", "quality", "characters", "kind", "by_hand"} | columns_of(settings.arrangement)
     images = [
         {**image, "characters": named(image["characters"], names or {})}
         for image in selected.select(sorted(needed)).to_pylist()
     ]
     concepts = arrange(images, settings)
-    too_many = over_quota(images, concepts, settings)
+    left_out = left_out_of_set(images, concepts, settings, cut, strata)
+    too_many = left_out.reasons
     validation = held_out(concepts, split.validation_share, split.seed)
     members: dict[str, dict[bool, list[str]]] = {concept: {False: [], True: []} for concept in concepts.values()}
     for image_id, concept in sorted(concepts.items()):
@@ -58,11 +74,12 @@ def balance_rows(
         settings.max_multiply,
     )
     found = {share.concept: share for share in shares}
-    return [
+    rows = [
         asdict(found.get(concept, ConceptShare(concept, 0, 0.0, 0.0, settings.min_multiply if ids[False] else 0.0)))
-        | {"image_ids": ids[False], "over_quota": ids[True]}
+        | {"image_ids": ids[False], "over_quota": ids[True], "over_quota_reasons": [too_many[it] for it in ids[True]]}
         for concept, ids in sorted(members.items())
     ]
+    return Balanced(rows, left_out)
 
 
 def multiply_rows(concept_balance: Iterable[Mapping[str, Any]]) -> dict[str, list[dict]]:
@@ -106,12 +123,22 @@ def manifest(
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def images_over_quota(concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table) -> int:
-    """How many selected images are not in the set because a quota left them out."""
-    selected = selection.filter(selection["selected"])["image_id"]
-    too_many = pc.is_in(selected, value_set=pc.list_flatten(concept_balance["over_quota"]).combine_chunks())
-    in_set = pc.is_in(selected, value_set=training_set["image_id"].combine_chunks())
-    return pc.sum(pc.and_not(too_many, in_set)).as_py() or 0
+def left_out_reasons(concept_balance: pa.Table) -> dict[str, str]:
+    """By id why the set goes without an image, as in `training.score_cut`; empty where a table does not say."""
+    lists = (concept_balance[name].to_pylist() for name in ("over_quota", "over_quota_reasons"))
+    return {
+        image_id: reason or ""
+        for ids, reasons in zip(*lists, strict=True)
+        for image_id, reason in zip_longest(ids or (), reasons or ())
+    }
+
+
+def images_over_quota(concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table) -> dict[str, int]:
+    """How many selected images are not in the set because they are below the cut, or a quota left them out."""
+    selected = set(selection.filter(selection["selected"])["image_id"].to_pylist())
+    left = selected - set(training_set["image_id"].to_pylist())
+    reasons = left_out_reasons(concept_balance).items()
+    return Counter(BELOW_CUT if why == LOW_SCORE else OVER_QUOTA for image_id, why in reasons if image_id in left)
 
 
 def funnel(
@@ -119,19 +146,19 @@ def funnel(
     crops: Iterable[Mapping[str, Any]],
     selection: Iterable[Mapping[str, Any]],
     training_set: Iterable[Mapping[str, Any]],
-    over_quota: int = 0,
+    over_quota: Mapping[str, int] | None = None,
     unreadable: int = 0,
     clips: Iterable[Mapping[str, Any]] = (),
     details: Iterable[Mapping[str, Any]] = (),
     stitched: Iterable[Mapping[str, Any]] = (),
 ) -> list[tuple[str, str, int]]:
-    """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the quotas left out;
-    unreadable: of how many others the picture could not be read or written.
+    """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the cut and the quotas
+    left out, as `images_over_quota` says; unreadable: of how many others the picture could not be read or written.
 
     The outcomes of a stage add up to what came into it: frames; panoramas and plates, if there are rows of any in
     `stitched`; then stills and found boxes as crops, and what was found for details if there is any; then every kept
-    still, crop and detail as selected or not; then the selected as in the set, over a quota, unreadable or left out (a
-    run that failed on the way). Clips, if there are rows of any, come last: kept, or why not.
+    still, crop and detail as selected or not; then the selected as in the set, below the cut, over a quota, unreadable
+    or left out (a run that failed on the way). Clips, if there are rows of any, come last: kept, or why not.
     """
     images = _by_reason("images", selection)
     judged = [
@@ -142,12 +169,12 @@ def funnel(
     table += [*_by_reason("crops", crops), *_by_reason("details", details), *images]
     in_set = sum(1 for _ in training_set)
     table.append(("set", "in the set", in_set))
-    if over_quota:
-        table.append(("set", "over quota", over_quota))
+    too_many = dict(over_quota or {})
+    table += [("set", outcome, count) for outcome, count in sorted(too_many.items())]
     if unreadable:
         table.append(("set", "unreadable", unreadable))
     selected = sum(count for _, reason, count in images if reason == "selected")
-    if left_out := selected - in_set - over_quota - unreadable:
+    if left_out := selected - in_set - sum(too_many.values()) - unreadable:
         table.append(("set", "left out", left_out))
     return table + _by_reason("clips", clips)
 

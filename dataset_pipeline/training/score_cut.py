@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.training.strata import CHOSEN, CUT, ENOUGH, choose, proportional
 
@@ -45,6 +46,22 @@ class Keys:
 
 IMAGES = Keys("image_id", "still_id", "quality")
 TILES = Keys("tile_id", "image_id", "score")
+
+
+class OtherMetric(PermanentError, ValueError):
+    """A cut that is meant for another metric than that of the scores; the message says what to do."""
+
+
+def check_metric(scores: pa.Table, metric: str, section: str) -> None:
+    """That scores, of `quality_scores` or `sr_tile_scores`, are those of the metric that a cut is meant for: 0.2 of one
+    means nothing of another. A table that does not say passes. Raises OtherMetric."""
+    others = set(scores["metric"].drop_null().to_pylist()) - {metric}
+    if others:
+        raise OtherMetric(
+            f'[{section}] metric = "{metric}", for which its cut by score is meant, and the scores are those of '
+            f'"{min(others)}": choose a cut on its scale and set metric = "{min(others)}", or set [models] quality = '
+            f'"{metric}"'
+        )
 
 
 def schema_of(keys: Keys) -> pa.Schema:
@@ -83,12 +100,15 @@ class Cut:
 @dataclass(frozen=True)
 class Limits:
     """strata: columns whose values together name a stratum; none: all rows are one. floor: each keeps so many of its
-    best whatever the cut says. quota, per_source: a stratum, and a picture, has at most so many; 0: any number."""
+    best whatever the cut says. quota, per_source: a stratum, and a picture, has at most so many. at_most: so has each
+    value of other columns; of a list each of its values. total: all have. 0: any number."""
 
     strata: tuple[str, ...] = ()
     floor: int = 0
     quota: int = 0
     per_source: int = 0
+    at_most: tuple[tuple[str, int], ...] = ()
+    total: int = 0
 
 
 ALL = Limits()
@@ -100,7 +120,7 @@ def select_by_score(
     """What becomes of each row, the best first, of equal ones by id: as `schema_of` the keys.
 
     rows: the columns of the keys and of the strata. Reasons: selected; not_scored; low_score (the cut);
-    enough (so many are kept already); stratum_full; source_full.
+    enough (so many are kept already); stratum_full; source_full; <column>_full of one in `at_most`.
     """
     ranked = _ranked(rows, higher_is_better, keys)
     scored = len(ranked) - int(pc.sum(pc.is_null(ranked[keys.score], nan_is_null=True)).as_py() or 0)
@@ -109,23 +129,28 @@ def select_by_score(
     for its in members[:scored]:
         for stratum in its:
             sizes[stratum] += 1
-    sources = ranked[keys.source].combine_chunks().dictionary_encode()
-    groups = [
-        [*its, len(names) + source] for its, source in zip(members, sources.indices.to_pylist()[:scored], strict=False)
-    ]
+    groups = [list(its) for its in members[:scored]]
     least, total, passes = _by_cut(
         ranked[keys.score].to_numpy()[:scored], members, sizes, cut, limits, higher_is_better
     )
-    quota, per_source = limits.quota or math.inf, limits.per_source or math.inf
+    most: list[float] = [limits.quota or math.inf] * len(names)
+    full = [STRATUM_FULL] * len(names)
+    for column, limit in ((keys.source, limits.per_source), *limits.at_most):
+        if limit:
+            its, values = _numbered(ranked, column)
+            for group, more in zip(groups, its, strict=False):
+                group += [len(most) + number for number in more]
+            most += [limit] * values
+            full += [SOURCE_FULL if column == keys.source else f"{column}_full"] * values
     outcomes = choose(
         groups,
-        least=least + [0] * len(sources.dictionary),
-        most=[quota] * len(names) + [per_source] * len(sources.dictionary),
-        total=total,
+        least=[*least, *[0] * (len(most) - len(names))],
+        most=most,
+        total=min(total, limits.total or math.inf),
         passes=passes,
     )
     told = {CHOSEN: SELECTED, CUT: LOW_SCORE, ENOUGH: ENOUGH_ROWS}
-    reasons = [told.get(it) or (STRATUM_FULL if it < len(names) else SOURCE_FULL) for it in outcomes]
+    reasons = [told.get(it) or full[it] for it in outcomes]
     reasons += [NOT_SCORED] * (len(ranked) - scored)
     selected = np.array([reason == SELECTED for reason in reasons], bool)
     place = pa.array(np.cumsum(selected) - 1, pa.int64(), mask=~selected)
@@ -158,6 +183,18 @@ def strata_of(rows: pa.Table, columns: Sequence[str], keys: Keys = IMAGES) -> tu
     number = {name: at for at, name in enumerate(names)}
     numbers = {kind: [number[name] for name in its] for kind, its in kinds.items()}
     return [numbers[kind] for kind in of_rows], names
+
+
+def _numbered(rows: pa.Table, column: str) -> tuple[list[list[int]], int]:
+    """(numbers of the values that each row has in a column, none or several of a list; how many values there are)."""
+    values = rows[column].combine_chunks()
+    is_list = pa.types.is_list(values.type)
+    coded = (values.flatten() if is_list else values).dictionary_encode()
+    numbers = coded.indices.to_pylist()
+    if not is_list:
+        return [[number] for number in numbers], len(coded.dictionary)
+    ends = np.cumsum([0, *values.value_lengths().fill_null(0).to_pylist()])
+    return [numbers[start:end] for start, end in pairwise(ends)], len(coded.dictionary)
 
 
 def _values(rows: pa.Table, column: str, keys: Keys) -> list[tuple[str, ...]]:
@@ -217,7 +254,7 @@ def losses(rows: pa.Table, selection: pa.Table, strata: Sequence[str], keys: Key
     rows: as for `select_by_score`, which gave the selection. A mean of nothing is None.
     """
     rows = rows.append_column("_selected", _is_selected(rows, selection, keys))
-    rows = rows.filter(pc.invert(pc.is_null(rows[keys.score], nan_is_null=True)))
+    rows = rows.filter(pc.fill_null(pc.is_finite(rows[keys.score]), False))
     members, names = strata_of(rows, strata, keys)
     places = np.repeat(np.arange(len(members)), [len(its) for its in members])
     codes = np.array([stratum for its in members for stratum in its], np.int64)
@@ -247,7 +284,10 @@ def _is_selected(rows: pa.Table, selection: pa.Table, keys: Keys) -> pa.ChunkedA
 
 
 def mean_lost(selection: pa.Table, higher_is_better: bool = True) -> float:
-    """By how much the mean score of the selection is worse than that of as many of the best rows, from 0."""
+    """By how much the mean score of the selection is worse than that of as many of the best rows, from 0.
+
+    Rows without a finite score, which stay or go whatever that is, are left aside."""
+    selection = selection.filter(pc.is_finite(selection["score"]))
     scores = selection["score"].to_numpy()
     selected = selection["selected"].to_numpy(zero_copy_only=False)
     if not (kept := int(selected.sum())):

@@ -104,6 +104,7 @@ def select(
             "face_height_share": faces.get(row["image_id"], NO_FACES).height_share,
             "n_people": people.get(row["image_id"], 0),
             "cut_px": _cut_px(row, left.get(row["image_id"])) if reasons[row["image_id"]] == "selected" else None,
+            "by_hand": chosen.get(row["image_id"]) == KEPT,
             "path": row["path"],
             "pixel_sha256": row["pixel_sha256"],
         }
@@ -195,7 +196,7 @@ def _reason(
         return "not_scored"
     if not is_tagged:
         return "not_tagged"
-    if score < settings.min_quality:
+    if settings.min_quality and score < settings.min_quality:
         return "low_quality"
     if reason := _reason_by_faces(n_faces, settings):
         return reason

@@ -18,6 +18,7 @@ from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.store import Pointer
+from dataset_pipeline.training.score_cut import OtherMetric
 from dataset_pipeline_tests.assets.drawn_models import Models
 from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject
 
@@ -127,3 +128,46 @@ def test_tiles_of_a_picture_that_is_gone_are_left_out_and_the_others_go_on(proje
     signals, pointer = project.made("sr_tile_signals")
     assert {row["image_id"].partition("@")[0] for row in signals} == {FIRST}
     assert {it.partition("@")[0] for it in pointer.provenance.left_out} == {SECOND}
+
+
+def test_tiles_are_cut_by_shot_character_kind_of_crop_and_query_and_a_metric_that_is_named(project: Project):
+    project.make("sr_tile_scores")
+    crops = {FIRST: ("head", 10, "fern"), SECOND: ("head", 150, "stark")}
+    images = [{"image_id": it, "still_id": it, "kind": "frame", "width_px": 256, "height_px": 128} for it in crops]
+    people = [{"image_id": it, "characters": []} for it in crops]
+    for still, (kind, left, who) in crops.items():
+        crop_id = f"{still}#{kind}-1-1-2-2"
+        place = {"x_px": left, "y_px": 10, "width_px": 60, "height_px": 60}
+        images.append({"image_id": crop_id, "still_id": still, "kind": kind, **place})
+        people.append({"image_id": crop_id, "characters": [who]})
+    project.write("images", images)
+    project.write("clusters", people)
+    project.write("shots", [{"episode": EPISODE, "number": n, "start_s": s} for n, s in ((0, 0.0), (1, 0.15))])
+    measured = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1"}
+    night = [{"tag": "night", "category": "general", "score": 0.9}]
+    project.write("tag_scores", [{"image_id": it, **measured, "tags": night if it == SECOND else []} for it in crops])
+    project.write("quality_scores", [])
+    project.write("hand_edited_tags", [])
+    project.write("character_gallery", [], None)
+
+    def strata(*columns: str) -> list[str]:
+        queries = [{"name": "dark", "query": "night or dark"}] if "query" in columns else []
+        project.changes |= {"sr_selection__strata": list(columns), "sr_selection__queries": queries}
+        _, pointer = project.made("sr_selection")
+        assert "worse than that of as many of the best tiles" in pointer.provenance.notes["strata"]
+        lines = pointer.provenance.notes["strata"].splitlines()[2:-2]
+        return [" ".join(line.strip("| ").split(" | ")[:2]) for line in lines]
+
+    assert strata("character") == ["fern 1", "none 2", "stark 1"]
+    assert strata("crop", "shot") == [
+        "head / show.e1/0 1",
+        "head / show.e1/1 1",
+        "none / show.e1/0 1",
+        "none / show.e1/1 1",
+    ]
+    assert strata("query", "copy") == ["dark / 1 2", "none / 1 2"]
+    project.changes["sr_selection__metric"] = "drawn"
+    assert strata("copy") == ["1 4"]
+    project.changes["sr_selection__metric"] = "hyperiqa"
+    with pytest.raises(OtherMetric, match=r'\[sr_selection\] metric = "hyperiqa".*are those of "drawn"'):
+        project.made("sr_selection")

@@ -21,6 +21,7 @@ from dataset_pipeline.settings import Settings, load_settings, resources_folder
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.training.score_cut import OtherMetric
 
 EPISODE = "show.e1"
 FIRST, SECOND, THIRD = (f"{EPISODE}/{number:08d}" for number in (1, 2, 3))
@@ -230,6 +231,42 @@ def test_what_is_over_a_quota_is_told_apart_from_what_was_left_out(project: Proj
     assert pointer.provenance.faults == {}
     assert "| set | over quota | 2 |" in pointer.provenance.notes["funnel"]
     assert project.store.read("concept_balance")["over_quota"].to_pylist() == [[], [HEAD, SECOND]]
+
+
+def test_the_cut_of_the_selection_goes_by_strata_and_is_told_apart_from_quotas(project: Project):
+    project.made("selection")
+    project.write("shots", [{"episode": EPISODE, "number": n, "start_s": s} for n, s in ((0, 0.0), (1, 0.002))])
+    names = ["frames", "nobody"]
+    queries = [{"name": name, "query": query} for name, query in zip(names, ("1girl", "no_humans"), strict=True)]
+    half = {"selection__amount": 50.0, "selection__min_short_side_px": 50, "concept_balance__max_images": 2}
+    project.settings = settings(**half, selection__strata=["query"], selection__queries=queries)
+    rows, pointer = project.make_set()
+    # Of the three with a girl 0.9 and 0.8 stay and 0.6 goes; the one whose tags a person wrote is a stratum of its own.
+    assert [row["image_id"] for row in rows] == [FIRST, SECOND]
+    assert {name: count for name, count in pointer.provenance.numbers.items() if name.startswith("set")} == {
+        "set: in the set": 2, "set: below the cut": 1, "set: over quota": 1,
+    }  # fmt: skip
+    balance = project.store.pointer("concept_balance")
+    assert balance is not None
+    assert "| nobody | 1 | 0 | 25.0% | 0.0% | 0.7 |  |" in balance.provenance.notes["strata"]
+    assert balance.provenance.numbers["left_out_low_score"] == balance.provenance.numbers["left_out_enough"] == 1
+
+    project.settings = settings(**half, selection__strata=["shot", "crop"], selection__quota=1)
+    rows, _ = project.make_set()
+    assert [row["image_id"] for row in rows] == [FIRST, SECOND]
+    told = project.store.read("concept_balance").to_pylist()
+    reasons = {it: why for row in told for it, why in zip(row["over_quota"], row["over_quota_reasons"], strict=True)}
+    assert reasons == {HEAD: "enough", THIRD: "low_score"}
+
+
+def test_a_cut_meant_for_another_metric_stops_and_says_what_to_do(project: Project):
+    scores = project.store.read("quality_scores", EPISODE).to_pylist()
+    project.write("quality_scores", [row | {"metric": "cnniqa"} for row in scores])
+    project.settings = settings(selection__min_quality=0.2)
+    with pytest.raises(OtherMetric, match=r'\[selection\] metric = "hyperiqa".*are those of "cnniqa"'):
+        project.made("selection")
+    project.settings = settings(selection__min_quality=0.85, selection__metric="cnniqa", selection__stills=True)
+    assert [row["reason"] for row in project.made("selection")[0] if row["image_id"] == SECOND] == ["low_quality"]
 
 
 def test_the_balance_reports_what_an_epoch_is_made_of(project: Project):

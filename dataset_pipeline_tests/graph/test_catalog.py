@@ -39,7 +39,7 @@ READS_SETTINGS = {
     "descriptions": {"descriptions"},
     "captions": {"captions", "tag_rules"},
     "training_images": {"training_images"},
-    "concept_balance": {"concept_balance", "training_set"},
+    "concept_balance": {"concept_balance", "training_set", "selection", "tag_thresholds"},
     "training_set": {"training_set"},
     "clips": {"clips", "captions", "tag_rules", "training_set"},
     "training_clips": {"training_clips", "keyframes", "video"},
@@ -48,7 +48,7 @@ READS_SETTINGS = {
     "sr_sources": {"sr_sources", "frame_defects", "keyframes", "video"},
     "sr_tiles": {"sr_tiles"},
     "sr_tile_scores": {"quality_scores"},
-    "sr_selection": {"sr_selection"},
+    "sr_selection": {"sr_selection", "tag_thresholds"},
     "sr_set": {"sr_set", "sr_selection"},
 }
 USES_MODELS = {
@@ -299,7 +299,7 @@ def test_the_jobs_a_person_looks_for_are_there_and_nothing_runs_at_night_unasked
     defs = build_definitions(load_settings(models__pack="demo"))
     names = {job.name for job in defs.resolve_all_job_defs()}
     assert {"measure_episode", "rebuild_set", "process_new_episodes", "export"} <= names
-    [nightly] = defs.schedules
+    [nightly] = [*(defs.schedules or ())]
     assert nightly.default_status == dg.DefaultScheduleStatus.STOPPED
 
 

@@ -190,7 +190,7 @@ def test_a_broken_still_a_failing_model_and_a_strip_cost_the_set_nothing_else(fr
     score = QualityMetric.score
     monkeypatch.setattr("dataset_pipeline.assets.frames.stills_of", cut_off)
     monkeypatch.setattr(QualityMetric, "score", failing)
-    small = "[selection]\nmin_short_side_px = 64\nmin_quality = -100.0\n[detections]\nkinds = ['head']\n"
+    small = "[selection]\nmin_short_side_px = 64\n[detections]\nkinds = ['head']\n"
     arguments = ("run", str(pictures), "--models", "demo", "--json")
     code, output, errors = command(fresh, *arguments, settings=small)
     assert code == PARTLY, errors

@@ -302,6 +302,11 @@ def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"sr_selection__amount": 120.0}, "sr_selection.amount = 120 is no percentile"),
+        ({"selection__amount": 120.0}, "selection.amount = 120 is no percentile"),
+        ({"sr_selection__by": "score"}, 'sr_selection.by = "score" needs a metric that is named'),
+        ({"sr_selection__strata": ["crop"]}, 'sr_selection.strata has "crop", and sr_sources.of = "keyframes"'),
+        ({"selection__strata": ["query"]}, "selection.queries is empty: name some"),
+        ({"selection__queries": [{"name": "x", "query": "night"}]}, 'selection.strata lacks "query": add it'),
         ({"sr_selection__by": "count", "sr_selection__amount": -1.0}, "sr_selection.amount = -1 is no count"),
         ({"sr_tiles__tile_px": 130}, "sr_tiles.tile_px = 130 does not divide by 4"),
         ({"sr_sources__excluded": "/nowhere/at/all"}, "there is no folder"),
@@ -351,7 +356,7 @@ HASHES = {
     "core_tags": "9c93b28b3fe8",
     "people": "2fe830b6fb79",
     "tags": "62022076dbd2",
-    "selection": "e7ab5e9b8b88",
+    "selection": "1a7f5ba73565",
     "descriptions": "eab489ba3a98",
     "captions": "34e4f895699e",
     "training_images": "220c5ec5419b",
@@ -362,7 +367,7 @@ HASHES = {
     "exported_set": "52ce7b3fa4f1",
     "sr_sources": "6a53e31df368",
     "sr_tiles": "93e97ca3c869",
-    "sr_selection": "c473194676d3",
+    "sr_selection": "5357ac60f1f3",
     "sr_set": "a36f2ec92e5e",
 }
 
@@ -446,5 +451,5 @@ def test_crop_rules_are_looked_up_by_kind() -> None:
 @pytest.mark.parametrize("root", ["{pak}/x", "{pack}/{}", "data/{pack"])
 def test_only_the_pack_may_stand_in_braces_of_a_root(setting, root):
     with pytest.raises(SettingsError, match=r"root = '.*': .*only \{pack\} may stand in braces"):
-        load_settings(**{setting: root})
-    assert load_settings(**{setting: "data/{pack}/x"})
+        load_settings(**dict[str, Any]({setting: root}))
+    assert load_settings(**dict[str, Any]({setting: "data/{pack}/x"}))

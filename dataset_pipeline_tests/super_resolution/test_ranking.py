@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from dataset_pipeline.settings import DEFAULTS, SrSelectionSettings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.super_resolution.ranking import higher_is_better, ladder_markdown, losses_markdown, ranked
+from dataset_pipeline.super_resolution.ranking import higher_is_better, ranked
+from dataset_pipeline.training.cut_tables import ladder_markdown, losses_markdown
 
 NATIVE, HALF = "1", "0.5"
 
 
-def settings(**changes: object) -> SrSelectionSettings:
+def settings(**changes: Any) -> SrSelectionSettings:
     return load_settings(DEFAULTS, **{f"sr_selection__{name}": value for name, value in changes.items()}).sr_selection
 
 
@@ -52,7 +55,7 @@ def test_each_scale_keeps_its_share_although_shrunk_tiles_score_higher():
     assert [(row["stratum"], row["selected"]) for row in shares.lost] == [(HALF, 5), (NATIVE, 5)]
     assert [(row["stratum"], row["selected"]) for row in whole.lost] == [(HALF, 10), (NATIVE, 0)]
     assert shares.mean_lost > 0 == whole.mean_lost
-    assert f"| {NATIVE} | 10 | 0 | 50.0% | 0.0% |" in losses_markdown(whole.lost, ["copy"])
+    assert f"| {NATIVE} | 10 | 0 | 50.0% | 0.0% |" in losses_markdown(whole.lost, ["copy"], whole.mean_lost)
 
 
 def test_of_blockiness_less_is_better_and_of_a_model_more():

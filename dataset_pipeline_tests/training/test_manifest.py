@@ -141,14 +141,15 @@ def test_any_tables_give_what_looking_up_row_by_row_gives():
                     | {"split": "train", "show_title": caption_of[image_id]["show"]}
                     | {name: multiply_of[image_id][name] for name in ("concept", "multiply")}
                 )
-        assert manifest(*tables, WHOLE).to_pylist() == [
+        one, two, three, four = tables
+        assert manifest(one, two, three, four, WHOLE).to_pylist() == [
             {name: row[name] for name in SCHEMAS["training_set"].columns} for row in expected
         ]
 
 
 def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies():
     settings = SETTINGS.model_copy(update={"weights": [], "min_images_per_combination": 1})
-    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), settings, WHOLE)
+    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), settings, WHOLE).rows
     assert {row["concept"]: row["image_ids"] for row in rows} == {
         "0_characters/character_others": [image_of("b")],
         "1_character/fern": [image_of("a"), image_of("e"), image_of("c")],
@@ -167,13 +168,14 @@ def test_selected_images_are_balanced_and_each_episode_gets_its_own_multiplies()
 def test_folders_say_names_where_the_tables_hold_ids():
     changes = {"weights": [], "min_images_per_combination": 1}
     names = {"fern": "Fern of the North", "stark": "Stark"}
-    rows = balance_rows(selection(a=True, b=True), SETTINGS.model_copy(update=changes), WHOLE, names)
+    rows = balance_rows(selection(a=True, b=True), SETTINGS.model_copy(update=changes), WHOLE, names).rows
     assert [row["concept"] for row in rows] == ["0_characters/character_others", "1_character/Fern of the North"]
 
 
 def test_what_is_over_a_quota_stays_with_its_concept_and_out_of_the_multiplies():
     changes = {"weights": [], "min_images_per_combination": 1, "max_images": 2, "max_images_per_concept": 2}
-    rows = balance_rows(selection(a=True, b=True, c=True, d=False, e=True), SETTINGS.model_copy(update=changes), WHOLE)
+    selected = selection(a=True, b=True, c=True, d=False, e=True)
+    rows = balance_rows(selected, SETTINGS.model_copy(update=changes), WHOLE).rows
     # All are as good as one another, so a and e, the first by id, are taken, and no place is left for b.
     assert [(row["concept"], row["images"], row["multiply"], row["over_quota"]) for row in rows] == [
         ("0_characters/character_others", 0, 0.0, [image_of("b")]),
@@ -188,7 +190,7 @@ def test_held_out_images_count_for_nothing_in_the_balance():
     table = selection(a=True, b=True, c=True, d=False, e=True)
     ids = table.filter(table["selected"])["image_id"].to_pylist()
     split = WHOLE.model_copy(update={"validation_share": 0.5})
-    rows = {row["concept"]: row for row in balance_rows(table, settings, split)}
+    rows = {row["concept"]: row for row in balance_rows(table, settings, split).rows}
     validation = held_out(ids, 0.5, split.seed)
     assert 0 < len(validation) < len(ids)
     for row in rows.values():
@@ -202,7 +204,7 @@ def test_held_out_images_count_for_nothing_in_the_balance():
 def test_the_arrangement_decides_what_is_balanced():
     changes = {"weights": [], "arrangement": ["episode", "n_faces"]}
     table = selection(a=True, b=True, c=False)
-    rows = balance_rows(table, SETTINGS.model_copy(update=changes), WHOLE)
+    rows = balance_rows(table, SETTINGS.model_copy(update=changes), WHOLE).rows
     assert [(row["concept"], row["probability"]) for row in rows] == [
         ("show e1/0_faces", 0.5),
         ("show e2/0_faces", 0.5),
@@ -213,18 +215,26 @@ def test_images_over_quota_are_no_images_left_out():
     table = selection(a=True, b=True, c=True, d=True, e=False)
     balance = SCHEMAS["concept_balance"].table(
         [
-            {"concept": "x", "image_ids": [], "over_quota": [image_of("a"), image_of("b")]},
+            {
+                "concept": "x",
+                "image_ids": [],
+                "over_quota": [image_of("a"), image_of("b")],
+                "over_quota_reasons": ["concept_full", "low_score"],
+            },
             {"concept": "y", "image_ids": [], "over_quota": [image_of("e")]},
             {"concept": "z", "image_ids": []},
         ]
     )
-    assert images_over_quota(balance, table, images("")) == 2
-    assert images_over_quota(balance, table, images("b")) == 1
-    assert images_over_quota(SCHEMAS["concept_balance"].empty(), table, images("b")) == 0
-    assert images_over_quota(balance, selection(), images("")) == 0
-    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}], 2)
-    assert stages[-3:] == [("set", "in the set", 1), ("set", "over quota", 2), ("set", "left out", 1)]
-    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}] * 2, 2)
+    assert images_over_quota(balance, table, images("")) == {"over quota": 1, "below the cut": 1}
+    assert images_over_quota(balance, table, images("b")) == {"over quota": 1}
+    assert images_over_quota(SCHEMAS["concept_balance"].empty(), table, images("b")) == {}
+    assert images_over_quota(balance, selection(), images("")) == {}
+    too_many = {"over quota": 1, "below the cut": 1}
+    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}], too_many)
+    assert stages[-4:] == [
+        ("set", "in the set", 1), ("set", "below the cut", 1), ("set", "over quota", 1), ("set", "left out", 1)
+    ]  # fmt: skip
+    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}] * 2, too_many)
     assert faults_of_set([], stages)["every_selected_image_is_in_the_set"] == ""
 
 

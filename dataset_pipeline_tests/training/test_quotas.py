@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
-from dataset_pipeline.settings import ConceptBalanceSettings, load_settings, resources_folder
-from dataset_pipeline.training.quotas import over_quota
+import pytest
 
-DEFAULTS = load_settings(resources_folder() / "settings.toml").concept_balance
+from dataset_pipeline.settings import ConceptBalanceSettings, SelectionSettings, load_settings, resources_folder
+from dataset_pipeline.training.quotas import left_out_of_set
+
+DEFAULT_FILE = resources_folder() / "settings.toml"
+DEFAULTS = load_settings(DEFAULT_FILE).concept_balance
 QUALITY = {"a": 0.9, "b": 0.5, "c": 0.7, "d": 0.5, "e": 0.1}
 
 
-def settings(**changes: int) -> ConceptBalanceSettings:
+def settings_of(**changes: int) -> ConceptBalanceSettings:
     return DEFAULTS.model_copy(update=changes)
 
 
@@ -22,7 +26,8 @@ def images(**characters: str) -> list[dict]:
 
 
 def left_out(rows: list[dict], **quotas: int) -> set[str]:
-    return over_quota(rows, {row["image_id"]: "+".join(row["characters"]) for row in rows}, settings(**quotas))
+    concepts = {row["image_id"]: "+".join(row["characters"]) for row in rows}
+    return set(left_out_of_set(rows, concepts, settings_of(**quotas)).reasons)
 
 
 def test_without_a_quota_all_images_stay():
@@ -96,3 +101,84 @@ def test_in_any_set_no_quota_is_exceeded_and_nobody_is_left_out_where_there_is_r
                 assert any(full) or len(kept) == quotas["max_images"] > 0
         rng.shuffle(rows)
         assert left_out(rows, **quotas) == gone
+
+
+def cut(**changes: Any) -> SelectionSettings:
+    return load_settings(DEFAULT_FILE, **{f"selection__{name}": value for name, value in changes.items()}).selection
+
+
+def season() -> tuple[list[dict], dict[str, str], dict[str, dict[str, Any]]]:
+    """100 images of two shots as a metric scores them that dislikes the dark and Stark: every fifth is dark, every
+    tenth shows Stark, all others Fern. (images, concepts, strata)."""
+    rows, queries, shots = [], {}, {}
+    for number in range(100):
+        dark, stark = number % 5 == 1, number % 10 == 2
+        image_id = f"show.e1/{number:08d}"
+        score = 0.7 + number / 1000 - 0.3 * (dark or stark)
+        who = ["Stark" if stark else "Fern"]
+        rows.append({"image_id": image_id, "quality": score, "characters": who, "kind": "still", "by_hand": False})
+        queries[image_id] = ["dark"] if dark else []
+        shots[image_id] = f"show.e1/{number // 50}"
+    return rows, dict.fromkeys(queries, "all"), {"query": queries, "shot": shots}
+
+
+QUERIES = [{"name": "dark", "query": "night or dark"}]
+
+
+def test_cut_at_one_score_the_dark_scenes_and_one_character_vanish_and_in_strata_each_keeps_its_share():
+    rows, concepts, strata = season()
+    dark = {row["image_id"] for row in rows if "dark" in strata["query"][row["image_id"]]}
+    stark = {row["image_id"] for row in rows if row["characters"] == ["Stark"]}
+    how = {"how": "keep_best", "by": "count", "amount": 50.0}
+
+    whole = left_out_of_set(rows, concepts, DEFAULTS, cut(**how, strata=["character"], in_strata=False))
+    kept = {row["image_id"] for row in rows} - whole.reasons.keys()
+    assert (len(kept), len(kept & dark), len(kept & stark)) == (50, 0, 0)
+    assert whole.mean_lost == 0
+    assert "| Stark | 10 | 0 | 10.0% | 0.0% |" in whole.losses
+
+    shares = cut(**how, strata=["character", "query"], queries=QUERIES, in_strata=True)
+    found = left_out_of_set(rows, concepts, DEFAULTS, shares, strata)
+    kept = {row["image_id"] for row in rows} - found.reasons.keys()
+    assert (len(kept), len(kept & dark), len(kept & stark)) == (50, 10, 5)
+    assert set(found.reasons.values()) == {"enough"}
+    # 15 of the best 50 made room for 10 dark ones and 5 of Stark, which are 0.3 worse: about 15 * 0.3 / 50 of the mean.
+    scores = sorted((row["quality"] for row in rows), reverse=True)
+    mean = sum(row["quality"] for row in rows if row["image_id"] in kept) / 50
+    assert found.mean_lost == pytest.approx(sum(scores[:50]) / 50 - mean)
+    assert found.mean_lost == pytest.approx(0.07992)
+    assert "| Fern / dark | 20 | 10 | 20.0% | 20.0% |" in found.losses
+    assert "| Stark / none | 10 | 5 | 10.0% | 10.0% |" in found.losses
+    assert f"The mean score is {found.mean_lost:.4g} worse than that of as many of the best images." in found.losses
+
+
+def test_a_floor_keeps_the_best_of_a_character_whatever_the_cut_says():
+    rows, concepts, strata = season()
+    settings = cut(by="score", amount=0.6, strata=["character"], floor=3)
+    found = left_out_of_set(rows, concepts, DEFAULTS, settings, strata)
+    stark = [row["image_id"] for row in rows if row["characters"] == ["Stark"]]
+    assert [image_id for image_id in stark if image_id not in found.reasons] == stark[-3:]
+    assert set(found.reasons.values()) == {"low_score"}
+
+
+def test_shots_and_quotas_of_both_sections_go_together():
+    rows, concepts, strata = season()
+    settings = cut(strata=["shot"], quota=10)
+    found = left_out_of_set(rows, concepts, settings_of(max_images_per_character=15), settings, strata)
+    kept = [row for row in rows if row["image_id"] not in found.reasons]
+    assert Counter(strata["shot"][row["image_id"]] for row in kept) == {"show.e1/0": 10, "show.e1/1": 10}
+    assert Counter(name for row in kept for name in row["characters"]) == {"Fern": 15, "Stark": 5}
+    assert Counter(found.reasons.values()).keys() == {"stratum_full", "character_full"}
+
+
+def test_of_one_still_so_many_stay_and_what_a_person_chose_goes_first():
+    rows = images(a="F", b="F", c="S")
+    for row, image_id in zip(rows, ("s.e/00000001", "s.e/00000001#head-1-1-1-1", "s.e/00000002"), strict=True):
+        row |= {"image_id": image_id, "kind": "still", "by_hand": False}
+    concepts = {row["image_id"]: "all" for row in rows}
+    found = left_out_of_set(rows, concepts, DEFAULTS, cut(per_source=1))
+    assert found.reasons == {"s.e/00000001#head-1-1-1-1": "source_full"}
+    rows[1]["by_hand"] = True
+    assert left_out_of_set(rows, concepts, DEFAULTS, cut(per_source=1)).reasons == {"s.e/00000001": "source_full"}
+    best = cut(how="keep_best", by="count", amount=1.0)
+    assert left_out_of_set(rows, concepts, DEFAULTS, best).reasons.keys() == {"s.e/00000001", "s.e/00000002"}

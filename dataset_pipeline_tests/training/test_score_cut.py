@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pytest
 
 from dataset_pipeline.training.score_cut import (
@@ -13,6 +15,8 @@ from dataset_pipeline.training.score_cut import (
     TILES,
     Cut,
     Limits,
+    OtherMetric,
+    check_metric,
     ladder,
     losses,
     mean_lost,
@@ -21,13 +25,14 @@ from dataset_pipeline.training.score_cut import (
     strata_of,
 )
 
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 NATIVE, THREE_QUARTERS, EDGE = "1", "0.75", "shortest_edge"
 # Of tiles scored by hyperIQA 6 %, 40 % and all of these copies lie above the score that 10,000 of 52,000 reach.
 COPIES = {NATIVE: (1600, 0.06), THREE_QUARTERS: (900, 0.40), EDGE: (100, 1.0)}
 BEST_500 = Cut("keep_best", "count", 500)
 
 
-def table(rows: list[tuple[str, float | None]], **columns: list) -> pa.Table:
+def table(rows: Sequence[tuple[str, float | None]], **columns: list) -> pa.Table:
     """Tiles with a score, each of the picture that its name's first letter tells."""
     return pa.table(
         {"tile_id": [name for name, _ in rows], "image_id": [f"show.e1/{name[0]}" for name, _ in rows]}
@@ -270,6 +275,37 @@ def test_no_limit_is_passed_whatever_the_cut():
     assert max(Counter(kept["image_id"].to_pylist()).values()) <= 8
     assert max(Counter(zip(kept["copy"].to_pylist(), kept["scene"].to_pylist(), strict=True)).values()) <= 60
     assert {"stratum_full", "source_full", "low_score", "selected"} == set(found["reason"].to_pylist())
+
+
+def test_values_of_other_columns_and_the_whole_have_limits_of_their_own():
+    tiles = STRATA.append_column("characters", pa.array([["fern"], ["fern", "stark"], [], ["stark"], [], []]))
+    limits = Limits(at_most=(("characters", 1), ("copy", 3)), total=3)
+    # a is the one Fern, so b is one too many; d is the first Stark, and c, d fill the native scale with a.
+    assert outcomes(tiles, Cut(), limits) == {
+        "a1": "selected", "b1": "characters_full", "c1": "selected", "d1": "selected", "e1": "enough", "f1": "enough",
+    }  # fmt: skip
+    assert outcomes(tiles, Cut(), Limits(at_most=(("copy", 1),)))["b1"] == "copy_full"
+
+
+def test_rows_that_stay_whatever_their_score_are_left_aside_by_the_means():
+    tiles = table([("a1", math.inf), ("b1", 0.8), ("c1", 0.6), ("d1", -math.inf)], copy=["x", "x", "y", "y"])
+    found = select_by_score(tiles, Cut("keep_best", "count", 2), Limits(("copy",), floor=1), keys=TILES)
+    assert found.filter(found["selected"])["tile_id"].to_pylist() == ["a1", "c1"]
+    assert mean_lost(found) == pytest.approx(0.2)  # 0.6 instead of 0.8
+    assert [(row["stratum"], row["rows"], row["selected"]) for row in losses(tiles, found, ["copy"], TILES)] == [
+        ("x", 1, 0), ("y", 1, 1),
+    ]  # fmt: skip
+
+
+def test_a_cut_that_is_meant_for_another_metric_is_refused():
+    scores = pa.table({"metric": ["cnniqa", "cnniqa", None]})
+    check_metric(scores, "cnniqa", "selection")
+    check_metric(pa.table({"metric": pa.nulls(2, pa.string())}), "hyperiqa", "selection")
+    with pytest.raises(OtherMetric) as error:
+        check_metric(scores, "hyperiqa", "selection")
+    assert '[selection] metric = "hyperiqa"' in str(error.value)
+    assert 'the scores are those of "cnniqa"' in str(error.value)
+    assert 'set [models] quality = "hyperiqa"' in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dataset_pipeline.corrections.answers import KEPT
@@ -16,7 +18,7 @@ def settings(**changes: object) -> SelectionSettings:
     return SelectionSettings.model_validate({**DEFAULTS.model_dump(), **changes})
 
 
-def image(kind: str = "still", side: int = 500, share: float = 0.2, number: int = 1) -> dict:
+def image(kind: str = "still", side: int = 500, share: float = 0.2, number: int = 1) -> dict[str, Any]:
     return {
         "image_id": STILL if kind == "still" else f"{STILL}#{kind}-{number}-0-9-9",
         "still_id": STILL,
@@ -134,6 +136,7 @@ def test_rows_keep_what_later_steps_need():
         "face_height_share": 0.39,
         "n_people": 3,
         "cut_px": None,
+        "by_hand": False,
         "path": "p",
         "pixel_sha256": "h",
     }
@@ -220,8 +223,8 @@ def test_text_is_cut_away_or_leaves_the_still_out(changes, boxes, reason, cut_px
 
 
 def test_a_crop_loses_only_text_that_lies_on_it_and_in_its_own_pixels():
-    below = image("person", number=1) | {"x_px": 100, "y_px": 200, "width_px": 200, "height_px": 300}
-    above = image("person", number=2) | {"x_px": 100, "y_px": 0, "width_px": 200, "height_px": 300}
+    below: dict[str, Any] = image("person", number=1) | {"x_px": 100, "y_px": 200, "width_px": 200, "height_px": 300}
+    above: dict[str, Any] = image("person", number=2) | {"x_px": 100, "y_px": 0, "width_px": 200, "height_px": 300}
     rows = select(
         [image(), below, above],
         dict.fromkeys((STILL, below["image_id"], above["image_id"]), 0.5),
@@ -252,7 +255,7 @@ def test_details_are_wanted_wherever_they_are_made_and_known_or_not_as_stills_ar
 
 
 def test_a_detail_with_text_is_left_out_sooner_than_cut_as_it_stays_a_square():
-    detail = image("objectdetail") | {"width_px": 500}
+    detail: dict[str, Any] = image("objectdetail") | {"width_px": 500}
     rows = select(
         [image(), detail],
         dict.fromkeys((STILL, detail["image_id"]), 0.5),

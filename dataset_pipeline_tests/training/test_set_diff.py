@@ -59,14 +59,14 @@ SECTIONS = {
     "video_probe": (),
 }
 RULES = rules_of({"hair": ["purple_hair"], "outfit": ["robe"]})
-Tables = Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]
+Tables = dict[tuple[str, str], dict[str, dict[str, Any]]]
 
 
 def made_set(
     images: Mapping[str, Image] | list[Image],
-    sources: Mapping[str, str] | None = None,
-    tables: Tables | None = None,
-    over_quota: frozenset[str] = frozenset(),
+    sources: Any = None,
+    tables: Any = None,
+    over_quota: Any = None,
     **changes: Any,
 ) -> TrainingSet:
     """A set made by the default settings but for `section__key=value`."""
@@ -85,7 +85,7 @@ def made_set(
         settings.concept_balance,
         RULES,
         tables=(lambda asset, episode: None) if tables is None else lambda asset, episode: tables.get((asset, episode)),
-        over_quota=lambda: over_quota,
+        over_quota=lambda: over_quota or {},
     )
 
 
@@ -264,8 +264,15 @@ def test_frames_of_a_replaced_episode_are_no_frames_of_the_other_one():
 
 def test_what_is_over_a_quota_goes_by_the_quota():
     gone = image(1)
-    new = made_set([], None, selection((gone, "selected")), frozenset({gone.image_id}), concept_balance__max_images=1)
+    new = made_set([], None, selection((gone, "selected")), {gone.image_id: "enough"}, concept_balance__max_images=1)
     assert reasons(made_set([gone]), new, LEFT) == ["over a quota, since [concept_balance] max_images 0 -> 1"]
+
+
+def test_what_is_below_the_cut_goes_by_the_cut():
+    gone = image(1)
+    cut = {"selection__amount": 20.0, "concept_balance__max_images": 9}
+    new = made_set([], None, selection((gone, "selected")), {gone.image_id: "low_score"}, **cut)
+    assert reasons(made_set([gone]), new, LEFT) == ["below the cut, since [selection] amount 0.0 -> 20.0"]
 
 
 def test_an_image_that_was_taken_out_of_an_exported_folder_is_no_setting_s_doing():
@@ -635,7 +642,7 @@ def test_a_picture_made_from_other_pixels_is_not_laid_on_how_it_is_written():
 # ---------------------------------------------------------------------------------------------------- clips
 
 
-def tables(asset: str, *rows: Mapping[str, Any]) -> Tables:
+def tables(asset: str, *rows: dict[str, Any]) -> Tables:
     return {(asset, E1): {row["image_id"]: row for row in rows}}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
@@ -36,6 +36,7 @@ from dataset_pipeline.training.exporters.folder import CHECKSUMS, ExportError, c
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS, CLIP_PARTS
 from dataset_pipeline.training.exporters.manifest_json import read_manifest
 from dataset_pipeline.training.exporters.remake import captions_of, rules_of, settings_of
+from dataset_pipeline.training.manifest import left_out_reasons
 from dataset_pipeline.training.set_diff.diff import SetDiff, diff
 from dataset_pipeline.training.set_diff.recorded import fitting
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet, no_tables
@@ -234,7 +235,7 @@ def _known(read: Callable[[], Any]) -> Any:
 
 def _tables_of(
     stores: Iterable[Store], told: Mapping[str, Any] | None
-) -> tuple[Callable[[str, str], Rows | None], Callable[[], Collection[str]]]:
+) -> tuple[Callable[[str, str], Rows | None], Callable[[], Mapping[str, str]]]:
     """The tables behind a set whose manifest tells this lineage, if a store still has them. A set that was made again
     by other settings may have the same images, and then other tables lie behind it."""
     name = told.get("of", "") if told else ""
@@ -244,7 +245,7 @@ def _tables_of(
             clips = _with_clips(store, noted, Lineage.from_json(told)) if _is_current(store, name) else noted
             tables = _Tables(store, clips, is_current=False)
             return tables.rows, tables.over_quota
-    return no_tables, frozenset
+    return no_tables, dict
 
 
 def _tells(noted: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
@@ -412,9 +413,9 @@ class _Tables:
         frames = [] if table is None else [it for row in table["frames"].to_pylist() for it in row or ()]
         return None if table is None else {frame["image_id"]: frame for frame in frames}
 
-    def _over_quota(self) -> Collection[str]:
+    def _over_quota(self) -> Mapping[str, str]:
         table = self._table("concept_balance", JOINED)
-        return frozenset() if table is None else {it for row in table["over_quota"].to_pylist() for it in row or ()}
+        return {} if table is None else left_out_reasons(table)
 
     def _table(self, asset: str, episode: str) -> Any:
         key = None if is_joined(asset) else episode

@@ -17,6 +17,8 @@ from dataset_pipeline.corrections.addressing import MATCHED, STITCHED
 from dataset_pipeline.corrections.answers import CHOSEN, EXCLUDED, KEPT, REJECTED
 from dataset_pipeline.images.crops import DRAWN, NO_FACE, NO_HEAD, REPLACED
 from dataset_pipeline.images.stills import KEEP
+from dataset_pipeline.settings import CutSettings
+from dataset_pipeline.training.score_cut import LOW_SCORE
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
 
@@ -25,6 +27,7 @@ STILL = "still"
 SAID_ONLY = frozenset({"clips", "captions", "tags", "core_tags", "hand_edited_tags"})
 OUT_BY_HAND = "a stretch that was taken out by hand"
 QUOTAS = ("max_images", "max_images_per_concept", "max_images_per_character")
+CUT = frozenset({*CutSettings.model_fields, "strata"})  # keys of [selection]
 
 
 @dataclass(frozen=True)
@@ -248,10 +251,16 @@ class Presence:
     def _not_in_set(self, image: Image) -> Reason:
         if self.without.row("training_set", image.image_id):
             return self._reason("taken out of the folder after it was exported", ())
-        if image.image_id in self.without.over_quota():
-            keys = [("concept_balance", name) for name in QUOTAS]
-            causes = self.changes.causes("concept_balance", "", keys)
-            return self._reason("over a quota", causes)
+        over_quota = self.without.over_quota()
+        if image.image_id in over_quota:
+            is_cut = over_quota[image.image_id] == LOW_SCORE
+            of_cut = self.changes.keys("selection", image.episode)
+            found = [text for (_, name), text in of_cut.items() if name in CUT]
+            if not is_cut:
+                quotas = self.changes.keys("concept_balance", "")
+                found += [text for (_, name), text in quotas.items() if name in QUOTAS]
+            causes = tuple(found) or self.changes.upstream("concept_balance", "")
+            return self._reason("below the cut" if is_cut else "over a quota", causes)
         causes = self.changes.upstream("training_images", image.episode)
         return self._reason("without a picture or a caption", causes)
 
@@ -378,7 +387,8 @@ def _kind(image: Image, settings: Mapping[str, Any]) -> bool:
 
 
 def _quality(image: Image, settings: Mapping[str, Any]) -> bool | None:
-    return None if image.quality is None else image.quality < settings.get("min_quality", image.quality)
+    limit = settings.get("min_quality", 0)
+    return None if image.quality is None else bool(limit) and image.quality < limit
 
 
 def _side(image: Image, settings: Mapping[str, Any]) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,8 @@ class TrainingSet:
     None if that is not known or was not the same for all. keeps_mark: captions hold `|||` for the trainer. has_clips:
     clips are among the images, if there are any; None if it is not known which it had. faults: what is amiss with it,
     in words.
-    tables: the rows of an asset and an episode by image id, or None; over_quota: the images that quotas left out."""
+    tables: the rows of an asset and an episode by image id, or None; over_quota: the images that the
+    cut and quotas left out, and why."""
 
     name: str
     images: Mapping[str, Image]
@@ -68,7 +69,7 @@ class TrainingSet:
     has_clips: bool | None = False
     faults: tuple[str, ...] = ()
     tables: Callable[[str, str], Rows | None] = no_tables
-    over_quota: Callable[[], Collection[str]] = frozenset
+    over_quota: Callable[[], Mapping[str, str]] = dict
 
     def row(self, asset: str, image_id: str) -> Row | None:
         """The row of an image in a table; None if there is none, or no table."""
