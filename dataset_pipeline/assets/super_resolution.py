@@ -49,13 +49,13 @@ from dataset_pipeline.super_resolution.sources import (
 )
 from dataset_pipeline.super_resolution.tile_contents import crops_on_tiles
 from dataset_pipeline.super_resolution.tiles import plan_tiles
-from dataset_pipeline.training.cut_tables import ladder_markdown, losses_markdown
+from dataset_pipeline.training.cut_tables import ladder_curve, ladder_markdown, losses_markdown
 from dataset_pipeline.training.exporters.folder import File, write_folder
 from dataset_pipeline.training.score_cut import check_metric
 
 CHUNK_TILES = 128  # handed to a model at a time; what is measured is saved in between
 OF_ANY_MODEL = "quality"  # the metric of `[sr_selection]` that no cut by score is meant for
-LADDER, STRATA = "ladder", "strata"  # notes of `sr_selection`
+LADDER, CURVE, STRATA = "ladder", "mean score by size", "strata"  # notes of `sr_selection`
 SELECTION_TABLES = "selection.md"  # of a set: what its selection cost
 LEFT_ALONE = "left alone"  # the note of `sr_set` on folders of the same content
 NOT_TILED = "every copy of it is smaller than a tile"
@@ -272,6 +272,7 @@ def sr_selection(step: Step) -> Result:
     reasons = Counter(row["reason"] for row in rows)
     notes = {
         LADDER: ladder_markdown(found.ladder),
+        CURVE: ladder_curve(found.ladder),
         STRATA: losses_markdown(found.lost, settings.strata, found.mean_lost),
     }
     return Result(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def sr_report_on(store: Store, outcome: Outcome, model_calls: dict[str, int], as
         pictures=_reasons(store, "sr_sources", outcome.registered),
         tiles=dict(Counter(store.read("sr_selection")["reason"].to_pylist())) if selection else {},
         too_small=_too_small(store, outcome.registered),
-        notes=dict(selection.provenance.notes) if selection else {},
+        notes=_tables(selection.provenance.notes) if selection else {},
         faults=_faults(store, outcome.episodes, sorted(assets)),
         failures=[asdict(failure) for failure in outcome.failures],
         changed="\n".join(set_pointer.provenance.notes.values()) if set_pointer else "",
@@ -55,6 +55,11 @@ def sr_report_on(store: Store, outcome: Outcome, model_calls: dict[str, int], as
         model_calls=model_calls,
         made_with_demo_models=bool(set_pointer and set_pointer.provenance.demo),
     )
+
+
+def _tables(notes: Mapping[str, str]) -> dict[str, str]:
+    """The notes that a terminal can show."""
+    return {title: text for title, text in notes.items() if not text.startswith("![")}
 
 
 def _reasons(store: Store, asset: str, episodes: Sequence[str]) -> dict[str, int]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from dataset_pipeline.images.plots import plot
+
 
 def ladder_markdown(steps: Sequence[Mapping[str, Any]]) -> str:
     """A line for each size of a set; empty if no size asked for can be reached."""
@@ -14,6 +18,13 @@ def ladder_markdown(steps: Sequence[Mapping[str, Any]]) -> str:
         told = (str(step["count"]), str(step["selected"]), _told(step["mean_score"]), _told(step["lowest_score"]), size)
         lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines) if steps else ""
+
+
+def ladder_curve(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown that holds a picture of the mean score over the size of a set; empty for fewer than two sizes."""
+    means = {step["selected"]: step["mean_score"] for step in steps if step["mean_score"] is not None}
+    sizes = sorted(means)
+    return plot(np.array(sizes, float), np.array([means[size] for size in sizes], float))
 
 
 def losses_markdown(

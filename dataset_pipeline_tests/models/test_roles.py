@@ -236,6 +236,15 @@ def test_metrics_that_count_errors_are_negated_so_that_higher_is_better(pictures
     assert piqe.terms() == {"metric": "piqe", "direction": "lower", "short_side_px": 512}
 
 
+def test_metrics_without_weights_work_where_nothing_was_pulled(tmp_path: Path):
+    flat, noise = np.full((80, 80, 3), 90, np.uint8), np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
+    entropy = QualityMetric(device="cpu", model="entropy", cache=str(tmp_path))
+    low, high = entropy.score([flat, noise])
+    assert low == pytest.approx(0, abs=0.1)
+    assert 7 < high <= 8
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_models_toml_says_of_each_metric_which_way_pyiqa_has_it():
     from pyiqa.default_model_configs import DEFAULT_CONFIGS
 

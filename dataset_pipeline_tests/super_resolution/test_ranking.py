@@ -11,7 +11,7 @@ import pytest
 from dataset_pipeline.settings import DEFAULTS, SrSelectionSettings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.super_resolution.ranking import higher_is_better, ranked
-from dataset_pipeline.training.cut_tables import ladder_markdown, losses_markdown
+from dataset_pipeline.training.cut_tables import ladder_curve, ladder_markdown, losses_markdown
 
 NATIVE, HALF = "1", "0.5"
 
@@ -106,6 +106,8 @@ def test_the_ladder_tells_score_and_size_of_each_count_that_there_are_tiles_for(
     ]
     assert ladder_markdown(found.ladder).splitlines()[2] == "| 10 | 10 | 14.5 | 10 | 0.2 |"
     assert ladder_markdown([]) == ""
+    assert ladder_curve(found.ladder).startswith("![curve](data:image/png;base64,")
+    assert ladder_curve(found.ladder[:1]) == ladder_curve([]) == ""
 
 
 @pytest.mark.parametrize("measured", [0, 3])
