@@ -54,7 +54,7 @@ def looks_for_plates(settings: Settings) -> bool:
     reads=["video_probe", "shots", "tracks"],
     reads_if={"tracks": looks_for_plates},
     settings=["alignments", "video"],
-    algorithm=4,
+    algorithm=5,
     group="frames",
     labels=["opencv"],
     checks={"every_frame_could_be_placed": Check("The decoder gave each frame that was to be looked at.")},
@@ -65,7 +65,7 @@ def alignments(step: Step) -> Result:
 
     Decides nothing, so that no other threshold of `[panoramas]` or `[backdrops]` places a frame again; a shot that is
     as it was is taken over. A place before much of which people stand all the time is not looked at. About 40 frames
-    for each view that the camera passes are: some 5 core-s and 5 kB a pan at 1080p, 30 core-s and 60 kB where something
+    for each view that the camera passes are: some 5 core-s and 5 kB a pan at 1080p, 10 core-s and 75 kB where something
     moves before it; for a plate 5 core-s and 11 kB.
     """
     report = DecodeReport()

@@ -23,7 +23,7 @@ _MIN_PLACED = 0.6  # of the frames that were looked at
 _MIN_TEXTURE = 0.04
 _EVEN_GAIN = 0.02
 _LEAST_GAIN = 0.25  # darker frames of a fade show too little to be placed, and nothing that others do not
-_FULL_LIGHT_PERCENTILE = 80
+_HELD, _LEAST_HELD = 0.1, 3  # of the frames, and at least so many: the light that these reach is full light, no flash
 _SIMILARITY_EARNS = 0.1  # agreement
 _PLAUSIBLE = 0.5  # agreement
 _HOLDS_PX = 0.5  # working px: similarities between frames of a flat picture lie closer to one another
@@ -199,7 +199,8 @@ def _full_places(places: list[Similarity], scale: Scale) -> np.ndarray:
 
 
 def _gains(log_gains: np.ndarray) -> np.ndarray:
-    """By how bright the frames are in full light; all ones where nothing fades."""
+    """By how bright the frames are in full light, the highest that is held; all ones where nothing fades."""
     if np.ptp(log_gains) < _EVEN_GAIN:
         return np.ones(len(log_gains))
-    return np.exp(log_gains - np.percentile(log_gains, _FULL_LIGHT_PERCENTILE))
+    held = min(len(log_gains), max(_LEAST_HELD, round(_HELD * len(log_gains))))
+    return np.exp(log_gains - np.sort(log_gains)[-held])

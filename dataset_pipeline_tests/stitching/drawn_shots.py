@@ -10,7 +10,7 @@ import io
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import cast
@@ -29,6 +29,7 @@ from dataset_pipeline.video.color import Conversion, to_rgb
 
 FPS = 24
 REST = 6  # frames at each end in which the camera stands
+_LONG = 5842 / 1280 - 1  # views
 _SEEDS_FROM = 50_000
 _FINER = 2
 _MARGIN = 12  # px of painting around what the camera sees, for the filters
@@ -222,7 +223,15 @@ def _diagonal(stage: _Stage) -> _Recipe:
 
 
 def _long(stage: _Stage) -> _Recipe:
-    return _Recipe(stage.way(5842 / 1280 - 1))
+    return _Recipe(stage.way(_LONG))
+
+
+def _long_twos(stage: _Stage) -> _Recipe:
+    return _Recipe(stage.way(_LONG, hold=2))
+
+
+def _long_subtitle(stage: _Stage) -> _Recipe:
+    return replace(_subtitle(stage), places=stage.way(_LONG))
 
 
 def _zoom(stage: _Stage) -> _Recipe:
@@ -363,6 +372,8 @@ KINDS: dict[str, Callable[[_Stage], _Recipe]] = {
     "twos": _twos,
     "diagonal": _diagonal,
     "long": _long,
+    "long_twos": _long_twos,
+    "long_subtitle": _long_subtitle,
     "zoom": _zoom,
     "push": _push,
     "nudge": _nudge,

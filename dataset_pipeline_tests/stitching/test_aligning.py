@@ -12,8 +12,10 @@ from dataset_pipeline.stitching import aligning
 from dataset_pipeline.stitching.aligning import align, spread
 from dataset_pipeline.stitching.alignment import Alignment, FramesMissing
 from dataset_pipeline.stitching.chaining import Chain
+from dataset_pipeline.stitching.fusing import fuse
 from dataset_pipeline.stitching.similar import Similarity
 from dataset_pipeline_tests.stitching.drawn_shots import DrawnShot, corner_errors, draw_shot, gauge_free
+from dataset_pipeline_tests.stitching.truth import decibels, painting_under
 
 SMALL, MIDDLE, HD = (320, 180), (480, 270), (1280, 720)
 PANS = ("pan", "twos", "diagonal", "long", "fade", "subtitle", "walker", "sprites")
@@ -147,6 +149,20 @@ def test_similarities_are_taken_where_they_earn_it_and_hold(agreement, off_px, d
     assert told == expected
 
 
+@pytest.mark.parametrize(
+    ("gains", "full"),
+    [
+        (np.linspace(0.3, 1, 60), 0.94),  # a fade that lasts as long as the pan
+        (np.r_[np.full(58, 0.5), 1.0, 0.9], 0.5),  # a flash
+        (np.r_[np.linspace(0.3, 1, 20), np.ones(40)], 1.0),
+        (np.full(9, 0.7), 0.7),
+    ],
+)
+def test_full_light_is_the_highest_that_is_held(gains: np.ndarray, full: float):
+    found = aligning._gains(np.log(gains))
+    assert np.allclose(found, gains / full, rtol=0.01)
+
+
 def test_frames_are_taken_evenly_in_time():
     assert spread(5, 8) == [0, 1, 2, 3, 4]
     assert spread(9, 5) == [0, 2, 4, 6, 8]
@@ -186,10 +202,22 @@ def test_locked_cameras_stay(kind: str, seed: int):
 
 
 @thorough
-def test_a_long_hd_pan_keeps_its_length():
-    shot = draw_shot("long", HD, seed=101, frames=240)
+@pytest.mark.parametrize("kind", ["long", "long_twos", "long_subtitle"])
+def test_a_long_hd_pan_keeps_its_length(kind: str):
+    shot = draw_shot.__wrapped__(kind, HD, seed=101, frames=240)
     found = aligned(shot)
     travel, true = (np.ptp(places[:, 0]) for places in (found.places, shot.places))
-    print(f"travel {travel:.2f} px, true {true:.2f} px")
+    print(f"{kind}: travel {travel:.2f} px, true {true:.2f} px")
     assert abs(travel - true) <= 0.4
     assert_placed(found, shot)
+    mosaic = fuse(found, shot.frames_at)
+    painting = painting_under(shot, mosaic)
+    whole_db = decibels(mosaic.image, painting, mosaic.known)
+    print(f"{whole_db:.2f} dB, known {mosaic.known.mean():.3f}")
+    assert whole_db >= 39
+    if kind == "long_subtitle":
+        assert_letters_found(found, shot)
+        line = np.flatnonzero(shot.letters.any(1))  # the camera goes along the rows
+        line_db = decibels(mosaic.image[line], painting[line], mosaic.known[line])
+        print(f"where letters were {line_db:.2f} dB")
+        assert line_db >= 37

@@ -180,13 +180,18 @@ def test_plates_of_720_lines(kind: str, seed: int):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("kind", "seed"), [("rush", 341), ("rush", 342), ("stroll", 343), ("stroll", 344)])
-def test_behind_a_dense_crowd_what_is_hardly_ever_in_sight_is_right_or_unknown(kind: str, seed: int):
+@pytest.mark.parametrize(
+    ("kind", "seed", "least_known"),
+    [("rush", 341, 0.5), ("rush", 342, 0.5), ("stroll", 343, 0.8), ("stroll", 344, 0.8)],
+)
+def test_behind_a_dense_crowd_what_is_hardly_ever_in_sight_is_right_or_unknown(
+    kind: str, seed: int, least_known: float
+):
     shot = draw_shot.__wrapped__(kind, (1280, 720), seed=seed)
     for how, boxes in HOW.items():
         print(kind, seed, how)
         plate = _plate(shot, boxes(shot))
-        _assert_clean(shot, plate, 0.75)
+        _assert_clean(shot, plate, least_known)
         shares = visible_shares(shot, plate)
         for low, high in itertools.pairwise(BINS[:4]):
             assert ((shares >= low) & (shares < high)).sum() >= 2000
