@@ -117,7 +117,9 @@ MEANINGS = {
         "burnt_in_text",
     ): "text lies on them; [selection] text leaves them out, or too little is left without it",
     ("set", "in the set"): "captioned, balanced and rendered",
-    ("set", "over quota"): "[concept_balance] takes no more of its concept, of its character or in all",
+    ("set", "below the cut"): "the cut by score of [selection] leaves it out",
+    ("set", "over quota"): "[concept_balance] takes no more of its concept, of its character or in all, or [selection] "
+    "of its stratum or still",
     ("set", "unreadable"): "the stored picture is gone or damaged",
     ("set", "left out"): "selected, but a step failed on the way",
 }

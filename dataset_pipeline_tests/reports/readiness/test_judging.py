@@ -283,7 +283,7 @@ def test_a_set_that_is_all_held_out_is_told_which_setting_does_it():
 
 def test_every_reason_for_leaving_an_image_out_has_a_meaning():
     reasons = ("too_few_faces", "too_many_faces", "character_not_wanted", "nobody_known", "low_quality")
-    stages = [("images", reason, 1) for reason in reasons] + [("set", "over quota", 1)]
+    stages = [("images", reason, 1) for reason in reasons] + [("set", "over quota", 1), ("set", "below the cut", 1)]
     stages += [("frames", defect, 1) for defect in DEFECTS]
     told = readiness(SCHEMAS["training_set"].table(healthy()), stages)["left_out"]
     assert all(row["meaning"] for row in told)
