@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from dataset_pipeline.assets.frames import pictures_of_table
 from dataset_pipeline.assets.native_size import upscale_of
 from dataset_pipeline.assets.scores import with_terms
 from dataset_pipeline.assets.strata import ASKED_BY_QUERIES, asks_for, strata_behind
-from dataset_pipeline.assets.training import left_alone_markdown, models_behind
-from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.base.progress import track
 from dataset_pipeline.characters.names import named, stored_names
@@ -31,12 +29,9 @@ from dataset_pipeline.sources.media import full_size
 from dataset_pipeline.store.left_out import UNMEASURED, answered, first_reasons, reason_of
 from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.super_resolution.assembling import Held, content_of, earlier_in, parts_of, told
-from dataset_pipeline.super_resolution.configs import SetFacts, configs
-from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION
+from dataset_pipeline.super_resolution.assembling import compared
 from dataset_pipeline.super_resolution.ranking import higher_is_better, ranked
 from dataset_pipeline.super_resolution.reading import TileReader
-from dataset_pipeline.super_resolution.set_files import LowQuality, set_files
 from dataset_pipeline.super_resolution.signatures import signature
 from dataset_pipeline.super_resolution.sources import (
     Excluded,
@@ -44,20 +39,18 @@ from dataset_pipeline.super_resolution.sources import (
     decide_sources,
     excluded_in,
     looked_at,
+    repeated_among,
     with_upscale,
     without_excluded_pixels,
 )
 from dataset_pipeline.super_resolution.tile_contents import crops_on_tiles
 from dataset_pipeline.super_resolution.tiles import plan_tiles
 from dataset_pipeline.training.cut_tables import ladder_curve, ladder_markdown, losses_markdown
-from dataset_pipeline.training.exporters.folder import File, write_folder
 from dataset_pipeline.training.score_cut import check_metric
 
 CHUNK_TILES = 128  # handed to a model at a time; what is measured is saved in between
 OF_ANY_MODEL = "quality"  # the metric of `[sr_selection]` that no cut by score is meant for
 LADDER, CURVE, STRATA = "ladder", "mean score by size", "strata"  # notes of `sr_selection`
-SELECTION_TABLES = "selection.md"  # of a set: what its selection cost
-LEFT_ALONE = "left alone"  # the note of `sr_set` on folders of the same content
 NOT_TILED = "every copy of it is smaller than a tile"
 
 
@@ -189,7 +182,7 @@ def sr_tile_signals(step: Step) -> Result:
     def look(tiles: Iterator[np.ndarray]) -> Iterable[dict]:
         return map_ahead(lambda it: signals_of(it) | {"signature": signature(it)}, tiles, threads=2, ahead=6)
 
-    return _measured(step, look, "", str(step.declaration.algorithm))
+    return _measured(step, look, "", str(step.declaration.algorithm), step.read("sr_sources"), step.rows("sr_tiles"))
 
 
 @pipeline_asset(
@@ -212,15 +205,26 @@ def sr_tile_scores(step: Step) -> Result:
         lambda tiles: ({"score": float(score)} for score in model.score(tiles)),
         model.fingerprint().sha256,
         algorithm,
+        step.read("sr_sources"),
+        step.rows("sr_tiles"),
     )
     result.table = with_terms(result.table, model)
     return result
 
 
-def _measured(step: Step, ask: Callable[[Iterator[np.ndarray]], Iterable[dict]], sha256: str, algorithm: str) -> Result:
-    """What is said of each tile that was not looked at yet. Tiles are cut in memory, all of a picture at a time."""
-    paths = {row["image_id"]: row["path"] for row in step.rows("sr_sources") if row["kept"]}
-    tiles = {row["tile_id"]: row for row in step.rows("sr_tiles")}
+def _measured(
+    step: Step,
+    ask: Callable[[Iterator[np.ndarray]], Iterable[dict]],
+    sha256: str,
+    algorithm: str,
+    sources: pa.Table,
+    tile_rows: Iterable[Mapping[str, Any]],
+) -> Result:
+    """What is said of each tile that was not looked at yet. Tiles are cut in memory, all of a picture at a time.
+
+    sources: of `sr_sources`. tile_rows: of `sr_tiles`."""
+    paths = {row["image_id"]: row["path"] for row in sources.to_pylist() if row["kept"]}
+    tiles = {row["tile_id"]: row for row in tile_rows}
     reader = TileReader(tiles, lambda image_id: step.picture(paths[image_id]))
     left_out: dict[str, str] = {}
 
@@ -244,7 +248,7 @@ def _measured(step: Step, ask: Callable[[Iterator[np.ndarray]], Iterable[dict]],
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["sr_tiles", "sr_tile_signals", "sr_tile_scores", "shots", "images", *ASKED_BY_QUERIES],
+    reads=["sr_sources", "sr_tiles", "sr_tile_signals", "sr_tile_scores", "shots", "images", *ASKED_BY_QUERIES],
     reads_if={
         "sr_tile_scores": lambda settings: settings.sr_selection.by_model,
         "shots": asks_for("sr_selection", "shot"),
@@ -252,22 +256,26 @@ def _measured(step: Step, ask: Callable[[Iterator[np.ndarray]], Iterable[dict]],
     }
     | dict.fromkeys(ASKED_BY_QUERIES, asks_for("sr_selection", "query"))
     | dict.fromkeys(("clusters", "character_gallery"), asks_for("sr_selection", "query", "character")),
-    settings=["sr_selection", "tag_thresholds"],
+    settings=["super_resolution", "sr_sources", "sr_selection", "tag_thresholds"],
     settings_if={"tag_thresholds": asks_for("sr_selection", "query")},
     group="super_resolution",
     labels=["python"],
     on_demand=True,
 )
 def sr_selection(step: Step) -> Result:
-    """Which tiles stay, by `[sr_selection]`: all but the worst or the best, of each stratum its share.
+    """Which tiles of `[super_resolution] episodes` stay, by `[sr_selection]`: all but the worst or the best, of each
+    stratum its share; and none of a picture that looks like one of another episode.
 
     Shows what sets of other sizes would be, and what each stratum loses."""
     settings = step.settings.sr_selection
-    scores = step.read("sr_tile_scores") if settings.by_model else None
+    episodes = step.settings.super_resolution.of(step.episodes)
+    scores = step.read("sr_tile_scores", episodes) if settings.by_model else None
     if scores is not None and settings.metric != OF_ANY_MODEL:
         check_metric(scores, settings.metric, "sr_selection")
-    tiles = step.read("sr_tiles")
-    found = ranked(tiles, step.read("sr_tile_signals"), scores, settings, _strata(step, tiles))
+    sources = step.read("sr_sources", episodes)
+    repeated = repeated_among(sources.filter(sources["kept"]).to_pylist(), step.settings.sr_sources.similarity)
+    tiles, signals = step.read("sr_tiles", episodes), step.read("sr_tile_signals", episodes)
+    found = ranked(tiles, signals, scores, settings, _strata(step, tiles), repeated)
     rows = found.selection.to_pylist()
     reasons = Counter(row["reason"] for row in rows)
     notes = {
@@ -306,81 +314,29 @@ def _characters(step: Step, shown: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 
 
 @pipeline_asset(
-    kind=Kind.EXPORT,
-    reads=["sr_sources", "sr_tiles", "sr_tile_signals", "sr_selection"],
+    kind=Kind.JOIN,
+    reads=["sr_sources", "sr_tiles", "sr_selection"],
     settings=["sr_set", "sr_selection"],
+    models=["embedder"],
     group="super_resolution",
-    labels=["file"],
+    labels=["torch"],
     on_demand=True,
+    checks=MEASURING,
 )
-def sr_set(step: Step) -> Result:
-    """The super-resolution set as a folder: the tiles that were selected, their low-quality pictures by `[sr_set]`, and
-    lists and settings for trainers. Tiles that the set before holds are copied from there.
-
-    A folder that somebody changed is left alone."""
+def sr_tile_embeddings(step: Step) -> Result:
+    """CLIP vectors of the tiles that were selected and of those next to them, which tell what may be held out for
+    validation. Where `[sr_set]` holds nothing out, nobody needs them."""
+    model, better = step.model("embedder"), higher_is_better(step.settings.sr_selection.metric)
     selection = step.rows("sr_selection")
-    if not any(row["selected"] for row in selection):
-        step.log.warning("no tile was selected: no set was written")
-        return Result(SCHEMAS["sr_set"].empty(), {"tiles": 0})
-    settings, metric = step.settings.sr_set, step.settings.sr_selection.metric
-    tiles = {row["tile_id"]: row for row in step.rows("sr_tiles")}
-    signals = step.read("sr_tile_signals").select(["image_id", "signature"])
-    signatures = dict(zip(*(signals[name].to_pylist() for name in signals.column_names), strict=True))
-    held = Held(settings.validation_tiles, settings.max_likeness)
-    parts = parts_of(selection, tiles, signatures, held, higher_is_better(metric))
-    how = LowQuality(tuple(settings.scales), settings.filter)
-    episodes = {episode_of(tile.row["image_id"]) for tile in parts}
-    shows = sorted({show_of(episode) for episode in episodes})
-    content = content_of(parts, how)
-    name = f"{shows[0] if len(shows) == 1 else 'set'}-sr-{content[:8]}"
-    about = step.origin("sr_selection") | {
-        "content": content,
-        "drawn": told(how),
-        "metric": metric,
-        "models": models_behind(step, sorted(episodes)),
-    }
-    held_out = any(tile.split == VALIDATION for tile in parts)
-    facts = SetFacts(name, parts[0].row["side_px"], how.scales, held_out)
-    paths = {row["image_id"]: row["path"] for row in step.rows("sr_sources")}
-    notes = _notes(step)
-    earlier = earlier_in(_last_folder(step), how)
-
-    def files() -> Iterator[File]:
-        pictures = set_files(parts, lambda it: step.picture(paths[it]), how, about=about, earlier=earlier)
-        yield from track(pictures, "sr_set", len(parts) * (1 + len(how.scales)))
-        yield File(SELECTION_TABLES, notes.encode())
-
-    folder, _, size_bytes, changed = write_folder(
-        step.export_root, name, files, lambda it: configs(facts, it.as_posix()), lambda it: []
+    episodes = sorted({episode_of(row["image_id"]) for row in selection})
+    tiles = {row["tile_id"]: row for row in step.read("sr_tiles", episodes).to_pylist()}
+    chosen, free = compared(selection, tiles, step.settings.sr_set.validation_tiles, better)
+    wanted = sorted({row["tile_id"] for row in (*chosen, *free)})
+    return _measured(
+        step,
+        lambda pictures: ({"embedding": vector} for vector in model.embed(pictures)),
+        model.fingerprint().sha256,
+        str(step.declaration.algorithm),
+        step.read("sr_sources", episodes),
+        (tiles[it] for it in wanted),
     )
-    return _written(step, folder, content, [tile.split for tile in parts], size_bytes, changed)
-
-
-def _notes(step: Step) -> str:
-    """The tables of `sr_selection` for people."""
-    pointer = step.pointer("sr_selection")
-    notes = pointer.provenance.notes if pointer else {}
-    return "\n\n".join(f"## {title.capitalize()}\n\n{text}" for title, text in notes.items())
-
-
-def _last_folder(step: Step) -> Path | None:
-    last = step.last
-    folder: Any = last.provenance.numbers.get("folder") if last else None
-    return Path(folder) if folder else None
-
-
-def _written(
-    step: Step, folder: Path, content: str, splits: Sequence[str], size_bytes: int, changed: Sequence[str]
-) -> Result:
-    counts = Counter(splits)
-    notes = {LEFT_ALONE: left_alone_markdown(changed)} if changed else {}
-    for note in notes.values():
-        step.log.warning(note)
-    row = {
-        "name": folder.name,
-        "tiles": counts[TRAIN],
-        "validation_tiles": counts[VALIDATION],
-        "content_sha256": content,
-    }
-    numbers: dict[str, Number] = {"folder": str(folder), "tiles": counts[TRAIN], "size_mb": size_bytes / 1e6}
-    return Result(SCHEMAS["sr_set"].table([row]), numbers, notes=notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,8 +99,10 @@ def run_graph(
     as_json: bool,
     home: Path | None = None,
     only: Collection[str] | None = None,
+    narrowed: Callable[[Settings, Sequence[str]], Settings] = lambda settings, episodes: settings,
 ) -> Ran:
-    """As `make_set`, of the assets in `only` if they are given. Ends the command where there is no episode."""
+    """As `make_set`, of the assets in `only` if they are given. narrowed: gives the settings for the episodes that are
+    found. Ends the command where there is no episode."""
     import warnings
 
     from dataset_pipeline.definitions import build_definitions
@@ -133,6 +135,7 @@ def run_graph(
         carried = carry_over(instance, store, settings, found.sources, trees)
         register(instance, store, settings, carried.sources)
         sizes = {source.key: float(source.size_bytes) for source in carried.sources}
+        settings = narrowed(settings, list(sizes))
         show.time_left = TimeLeft(sizes, earlier_rates(instance, settings, sizes, only=only))
         outcome = materialize_all(
             build_definitions(settings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dataset_pipeline.reports.super_resolution import SrReport
     from dataset_pipeline.settings import Settings
 
+LAYOUTS = "reds, vimeo, trainner"
 METRICS = "quality, blockiness, sharpness, noise, banding, complexity"
 
 
@@ -40,14 +42,18 @@ def sr(
         Path | None,
         typer.Option("--excluded", help="A folder of test images that must not be in the set.", resolve_path=True),
     ] = None,
+    sequences: Annotated[
+        str,
+        typer.Option("--sequences", help=f"Sequences of frames in place of tiles, as trainers want them: {LAYOUTS}."),
+    ] = "",
     models: ModelsOption = "",
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Turn episodes or folders of pictures into a set for super-resolution: tiles, and their low-quality pictures.
 
-    The set is of all that was ever given to this command and is still there. What was measured once is kept, so
-    another --keep takes seconds. Files stay where they lie.
+    The set is of what lies in the paths, without one of all that lies in the roots of the settings. What was measured
+    once is kept, so another --keep takes seconds. Files stay where they lie.
     """
     from dataset_pipeline.graph.declaration import behind
     from dataset_pipeline.graph.project import store_of
@@ -58,13 +64,16 @@ def sr(
         changes |= {"sr_selection__how": "keep_best", "sr_selection__by": "count", "sr_selection__amount": float(keep)}
     if excluded is not None:
         changes["sr_sources__excluded"] = str(excluded)
+    if sequences:
+        changes["sr_sequences__layout"] = sequences
     settings = settings_from(settings_file, models, **changes)
     import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 
-    _stop_without_weights(settings)
-    needed = behind("sr_set", settings)
-    ran = run_graph(settings, paths, as_json, only=needed)
-    report = sr_report_on(store_of(settings), ran.outcome, ran.calls, needed)
+    asked = "sr_sequences" if sequences else "sr_set"
+    needed = behind(asked, settings)
+    _stop_without_weights(settings, needed)
+    ran = run_graph(settings, paths, as_json, only=needed, narrowed=_of_these if paths else _of_all)
+    report = sr_report_on(store_of(settings), ran.outcome, ran.calls, needed, asked)
     if as_json:
         told = report.as_dict() | {"rejected": ran.rejected, "passed_over": list(ran.passed_over)}
         print(json.dumps(told, indent=1))
@@ -76,22 +85,41 @@ def sr(
         raise typer.Exit(PARTLY)
 
 
-def _stop_without_weights(settings: Settings) -> None:
-    """End the command where the model that ranks tiles is not here, with the way that takes none."""
+def _of_these(settings: Settings, episodes: Sequence[str]) -> Settings:
+    section = settings.super_resolution.model_copy(update={"episodes": list(episodes)})
+    return settings.model_copy(update={"super_resolution": section})
+
+
+def _of_all(settings: Settings, episodes: Sequence[str]) -> Settings:
+    return settings
+
+
+def _stop_without_weights(settings: Settings, needed: Collection[str]) -> None:
+    """End the command where the metric is none, or a model is not here that the set needs, with the way that takes
+    none."""
+    from dataset_pipeline.graph.declaration import DECLARATIONS
     from dataset_pipeline.models.injected import missing_weights, model_resources
 
-    if settings.sr_selection.by_model and (
-        missing := missing_weights({"quality": model_resources(settings)["quality"]})
-    ):
-        stop("\n".join([*missing, "or rank tiles by what takes no model, e.g. --metric sharpness"]))
+    roles = {role for name in needed for role in DECLARATIONS[name].models}
+    resources = {role: it for role, it in model_resources(settings).items() if role in roles}
+    metric = settings.sr_selection.metric
+    if "quality" in resources and metric not in ("quality", own := resources["quality"].terms()["metric"]):
+        stop(f"sr_selection.metric = {metric!r} is none of {METRICS}, nor {own!r}, which [models] quality names")
+    missing = missing_weights(resources)
+    if missing and "quality" in roles and settings.sr_selection.by_model:
+        missing.append("or rank tiles by what takes no model, e.g. --metric sharpness")
+    if missing and "embedder" in roles and settings.sr_set.by_embeddings:
+        missing.append('or hold out tiles by what takes no model: [sr_set] validation_by = "signatures"')
+    if missing:
+        stop("\n".join(missing))
 
 
 def print_sr(report: SrReport, ran: Ran) -> None:
     """What became of pictures and tiles, what other sizes would be, and where the set lies."""
     from rich.markdown import Markdown
 
-    table = table_of("what", "what became of it", "count", title="Pictures and tiles", title_justify="left")
-    for what, reasons in (("pictures", report.pictures), ("tiles", report.tiles)):
+    table = table_of("what", "what became of it", "count", title="What everything became", title_justify="left")
+    for what, reasons in (("pictures", report.pictures), ("tiles", report.tiles), ("sequences", report.sequences)):
         for reason, count in sorted(reasons.items(), key=lambda it: -it[1]):
             table.add_row(what, reason, str(count))
         table.add_section()
@@ -109,6 +137,7 @@ def print_sr(report: SrReport, ran: Ran) -> None:
     if report.made_with_demo_models:
         out.print("Ranked by a demo model, which knows only drawn scenes: good for trying things out.", style="yellow")
     if report.folder:
-        out.print(f"The set of {report.selected} tiles:", report.folder, **FOR_PATHS)
+        what = "sequences" if report.sequences else "tiles"
+        out.print(f"The set of {report.selected} {what}:", report.folder, **FOR_PATHS)
     else:
-        err.print("No set was written: no tile was selected, or a step failed, see above.", style="red")
+        err.print("No set was written: nothing was selected, or a step failed, see above.", style="red")

@@ -192,11 +192,22 @@ class Reading:
     def source(self) -> dict:
         """Where the episode's source lies: its row of `video`. What it holds is versioned by video_probe alone, so that
         a file that was merely touched or moved costs one look at it; an asset declares one of the two."""
+        assert self.episode is not None
+        return self.source_of(self.episode)
+
+    def source_of(self, episode: str) -> dict:
+        """As `source`, of an episode of a joined step."""
         if not {"video", "video_probe"} & set(self.declaration.reads):
             raise LookupError(f"{self.declaration.name} declares neither video nor video_probe, so it has no source")
-        pointer = self._pointer("video", self.episode)
-        row = self._work.store.read("video", self.episode).to_pylist()[0]
+        pointer = self._pointer("video", episode)
+        row = self._work.store.read("video", episode).to_pylist()[0]
         return row | {"path": pointer.provenance.path if pointer else ""}
+
+    def rows_of(self, asset: str, episode: str) -> list[dict]:
+        """The rows of one episode in a joined step, with what the schema wants read `alone`."""
+        self._declared(asset)
+        self._mine(episode)
+        return self._pictures.named_in(self._work.store.read(asset, episode)).to_pylist()
 
     def previous(self) -> list[dict]:
         """The rows this asset wrote last time, if the schema still reads them; empty if there are none."""

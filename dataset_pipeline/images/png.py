@@ -43,6 +43,19 @@ def encode_png(picture: np.ndarray) -> bytes:
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether it is a PNG file to its end, each part with the checksum that it should have."""
+    file = io.BytesIO(data)
+    if file.read(len(_SIGNATURE)) != _SIGNATURE:
+        return False
+    last = b""
+    for name, content, checksum in _chunks(file):
+        if checksum != struct.pack(">I", zlib.crc32(content, zlib.crc32(name))):
+            return False
+        last = name
+    return last == b"IEND" and file.read(1) == b""
+
+
 def without_ballast(file: BinaryIO) -> tuple[io.BytesIO, bytes | None] | None:
     """A PNG file without what is not needed to show it, which Pillow would refuse if it is long or damaged: texts, but
     for a short one that may say how the picture is turned, and chunks with a wrong checksum that no pixel depends on.

@@ -11,10 +11,12 @@ from dataset_pipeline.graph.declaration import is_joined
 from dataset_pipeline.orchestration.runs import Outcome
 from dataset_pipeline.store.store import Store, TableOutdated
 
+STRETCHES = ("taken", "nothing_moves", "other_size")  # what becomes of stretches of shots
+
 
 @dataclass(frozen=True)
 class SrReport:
-    """Plain values, as `--json` prints them. `pictures`, `tiles`: how many became what. `too_small`: ids of pictures
+    """Plain values, as `--json` prints them. `pictures`, `tiles`, `sequences`: how many became what. `too_small`: those
     without a tile. `notes`: tables of `sr_selection` as Markdown, by title. `folder`: empty if no set was written.
     `faults`: what speaks against checks. `changed`: what was left alone as a person had changed it."""
 
@@ -22,6 +24,7 @@ class SrReport:
     selected: int
     pictures: dict[str, int]
     tiles: dict[str, int]
+    sequences: dict[str, int]
     too_small: list[str]
     notes: dict[str, str]
     faults: list[str]
@@ -35,18 +38,22 @@ class SrReport:
         return asdict(self)
 
 
-def sr_report_on(store: Store, outcome: Outcome, model_calls: dict[str, int], assets: Collection[str]) -> SrReport:
-    """Read the tables of all registered episodes, and the set, into a report. assets: those that were to be made."""
+def sr_report_on(
+    store: Store, outcome: Outcome, model_calls: dict[str, int], assets: Collection[str], asked: str = "sr_set"
+) -> SrReport:
+    """Read the tables of the episodes that were given, and the set, into a report. assets: that were to be made; asked:
+    the one that writes the set."""
     failed = {failure.asset for failure in outcome.failures}
-    set_pointer = None if failed & {"sr_selection", "sr_set"} else store.pointer("sr_set")
-    selection = store.pointer("sr_selection")
+    set_pointer = None if failed & {"sr_selection", asked} else store.pointer(asked)
+    selection = store.pointer("sr_selection") if "sr_selection" in assets else None
     numbers = set_pointer.provenance.numbers if set_pointer else {}
     return SrReport(
         folder=str(numbers.get("folder", "")),
-        selected=int(numbers.get("tiles", 0)),
-        pictures=_reasons(store, "sr_sources", outcome.registered),
+        selected=int(numbers.get("tiles", numbers.get("sequences", 0))),
+        pictures=_reasons(store, "sr_sources", outcome.episodes) if selection else {},
         tiles=dict(Counter(store.read("sr_selection")["reason"].to_pylist())) if selection else {},
-        too_small=_too_small(store, outcome.registered),
+        sequences={it: int(numbers.get(it, 0)) for it in STRETCHES} if asked == "sr_sequences" else {},
+        too_small=_too_small(store, outcome.episodes) if selection else [],
         notes=_tables(selection.provenance.notes) if selection else {},
         faults=_faults(store, outcome.episodes, sorted(assets)),
         failures=[asdict(failure) for failure in outcome.failures],

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,9 @@ from pydantic import (
 )
 
 from dataset_pipeline.base.file_names import sha256_of_file
+from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.settings.cut import CutSettings, Stratum
+from dataset_pipeline.settings.degradation import BEST_AND_WORST, DegradationStep, check_recipe
 from dataset_pipeline.settings.folders import project_folder, resources_folder
 from dataset_pipeline.settings.query import QueryError, parse
 from dataset_pipeline.settings.reference_folders import References, references_in
@@ -595,6 +598,17 @@ class ExportedSetSettings(Section):
     root: Root
 
 
+class SuperResolutionSettings(Section):
+    episodes: list[Annotated[str, Field(min_length=1)]]
+
+    def of(self, registered: Iterable[str]) -> list[str]:
+        """Those of the episodes that sets are made of. Raises SettingsError for a name that none bears."""
+        there = list(registered)
+        if lost := set(self.episodes).difference(there, map(show_of, there)):
+            raise SettingsError(f"super_resolution.episodes names {min(lost)!r}, and there is no such episode or show")
+        return [it for it in there if not self.episodes or {it, show_of(it)}.intersection(self.episodes)]
+
+
 class SrSourcesSettings(Section):
     of: Literal["keyframes", "stills"]
     on_upscaled: Literal["keep", "drop", "descale"]
@@ -642,8 +656,42 @@ class SrSelectionSettings(CutSettings):
 class SrSetSettings(Section):
     scales: list[Literal[2, 3, 4, 8]]
     filter: Literal["box", "area", "bicubic"]
+    recipe: list[DegradationStep]
+    seed: Annotated[int, Field(ge=0)]
     validation_tiles: Annotated[int, Field(ge=0, le=10_000)]
+    validation_by: Literal["embeddings", "signatures"]
     max_likeness: Cosine
+    lmdb: Annotated[bool, NO_RESULT]  # beside the set, which stays as it is
+    zip: Annotated[bool, NO_RESULT]
+
+    @field_validator("recipe")
+    @classmethod
+    def _can_be_followed(cls, recipe: list[DegradationStep]) -> list[DegradationStep]:
+        if recipe:
+            check_recipe(recipe)
+        return recipe
+
+    @property
+    def by_embeddings(self) -> bool:
+        """Whether the embedder says which tiles are alike."""
+        return self.validation_tiles > 0 and self.validation_by == "embeddings"
+
+    @property
+    def through_codecs(self) -> bool:
+        """Whether a step of the recipe has to see frames of the shot."""
+        return any(step.kind in BEST_AND_WORST for step in self.recipe)
+
+
+class SrSequencesSettings(Section):
+    layout: Literal["reds", "vimeo", "trainner"]
+    frames: Annotated[int, Field(ge=3, le=1000)]
+    most_of_shot: Annotated[int, Field(ge=0, le=10_000)]
+    min_change: Annotated[float, Field(ge=0.0, le=255.0)]
+
+    @property
+    def length(self) -> int:
+        """How many frames a sequence has: what the layout's loader wants."""
+        return {"reds": 100, "vimeo": 7}.get(self.layout, self.frames)
 
 
 class Settings(Section):
@@ -690,10 +738,12 @@ class Settings(Section):
     clips: ClipsSettings
     training_clips: TrainingClipsSettings
     exported_set: ExportedSetSettings
+    super_resolution: SuperResolutionSettings
     sr_sources: SrSourcesSettings
     sr_tiles: SrTilesSettings
     sr_selection: SrSelectionSettings
     sr_set: SrSetSettings
+    sr_sequences: SrSequencesSettings
 
     @property
     def frame_pass(self) -> FramePassSettings:

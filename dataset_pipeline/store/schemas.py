@@ -751,6 +751,7 @@ SCHEMAS = {
                 "reason": STRING,  # kept, or one of those in super_resolution/sources.py
                 "of": STRING,  # the picture that it duplicates, or the excluded file
                 "similarity": FLOAT,  # to that
+                "signature": BYTES,  # of the picture, as in sr_tile_signals; empty where it could not be read
                 "width_px": INT,
                 "height_px": INT,
                 "native_px": INT,  # rows that its frame was brought back to; null where it is as it was
@@ -785,6 +786,7 @@ SCHEMAS = {
             },
             key=("image_id",),
         ),
+        TableSchema("sr_tile_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),  # image_id: the tile's
         TableSchema("sr_tile_scores", SCORED, key=("image_id",), silent=frozenset(TERMS)),  # image_id: the tile's
         TableSchema(
             "sr_selection",
@@ -793,13 +795,14 @@ SCHEMAS = {
                 "image_id": STRING,
                 "score": FLOAT,
                 "selected": BOOL,
-                # selected, not_scored, low_score, enough, stratum_full, source_full, blocky, plain
+                # selected, not_scored, low_score, enough, stratum_full, source_full, repeated, blocky, plain
                 "reason": STRING,
                 "place": INT,  # among those selected, the best is 0
             },
             key=("tile_id",),
             silent=frozenset({"reason"}),
         ),
+        TableSchema("sr_sequences", {"name": STRING, "sequences": INT, "content_sha256": STRING}, key=("name",)),
         TableSchema(
             "sr_set",
             {"name": STRING, "tiles": INT, "validation_tiles": INT, "content_sha256": STRING},

@@ -10,10 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dataset_pipeline.super_resolution.card import FORMAT, MANIFEST
+import numpy as np
+
+from dataset_pipeline.images.png import is_whole
+from dataset_pipeline.super_resolution.card import FORMAT, MANIFEST, entry
 from dataset_pipeline.super_resolution.layout import HR, TRAIN, VALIDATION, Tile, lq_folder, named
+from dataset_pipeline.super_resolution.low_quality import applied_to
 from dataset_pipeline.super_resolution.set_files import Earlier, LowQuality, none_earlier
-from dataset_pipeline.super_resolution.signatures import as_vectors
 from dataset_pipeline.super_resolution.validation import NEXT_RANKS, validation_picks
 from dataset_pipeline.training.exporters.folder import ExportError, File, checksums_in, content_hash, within
 from dataset_pipeline.training.score_cut import ENOUGH_ROWS, LOW_SCORE, SOURCE_FULL, STRATUM_FULL
@@ -30,43 +33,59 @@ class Held:
     max_likeness: float
 
 
+def compared(
+    selection: Iterable[Row], tiles: Mapping[str, Row], validation_tiles: int, higher_is_better: bool = True
+) -> tuple[list[Row], list[Row]]:
+    """(the tiles that are trained on, those that may be held out): rows of `sr_selection`, each the best first.
+
+    tiles: rows of `sr_tiles` by tile id. What may be held out just missed the selection, and lies on no place of its
+    picture that is trained on, at whatever scale.
+    """
+    rows = list(selection)
+    chosen = sorted((row for row in rows if row["selected"]), key=lambda row: row["place"])
+    if not validation_tiles:
+        return chosen, []
+    sign = -1 if higher_is_better else 1
+    rest = [row for row in rows if row["reason"] in _JUST_MISSED]
+    rest.sort(key=lambda row: (sign * row["score"], row["tile_id"]))
+    most = max(NEXT_RANKS, 2 * validation_tiles)
+    return chosen, list(_apart(chosen, rest, tiles, most))
+
+
 def parts_of(
     selection: Iterable[Row],
     tiles: Mapping[str, Row],
-    signatures: Mapping[str, bytes],
+    vectors: Mapping[str, np.ndarray],
     held: Held,
     higher_is_better: bool = True,
 ) -> list[Tile]:
     """The tiles of a set with their names, those that are trained on first.
 
-    selection: rows of `sr_selection`. tiles: rows of `sr_tiles` by tile id. Held out are tiles that the selection left
-    out, the best ranked first, none of which lies on a place of its picture that is trained on, at whatever scale.
+    selection: rows of `sr_selection`. tiles: rows of `sr_tiles` by tile id. vectors: of length 1, by tile id, which
+    tell how alike tiles are; a tile without one is not held out. Held out are tiles as `compared` gives them.
     """
-    rows = list(selection)
-    chosen = sorted((row for row in rows if row["selected"]), key=lambda row: row["place"])
+    chosen, free = compared(selection, tiles, held.count, higher_is_better)
     trained = named([(tiles[row["tile_id"]], row["score"]) for row in chosen], TRAIN)
-    if not held.count:
+    free = [row for row in free if row["tile_id"] in vectors]
+    if not free:
         return trained
-    sign = -1 if higher_is_better else 1
-    rest = [row for row in rows if row["reason"] in _JUST_MISSED]
-    rest.sort(key=lambda row: (sign * row["score"], row["tile_id"]))
-    free = list(_apart([tile.row for tile in trained], [tiles[row["tile_id"]] for row in rest], NEXT_RANKS))
-    scores = {row["tile_id"]: row["score"] for row in rest}
-    candidates, others = (
-        as_vectors([signatures[row["tile_id"]] for row in its]) for its in (free, [tile.row for tile in trained])
-    )
-    picks = sorted(validation_picks(candidates, others, held.count, held.max_likeness))
-    return trained + named([(free[at], scores[free[at]["tile_id"]]) for at in picks], VALIDATION)
+    others = [vectors[row["tile_id"]] for row in chosen if row["tile_id"] in vectors]
+    candidates = np.stack([vectors[row["tile_id"]] for row in free])
+    against = np.stack(others) if others else candidates[:0]
+    picks = sorted(validation_picks(candidates, against, held.count, held.max_likeness))
+    return trained + named([(tiles[free[at]["tile_id"]], free[at]["score"]) for at in picks], VALIDATION)
 
 
-def _apart(trained: Iterable[Row], ranked: Iterable[Row], most: int) -> Iterator[Row]:
+def _apart(trained: Iterable[Row], ranked: Iterable[Row], tiles: Mapping[str, Row], most: int) -> Iterator[Row]:
     """The first of the ranked tiles that share no place of their picture with one that is trained on."""
     places: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     for row in trained:
-        places[row["image_id"]].append(_place(row))
+        tile = tiles[row["tile_id"]]
+        places[tile["image_id"]].append(_place(tile))
     found = 0
     for row in ranked:
-        if any(_overlap(_place(row), other) for other in places[row["image_id"]]):
+        tile = tiles[row["tile_id"]]
+        if any(_overlap(_place(tile), other) for other in places[tile["image_id"]]):
             continue
         yield row
         found += 1
@@ -92,14 +111,42 @@ def content_of(tiles: Sequence[Tile], how: LowQuality) -> str:
 
 def told(how: LowQuality) -> dict[str, Any]:
     """How tiles are drawn, as JSON keeps it."""
-    return json.loads(json.dumps({"format": FORMAT, **asdict(how)}))
+    recipe = [step.model_dump() for step in how.recipe]
+    return json.loads(json.dumps({"format": FORMAT, **asdict(how), "recipe": recipe}))
 
 
-def earlier_in(folder: Path | None, how: LowQuality) -> Earlier:
+def first_of(found: Sequence[Earlier]) -> Earlier:
+    """What the first of them holds that holds a tile."""
+
+    def earlier(tile: Tile) -> tuple[list[File], dict[str, Any]] | None:
+        return next((it for one in found if (it := one(tile))), None)
+
+    return earlier
+
+
+def begun_in(folder: Path, how: LowQuality) -> Earlier:
+    """What a run that was interrupted has written of the same set into its folder: tiles of which every picture is
+    whole."""
+
+    def earlier(tile: Tile) -> tuple[list[File], dict[str, Any]] | None:
+        paths = [tile.path(it) for it in (HR, *map(lq_folder, how.scales))]
+        try:
+            contents = {path: (folder / path).read_bytes() for path in paths}
+        except OSError:
+            return None
+        if not all(map(is_whole, contents.values())):
+            return None
+        tile_id = tile.row["tile_id"]
+        files = [File(path, content, of=tile_id) for path, content in contents.items()]
+        steps = applied_to(how.recipe, how.seed, tile_id)
+        return files, entry(tile, dict.fromkeys(how.scales, steps) if how.recipe else {})
+
+    return earlier
+
+
+def earlier_in(folder: Path, how: LowQuality) -> Earlier:
     """What an earlier set, whose manifest tells how it was drawn, holds of tiles drawn in the same way. A file that
     somebody changed is drawn again, and so are all if that is the manifest."""
-    if folder is None:
-        return none_earlier
     try:
         sums = checksums_in(folder)
     except (OSError, ValueError):
@@ -107,7 +154,7 @@ def earlier_in(folder: Path | None, how: LowQuality) -> Earlier:
     if (manifest := _unchanged(folder, MANIFEST, sums)) is None:
         return none_earlier
     before = json.loads(manifest)
-    if before["about"]["drawn"] != told(how):
+    if before["about"].get("drawn") != told(how):
         return none_earlier
     lines = {(line["tile_id"], line["pixel_sha256"]): line for line in before["tiles"]}
     folders = (HR, *map(lq_folder, how.scales))

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from dataset_pipeline.settings.degradation import DegradationStep
 from dataset_pipeline.super_resolution.layout import HR, META_INFO, SCORES, SIZED_META_INFO, TRAIN, Tile, lq_folder
-from dataset_pipeline.super_resolution.low_quality import Applied, Step
+from dataset_pipeline.super_resolution.low_quality import Applied
 
 MANIFEST, CARD = "manifest.json", "README.md"
 FORMAT = 1
@@ -32,7 +33,7 @@ def entry(tile: Tile, applied: Mapping[int, Sequence[Applied]]) -> dict[str, Any
     }
 
 
-def manifest(entries: Iterable[Mapping[str, Any]], recipe: Sequence[Step], about: Mapping[str, Any]) -> str:
+def manifest(entries: Iterable[Mapping[str, Any]], recipe: Sequence[DegradationStep], about: Mapping[str, Any]) -> str:
     """The manifest, a line for each tile. about: the set's lineage and settings."""
     steps = [{"step": it.kind, "low": it.low, "high": it.high, "probability": it.probability} for it in recipe]
     head = json.dumps({"format": FORMAT, "about": about, "recipe": steps}, sort_keys=True, ensure_ascii=False)
@@ -42,7 +43,7 @@ def manifest(entries: Iterable[Mapping[str, Any]], recipe: Sequence[Step], about
     return f'{head[:-1]}, "tiles": [\n{lines}\n]}}\n'
 
 
-def card(tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequence[Step]) -> str:
+def card(tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequence[DegradationStep]) -> str:
     """The card in Markdown."""
     parts = {split: [tile for tile in tiles if tile.split == split] for split in sorted({tile.split for tile in tiles})}
     sizes = sorted({tile.row["side_px"] for tile in tiles})
@@ -64,14 +65,15 @@ def card(tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequ
         "- Real-ESRGAN: "
         f"`{META_INFO}` holds the paths of `{TRAIN}/{HR}` below this folder.",
         "",
-        "Settings lie in `absolute/`, with the path this folder had when it was made.",
+        "Settings of this folder hold paths from within it, where the trainer is then started; those in `absolute/` "
+        "the path that it had when it was made.",
         f"`{SCORES}` has the score of each tile, `{MANIFEST}` where each comes from. In the folders of pictures lies "
         "nothing else, as trainers take every file there for a picture.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _low_quality_text(scales: Sequence[int], filter: str, recipe: Sequence[Step]) -> str:
+def _low_quality_text(scales: Sequence[int], filter: str, recipe: Sequence[DegradationStep]) -> str:
     if not scales:
         return "Low-quality pictures are left to the trainer."
     text = f"Low-quality pictures are smaller by {' and '.join(map(str, scales))}, by the filter {filter}"

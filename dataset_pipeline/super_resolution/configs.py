@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dataset_pipeline.super_resolution.databases import ENDING, databases_of
 from dataset_pipeline.super_resolution.layout import HR, SIZED_META_INFO, TRAIN, VALIDATION, lq_folder
 from dataset_pipeline.training.exporters.documents import as_toml, below
 
@@ -26,23 +27,27 @@ OTF_MARGIN_PX = 32  # what traiNNer-redux wants of a picture beyond the crop
 @dataclass(frozen=True)
 class SetFacts:
     """What settings say of a set. tile_px: the side of its tiles. scales: of its low-quality pictures. validation:
-    whether it has a part that is held out."""
+    whether it has a part that is held out. databases: whether LMDB lies beside it."""
 
     name: str
     tile_px: int
     scales: Sequence[int]
     validation: bool
+    databases: bool = False
 
 
 def configs(facts: SetFacts, folder: str) -> dict[str, str]:
-    """Texts by file name: for each trainer one for each scale of the set, and one for traiNNer-redux that makes the
-    low-quality pictures as it goes. folder: the set's; "" for paths from within it, where the trainer is then
-    started."""
+    """Texts by file name: for each trainer one for each scale of the set, for those that read databases one for them,
+    and one for traiNNer-redux that makes the low-quality pictures as it goes. folder: the set's; "" for paths from
+    within it, where the trainer is then started; databases lie outside of it and have none then."""
     found = {}
     for scale in facts.scales:
         found[f"basicsr_x{scale}.yml"] = basicsr(facts, scale, folder)
         found[f"trainner_redux_x{scale}.yml"] = trainner_redux(facts, scale, folder)
         found[f"neosr_x{scale}.toml"] = neosr(facts, scale, folder)
+        if facts.databases and folder:
+            found[f"basicsr_x{scale}_lmdb.yml"] = basicsr(facts, scale, folder, from_databases=True)
+            found[f"neosr_x{scale}_lmdb.toml"] = neosr(facts, scale, folder, from_databases=True)
     found["trainner_redux_otf_x4.yml"] = trainner_redux_otf(facts, 4, folder)
     return found
 
@@ -56,16 +61,19 @@ def crop_px(tile_px: int, scale: int, margin_px: int = 0) -> int:
     return side
 
 
-def basicsr(facts: SetFacts, scale: int, folder: str) -> str:
+def basicsr(facts: SetFacts, scale: int, folder: str, from_databases: bool = False) -> str:
     """Options of BasicSR's basicsr/train.py."""
-    pairs = {"type": "PairedImageDataset", "filename_tmpl": "{}", "io_backend": {"type": "disk"}}
+    backend = "lmdb" if from_databases else "disk"
+    pairs = {"type": "PairedImageDataset", "filename_tmpl": "{}", "io_backend": {"type": backend}}
     crop = crop_px(facts.tile_px, scale) * scale
+    roots = _databases if from_databases else _roots
+    by_list = {} if from_databases else {"meta_info_file": below(folder, SIZED_META_INFO)}
     train = {
-        "name": facts.name, **pairs, **_roots(TRAIN, scale, folder),
-        "meta_info_file": below(folder, SIZED_META_INFO), "gt_size": crop, "use_hflip": True, "use_rot": True,
+        "name": facts.name, **pairs, **roots(TRAIN, scale, folder), **by_list, "gt_size": crop,
+        "use_hflip": True, "use_rot": True,
         "num_worker_per_gpu": 4, "batch_size_per_gpu": 16, "dataset_enlarge_ratio": 1, "prefetch_mode": None,
     }  # fmt: skip
-    held_out = {"val": {"name": "validation", **pairs, **_roots(VALIDATION, scale, folder)}}
+    held_out = {"val": {"name": "validation", **pairs, **roots(VALIDATION, scale, folder)}}
     return as_yaml(
         {
             "name": f"{facts.name}_x{scale}", "model_type": "SRModel", "scale": scale, "num_gpu": 1, "manual_seed": 0,
@@ -110,9 +118,10 @@ def trainner_redux_otf(facts: SetFacts, scale: int, folder: str) -> str:
     return as_yaml(_trainner(facts, scale, folder, train, degradations))
 
 
-def neosr(facts: SetFacts, scale: int, folder: str) -> str:
-    """Options of neosr's train.py."""
-    held_out = {"name": "validation", "type": "paired", **_roots(VALIDATION, scale, folder)}
+def neosr(facts: SetFacts, scale: int, folder: str, from_databases: bool = False) -> str:
+    """Options of neosr's train.py, which tells a database by its ending."""
+    roots = _databases if from_databases else _roots
+    held_out = {"name": "validation", "type": "paired", **roots(VALIDATION, scale, folder)}
     return as_toml(
         [
             ("", {"name": f"{facts.name}_x{scale}", "model_type": "image", "scale": scale, "use_amp": True}),
@@ -120,7 +129,7 @@ def neosr(facts: SetFacts, scale: int, folder: str) -> str:
                 "[datasets.train]",
                 {
                     "type": "paired",
-                    **_roots(TRAIN, scale, folder),
+                    **roots(TRAIN, scale, folder),
                     "patch_size": crop_px(facts.tile_px, scale),
                     "batch_size": 8,
                 },
@@ -154,6 +163,14 @@ def _roots(split: str, scale: int, folder: str) -> dict[str, str]:
     return {
         "dataroot_gt": below(folder, f"{split}/{HR}"),
         "dataroot_lq": below(folder, f"{split}/{lq_folder(scale)}"),
+    }
+
+
+def _databases(split: str, scale: int, folder: str) -> dict[str, str]:
+    root = databases_of(folder)
+    return {
+        "dataroot_gt": below(root, f"{split}_{HR}{ENDING}"),
+        "dataroot_lq": below(root, f"{split}_{lq_folder(scale)}{ENDING}"),
     }
 
 

@@ -13,11 +13,29 @@ from pathlib import Path
 from PIL import Image
 
 from dataset_pipeline.base.paths import long_path, replace
+from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION
 
 ENDING = ".lmdb"
 PAGE_BYTES, SPARE_PAGES, ENTRY_BYTES = 4096, 256, 16
 COMPRESSION = 1  # the level that pictures are deflated at
 AT_ONCE = 500  # pictures of a transaction, which are kept in memory
+
+
+def databases_of(folder: str) -> str:
+    """Where the databases of a set lie: in a folder beside it, one for each folder of pictures, `train_hr.lmdb`."""
+    return f"{folder}-lmdb"
+
+
+def write_databases(folder: Path) -> list[Path]:
+    """A database for each folder of pictures of a set, unless it is there. Raises as `write_lmdb`."""
+    found = []
+    for pictures in sorted(it for split in (TRAIN, VALIDATION) for it in (folder / split).glob("*") if it.is_dir()):
+        target = folder.with_name(databases_of(folder.name)) / f"{pictures.parent.name}_{pictures.name}{ENDING}"
+        target.parent.mkdir(exist_ok=True)
+        if not target.exists():
+            write_lmdb(pictures, target)
+        found.append(target)
+    return found
 
 
 def write_lmdb(pictures: Path, target: Path) -> int:

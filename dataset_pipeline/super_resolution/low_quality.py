@@ -14,11 +14,10 @@ import numpy as np
 from PIL import Image
 
 from dataset_pipeline.images.resize import decode
+from dataset_pipeline.settings.degradation import DOWNSCALE, DegradationStep, check_recipe
 from dataset_pipeline.super_resolution.recode import CODECS, recoded
 
 Filter = Literal["box", "area", "bicubic"]
-Kind = Literal["downscale", "blur", "noise", "jpeg", "webp", "h264", "h265", "mpeg2", "mpeg4", "vp9"]
-DOWNSCALE = "downscale"
 
 
 def downscaled(picture: np.ndarray, scale: int, filter: Filter = "bicubic") -> np.ndarray:
@@ -44,18 +43,6 @@ def downscaled(picture: np.ndarray, scale: int, filter: Filter = "bicubic") -> n
 
 
 @dataclass(frozen=True)
-class Step:
-    """A step of a recipe. low, high: between them its strength is drawn: of blur the sigma in pixels, of noise the
-    deviation in levels, of jpeg and webp the quality, of a video codec its quality (`recode`). probability: that it is
-    taken at all. Whole numbers are drawn where only whole ones make sense."""
-
-    kind: Kind
-    low: float = 0.0
-    high: float = 0.0
-    probability: float = 1.0
-
-
-@dataclass(frozen=True)
 class Applied:
     """A step that was taken, with the strength that was drawn."""
 
@@ -63,22 +50,11 @@ class Applied:
     strength: float
 
 
-def check_recipe(recipe: Sequence[Step]) -> None:
-    """Raises ValueError for a recipe that does not downscale once and always, or a strength that is none."""
-    scaling = [step for step in recipe if step.kind == DOWNSCALE]
-    if len(scaling) != 1 or scaling[0].probability != 1:
-        raise ValueError("a recipe has the step downscale, once and always")
-    for step in recipe:
-        most = {"blur": 100.0, "noise": 255.0, "jpeg": 100.0, "webp": 100.0}.get(step.kind, 63.0)
-        if not (0 <= step.low <= step.high <= most and 0 <= step.probability <= 1):
-            raise ValueError(f"{step.kind} from {step.low:g} to {step.high:g} is none: it goes from 0 to {most:g}")
-
-
 def degraded(
     run: Sequence[np.ndarray],
     at: int,
     scale: int,
-    recipe: Sequence[Step],
+    recipe: Sequence[DegradationStep],
     seed: int,
     name: str,
     filter: Filter = "bicubic",
@@ -93,7 +69,12 @@ def degraded(
 
 
 def degraded_run(
-    run: Iterable[np.ndarray], scale: int, recipe: Sequence[Step], seed: int, name: str, filter: Filter = "bicubic"
+    run: Iterable[np.ndarray],
+    scale: int,
+    recipe: Sequence[DegradationStep],
+    seed: int,
+    name: str,
+    filter: Filter = "bicubic",
 ) -> tuple[list[np.ndarray], list[Applied]]:
     """(what the recipe makes of frames that follow one another, the steps that were taken).
 
@@ -107,11 +88,20 @@ def degraded_run(
             pictures = [it.rgb for it in recoded(pictures, kind, max(1, int(strength)))]
         else:
             pictures = [_stepped(it, kind, strength, scale, filter, rng) for it in pictures]
-    return pictures, [Applied(kind, round(strength, 4)) for kind, strength in taken if kind != DOWNSCALE]
+    return pictures, _told(taken)
+
+
+def applied_to(recipe: Sequence[DegradationStep], seed: int, name: str) -> list[Applied]:
+    """The steps that `degraded` takes, without a picture."""
+    return _told(_taken(recipe, _random(seed, name))) if recipe else []
+
+
+def _told(taken: Iterable[tuple[str, float]]) -> list[Applied]:
+    return [Applied(kind, round(strength, 4)) for kind, strength in taken if kind != DOWNSCALE]
 
 
 def frame_by_frame(
-    scale: int, recipe: Sequence[Step], seed: int, name: str, filter: Filter = "bicubic"
+    scale: int, recipe: Sequence[DegradationStep], seed: int, name: str, filter: Filter = "bicubic"
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A recipe without video codecs for frames that come one after another: what takes each through the same steps.
     Raises ValueError for a step that has to see them together."""
@@ -128,7 +118,7 @@ def frame_by_frame(
     return degrade
 
 
-def _taken(recipe: Sequence[Step], rng: np.random.RandomState) -> list[tuple[str, float]]:
+def _taken(recipe: Sequence[DegradationStep], rng: np.random.RandomState) -> list[tuple[str, float]]:
     """The steps that are taken, with their strengths. All are drawn first, so that whether one is taken leaves the
     strengths of the others alone."""
     check_recipe(recipe)

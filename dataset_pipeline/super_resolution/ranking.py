@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from dataset_pipeline.training.score_cut import TILES, Cut, Limits, ladder, loss
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
-BLOCKY, PLAIN = "blocky", "plain"
+REPEATED, BLOCKY, PLAIN = "repeated", "blocky", "plain"
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,19 @@ def ranked(
     scores: pa.Table | None,
     settings: SrSelectionSettings,
     strata: Mapping[str, Mapping[str, Any]] | None = None,
+    repeated: Collection[str] = (),
 ) -> Ranked:
     """tiles: `sr_tiles`. signals, scores: `sr_tile_signals` and, where a model is the metric, `sr_tile_scores`, whose
     `image_id` is the tile's. A tile that was not measured is `not_scored`. strata: where they are wanted, `shot` and
-    `query` by the picture's id, `character` and `crop` by the tile's."""
+    `query` by the picture's id, `character` and `crop` by the tile's. repeated: ids of pictures that are in another
+    episode too, and tiled there."""
     rows = _with_scores(tiles, signals, scores, settings.metric)
     for column, values in (strata or {}).items():
         is_list = column != "shot"
         ids = rows["image_id" if column in ("shot", "query") else "tile_id"].to_pylist()
         kind = pa.list_(pa.string()) if is_list else pa.string()
         rows = rows.append_column(column, pa.array([values.get(it, [] if is_list else None) for it in ids], kind))
-    unfit = _unfit(rows, settings)
+    unfit = _unfit(rows, settings, repeated)
     fit = rows.filter(pa.array([reason == "" for reason in unfit], pa.bool_()))
     cut = Cut(settings.how, settings.by, settings.amount, settings.in_strata)
     limits = Limits(tuple(settings.strata), settings.floor, settings.quota, settings.per_source)
@@ -80,15 +82,17 @@ def _with_scores(tiles: pa.Table, signals: pa.Table, scores: pa.Table | None, me
     )
 
 
-def _unfit(rows: pa.Table, settings: SrSelectionSettings) -> list[str]:
+def _unfit(rows: pa.Table, settings: SrSelectionSettings, repeated: Collection[str]) -> list[str]:
     """By row, why it is left out whatever its score; empty if it is not."""
 
-    def why(blockiness: float | None, complexity: float | None) -> str:
+    def why(image_id: str, blockiness: float | None, complexity: float | None) -> str:
+        if image_id in repeated:
+            return REPEATED
         if settings.max_blockiness and blockiness is not None and blockiness > settings.max_blockiness:
             return BLOCKY
         return PLAIN if complexity is not None and complexity < settings.min_complexity else ""
 
-    return list(map(why, rows["blockiness"].to_pylist(), rows["complexity"].to_pylist()))
+    return list(map(why, *(rows[name].to_pylist() for name in ("image_id", "blockiness", "complexity"))))
 
 
 def _with_images(rows: pa.Table, selection: pa.Table, unfit: Sequence[str]) -> pa.Table:

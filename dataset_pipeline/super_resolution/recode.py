@@ -4,7 +4,8 @@ that a picture coded alone shows none of the artefacts of predicted frames."""
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -14,6 +15,7 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.video.frame import PictureType
 
+from dataset_pipeline.settings.degradation import BEST_AND_WORST
 from dataset_pipeline.video.clip_files import NoEncoder
 from dataset_pipeline.video.color import Conversion, to_rgb, to_yuv
 
@@ -27,8 +29,8 @@ _ENCODERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "vp9": ("libvpx-vp9", {"row-mt": "0", "cpu-used": "4", "b": "0"}),
 }
 BY_QUANTIZER = frozenset({"mpeg2", "mpeg4"})  # the others take a constant rate factor
-BEST_AND_WORST = {"h264": (1, 51), "h265": (1, 51), "mpeg2": (1, 31), "mpeg4": (1, 31), "vp9": (1, 63)}
 CODECS = tuple(_ENCODERS)
+FRAMES_BEFORE, FRAMES_AFTER = 7, 4  # of a frame among which it is coded: as many as a group of predicted frames
 _AS_CODED = Conversion(matrix="bt709", range="tv", primaries="bt709", transfer="sdr", sar=Fraction(1), rotation_deg=0)
 
 
@@ -38,6 +40,22 @@ class Recoded:
 
     rgb: np.ndarray
     picture_type: str
+
+
+def neighbours(shots: Iterable[Sequence[int]], pts: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The timestamps of the frames to code before and after one of its shot; none for one of no shot. shots: of each
+    the timestamps of its frames, in order.
+
+    An I-frame, which stills are best taken from, mostly begins its shot, and would be one again. So where less than
+    half of the frames before it are there and more follow, the shot runs backwards: it too is predicted from real ones.
+    """
+    for frames in shots:
+        at = bisect_left(frames, pts)
+        if at < len(frames) and frames[at] == pts:
+            if at < FRAMES_BEFORE / 2 and len(frames) - 1 - at > at:
+                frames, at = frames[::-1], len(frames) - 1 - at
+            return frames[max(0, at - FRAMES_BEFORE) : at], frames[at + 1 : at + 1 + FRAMES_AFTER]
+    return (), ()
 
 
 def recoded(frames: Sequence[np.ndarray], codec: str, quality: int, fps: int = 24) -> list[Recoded]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from dataset_pipeline.images.png import encode_png
+from dataset_pipeline.settings.degradation import DOWNSCALE, DegradationStep
 from dataset_pipeline.super_resolution.layout import HR, TRAIN, lq_folder
-from dataset_pipeline.super_resolution.low_quality import DOWNSCALE, Step, degraded_run, frame_by_frame
+from dataset_pipeline.super_resolution.low_quality import degraded_run, frame_by_frame
 from dataset_pipeline.super_resolution.recode import CODECS
 from dataset_pipeline.super_resolution.sequences import FrameRun, Layout, frame_paths, scene_of, sequence_list
 from dataset_pipeline.super_resolution.set_files import LowQuality
@@ -30,7 +31,7 @@ def sequence_files(
     sequence together. What of the sides does not divide by all scales is cut off on the right and below. Raises
     ValueError for sequences that the layout does not take, and for frames that are missing or of another size.
     """
-    recipe = how.recipe or (Step(DOWNSCALE),)
+    recipe = how.recipe or (DegradationStep(kind=DOWNSCALE),)
     together = any(step.kind in CODECS for step in recipe)
     unit = math.lcm(*how.scales)
     size: tuple[int, int] | None = None
@@ -56,6 +57,28 @@ def sequence_files(
                 yield File(f"{split}/{lq_folder(scale)}/{path}", encode_png(frame), of=name)
     if size and (lines := sequence_list(sequences, layout, size[1], size[0])):
         yield File(f"meta_info_{layout}.txt", lines.encode())
+
+
+_READ_BY = {
+    "reds": "BasicSR's REDSDataset, with `meta_info_reds.txt` as meta_info_file",
+    "vimeo": "BasicSR's Vimeo90KDataset, with `meta_info_vimeo.txt` as meta_info_file",
+    "trainner": "traiNNer-redux's PairedVideoDataset, which takes what stands before the underscore for the scene",
+}
+
+
+def sequence_card(sequences: Sequence[FrameRun], layout: Layout, how: LowQuality) -> str:
+    """The card in Markdown: what lies where, and where each sequence comes from."""
+    folders = " and ".join(f"`{TRAIN}/{lq_folder(scale)}`" for scale in how.scales)
+    lines = [
+        "# Sequences of frames for super-resolution", "",
+        f"{len(sequences)} sequences of {len(sequences[0].frames)} frames, each of one shot: `{TRAIN}/{HR}` as "
+        f"dataroot_gt, {folders or 'nothing'} as dataroot_lq, for {_READ_BY[layout]}.", "",
+        "| sequence | episode | shot | first frame |", "| --- | --- | ---: | ---: |",
+    ]  # fmt: skip
+    for sequence, paths in zip(sequences, frame_paths(sequences, layout), strict=True):
+        name = paths[0].rpartition("/")[0] or scene_of(sequence)
+        lines.append(f"| {name} | {sequence.episode} | {sequence.shot} | {sequence.frames[0]} |")
+    return "\n".join(lines) + "\n"
 
 
 def _cut(frames: Iterable[np.ndarray], unit: int) -> Iterator[np.ndarray]:

@@ -15,11 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from dataset_pipeline.base.file_names import short_hash
 
 Layout = Literal["reds", "vimeo", "trainner"]
 REDS_FRAMES, REDS_FIRST = 100, 300
 VIMEO_FRAMES, VIMEO_IN_FOLDER = 7, 1000
+SIGNATURE_VALUES = 18 * 32  # of a frame in `shots`
 _NO_SCENE = re.compile(r"[^a-z0-9-]+")
 
 
@@ -61,6 +64,14 @@ def _spread(begins: Sequence[int], most: int) -> Sequence[int]:
     if not most or len(begins) <= most:
         return begins
     return [begins[(2 * number + 1) * len(begins) // (2 * most)] for number in range(most)]
+
+
+def change_of(run: FrameRun, signatures: np.ndarray) -> float:
+    """How much small copies of its frames differ from one to the next, on the mean, in levels. signatures: uint8, of
+    all frames of the episode one after another, as `shots` has them."""
+    of_episode = signatures.reshape(-1, SIGNATURE_VALUES)
+    small = of_episode[run.frames[0] : run.frames[-1] + 1].astype(np.int16)
+    return float(np.abs(np.diff(small, axis=0)).mean()) if len(small) > 1 else 0.0
 
 
 def check_length(layout: Layout, frames: int) -> None:

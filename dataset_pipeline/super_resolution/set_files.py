@@ -14,12 +14,13 @@ import numpy as np
 from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.base.paths import long_path, replace
 from dataset_pipeline.images.png import encode_png
+from dataset_pipeline.settings.degradation import DegradationStep
 from dataset_pipeline.super_resolution.card import CARD, MANIFEST, card, entry, manifest
 from dataset_pipeline.super_resolution.layout import Tile, lq_folder, texts
-from dataset_pipeline.super_resolution.low_quality import Applied, Filter, Step, degraded, downscaled
+from dataset_pipeline.super_resolution.low_quality import Applied, Filter, degraded, downscaled
 from dataset_pipeline.super_resolution.recode import CODECS
 from dataset_pipeline.super_resolution.tiles import tiles_of
-from dataset_pipeline.training.exporters.folder import File, files_in
+from dataset_pipeline.training.exporters.folder import ABSOLUTE, File, files_in
 
 # The files and the line of the manifest of a tile that an earlier set holds; None for others.
 Earlier = Callable[[Tile], tuple[list[File], dict[str, Any]] | None]
@@ -37,7 +38,7 @@ class LowQuality:
 
     scales: tuple[int, ...] = ()
     filter: Filter = "bicubic"
-    recipe: tuple[Step, ...] = ()
+    recipe: tuple[DegradationStep, ...] = ()
     seed: int = 0
 
 
@@ -93,7 +94,7 @@ def _runs(
     by_image: dict[str, list[Tile]] = defaultdict(list)
     for tile in tiles:
         by_image[tile.row["image_id"]].append(tile)
-    for image_id, its in by_image.items():
+    for image_id, its in sorted(by_image.items()):  # of an episode in the order of time
         its.sort(key=lambda tile: (tile.row["copy_width_px"], tile.row["copy_height_px"], tile.path()))
         before, after = around(image_id)
         cut = [tiles_of(frame, [tile.row for tile in its]) for frame in (*before, read(image_id), *after)]
@@ -116,12 +117,15 @@ def _drawn(tile: Tile, run: list[np.ndarray], at: int, how: LowQuality) -> tuple
 
 
 def write_zip(folder: Path, target: Path) -> None:
-    """All files below the folder as one archive, in the order of their paths, without compression, as PNG has its own,
-    and with fixed dates: equal folders give equal bytes. The archive appears when it is whole."""
+    """All files below the folder, but for texts that name its place, as one archive, in the order of their paths,
+    without compression, as PNG has its own, and with fixed dates: equal sets give equal bytes wherever they lie. The
+    archive appears when it is whole."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         with zipfile.ZipFile(long_path(partial), "w", zipfile.ZIP_STORED) as archive:
             for path, file in files_in(folder).items():
+                if path.startswith(f"{ABSOLUTE}/"):
+                    continue
                 entry = zipfile.ZipInfo(f"{folder.name}/{path}", FIRST_DATE)
                 entry.create_system, entry.external_attr, entry.file_size = 3, _READABLE, file.stat().st_size
                 with archive.open(entry, "w") as out, file.open("rb") as content:

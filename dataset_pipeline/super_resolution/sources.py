@@ -28,6 +28,7 @@ Rows = list[dict[str, Any]]
 class Look:
     """What a picture looks like, by a small copy of it. vector: as of `as_vectors`."""
 
+    signature: bytes
     vector: np.ndarray
     has_bars: bool
 
@@ -47,7 +48,8 @@ def looked_at(picture: np.ndarray) -> Look:
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     # A bar is where several frames agree; of a picture there is but one.
     bars = find_bars([luma] * FRAMES_THAT_AGREE, black=0, chroma_px=1)
-    return Look(as_vectors([signature(picture)])[0], bars != Bars())
+    small = signature(picture)
+    return Look(small, as_vectors([small])[0], bars != Bars())
 
 
 def excluded_in(folder: Path | None) -> Excluded:
@@ -98,6 +100,7 @@ def decide_sources(
             "reason": reason or KEPT,
             "of": of,
             "similarity": similarity,
+            "signature": look.signature if look else b"",
             "native_px": None,
             "kernel": None,
         }
@@ -164,6 +167,17 @@ def with_upscale(rows: Iterable[Mapping[str, Any]], upscale: Upscale | None, on_
             size = dict(zip(("width_px", "height_px"), of_it.size_px, strict=True))
             row |= size | {"native_px": of_it.height_px, "kernel": of_it.kernel}
     return found
+
+
+def repeated_among(sources: Iterable[Mapping[str, Any]], similarity: float) -> set[str]:
+    """Ids of pictures that look like one of another episode: an opening, an ending, a recap. Of those that are alike
+    the largest stays, of those the first by id. sources: rows of `sr_sources` that are kept, of all episodes."""
+    rows = sorted(sources, key=lambda row: (-row["width_px"] * row["height_px"], row["image_id"]))
+    vectors = as_vectors([row["signature"] for row in rows])
+    seen = np.flatnonzero(vectors.any(axis=1)).tolist()  # of one colour nothing is told
+    groups = distinct(vectors[seen], range(len(seen)), similarity)
+    pairs = ((rows[at], rows[seen[of]]) for at, of in zip(seen, groups.survivor.tolist(), strict=True))
+    return {row["image_id"] for row, of in pairs if row["episode"] != of["episode"]}
 
 
 def without_excluded_pixels(rows: Iterable[Mapping[str, Any]], excluded: Excluded) -> Rows:

@@ -21,7 +21,8 @@ LADDER = "| best | tiles |\n| ---: | ---: |\n| 400 | 398 |"
 def report(**changes: Any) -> SrReport:
     values: dict[str, Any] = {
         "folder": "/exports/show-sr-1a2b3c4d", "selected": 20, "pictures": {"kept": 5, "bars": 2},
-        "tiles": {"selected": 20, "low_score": 4}, "too_small": ["a.a/tiny"], "notes": {"ladder": LADDER}, "faults": [],
+        "tiles": {"selected": 20, "low_score": 4}, "sequences": {},
+        "too_small": ["a.a/tiny"], "notes": {"ladder": LADDER}, "faults": [],
         "failures": [], "changed": "", "seconds": 3.0, "model_calls": {"quality.pictures": 24},
         "made_with_demo_models": False,
     }  # fmt: skip
@@ -65,7 +66,7 @@ def test_a_run_without_a_set_names_the_step_that_failed(monkeypatch: pytest.Monk
 def test_a_metric_that_there_is_not_stops_the_command_before_anything_is_done(project: Project):
     code, _, error = project.command("sr", str(project.root), "--metric", "beauty")
     assert code == 1
-    assert "sr_selection.metric = 'beauty'" in error
+    assert "sr_selection.metric = 'beauty' is none of quality, " in error
     assert not (project.root / "store").exists()
 
 

@@ -48,8 +48,10 @@ READS_SETTINGS = {
     "sr_sources": {"sr_sources", "frame_defects", "keyframes", "video"},
     "sr_tiles": {"sr_tiles"},
     "sr_tile_scores": {"quality_scores"},
-    "sr_selection": {"sr_selection", "tag_thresholds"},
-    "sr_set": {"sr_set", "sr_selection"},
+    "sr_selection": {"super_resolution", "sr_sources", "sr_selection", "tag_thresholds"},
+    "sr_tile_embeddings": {"sr_set", "sr_selection"},
+    "sr_sequences": {"super_resolution", "sr_sequences", "sr_set", "keyframes", "video"},
+    "sr_set": {"sr_set", "sr_selection", "keyframes", "video"},
 }
 USES_MODELS = {
     "frame_embeddings": {"embedder"},
@@ -64,6 +66,7 @@ USES_MODELS = {
     "tag_scores": {"tagger"},
     "text_lines": {"text_detector"},
     "sr_tile_scores": {"quality"},
+    "sr_tile_embeddings": {"embedder"},
 }
 KINDS = {
     "video_probe": Kind.MEASURE,
@@ -111,16 +114,27 @@ KINDS = {
     "sr_tile_signals": Kind.MEASURE,
     "sr_tile_scores": Kind.MEASURE,
     "sr_selection": Kind.JOIN,
+    "sr_tile_embeddings": Kind.JOIN,
+    "sr_sequences": Kind.EXPORT,
     "sr_set": Kind.EXPORT,
 }
 ON_DEMAND = {
     "native_size",
-    *("sr_sources", "sr_tiles", "sr_tile_signals", "sr_tile_scores", "sr_selection", "sr_set"),
+    *(
+        "sr_sources",
+        "sr_tiles",
+        "sr_tile_signals",
+        "sr_tile_scores",
+        "sr_selection",
+        "sr_tile_embeddings",
+        "sr_set",
+        "sr_sequences",
+    ),
 }
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
 COMPARES_VECTORS = {"character_gallery", "clusters"}
-# This measures pictures that belong to no episode.
-OF_NO_EPISODE = {"reference_embeddings"}
+# These measure pictures that belong to no episode, and tiles that a join has chosen.
+OF_NO_EPISODE = {"reference_embeddings", "sr_tile_embeddings"}
 
 
 def versions(settings: Settings) -> dict[str, str | None]:
@@ -165,13 +179,13 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         (
             "keyframes__working_short_side_px",
             200,
-            {"keyframes", "distinct_frames", "training_clips", "sr_sources", "native_size"},
+            {"keyframes", "distinct_frames", "training_clips", "sr_sources", "native_size", "sr_sequences"},
         ),
         # Shots are found on the frames that such a mode decodes.
         (
             "keyframes__mode",
             "interval",
-            {"shots", "keyframes", "distinct_frames", "training_clips", "sr_sources", "native_size"},
+            {"shots", "keyframes", "distinct_frames", "training_clips", "sr_sources", "native_size", "sr_sequences"},
         ),
         ("tags__max_tags", 5, {"tags"}),
         ("people__counts", "both", {"tags", "selection"}),
@@ -182,8 +196,8 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("clips__fps", 24, {"clips"}),
         ("training_clips__crf", 20, {"training_clips"}),
         ("sr_tiles__step_px", 300, {"sr_tiles"}),
-        ("sr_selection__amount", 30.0, {"sr_selection", "sr_set"}),
-        ("sr_set__filter", "box", {"sr_set"}),
+        ("sr_selection__amount", 30.0, {"sr_selection", "sr_set", "sr_tile_embeddings"}),
+        ("sr_set__filter", "box", {"sr_set", "sr_tile_embeddings", "sr_sequences"}),
         ("descriptions__url", "http://elsewhere/v1", set()),
         ("descriptions__prompt", "What is it?", {"descriptions"}),
         ("models__device", "cpu", set()),
@@ -318,6 +332,7 @@ def test_every_asset_that_runs_a_model_over_pictures_says_which_it_could_not_mea
         "text_lines",
         "sr_tile_signals",
         "sr_tile_scores",
+        "sr_tile_embeddings",
     }
     checked = {made.name for made in ASSETS.values() if "every_picture_was_measured" in made.checks}
     assert checked == measuring

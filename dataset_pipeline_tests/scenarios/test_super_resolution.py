@@ -18,7 +18,10 @@ from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.graph.declaration import behind
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.super_resolution import set_files
+from dataset_pipeline.super_resolution.low_quality import downscaled
+from dataset_pipeline.super_resolution.recode import recoded
 from dataset_pipeline.super_resolution.tiles import tiles_of
+from dataset_pipeline.video.decode import iter_frames
 from dataset_pipeline_tests.scenarios.conftest import Project, new_project
 
 FOLDER = "pictures.pictures"
@@ -96,6 +99,43 @@ def test_pictures_and_an_episode_become_a_set_and_another_count_costs_its_own_ti
     fewer, _, _ = made(project, sources, **best, sr_selection__amount=20.0)
     assert (fewer, encoded) == (folder, [])
     assert project.rows("sr_tile_signals") == measured
+    other, _, _ = made(project, sources, **best, sr_selection__amount=22.0)
+    assert other not in (more, folder)
+    assert encoded == []  # each tile lies in one of the two others
+    _real_frames_go_through_a_codec(project, sources, best, folder)
+
+
+def _real_frames_go_through_a_codec(
+    project: Project, sources: tuple[Path, Path, Path], best: dict[str, Any], plain: Path
+) -> None:
+    recipe = [{"kind": "downscale"}, {"kind": "h264", "low": 33.0, "high": 33.0}]
+    packed = {"sr_set__recipe": recipe, "sr_set__lmdb": True, "sr_set__zip": True}
+    shots = {"shots__cut_ratio": 2.0}
+    folder, _, calls = made(project, sources, **best, **packed, **shots, sr_selection__amount=20.0)
+    assert calls == 0
+    found = {line["tile_id"]: line for line in json.loads((folder / "manifest.json").read_text())["tiles"]}
+    before = {line["tile_id"]: line for line in json.loads((plain / "manifest.json").read_text())["tiles"]}
+    assert found.keys() == before.keys()
+    of_episode = 0
+    for tile_id, line in found.items():
+        assert line["low_quality"]["x2"] == [{"step": "h264", "strength": 33.0}]
+        hr, low, smaller = (
+            decode((it / line["file"].replace("hr", kind)).read_bytes())
+            for it, kind in ((folder, "hr"), (folder, "x2"), (plain, "x2"))
+        )
+        assert np.array_equal(hr, decode((plain / before[tile_id]["file"]).read_bytes()))
+        assert 0 < np.abs(low.astype(int) - smaller).mean() < 12
+        of_episode += not line["image_id"].startswith(FOLDER)
+        alone = recoded([smaller], "h264", 33)[0].rgb
+        assert np.array_equal(low, alone) == line["image_id"].startswith(FOLDER)
+    assert of_episode > 0
+    databases = folder.with_name(f"{folder.name}-lmdb")
+    assert sorted(it.name for it in databases.iterdir()) == ["train_hr.lmdb", "train_x2.lmdb", "train_x4.lmdb"]
+    assert len((databases / "train_x4.lmdb/meta_info.txt").read_text().splitlines()) == 20
+    archive = folder.with_name(f"{folder.name}.zip").read_bytes()
+    again, _, _ = made(project, sources, **best, **packed, **shots, sr_selection__amount=20.0)
+    assert again == folder
+    assert folder.with_name(f"{folder.name}.zip").read_bytes() == archive
 
 
 def _ids(folder: Path) -> set[str]:
@@ -131,6 +171,57 @@ def _tiles_are_those_of_their_pictures(project: Project, folder: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_what_is_held_out_is_like_nothing_that_is_trained_on_and_another_folder_adds_no_copies(tmp_path: Path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for number in range(8):
+        image = draw_scene(number, (256, 192), people=1, backdrop_seed=1100 + number).image
+        folder = folders[number >= 5]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
+        if number in (1, 3):  # the same again, as an opening is
+            folders[1].mkdir(exist_ok=True)
+            Image.fromarray(image[2:, 3:]).save(folders[1] / f"again {number}.jpg", quality=80)
+    project = new_project(tmp_path / "project")
+    usual = {
+        "sr_selection__metric": "sharpness", "sr_selection__how": "keep_best", "sr_selection__by": "count",
+        "sr_selection__amount": 24.0, "sr_tiles__tile_px": 96, "sr_tiles__step_px": 48, "sr_set__scales": [2],
+        "sr_set__validation_tiles": 5, "sr_set__max_likeness": 0.9,
+    }  # fmt: skip
+    only = behind("sr_set", project.settings(**usual))
+    assert "sr_tile_embeddings" in only
+    outcome, calls = project.run(*folders, only=only, **usual)
+    assert outcome.failures == []
+    [row] = project.rows("sr_set")
+    assert (row["tiles"], row["validation_tiles"]) == (24, 5)
+    vectors = {row["image_id"]: np.asarray(row["embedding"]) for row in project.rows("sr_tile_embeddings")}
+    assert calls == {"embedder.pictures": len(vectors)}
+    parts = parts_in(project)
+    likeness = [vectors[one] @ vectors[other] for one in parts["validation"] for other in parts["train"]]
+    assert max(likeness) <= 0.9
+    repeated = {row["image_id"] for row in project.rows("sr_selection") if row["reason"] == "repeated"}
+    assert len(repeated) == 2
+    assert all("/again" in it for it in repeated)
+    assert {it.partition(".")[0] for part in parts.values() for it in part} == {"first", "second"}
+
+    outcome, calls = project.run(*folders, only=only, **usual | {"sr_selection__amount": 20.0})
+    assert outcome.failures == []
+    more = {row["image_id"] for row in project.rows("sr_tile_embeddings")} - vectors.keys()
+    assert calls.get("embedder.pictures", 0) == len(more) < 10  # where fewer are trained on, more places are free
+    project.run(*folders, only=only, **usual, super_resolution__episodes=["first.first"])
+    assert {it.partition(".")[0] for part in parts_in(project).values() for it in part} == {"first"}
+
+
+def parts_in(project: Project) -> dict[str, list[str]]:
+    """The tiles of the set by their part."""
+    pointer = project.store.pointer("sr_set")
+    assert pointer is not None
+    parts: dict[str, list[str]] = {}
+    for line in json.loads((Path(pointer.provenance.numbers["folder"]) / "manifest.json").read_text())["tiles"]:
+        parts.setdefault(line["file"].partition("/")[0], []).append(line["tile_id"])
+    return parts
+
+
+@pytest.mark.thorough
 def test_a_set_ranked_by_a_model_measures_each_tile_once(sources: tuple[Path, Path, Path], tmp_path: Path):
     project = new_project(tmp_path / "project")
     by_model = {
@@ -145,3 +236,38 @@ def test_a_set_ranked_by_a_model_measures_each_tile_once(sources: tuple[Path, Pa
     _, _, calls = made(project, sources, **by_model, sr_selection__amount=50.0)
     assert calls == 0
     assert sum(row["selected"] for row in project.rows("sr_selection")) == -(-len(project.rows("sr_tiles")) // 2)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("layout", ["vimeo", "trainner"])
+def test_sequences_are_frames_of_one_shot_that_follow_one_another(
+    sources: tuple[Path, Path, Path], tmp_path: Path, layout: str
+):
+    project = new_project(tmp_path / "project")
+    changes = {"sr_sequences__layout": layout, "sr_sequences__frames": 5, "sr_sequences__min_change": 0.05}
+    changes |= {"sr_set__scales": [2], "sr_set__filter": "box", "sr_sequences__most_of_shot": 2}
+    only = behind("sr_sequences", project.settings(**changes))
+    assert only == {"video_probe", "shots", "sr_sequences"}
+    outcome, _ = project.run(*sources[:2], only=only, **changes)
+    assert outcome.failures == []
+    pointer = project.store.pointer("sr_sequences")
+    assert pointer is not None
+    folder, length = Path(pointer.provenance.numbers["folder"]), 7 if layout == "vimeo" else 5
+    frames = {frame.pts: frame.rgb() for frame in iter_frames(sources[1])}
+    [episode] = [it for it in project.store.episodes("shots") if project.store.read("shots", it).num_rows]
+    shots = [row["frame_pts"] for row in project.store.read("shots", episode).to_pylist()]
+    written = sorted((folder / "train/hr").rglob("*.png"), key=lambda it: [len(it.name), it.as_posix()])
+    runs: dict[str, list[Path]] = {}
+    for path in written:
+        runs.setdefault(path.parent.as_posix() if layout == "vimeo" else path.name.partition("_")[0], []).append(path)
+    assert len(runs) == pointer.provenance.numbers["sequences"] > 1
+    for its in runs.values():
+        assert len(its) == length
+        pictures = [decode(it.read_bytes()) for it in sorted(its)]
+        [first] = [pts for pts, frame in frames.items() if np.array_equal(frame, pictures[0])][:1]
+        [shot] = [it for it in shots if first in it]
+        following = shot[shot.index(first) :][:length]
+        assert len(following) == length
+        assert all(np.array_equal(frames[at], it) for at, it in zip(following, pictures, strict=True))
+        low = decode(Path(sorted(its)[0].as_posix().replace("/hr/", "/x2/")).read_bytes())
+        assert np.array_equal(low, downscaled(pictures[0], 2, "box"))

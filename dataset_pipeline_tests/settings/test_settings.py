@@ -310,11 +310,21 @@ def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
         ({"sr_selection__by": "count", "sr_selection__amount": -1.0}, "sr_selection.amount = -1 is no count"),
         ({"sr_tiles__tile_px": 130}, "sr_tiles.tile_px = 130 does not divide by 4"),
         ({"sr_sources__excluded": "/nowhere/at/all"}, "there is no folder"),
+        ({"sr_set__recipe": [{"kind": "h264", "low": 20.0, "high": 30.0}]}, "the step downscale, once and always"),
+        ({"sr_set__recipe": [{"kind": "jpeg", "quality": 3}]}, r"sr_set\.recipe\.0\.quality = 3: unknown key"),
     ],
 )
 def test_settings_of_super_resolution_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load_settings(DEFAULTS, **changes)
+
+
+def test_sets_are_of_the_shows_and_episodes_that_are_named() -> None:
+    there = ["a.one", "a.two", "b.one"]
+    for named, expected in (([], there), (["a"], ["a.one", "a.two"]), (["b.one", "a.two"], ["a.two", "b.one"])):
+        assert load_settings(DEFAULTS, super_resolution__episodes=named).super_resolution.of(there) == expected
+    with pytest.raises(SettingsError, match=r"names 'c', and there is no such"):
+        load_settings(DEFAULTS, super_resolution__episodes=["a", "c"]).super_resolution.of(there)
 
 
 def test_of_excluded_pictures_their_content_counts_and_not_their_place(tmp_path: Path) -> None:
@@ -365,10 +375,12 @@ HASHES = {
     "clips": "762d2a279e25",
     "training_clips": "f1980eabe415",
     "exported_set": "52ce7b3fa4f1",
+    "super_resolution": "c013d859c5c0",
+    "sr_sequences": "459ddaa0ce6a",
     "sr_sources": "6a53e31df368",
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "5357ac60f1f3",
-    "sr_set": "a36f2ec92e5e",
+    "sr_set": "debe24567798",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_pipeline.demo.scenes import draw_scene
+from dataset_pipeline.settings.degradation import DegradationStep, Kind
 from dataset_pipeline.super_resolution.configs import SetFacts, configs
 from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION, Tile, named
 from dataset_pipeline.super_resolution.set_files import LowQuality, set_files
@@ -28,6 +29,10 @@ class Settings:
     threshold_px: int = 0
 
 
+def step(kind: Kind, low: float = 0.0, high: float = 0.0, probability: float = 1.0) -> DegradationStep:
+    return DegradationStep(kind=kind, low=low, high=high, probability=probability)
+
+
 def drawn_pictures() -> dict[str, np.ndarray]:
     return {
         name: draw_scene(seed, (256, 192), people=1, backdrop_seed=1000 + seed).image for seed, name in enumerate(NAMES)
@@ -44,11 +49,11 @@ def ranked_tiles() -> list[Tile]:
 
 
 def written(root: Path, name: str, tiles: list[Tile], pictures: dict[str, np.ndarray], how: LowQuality) -> Path:
-    facts = SetFacts("a_set", 96, how.scales, validation=True)
+    facts = SetFacts("a_set", 96, how.scales, validation=True, databases=True)
     return write_folder(
         root,
         name,
-        lambda: set_files(tiles, pictures.__getitem__, how),
+        lambda partial: set_files(tiles, pictures.__getitem__, how),
         lambda folder: configs(facts, folder.as_posix()),
         lambda folder: [],
     )[0]

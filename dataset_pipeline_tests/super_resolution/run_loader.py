@@ -14,6 +14,7 @@ import sys
 import tomllib
 import types
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,11 @@ def basicsr(folder: Path, checkout: Path) -> dict[str, Given]:
     from basicsr.data.realesrgan_dataset import RealESRGANDataset
 
     found = {}
-    for scale in SCALES:
-        options = yaml.safe_load((folder / f"absolute/basicsr_x{scale}.yml").read_text("utf-8"))
+    for scale, backend in product(SCALES, ("", "_lmdb")):
+        options = yaml.safe_load((folder / f"absolute/basicsr_x{scale}{backend}.yml").read_text("utf-8"))
         for phase in ("train", "val"):
             told = {**options["datasets"][phase], "scale": scale, "phase": phase}
-            found[f"x{scale} {phase}"] = given(PairedImageDataset(told))
+            found[f"x{scale}{backend} {phase}"] = given(PairedImageDataset(told))
     single = KERNELS | {f"{key}2": value for key, value in KERNELS.items()}
     single |= {"final_sinc_prob": 0.8, "use_hflip": True, "use_rot": True}
     for name, root in (("meta_info.txt", folder), ("meta_info_sizes.txt", folder / "train/hr")):
@@ -93,11 +94,12 @@ def neosr(folder: Path, checkout: Path) -> dict[str, Given]:
     from neosr.data.paired_dataset import paired
 
     found = {}
-    for scale in SCALES:
-        options: Mapping[str, Any] = tomllib.loads((folder / f"absolute/neosr_x{scale}.toml").read_text("utf-8"))
+    for scale, backend in product(SCALES, ("", "_lmdb")):
+        text = (folder / f"absolute/neosr_x{scale}{backend}.toml").read_text("utf-8")
+        options: Mapping[str, Any] = tomllib.loads(text)
         for phase in ("train", "val"):
             told = {**options["datasets"][phase], "scale": scale, "phase": phase}
-            found[f"x{scale} {phase}"] = given(paired(told))
+            found[f"x{scale}{backend} {phase}"] = given(paired(told))
     return found
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from dataset_pipeline.super_resolution.assembling import Held, content_of, earlier_in, parts_of, told
 from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION, Tile, named
 from dataset_pipeline.super_resolution.reading import TileReader
-from dataset_pipeline.super_resolution.set_files import LowQuality, set_files
+from dataset_pipeline.super_resolution.set_files import LowQuality, none_earlier, set_files
+from dataset_pipeline.super_resolution.signatures import as_vectors
 from dataset_pipeline.super_resolution.tiles import plan_tiles
 from dataset_pipeline.training.exporters.folder import File, write_folder
 from dataset_pipeline_tests.super_resolution.drawn_sets import NAMES, Settings
@@ -52,15 +53,20 @@ def test_what_is_held_out_shares_no_place_with_what_is_trained_on_and_is_like_no
         row | ({"reason": "blocky"} if row["tile_id"] == blocky else {})
         for row in rows_of({it: tiles[it] for it in order}, 3)
     ]
-    parts = parts_of(rows, tiles, signatures, Held(5, 0.9))
+    vectors = dict(zip(signatures, as_vectors(list(signatures.values())), strict=True))
+    parts = parts_of(rows, tiles, vectors, Held(5, 0.9))
     trained, held = ([it for it in parts if it.split == split] for split in (TRAIN, VALIDATION))
     assert [it.row["tile_id"] for it in trained] == chosen
     assert len(held) == 5
     assert not {twin, blocky}.intersection(it.row["tile_id"] for it in held)
     assert [it.name for it in held] == ["0", "1", "2", "3", "4"]
     assert sorted((it.score for it in held), reverse=True) == [it.score for it in held]
+    unknown = next(it.row["tile_id"] for it in held)
+    without = parts_of(rows, tiles, {it: v for it, v in vectors.items() if it != unknown}, Held(5, 0.9))
+    assert unknown not in {it.row["tile_id"] for it in without}
     for one in held:
         for other in trained:
+            assert vectors[one.row["tile_id"]] @ vectors[other.row["tile_id"]] <= 0.9
             if one.row["image_id"] == other.row["image_id"]:
                 left, top, right, bottom = place(one)
                 x0, y0, x1, y1 = place(other)
@@ -76,12 +82,12 @@ def test_a_selection_becomes_names_by_its_places():
 
 
 def written(root: Path, name: str, tiles: list[Tile], pictures: dict[str, np.ndarray], before: Path | None) -> Path:
-    earlier = earlier_in(before, HOW)
+    earlier = earlier_in(before, HOW) if before else none_earlier
     about = {"drawn": told(HOW)}
     return write_folder(
         root,
         name,
-        lambda: set_files(tiles, pictures.__getitem__, HOW, about=about, earlier=earlier),
+        lambda partial: set_files(tiles, pictures.__getitem__, HOW, about=about, earlier=earlier),
         lambda folder: {},
         lambda folder: [],
     )[0]
@@ -124,7 +130,7 @@ def test_a_set_that_is_stopped_in_the_middle_leaves_nothing(tmp_path: Path, pict
         files = set_files(parts, pictures.__getitem__, HOW)
         return [next(files) for _ in range(5)]
 
-    def files():
+    def files(partial: Path):
         yield from stopped()
         raise KeyboardInterrupt
 

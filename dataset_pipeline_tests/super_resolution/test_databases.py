@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
+import yaml
 
 from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.images.resize import decode
-from dataset_pipeline.super_resolution.databases import write_lmdb
+from dataset_pipeline.super_resolution.databases import write_databases, write_lmdb
+from dataset_pipeline.super_resolution.layout import Tile
+from dataset_pipeline.super_resolution.set_files import LowQuality
+from dataset_pipeline_tests.super_resolution.drawn_sets import HELD_OUT, TRAINED, written
 
 
 def folder_of(root: Path, count: int, side_px: int = 40) -> Path:
@@ -68,3 +73,25 @@ def test_what_no_loader_would_find_is_refused_and_leaves_nothing(tmp_path: Path)
     with pytest.raises(FileExistsError):
         write_lmdb(pictures, tmp_path / "hr.lmdb")
     assert sorted(it.name for it in tmp_path.iterdir()) == ["hr", "hr.lmdb"]
+
+
+def test_databases_of_a_set_lie_where_settings_name_them_with_the_same_keys(
+    tmp_path: Path, tiles: list[Tile], pictures: dict[str, np.ndarray]
+):
+    folder = written(tmp_path, "a set", tiles, pictures, LowQuality((2,)))
+    found = write_databases(folder)
+    assert [it.name for it in found] == ["train_hr.lmdb", "train_x2.lmdb", "validation_hr.lmdb", "validation_x2.lmdb"]
+    changed = [it.stat().st_mtime_ns for it in found]
+    assert [it.stat().st_mtime_ns for it in write_databases(folder)] == changed
+    options = yaml.safe_load((folder / "absolute/basicsr_x2_lmdb.yml").read_text())
+    neosr = tomllib.loads((folder / "absolute/neosr_x2_lmdb.toml").read_text())
+    for phase in ("train", "val"):
+        told = options["datasets"][phase]
+        assert told["io_backend"] == {"type": "lmdb"}
+        assert "meta_info_file" not in told
+        roots = [Path(told[key]) for key in ("dataroot_gt", "dataroot_lq")]
+        assert roots == [Path(neosr["datasets"][phase][key]) for key in ("dataroot_gt", "dataroot_lq")]
+        assert all(it.suffix == ".lmdb" for it in roots)
+        keys = [[line.split(".")[0] for line in (it / "meta_info.txt").read_text().splitlines()] for it in roots]
+        assert keys[0] == keys[1]
+        assert len(keys[0]) == (TRAINED if phase == "train" else HELD_OUT)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.demo.scenes import draw_scene
-from dataset_pipeline.super_resolution.low_quality import DOWNSCALE, Filter, Step, check_recipe, degraded, downscaled
+from dataset_pipeline.settings.degradation import DOWNSCALE, check_recipe
+from dataset_pipeline.super_resolution.low_quality import Filter, degraded, downscaled
+from dataset_pipeline_tests.super_resolution.drawn_sets import step
 
 RECIPE = (
-    Step("blur", 0.2, 2.0, 0.5), Step(DOWNSCALE), Step("noise", 1, 8, 0.7), Step("jpeg", 40, 95, 0.8),
-    Step("webp", 50, 90, 0.3),
+    step("blur", 0.2, 2.0, 0.5), step(DOWNSCALE), step("noise", 1, 8, 0.7), step("jpeg", 40, 95, 0.8),
+    step("webp", 50, 90, 0.3),
 )  # fmt: skip
 
 
@@ -64,19 +66,19 @@ def test_the_same_seed_and_tile_give_the_same_pixels_and_others_other_ones(scene
 def test_draws_lie_in_their_ranges_and_steps_are_taken_as_often_as_asked(scene: np.ndarray):
     small = scene[:32, :32]
     applied = [degraded([small], 0, 2, RECIPE, 5, f"tile {number}")[1] for number in range(300)]
-    for step in RECIPE:
-        strengths = [it.strength for steps in applied for it in steps if it.kind == step.kind]
-        if step.kind == DOWNSCALE:
+    for one in RECIPE:
+        strengths = [it.strength for steps in applied for it in steps if it.kind == one.kind]
+        if one.kind == DOWNSCALE:
             assert strengths == []
             continue
-        assert len(strengths) / 300 == pytest.approx(step.probability, abs=0.1)
-        assert step.low <= min(strengths) < step.low + 0.2 * (step.high - step.low)
-        assert step.high >= max(strengths) > step.high - 0.2 * (step.high - step.low)
+        assert len(strengths) / 300 == pytest.approx(one.probability, abs=0.1)
+        assert one.low <= min(strengths) < one.low + 0.2 * (one.high - one.low)
+        assert one.high >= max(strengths) > one.high - 0.2 * (one.high - one.low)
     assert all(it.strength == int(it.strength) for steps in applied for it in steps if it.kind in ("jpeg", "webp"))
 
 
 def test_whether_a_step_is_taken_changes_no_strength_of_another(scene: np.ndarray):
-    never = tuple(Step(it.kind, it.low, it.high, 0 if it.kind == "blur" else it.probability) for it in RECIPE)
+    never = tuple(step(it.kind, it.low, it.high, 0 if it.kind == "blur" else it.probability) for it in RECIPE)
     for number in range(30):
         one, other = (degraded([scene[:16, :16]], 0, 2, it, 5, f"{number}")[1] for it in (RECIPE, never))
         assert [it for it in one if it.kind != "blur"] == other
@@ -89,14 +91,14 @@ def test_a_stronger_step_takes_more_away(scene: np.ndarray, kind: str, mild: flo
     plain = downscaled(scene, 2).astype(int)
     errors = []
     for strength in (mild, strong):
-        recipe = (Step(DOWNSCALE), Step(kind, strength, strength))  # type: ignore[arg-type]
+        recipe = (step(DOWNSCALE), step(kind, strength, strength))  # type: ignore[arg-type]
         errors.append(np.abs(degraded([scene], 0, 2, recipe, 1, "a")[0] - plain).mean())
     assert 0 < errors[0] < 0.6 * errors[1]
 
 
 def test_a_step_through_a_video_codec_takes_the_picture_out_of_its_run_again(scene: np.ndarray):
     run = [np.roll(scene, 4 * number, axis=1) for number in range(7)]
-    recipe = (Step(DOWNSCALE), Step("h264", 23, 35), Step("jpeg", 80, 90))
+    recipe = (step(DOWNSCALE), step("h264", 23, 35), step("jpeg", 80, 90))
     found, applied = degraded(run, 3, 2, recipe, 1, "a")
     assert [it.kind for it in applied] == ["h264", "jpeg"]
     assert 23 <= applied[0].strength <= 35
@@ -107,12 +109,12 @@ def test_a_step_through_a_video_codec_takes_the_picture_out_of_its_run_again(sce
 def test_a_recipe_that_cannot_be_followed_is_refused():
     check_recipe(RECIPE)
     for recipe, message in (
-        ((Step("blur", 1, 2),), "once and always"),
-        ((Step(DOWNSCALE), Step(DOWNSCALE)), "once and always"),
-        ((Step(DOWNSCALE, probability=0.5),), "once and always"),
-        ((Step(DOWNSCALE), Step("jpeg", 90, 40)), "jpeg from 90 to 40"),
-        ((Step(DOWNSCALE), Step("jpeg", 90, 140)), "goes from 0 to 100"),
-        ((Step(DOWNSCALE), Step("noise", 1, 2, 1.5)), "noise"),
+        ((step("blur", 1, 2),), "once and always"),
+        ((step(DOWNSCALE), step(DOWNSCALE)), "once and always"),
+        ((step(DOWNSCALE, probability=0.5),), "once and always"),
+        ((step(DOWNSCALE), step("jpeg", 90, 40)), "jpeg from 90 to 40"),
+        ((step(DOWNSCALE), step("jpeg", 90, 140)), "goes from 1 to 100"),
+        ((step(DOWNSCALE), step("noise", 1, 2, 1.5)), "noise"),
     ):
         with pytest.raises(ValueError, match=message):
             check_recipe(recipe)

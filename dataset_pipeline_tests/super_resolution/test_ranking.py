@@ -117,3 +117,11 @@ def test_tiles_that_were_not_measured_are_not_selected(measured: int):
     found = ranked(all_tiles, some, None, settings(metric="sharpness", by="count", amount=0.0))
     assert list(reasons(found.selection).values()).count("selected") == measured
     assert list(reasons(found.selection).values()).count("not_scored") == 6 - measured
+
+
+def test_tiles_of_a_picture_that_another_episode_has_too_are_left_out_whatever_their_score():
+    all_tiles = tiles(3)
+    how = settings(metric="sharpness", amount=0.0)
+    found = reasons(ranked(all_tiles, signals(all_tiles), None, how, repeated={"a.a/01"}).selection)
+    assert found == {it: "repeated" if it.startswith("a.a/01") else "selected" for it in found}
+    assert len(found) == 6

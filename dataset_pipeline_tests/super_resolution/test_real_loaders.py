@@ -13,15 +13,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dataset_pipeline.settings.degradation import DOWNSCALE
 from dataset_pipeline.super_resolution.configs import OTF_MARGIN_PX
+from dataset_pipeline.super_resolution.databases import write_databases
+from dataset_pipeline.super_resolution.layout import Tile
+from dataset_pipeline.super_resolution.set_files import LowQuality
 from dataset_pipeline_tests.super_resolution import run_loader
-from dataset_pipeline_tests.super_resolution.drawn_sets import HELD_OUT, TRAINED
+from dataset_pipeline_tests.super_resolution.drawn_sets import HELD_OUT, TRAINED, step, written
 
 TRAINERS = os.environ.get("DATASET_PIPELINE_TRAINERS", "")
 CHECKOUTS = {"basicsr": "BasicSR", "trainner_redux": "traiNNer-redux", "neosr": "neosr"}
+RECIPE = (
+    step("blur", 0.3, 1.5, 0.5), step(DOWNSCALE), step("noise", 1, 4, 0.5), step("h264", 20, 32),
+    step("webp", 70, 95, 0.3),
+)  # fmt: skip
 CROPS = {"x2": 48, "x4": 24, "otf": 16}  # of low-quality pixels, of tiles of 96 px
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiles: list[Tile], pictures: dict[str, np.ndarray]) -> Path:
+    """A set whose low-quality pictures went through a recipe, with databases beside it."""
+    folder = written(tmp_path_factory.mktemp("sets"), "a set", tiles, pictures, LowQuality((2, 4), recipe=RECIPE))
+    write_databases(folder)
+    return folder
 
 
 @pytest.mark.thorough

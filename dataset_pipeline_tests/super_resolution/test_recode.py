@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset_pipeline.super_resolution.recode import BEST_AND_WORST, CODECS, recoded
+from dataset_pipeline.settings.degradation import BEST_AND_WORST
+from dataset_pipeline.super_resolution.recode import CODECS, neighbours, recoded
 
 QUALITY = {"h264": 28, "h265": 28, "mpeg2": 8, "mpeg4": 8, "vp9": 40}
 
@@ -77,3 +78,14 @@ def test_what_cannot_be_coded_is_refused():
             recoded(moving(2), codec, quality)
     with pytest.raises(ValueError, match="2 sizes"):
         recoded([moving(1)[0], moving(1, (64, 64))[0]], "h264", 20)
+
+
+def test_frames_around_one_are_of_its_shot_and_those_after_it_come_first_where_it_begins_the_shot():
+    shots = [range(0, 40, 2), range(40, 46, 2), [50]]
+    assert [list(it) for it in neighbours(shots, 20)] == [[6, 8, 10, 12, 14, 16, 18], [22, 24, 26, 28]]
+    assert [list(it) for it in neighbours(shots, 36)] == [[22, 24, 26, 28, 30, 32, 34], [38]]
+    assert [list(it) for it in neighbours(shots, 2)] == [[16, 14, 12, 10, 8, 6, 4], [0]]
+    assert [list(it) for it in neighbours(shots, 40)] == [[44, 42], []]
+    assert [list(it) for it in neighbours(shots, 50)] == [[], []]
+    assert [list(it) for it in neighbours(shots, 41)] == [[], []]
+    assert [list(it) for it in neighbours([], 41)] == [[], []]

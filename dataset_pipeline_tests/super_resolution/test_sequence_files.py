@@ -7,10 +7,12 @@ import pytest
 
 from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.images.resize import decode
-from dataset_pipeline.super_resolution.low_quality import DOWNSCALE, Step, downscaled
+from dataset_pipeline.settings.degradation import DOWNSCALE
+from dataset_pipeline.super_resolution.low_quality import downscaled
 from dataset_pipeline.super_resolution.sequence_files import sequence_files
 from dataset_pipeline.super_resolution.sequences import FrameRun, sequences_of
 from dataset_pipeline.super_resolution.set_files import LowQuality
+from dataset_pipeline_tests.super_resolution.drawn_sets import step
 
 SHOTS = [{"number": 0, "frames": 8}, {"number": 1, "frames": 9}]
 SEQUENCES = sequences_of("show.e1", SHOTS, 7)
@@ -62,14 +64,14 @@ def test_the_list_has_the_size_of_the_frames_as_they_are_written(reader: Reader)
 
 
 def test_frames_of_a_sequence_go_through_the_same_steps_with_noise_of_their_own(reader: Reader):
-    blurred = pictures(reader, LowQuality((2,), "box", (Step("blur", 0.5, 3), Step(DOWNSCALE)), seed=4))
+    blurred = pictures(reader, LowQuality((2,), "box", (step("blur", 0.5, 3), step(DOWNSCALE)), seed=4))
     for sequence in (1, 2):
         errors = []
         for at in (1, 7):
             low, plain = (blurred[f"train/{it}/00001/{sequence:04d}/im{at}.png"] for it in ("x2", "hr"))
             errors.append(np.abs(low.astype(int) - downscaled(plain, 2, "box")).mean())
         assert errors[0] == pytest.approx(errors[1], rel=0.5)
-    noisy = pictures(reader, LowQuality((2,), "box", (Step(DOWNSCALE), Step("noise", 9, 9)), seed=4))
+    noisy = pictures(reader, LowQuality((2,), "box", (step(DOWNSCALE), step("noise", 9, 9)), seed=4))
     noise = [
         noisy[f"train/x2/00001/0001/im{at}.png"]
         - downscaled(noisy[f"train/hr/00001/0001/im{at}.png"], 2, "box").astype(float)
@@ -80,7 +82,7 @@ def test_frames_of_a_sequence_go_through_the_same_steps_with_noise_of_their_own(
 
 def test_a_video_codec_sees_a_sequence_as_a_whole(reader: Reader):
     reader.reads.clear()
-    how = LowQuality((2,), "box", (Step(DOWNSCALE), Step("h264", 30, 30)))
+    how = LowQuality((2,), "box", (step(DOWNSCALE), step("h264", 30, 30)))
     found = pictures(reader, how)
     assert reader.reads == [it for it in SEQUENCES for _ in range(2)]
     for at in range(1, 8):

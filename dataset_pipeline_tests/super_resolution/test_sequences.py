@@ -2,9 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from dataset_pipeline.super_resolution.sequences import frame_paths, scene_of, sequence_list, sequences_of
+from dataset_pipeline.super_resolution.sequences import (
+    SIGNATURE_VALUES,
+    FrameRun,
+    change_of,
+    frame_paths,
+    scene_of,
+    sequence_list,
+    sequences_of,
+)
 from dataset_pipeline_tests.super_resolution.loaders import reds_clips, trainner_clips, vimeo_clips
 
 SHOTS = [{"number": number, "frames": frames} for number, frames in enumerate((250, 6, 110, 100, 99))]
@@ -87,3 +96,9 @@ def test_lengths_that_a_loader_does_not_take_are_refused():
             frame_paths(sequences_of(EPISODE, SHOTS, 12), layout)
     with pytest.raises(ValueError, match="impossible"):
         sequences_of(EPISODE, SHOTS, 0)
+
+
+def test_how_much_moves_in_a_sequence_is_told_by_its_own_frames():
+    levels = np.repeat(np.array([10, 10, 10, 14, 20, 20], np.uint8), SIGNATURE_VALUES)
+    changes = [change_of(FrameRun("a.a", 0, frames), levels) for frames in ((0, 1, 2), (2, 3, 4), (3, 4, 5), (1,))]
+    assert changes == [0.0, 5.0, 3.0, 0.0]

@@ -6,12 +6,16 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
+from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.images.resize import decode
+from dataset_pipeline.settings.degradation import DOWNSCALE
 from dataset_pipeline.super_resolution.card import card
 from dataset_pipeline.super_resolution.configs import SetFacts, configs, crop_px
 from dataset_pipeline.super_resolution.layout import (
@@ -24,10 +28,11 @@ from dataset_pipeline.super_resolution.layout import (
     named,
     texts,
 )
-from dataset_pipeline.super_resolution.low_quality import DOWNSCALE, Step, degraded, downscaled
+from dataset_pipeline.super_resolution.low_quality import degraded, downscaled
 from dataset_pipeline.super_resolution.set_files import LowQuality, set_files, write_zip
-from dataset_pipeline.super_resolution.tiles import tiles_of
-from dataset_pipeline_tests.super_resolution.drawn_sets import HELD_OUT, NAMES, TRAINED, written
+from dataset_pipeline.super_resolution.tiles import plan_tiles, tiles_of
+from dataset_pipeline.training.score_cut import TILES, Cut, select_by_score
+from dataset_pipeline_tests.super_resolution.drawn_sets import HELD_OUT, NAMES, TRAINED, step, written
 from dataset_pipeline_tests.super_resolution.loaders import (
     basicsr_pairs,
     basicsr_single,
@@ -137,7 +142,12 @@ def test_settings_without_a_folder_name_paths_from_within_the_set():
 def test_the_same_set_has_the_same_bytes_and_so_has_its_archive(
     tmp_path: Path, tiles: list[Tile], pictures: dict[str, np.ndarray]
 ):
-    recipe = (Step("blur", 0.3, 1.5), Step(DOWNSCALE), Step("noise", 1, 5), Step("jpeg", 50, 90))
+    recipe = (
+        step("blur", 0.3, 1.5),
+        step(DOWNSCALE),
+        step("noise", 1, 5),
+        step("jpeg", 50, 90),
+    )
     how = LowQuality((2,), "box", recipe, seed=7)
     folders = [written(tmp_path / it, "a set", tiles, pictures, how) for it in ("one", "other")]
     archives = []
@@ -154,6 +164,37 @@ def test_the_same_set_has_the_same_bytes_and_so_has_its_archive(
     assert sorted(it.name for it in tmp_path.iterdir()) == ["0.zip", "1.zip", "one", "other"]
 
 
+@pytest.mark.thorough
+def test_a_set_of_10000_of_52000_tiles_encodes_and_writes_10000(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small = SimpleNamespace(  # a set of seed size, at a sixteenth of its sides
+        scales=(1, 0.75), shortest_edge_px=32, keep_every_copy=False, tile_px=32, step_px=15, threshold_px=0
+    )
+    sources = [
+        {"image_id": f"show.e1/{n:08d}", "width_px": 64, "height_px": 64, "pixel_sha256": str(n)} for n in range(2000)
+    ]
+    rows = plan_tiles(sources, small)[1]
+    assert len(rows) == 52_000
+    scores = np.random.default_rng(1).random(len(rows))
+    table = pa.Table.from_pylist(rows).append_column("score", pa.array(scores))
+    chosen = select_by_score(table, Cut("keep_best", "count", 10_000), keys=TILES).to_pylist()
+    by_id = {row["tile_id"]: row for row in rows}
+    best = sorted((row for row in chosen if row["selected"]), key=lambda row: row["place"])
+    parts = named([(by_id[row["tile_id"]], row["score"]) for row in best], TRAIN)
+    encoded = Counter()
+
+    def counting(picture: np.ndarray) -> bytes:
+        encoded[picture.shape[0]] += 1
+        return encode_png(picture)
+
+    monkeypatch.setattr("dataset_pipeline.super_resolution.set_files.encode_png", counting)
+    drawn = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
+    folder = written(
+        tmp_path, "large", parts, dict.fromkeys((it["image_id"] for it in sources), drawn), LowQuality((2,))
+    )
+    assert encoded == {32: 10_000, 16: 10_000}
+    assert len(list((folder / "train/hr").iterdir())) == len((folder / META_INFO).read_text().splitlines()) == 10_000
+
+
 def test_a_codec_of_the_recipe_sees_the_frames_around(tiles: list[Tile], pictures: dict[str, np.ndarray]):
     asked = []
 
@@ -162,7 +203,7 @@ def test_a_codec_of_the_recipe_sees_the_frames_around(tiles: list[Tile], picture
         frames = [np.roll(pictures[image_id], shift, axis=1) for shift in (-12, -6, 6, 12)]
         return frames[:2], frames[2:]
 
-    how = LowQuality((2,), recipe=(Step(DOWNSCALE), Step("h264", 30, 30)))
+    how = LowQuality((2,), recipe=(step(DOWNSCALE), step("h264", 30, 30)))
     with_run = {it.path: it.content for it in set_files(tiles, pictures.__getitem__, how, around)}
     alone = {it.path: it.content for it in set_files(tiles, pictures.__getitem__, how)}
     assert sorted(asked) == sorted(NAMES)
@@ -178,7 +219,12 @@ def test_a_codec_of_the_recipe_sees_the_frames_around(tiles: list[Tile], picture
 def test_the_manifest_tells_where_each_tile_comes_from_and_what_was_done_to_it(
     tiles: list[Tile], pictures: dict[str, np.ndarray]
 ):
-    how = LowQuality((2, 4), "box", (Step("blur", 1, 2, 0.5), Step(DOWNSCALE), Step("jpeg", 60, 90)), seed=3)
+    how = LowQuality(
+        (2, 4),
+        "box",
+        (step("blur", 1, 2, 0.5), step(DOWNSCALE), step("jpeg", 60, 90)),
+        seed=3,
+    )
     files = {it.path: it.content for it in set_files(tiles, pictures.__getitem__, how, about={"scores": "piqe"})}
     told = json.loads(files["manifest.json"])  # type: ignore[arg-type]
     assert told["about"] == {"scores": "piqe"}
@@ -197,7 +243,7 @@ def test_the_manifest_tells_where_each_tile_comes_from_and_what_was_done_to_it(
 
 
 def test_the_card_tells_what_lies_where_and_how_low_quality_was_made(tiles: list[Tile]):
-    text = card(tiles, (2, 4), "bicubic", (Step("blur", 0.5, 2, 0.25), Step(DOWNSCALE)))
+    text = card(tiles, (2, 4), "bicubic", (step("blur", 0.5, 2, 0.25), step(DOWNSCALE)))
     for split, count in ((TRAIN, TRAINED), (VALIDATION, HELD_OUT)):
         mean = fmean(tile.score for tile in tiles if tile.split == split)
         assert all(f"| {split}/{folder} | {count} | {mean:.4f} |\n" in text for folder in ("hr", "x2", "x4"))

@@ -20,6 +20,7 @@ from dataset_pipeline.super_resolution.sources import (
     decide_sources,
     excluded_in,
     looked_at,
+    repeated_among,
     with_upscale,
     without_excluded_pixels,
 )
@@ -136,3 +137,26 @@ def test_pictures_of_an_upscaled_episode_are_dropped_or_get_their_native_size_an
     descaled = with_upscale(rows, lies, "descale")
     assert descaled[0] == rows[0] | {"width_px": 240, "height_px": 132, "native_px": 150, "kernel": "mitchell"}
     assert descaled[1:] == rows[1:]
+
+
+def test_of_pictures_of_several_episodes_that_are_alike_the_largest_stays_and_those_of_one_episode_are_left_alone(
+    scenes: list[np.ndarray],
+):
+    def row(episode: str, name: str, width_px: int, picture: np.ndarray) -> dict[str, Any]:
+        size = {"width_px": width_px, "height_px": width_px // 2, "signature": signature(picture)}
+        return {"image_id": f"{episode}/{name}", "episode": episode, **size}
+
+    flat = np.full((32, 32, 3), 90, np.uint8)
+    rows = [
+        row("a.a", "first", 640, scenes[0]),
+        row("a.a", "again", 640, scenes[0]),
+        row("b.b", "small", 320, resized(scenes[0], (160, 100))),
+        row("b.b", "large", 1280, scenes[1]),
+        row("c.c", "other", 640, resized(scenes[1], (200, 125))),
+        row("c.c", "own", 640, scenes[2]),
+        row("a.a", "flat", 640, flat),
+        row("b.b", "flat", 640, flat),
+    ]
+    assert repeated_among(rows, 0.98) == {"b.b/small", "c.c/other"}
+    assert repeated_among(rows[::-1], 0.98) == {"b.b/small", "c.c/other"}
+    assert repeated_among([], 0.98) == set()

@@ -78,7 +78,7 @@ def export(
     places = chosen.places(images)
     documents = documents_of(profile, chosen, images, places)
 
-    def files() -> Iterator[File]:
+    def files(folder: Path) -> Iterator[File]:
         yield from chosen.files(images, places)
         for path, text in {**chosen.configs(images, ""), **documents.texts}.items():
             yield File(path, text.encode())

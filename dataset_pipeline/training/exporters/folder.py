@@ -48,11 +48,15 @@ def content_hash(facts: Any) -> str:
 def write_folder(
     root: Path,
     name: str,
-    files: Callable[[], Iterable[File]],
+    files: Callable[[Path], Iterable[File]],
     absolute_texts: Callable[[Path], Mapping[str, str]],
     content_changes: Callable[[Path], list[str]],
+    resumes: bool = False,
 ) -> tuple[Path, bool, int, tuple[str, ...]]:
     """Write `files` with their checksums into `<root>/<name>`: (folder, reused, bytes, changed).
+
+    files: given the folder that they are written into before it has its name. resumes: what an export that was
+    interrupted has written stays there, for the next one to take; what that does not write again goes.
 
     absolute_texts: for a folder, texts by name that hold its absolute path; they go into its subfolder `absolute/`.
     A folder of that name whose files are all unchanged is left as it is. If somebody changed it, or `content_changes`
@@ -65,7 +69,7 @@ def write_folder(
         folder = root.absolute() / (name if attempt == 1 else f"{name}-{attempt}")
         texts = absolute_texts(folder)
         if not long_path(folder, 0).exists():
-            _write(folder, files, texts)
+            _write(folder, files, texts, resumes)
             return folder, False, _size_of(folder), tuple(changed)
         found = differences_in(folder) or content_changes(folder)
         if not found:
@@ -148,32 +152,40 @@ def copy_file(source: Path, target: BinaryIO) -> None:
         shutil.copyfileobj(file, target)
 
 
-def _write(folder: Path, files: Callable[[], Iterable[File]], absolute_texts: Mapping[str, str]) -> None:
+def _write(
+    folder: Path, files: Callable[[Path], Iterable[File]], absolute_texts: Mapping[str, str], resumes: bool
+) -> None:
     partial = long_path(folder.parent / f".{folder.name}.partial", 0)
-    if partial.exists():
+    if partial.exists() and not resumes:
         patiently(lambda: shutil.rmtree(partial))  # of an export that was killed
-    partial.mkdir(parents=True)
+    partial.mkdir(parents=True, exist_ok=resumes)
     try:
         sums: dict[str, str] = {}
         names: dict[str, str] = {}
-        for file in files():
+        for file in files(partial):
             # Windows and macOS take two spellings of a name for one file.
             if other := names.get(file.path.casefold()):
                 raise ExportError(f"{file.path} and {other} would be one file")
             names[file.path.casefold()] = file.path
-            sums[file.path] = _put(partial, file)
+            sums[file.path] = _put(partial, file, resumes)
+        for path, left in files_in(partial).items():
+            if path not in sums:
+                left.unlink()
         _put(partial, File(CHECKSUMS, checksum_lines(sums)))
         for name, text in absolute_texts.items():
             _put(partial, File(f"{ABSOLUTE}/{name}", text.encode()))
         replace(partial, folder)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not resumes:
+            shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _put(folder: Path, file: File) -> str:
+def _put(folder: Path, file: File, anew: bool = False) -> str:
     target = long_path(folder / file.path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if anew:
+        target.unlink(missing_ok=True)
     with writing(target), open(target, "xb") as out:
         if isinstance(file.content, bytes):
             out.write(file.content)

@@ -1,0 +1,220 @@
+"""Sets for super-resolution as folders, beside the store. Nothing here runs by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataset_pipeline.assets.training import left_alone_markdown, models_behind
+from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.progress import track
+from dataset_pipeline.graph.catalog import pipeline_asset
+from dataset_pipeline.graph.declaration import Kind
+from dataset_pipeline.graph.result import Result
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.repeated.near_duplicates import as_matrix
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.media import full_size
+from dataset_pipeline.stitching.alignment import FramesAt
+from dataset_pipeline.stitching.once import Once
+from dataset_pipeline.store.provenance import Number
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.super_resolution.assembling import (
+    Held,
+    begun_in,
+    content_of,
+    earlier_in,
+    first_of,
+    parts_of,
+    told,
+)
+from dataset_pipeline.super_resolution.card import MANIFEST
+from dataset_pipeline.super_resolution.configs import SetFacts, configs
+from dataset_pipeline.super_resolution.databases import write_databases
+from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION, Tile
+from dataset_pipeline.super_resolution.ranking import higher_is_better
+from dataset_pipeline.super_resolution.recode import neighbours
+from dataset_pipeline.super_resolution.set_files import Around, Earlier, LowQuality, set_files, write_zip
+from dataset_pipeline.super_resolution.signatures import as_vectors
+from dataset_pipeline.training.exporters.folder import File, write_folder
+
+SELECTION_TABLES = "selection.md"  # of a set: what its selection cost
+LEFT_ALONE = "left alone"  # the note on folders of the same content
+NAME = "-sr-"  # between a set's show and its content
+
+
+def through_codecs(settings: Settings) -> bool:
+    """Whether frames of the shots go through a video codec for the set."""
+    return settings.sr_set.through_codecs
+
+
+@pipeline_asset(
+    kind=Kind.EXPORT,
+    reads=[
+        "video_probe",
+        "keyframes",
+        "shots",
+        "sr_sources",
+        "sr_tiles",
+        "sr_tile_signals",
+        "sr_tile_embeddings",
+        "sr_selection",
+    ],
+    reads_if={
+        **dict.fromkeys(("video_probe", "keyframes", "shots"), through_codecs),
+        "sr_tile_signals": lambda settings: not settings.sr_set.by_embeddings,
+        "sr_tile_embeddings": lambda settings: settings.sr_set.by_embeddings,
+    },
+    settings=["sr_set", "sr_selection", "keyframes", "video"],
+    settings_if=dict.fromkeys(("keyframes", "video"), through_codecs),
+    group="super_resolution",
+    labels=["file"],
+    on_demand=True,
+)
+def sr_set(step: Step) -> Result:
+    """The super-resolution set as a folder: the tiles that were selected, their low-quality pictures by `[sr_set]`, and
+    lists and settings for trainers. Tiles that an earlier set holds are copied from there, and a set that was
+    interrupted goes on where it stopped.
+
+    A folder that somebody changed is left alone."""
+    if not any(row["selected"] for row in step.rows("sr_selection")):
+        step.log.warning("no tile was selected: no set was written")
+        return Result(SCHEMAS["sr_set"].empty(), {"tiles": 0})
+    settings = step.settings.sr_set
+    how = LowQuality(tuple(settings.scales), settings.filter, tuple(settings.recipe), settings.seed)
+    parts = _parts(step)
+    content = content_of(parts, how)
+    episodes = sorted({episode_of(tile.row["image_id"]) for tile in parts})
+    shows = {show_of(episode) for episode in episodes}
+    name = f"{min(shows) if len(shows) == 1 else 'set'}{NAME}{content[:8]}"
+    held_out = any(tile.split == VALIDATION for tile in parts)
+    facts = SetFacts(name, parts[0].row["side_px"], how.scales, held_out, settings.lmdb)
+    about = step.origin("sr_selection") | {
+        "content": content,
+        "drawn": told(how),
+        "metric": step.settings.sr_selection.metric,
+        "models": models_behind(step, episodes),
+    }
+    folder, _, size_bytes, changed = write_folder(
+        step.export_root,
+        name,
+        lambda partial: _files(step, parts, how, about, facts, partial),
+        lambda it: configs(facts, it.as_posix()),
+        lambda it: [],
+        resumes=True,
+    )
+    if settings.lmdb:
+        write_databases(folder)
+    if settings.zip:
+        write_zip(folder, folder.with_name(f"{folder.name}.zip"))
+    return _written(step, folder, content, [tile.split for tile in parts], size_bytes, changed)
+
+
+def _parts(step: Step) -> list[Tile]:
+    """The tiles of the set with their names."""
+    settings, metric = step.settings.sr_set, step.settings.sr_selection.metric
+    selection = step.rows("sr_selection")
+    episodes = sorted({episode_of(row["image_id"]) for row in selection})
+    tiles = {row["tile_id"]: row for row in step.read("sr_tiles", episodes).to_pylist()}
+    held = Held(settings.validation_tiles, settings.max_likeness)
+    vectors = _vectors(step, episodes) if held.count else {}
+    return parts_of(selection, tiles, vectors, held, higher_is_better(metric))
+
+
+def _vectors(step: Step, episodes: Sequence[str]) -> dict[str, np.ndarray]:
+    """What tells how alike tiles are, by tile id."""
+    if step.settings.sr_set.by_embeddings:
+        table = step.read("sr_tile_embeddings")
+        return dict(zip(table["image_id"].to_pylist(), as_matrix(table), strict=True))
+    table = step.read("sr_tile_signals", episodes)
+    return dict(zip(table["image_id"].to_pylist(), as_vectors(table["signature"].to_pylist()), strict=True))
+
+
+def _files(
+    step: Step, parts: Sequence[Tile], how: LowQuality, about: dict[str, Any], facts: SetFacts, partial: Path
+) -> Iterator[File]:
+    episodes = sorted({episode_of(tile.row["image_id"]) for tile in parts})
+    paths = {row["image_id"]: row["path"] for row in step.read("sr_sources", episodes).to_pylist()}
+    earlier = _earlier(step, how, partial)
+    around = _around(step, {tile.row["image_id"] for tile in parts})
+    pictures = set_files(parts, lambda it: step.picture(paths[it]), how, around, about, earlier=earlier)
+    yield from track(pictures, step.declaration.name, len(parts) * (1 + len(how.scales)))
+    yield File(SELECTION_TABLES, _notes(step).encode())
+    for path, text in configs(facts, "").items():
+        yield File(path, text.encode())
+
+
+def _earlier(step: Step, how: LowQuality, partial: Path) -> Earlier:
+    """What need not be drawn: what was begun, and what sets beside it hold, the latest first."""
+    manifests = step.export_root.glob(f"*{NAME}*/{MANIFEST}")
+    latest_first = sorted(manifests, key=lambda it: it.stat().st_mtime, reverse=True)
+    return first_of([begun_in(partial, how), *(earlier_in(it.parent, how) for it in latest_first)])
+
+
+def _around(step: Step, image_ids: Collection[str]) -> Around:
+    """The frames before and after an image in its shot; images are asked for in their order."""
+    readers: dict[str, Around] = {}
+
+    def around(image_id: str) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
+        episode = episode_of(image_id)
+        if episode not in readers:
+            readers.clear()
+            readers[episode] = _around_in(step, episode, [it for it in image_ids if episode_of(it) == episode])
+        return readers[episode](image_id)
+
+    return around
+
+
+def _around_in(step: Step, episode: str, image_ids: Sequence[str]) -> Around:
+    shots = [row["frame_pts"] for row in step.rows_of("shots", episode)]
+    pts = {row["image_id"]: row["pts"] for row in step.rows_of("keyframes", episode)}
+    near = {it: neighbours(shots, pts[it]) if shots else ((), ()) for it in image_ids}
+    once = Once(frames_of_video(step, episode), [at for its in near.values() for side in its for at in side])
+
+    def around(image_id: str) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
+        before, after = near[image_id]
+        found = dict(once.of(())([*before, *after]))
+        return [found[at] for at in before if at in found], [found[at] for at in after if at in found]
+
+    return around
+
+
+def frames_of_video(step: Step, episode: str) -> FramesAt:
+    """Frames of a video by their timestamps, with the pixels that its stills have."""
+    settings = step.settings
+    source, probe = step.source_of(episode), step.rows_of("video_probe", episode)[0]
+
+    def frames_at(pts: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        wanted = {str(at): {"pts": at} for at in pts}
+        for at, frame in full_size(source, wanted, probe, settings.keyframes, settings.video.hardware):
+            yield int(at), frame
+
+    return frames_at
+
+
+def _notes(step: Step) -> str:
+    """The tables of `sr_selection` for people."""
+    pointer = step.pointer("sr_selection")
+    notes = pointer.provenance.notes if pointer else {}
+    return "\n\n".join(f"## {title.capitalize()}\n\n{text}" for title, text in notes.items())
+
+
+def _written(
+    step: Step, folder: Path, content: str, splits: Sequence[str], size_bytes: int, changed: Sequence[str]
+) -> Result:
+    counts = Counter(splits)
+    notes = {LEFT_ALONE: left_alone_markdown(changed)} if changed else {}
+    for note in notes.values():
+        step.log.warning(note)
+    row = {
+        "name": folder.name,
+        "tiles": counts[TRAIN],
+        "validation_tiles": counts[VALIDATION],
+        "content_sha256": content,
+    }
+    numbers: dict[str, Number] = {"folder": str(folder), "tiles": counts[TRAIN], "size_mb": size_bytes / 1e6}
+    return Result(SCHEMAS["sr_set"].table([row]), numbers, notes=notes)
