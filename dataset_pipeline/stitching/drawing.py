@@ -71,7 +71,7 @@ def cut_of(known: np.ndarray, seen: np.ndarray) -> tuple[tuple[int, int, int, in
 
     Fit to be kept is a rectangle of which at most MOST_UNKNOWN is unknown: one that shows most for what it hides, or
     else the largest without anything unknown. Below LEAST_SHOWN the picture is for a person to judge: what shows most
-    for what it hides, or all that was seen.
+    for what it hides, or what was seen without edges that are mostly unknown, or else all of it.
     """
     whole = largest_known(known | seen)
     worth = (np.where(known, 1, np.where(seen, -costs, -NEVER_COSTS)) for costs in UNKNOWN_COSTS)
@@ -80,7 +80,10 @@ def cut_of(known: np.ndarray, seen: np.ndarray) -> tuple[tuple[int, int, int, in
     shown = min(1.0, _area(clear) / max(1, _area(whole)))
     if shown >= LEAST_SHOWN:
         return clear, shown
-    return most[0] if _area(most[0]) >= LEAST_SHOWN * _area(whole) else whole, shown
+    even = most_worth(
+        np.where(known, 1, np.where(seen, -1, -NEVER_COSTS))
+    )  # gives up what is mostly unknown at the edges
+    return next(cut for cut in (most[0], even, whole) if _area(cut) >= LEAST_SHOWN * _area(whole)), shown
 
 
 def _area(cut: tuple[int, int, int, int]) -> int:

@@ -82,6 +82,17 @@ def test_where_the_known_rectangle_shows_too_little_the_picture_is_all_there_is(
     assert drawn.told["whole_px"] == [1000, 500, 0, 0]
 
 
+def test_a_doubtful_picture_has_no_edge_that_is_not_known():
+    known = np.ones((500, 1000), bool)
+    known[::8, ::2] = False  # all over
+    known[:40] = False
+    drawn = drawn_of(mosaic(known), replace(ALIGNED, places=PLACES * 0))
+    assert drawn.told["shown_share"] < 0.6
+    assert drawn.told["whole_px"][:2] == [1000, 500]
+    assert drawn.told["whole_px"][3] in (40, 41)
+    assert drawn.image.shape[0] >= 450
+
+
 def test_blocks_tell_before_anything_is_drawn_what_will_be_known():
     known = np.ones((75, 188), bool)
     known[:50, 20:60] = False  # 400 x 320 px of what the first frame shows
