@@ -79,6 +79,16 @@ def upscale_of(step: Step) -> Upscale | None:
     row, probe = step.row("native_size"), step.row("video_probe")
     if row["verdict"] != "upscaled":
         return None
+    return Upscale((row["frame_width_px"], row["frame_height_px"]), row["height_px"], row["kernel"], _bars(probe))
+
+
+def upscale_behind(picture: Mapping[str, Any], frame_px: tuple[int, int], probe: Mapping[str, Any]) -> Upscale | None:
+    """How a whole frame of that width and height, beside the frame of a row of `sr_sources` of which an upscale was
+    undone, becomes a picture of the same size; None if it does not."""
+    lies = Upscale(frame_px, picture["native_px"], picture["kernel"], _bars(probe))
+    return lies.giving((picture["width_px"], picture["height_px"])) if frame_px[1] > lies.height_px else None
+
+
+def _bars(probe: Mapping[str, Any]) -> tuple[int, int, int, int]:
     left, top, right, bottom = (probe[f"bar_{side}_px"] or 0 for side in ("left", "top", "right", "bottom"))
-    frame_px = row["frame_width_px"], row["frame_height_px"]
-    return Upscale(frame_px, row["height_px"], row["kernel"], (left, top, right, bottom))
+    return left, top, right, bottom

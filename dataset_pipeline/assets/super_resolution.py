@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from dataset_pipeline.assets.frames import pictures_of_table
 from dataset_pipeline.assets.native_size import upscale_of
+from dataset_pipeline.assets.releases import HIGH, of_releases
 from dataset_pipeline.assets.scores import with_terms
 from dataset_pipeline.assets.strata import ASKED_BY_QUERIES, asks_for, strata_behind
 from dataset_pipeline.base.ids import episode_of
@@ -32,14 +33,17 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.super_resolution.assembling import compared
 from dataset_pipeline.super_resolution.ranking import higher_is_better, ranked
 from dataset_pipeline.super_resolution.reading import TileReader
+from dataset_pipeline.super_resolution.releases import at_full_size, where_both_agree
 from dataset_pipeline.super_resolution.signatures import signature
 from dataset_pipeline.super_resolution.sources import (
     Excluded,
     Look,
+    decide_pairs,
     decide_sources,
     excluded_in,
     looked_at,
     repeated_among,
+    with_pictures,
     with_upscale,
     without_excluded_pixels,
 )
@@ -61,13 +65,19 @@ def of_stills(settings: Settings) -> bool:
 
 def minds_upscales(settings: Settings) -> bool:
     """Whether anything is done with pictures that were upscaled."""
-    return settings.sr_sources.on_upscaled != "keep"
+    return settings.sr_sources.on_upscaled != "keep" and not of_releases(settings)
 
 
 @pipeline_asset(
     kind=Kind.RENDER,
-    reads=["video_probe", "keyframes", "stills", "burnt_in_text", "native_size"],
-    reads_if={"stills": of_stills, "burnt_in_text": of_stills, "native_size": minds_upscales},
+    reads=["video_probe", "keyframes", "stills", "burnt_in_text", "native_size", "release_pairs"],
+    reads_if={
+        "keyframes": lambda settings: not of_releases(settings),
+        "stills": of_stills,
+        "burnt_in_text": of_stills,
+        "native_size": minds_upscales,
+        "release_pairs": of_releases,
+    },
     settings=["sr_sources", "frame_defects", "keyframes", "video"],
     group="super_resolution",
     labels=["opencv"],
@@ -83,7 +93,8 @@ def sr_sources(step: Step) -> Result:
     excluded; each left out with its reason."""
     settings = step.settings.sr_sources
     excluded = excluded_in(settings.excluded_folder)
-    rows, left_out = (_of_stills if of_stills(step.settings) else _of_keyframes)(step, excluded)
+    by_source = {"keyframes": _of_keyframes, "stills": _of_stills, "releases": _of_pairs}
+    rows, left_out = by_source[settings.of](step, excluded)
     rows = without_excluded_pixels(rows, excluded)
     reasons = Counter(row["reason"] for row in rows)
     unread = f"{reasons['unreadable']} pictures could not be read" if reasons["unreadable"] else ""
@@ -134,9 +145,15 @@ def _of_stills(step: Step, excluded: Excluded) -> tuple[list[dict], dict[str, st
     rows = with_upscale(rows, upscale_of(step), settings.sr_sources.on_upscaled)
     if any(row["kept"] and row["kernel"] for row in rows):
         return _rendered(step, rows, {row["image_id"]: row for row in frames})
-    nowhere = {"path": "", "pixel_sha256": ""}
-    whole = {image_id: {name: row[name] for name in nowhere} for image_id, row in stills.items()}
-    return [{**row, **(whole[row["image_id"]] if row["kept"] else nowhere)} for row in rows], {}
+    return with_pictures(rows, stills.values()), {}
+
+
+def _of_pairs(step: Step, excluded: Excluded) -> tuple[list[dict], dict[str, str]]:
+    """Rows with the high pictures of pairs of releases."""
+    settings = step.settings
+    pairs = [row for row in step.rows("release_pairs") if row["part"] == HIGH]
+    rows = decide_pairs(pairs, _looks(step, pairs), excluded, settings.sr_sources, settings.frame_defects)
+    return with_pictures(rows, pairs), {}
 
 
 def _looks(step: Step, frames: Iterable[dict]) -> dict[str, Look]:
@@ -147,16 +164,19 @@ def _looks(step: Step, frames: Iterable[dict]) -> dict[str, Look]:
 
 @pipeline_asset(
     kind=Kind.DECIDE,
-    reads=["sr_sources"],
+    reads=["sr_sources", "release_pairs"],
+    reads_if={"release_pairs": of_releases},
     settings=["sr_tiles"],
     group="super_resolution",
     labels=["python"],
     on_demand=True,
 )
 def sr_tiles(step: Step) -> Result:
-    """Where tiles may be cut from the pictures and from smaller copies of them. Nothing is drawn."""
+    """Where tiles may be cut from the pictures and from smaller copies of them; of pairs of releases from the pictures
+    alone, where both show the same. Nothing is drawn."""
     sources = [row for row in step.rows("sr_sources") if row["kept"]]
-    copies, tiles = plan_tiles(sources, step.settings.sr_tiles)
+    of_pairs = "release_pairs" in step.declaration.reads
+    copies, tiles = plan_tiles(sources, at_full_size(step.settings.sr_tiles) if of_pairs else step.settings.sr_tiles)
     tiled = {row["image_id"] for row in tiles}
     left_out = {
         row["image_id"]: f"{NOT_TILED}: {row['width_px']}x{row['height_px']} px"
@@ -164,8 +184,11 @@ def sr_tiles(step: Step) -> Result:
         if row["image_id"] not in tiled
     }
     reasons = Counter(f"copies_{row['reason']}" for row in copies)
-    numbers: dict[str, Number] = {"tiles": len(tiles), "pictures": len(tiled), "pictures_too_small": len(left_out)}
-    return Result(SCHEMAS["sr_tiles"].table(tiles), numbers | reasons, left_out=left_out)
+    same = where_both_agree(tiles, step.rows("release_pairs")) if of_pairs else tiles
+    numbers: dict[str, Number] = {"tiles": len(same), "pictures": len(tiled), "pictures_too_small": len(left_out)}
+    if of_pairs:
+        numbers["tiles_that_differ"] = len(tiles) - len(same)
+    return Result(SCHEMAS["sr_tiles"].table(same), numbers | reasons, left_out=left_out)
 
 
 @pipeline_asset(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.assets.native_size import upscale_behind
+from dataset_pipeline.assets.releases import LOW, of_releases
 from dataset_pipeline.assets.training import left_alone_markdown, models_behind
 from dataset_pipeline.base.ids import episode_of, show_of
 from dataset_pipeline.base.progress import track
@@ -16,6 +18,7 @@ from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.graph.versions import hash_of
 from dataset_pipeline.repeated.near_duplicates import as_matrix
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.media import full_size
@@ -58,6 +61,7 @@ def through_codecs(settings: Settings) -> bool:
         "video_probe",
         "keyframes",
         "shots",
+        "release_pairs",
         "sr_sources",
         "sr_tiles",
         "sr_tile_signals",
@@ -68,6 +72,7 @@ def through_codecs(settings: Settings) -> bool:
         **dict.fromkeys(("video_probe", "keyframes", "shots"), through_codecs),
         "sr_tile_signals": lambda settings: not settings.sr_set.by_embeddings,
         "sr_tile_embeddings": lambda settings: settings.sr_set.by_embeddings,
+        "release_pairs": of_releases,
     },
     settings=["sr_set", "sr_selection", "keyframes", "video"],
     settings_if=dict.fromkeys(("keyframes", "video"), through_codecs),
@@ -85,10 +90,12 @@ def sr_set(step: Step) -> Result:
         step.log.warning("no tile was selected: no set was written")
         return Result(SCHEMAS["sr_set"].empty(), {"tiles": 0})
     settings = step.settings.sr_set
-    how = LowQuality(tuple(settings.scales), settings.filter, tuple(settings.recipe), settings.seed)
     parts = _parts(step)
-    content = content_of(parts, how)
     episodes = sorted({episode_of(tile.row["image_id"]) for tile in parts})
+    lows = _lows(step, episodes)
+    own = hash_of(sorted(row["pixel_sha256"] for row in lows.values())) if lows else ""
+    how = LowQuality(tuple(settings.scales), settings.filter, tuple(settings.recipe), settings.seed, own)
+    content = content_of(parts, how)
     shows = {show_of(episode) for episode in episodes}
     name = f"{min(shows) if len(shows) == 1 else 'set'}{NAME}{content[:8]}"
     held_out = any(tile.split == VALIDATION for tile in parts)
@@ -98,6 +105,7 @@ def sr_set(step: Step) -> Result:
         "drawn": told(how),
         "metric": step.settings.sr_selection.metric,
         "models": models_behind(step, episodes),
+        **_origin_of_pictures(step, episodes),
     }
     folder, _, size_bytes, changed = write_folder(
         step.export_root,
@@ -141,11 +149,30 @@ def _files(
     paths = {row["image_id"]: row["path"] for row in step.read("sr_sources", episodes).to_pylist()}
     earlier = _earlier(step, how, partial)
     around = _around(step, {tile.row["image_id"] for tile in parts})
-    pictures = set_files(parts, lambda it: step.picture(paths[it]), how, around, about, earlier=earlier)
+    lows = _lows(step, episodes)
+    low_of = (lambda it: step.picture(lows[it]["path"])) if lows else None
+    pictures = set_files(parts, lambda it: step.picture(paths[it]), how, around, about, earlier=earlier, low_of=low_of)
     yield from track(pictures, step.declaration.name, len(parts) * (1 + len(how.scales)))
     yield File(SELECTION_TABLES, _notes(step).encode())
     for path, text in configs(facts, "").items():
         yield File(path, text.encode())
+
+
+def _lows(step: Step, episodes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The low pictures of pairs of releases, by the id of the high one; none where they are drawn."""
+    if "release_pairs" not in step.declaration.reads:
+        return {}
+    return {row["of"]: row for row in step.read("release_pairs", episodes).to_pylist() if row["part"] == LOW}
+
+
+def _origin_of_pictures(step: Step, episodes: Sequence[str]) -> dict[str, Any]:
+    """Of which episodes an upscale was undone, by the height that they were drawn at, and which high release pairs of
+    an episode are made with."""
+    kept = (row for row in step.read("sr_sources", episodes).to_pylist() if row["kept"] and row["native_px"])
+    native = {row["episode"]: row["native_px"] for row in kept}
+    highs = {row["episode"]: row["high"] for row in _lows(step, episodes).values()}
+    told = {"descaled_to_px": native, "high_releases": highs}
+    return {name: of for name, of in told.items() if of}
 
 
 def _earlier(step: Step, how: LowQuality, partial: Path) -> Earlier:
@@ -173,25 +200,34 @@ def _around_in(step: Step, episode: str, image_ids: Sequence[str]) -> Around:
     shots = [row["frame_pts"] for row in step.rows_of("shots", episode)]
     pts = {row["image_id"]: row["pts"] for row in step.rows_of("keyframes", episode)}
     near = {it: neighbours(shots, pts[it]) if shots else ((), ()) for it in image_ids}
-    once = Once(frames_of_video(step, episode), [at for its in near.values() for side in its for at in side])
+    sources = {row["image_id"]: row for row in step.rows_of("sr_sources", episode)}
+    descaled = next((row for row in sources.values() if row["kept"] and row["kernel"]), None)
+    once = Once(frames_of_video(step, episode, descaled), [at for its in near.values() for side in its for at in side])
 
     def around(image_id: str) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
         before, after = near[image_id]
-        found = dict(once.of(())([*before, *after]))
+        size = sources[image_id]["height_px"], sources[image_id]["width_px"], 3
+        found = {at: frame for at, frame in once.of(())([*before, *after]) if frame.shape == size}
         return [found[at] for at in before if at in found], [found[at] for at in after if at in found]
 
     return around
 
 
-def frames_of_video(step: Step, episode: str) -> FramesAt:
-    """Frames of a video by their timestamps, with the pixels that its stills have."""
+def frames_of_video(step: Step, episode: str, descaled: Mapping[str, Any] | None = None) -> FramesAt:
+    """Frames of a video by their timestamps, with the pixels that its pictures have. descaled: a row of `sr_sources` of
+    which an upscale was undone, if that is so."""
     settings = step.settings
     source, probe = step.source_of(episode), step.rows_of("video_probe", episode)[0]
 
     def frames_at(pts: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         wanted = {str(at): {"pts": at} for at in pts}
-        for at, frame in full_size(source, wanted, probe, settings.keyframes, settings.video.hardware):
-            yield int(at), frame
+        how = settings.keyframes, settings.video.hardware, descaled is not None
+        for at, frame in full_size(source, wanted, probe, *how):
+            frame_px = frame.shape[1], frame.shape[0]
+            if descaled is None:
+                yield int(at), frame
+            elif lies := upscale_behind(descaled, frame_px, probe):
+                yield int(at), lies.undone(frame)
 
     return frames_at
 

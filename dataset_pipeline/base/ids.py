@@ -3,7 +3,8 @@
 An image id is `<episode>/<still>` or `<episode>/<still>#<kind>-<x>-<y>-<w>-<h>`; the episode is the partition key
 `<show>.<episode>`. What is made of a span of a video is called after its first and last frame: a still
 `pan-<first ms>-<last ms>`, `plate-<first ms>-<last ms>` or `plate-<first ms>-<last ms>-with-<base ms>`, a clip
-`<episode>/clip-<first ms>-<last ms>`. Ids are lower-case ASCII, so they compare and sort alike everywhere.
+`<episode>/clip-<first ms>-<last ms>`. The pair of a frame of two releases is `<episode of the low one>/pair-<ms>`. Ids
+are lower-case ASCII, so they compare and sort alike everywhere.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ def plate_id(episode: str, start_s: float, end_s: float, base_s: float | None = 
     """The clean plate of such a shot; with the subject of the frame shown at `base_s` put back if that is given."""
     plain = _span_id(episode, "plate", start_s, end_s)
     return plain if base_s is None else f"{plain}-with-{round(base_s * 1000):08d}"
+
+
+def pair_id(episode: str, low_s: float) -> str:
+    """The pair of pictures of two releases whose low one, the episode, shows it at that time."""
+    return f"{frame_id(episode, round(low_s * 1000)).replace('/', '/pair-')}"
 
 
 def _span_id(episode: str, word: str, start_s: float, end_s: float) -> str:

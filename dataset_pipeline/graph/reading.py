@@ -196,17 +196,19 @@ class Reading:
         return self.source_of(self.episode)
 
     def source_of(self, episode: str) -> dict:
-        """As `source`, of an episode of a joined step."""
+        """As `source`, of an episode of a joined step, or of another that a joined table names: then that table has to
+        change with it, as the versions of this asset do not."""
         if not {"video", "video_probe"} & set(self.declaration.reads):
             raise LookupError(f"{self.declaration.name} declares neither video nor video_probe, so it has no source")
-        pointer = self._pointer("video", episode)
+        pointer = self._work.store.pointer("video", episode)
         row = self._work.store.read("video", episode).to_pylist()[0]
         return row | {"path": pointer.provenance.path if pointer else ""}
 
     def rows_of(self, asset: str, episode: str) -> list[dict]:
-        """The rows of one episode in a joined step, with what the schema wants read `alone`."""
+        """The rows of one episode, as in `source_of`, with what the schema wants read `alone`."""
         self._declared(asset)
-        self._mine(episode)
+        if self.episode is None:
+            self._mine(episode)
         return self._pictures.named_in(self._work.store.read(asset, episode)).to_pylist()
 
     def previous(self) -> list[dict]:

@@ -74,31 +74,35 @@ class Outcome:
     runs: int = 0
 
 
-def phases(leave_out: Sequence[str] = (), only: Collection[str] | None = None) -> list[Phase]:
-    """The graph in the order of the work, by all that assets may read, so that it is one order under all settings: of
-    the assets in `only`, or of all but those made on demand.
+def phases(
+    leave_out: Sequence[str] = (),
+    only: Collection[str] | None = None,
+    graph: Mapping[str, Declaration] = DECLARATIONS,
+) -> list[Phase]:
+    """The graph in the order of the work: of the assets in `only`, or of all but those made on demand. Without the
+    graph of a project by all that assets may read, so that it is one order under all settings.
 
     An asset's level is the number of times its inputs change between per episode and joined.
     """
     levels: dict[str, int] = {}
 
     def level(asset: str) -> int:
-        if asset not in DECLARATIONS:
+        if asset not in graph:
             return 0
         if asset not in levels:
             mine = is_joined(asset)
             levels[asset] = max(
-                (level(read) + (is_joined(read) != mine) for read in DECLARATIONS[asset].reads), default=int(mine)
+                (level(read) + (is_joined(read) != mine) for read in graph[asset].reads), default=int(mine)
             )
         return levels[asset]
 
     def depth(asset: str) -> int:
-        return 1 + max((depth(read) for read in DECLARATIONS[asset].reads if read in DECLARATIONS), default=0)
+        return 1 + max((depth(read) for read in graph[asset].reads if read in graph), default=0)
 
     def group(asset: str) -> tuple[int, bool, bool]:
-        return level(asset), DECLARATIONS[asset].joined, DECLARATIONS[asset].projection
+        return level(asset), graph[asset].joined, graph[asset].projection
 
-    asked = {name for name, it in DECLARATIONS.items() if not it.on_demand} if only is None else set(only)
+    asked = {name for name, it in graph.items() if not it.on_demand} if only is None else set(only)
     wanted = sorted(asked.difference(leave_out), key=lambda a: (level(a), depth(a), a))
     return [
         Phase(tuple(members), joined, projection)
@@ -127,7 +131,8 @@ def materialize_all(
         episodes=list(episodes), registered=list(instance.get_dynamic_partitions(partitions_name(settings)))
     )
     try:
-        _work(defs, instance, settings, outcome, progress, phases(leave_out, only), time_left or TimeLeft())
+        work = _phases_under(settings, leave_out, only)
+        _work(defs, instance, settings, outcome, progress, work, time_left or TimeLeft())
     except Exception as error:
         # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
         reason = full_disk(error, instance.storage_directory())
@@ -136,6 +141,12 @@ def materialize_all(
         outcome.failures.append(Failure("Dagster's history", "", reason))
     outcome.seconds = time.monotonic() - start_s
     return outcome
+
+
+def _phases_under(settings: Settings, leave_out: Sequence[str], only: Collection[str] | None) -> list[Phase]:
+    """The phases of a run: what was asked for on demand goes by what it reads under the settings, in no more runs than
+    that takes."""
+    return phases(leave_out, only, DECLARATIONS if only is None else declared(settings))
 
 
 def earlier_rates(
@@ -147,7 +158,7 @@ def earlier_rates(
 ) -> dict[str, float]:
     """By phase, the seconds for one unit of size that its latest runs took, for `TimeLeft`: an episode's by `sizes`, in
     the middle of those that are known; all else has the size 1."""
-    work = {frozenset(phase.assets): phase for phase in phases(leave_out, only)}
+    work = {frozenset(phase.assets): phase for phase in _phases_under(settings, leave_out, only)}
     done = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags=project_tag(settings))
     rates: dict[str, list[float]] = {}
     for record in instance.get_run_records(done, limit=LATEST_RUNS):
@@ -208,7 +219,7 @@ def _work(
             time_left.expect(phase.name, [time_left.size_of(episode) for episode in episodes if episode in wanted])
             for episode in episodes:
                 progress(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
-                if episode in wanted:
+                if episode in wanted - failed:  # in an earlier phase
                     with time_left.part(phase.name, time_left.size_of(episode)):
                         if not execute(phase.assets, partition_key=episode):
                             failed.add(episode)

@@ -79,8 +79,10 @@ def _too_small(store: Store, episodes: Sequence[str]) -> list[str]:
 
 
 def _faults(store: Store, episodes: Sequence[str], assets: Sequence[str]) -> list[str]:
-    """`<episode>: <asset>: <fault>` for every failed check of these assets; a damaged table is one."""
-    found = []
+    """`<episode>: <asset>: <fault>` for every failed check of these assets, without the episode for joined ones; a
+    damaged table is one, and so is that no pair could be made of two releases."""
+    joined = ((asset, store.pointer(asset)) for asset in assets if is_joined(asset))
+    found = [f"{asset}: {it}" for asset, pointer in joined if pointer for it in pointer.provenance.faults.values()]
     for episode in episodes:
         for asset in assets:
             if is_joined(asset):
@@ -90,6 +92,7 @@ def _faults(store: Store, episodes: Sequence[str], assets: Sequence[str]) -> lis
             except TableOutdated as error:
                 found.append(f"{episode}: {error}")
                 continue
-            faults = pointer.provenance.faults.values() if pointer else ()
+            faults = [*pointer.provenance.faults.values()] if pointer else []
+            faults += filter(None, [pointer.provenance.numbers.get("why_none")] if pointer else [])
             found += [f"{episode}: {asset}: {fault}" for fault in faults]
     return found

@@ -206,9 +206,26 @@ def _check_super_resolution(settings: Settings) -> None:
             'sr_selection.by = "score" needs a metric that is named, as 0.2 of one means nothing of another: set '
             'sr_selection.metric to that of [models] quality, e.g. "hyperiqa"'
         )
+    if settings.sr_sources.of == "releases":
+        _check_pairs(settings)
     for scale in settings.sr_set.scales:
         if tile_px % scale:
             raise SettingsError(f"sr_tiles.tile_px = {tile_px} does not divide by {scale}, which sr_set.scales names")
+
+
+def _check_pairs(settings: Settings) -> None:
+    """What tiles of pairs need: their low-quality pictures are the low release's own. Raises SettingsError."""
+    scale = settings.release_pairs.scale
+    if settings.sr_set.scales != [scale]:
+        raise SettingsError(
+            f"sr_set.scales = {settings.sr_set.scales}: pairs of releases have the one scale that release_pairs.scale "
+            f"says; set sr_set.scales = [{scale}]"
+        )
+    if settings.sr_set.recipe:
+        raise SettingsError("sr_set.recipe would do nothing: sr_sources.of = 'releases' takes pictures as they are")
+    if settings.sr_tiles.step_px % scale:
+        raise SettingsError(f"sr_tiles.step_px = {settings.sr_tiles.step_px} does not divide by {scale}, which "
+                            "release_pairs.scale names")  # fmt: skip
 
 
 def _check_rule_files(rules: TagRulesSettings) -> None:

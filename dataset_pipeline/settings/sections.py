@@ -609,12 +609,25 @@ class SuperResolutionSettings(Section):
         return [it for it in there if not self.episodes or {it, show_of(it)}.intersection(self.episodes)]
 
 
+class ReleaseAlignmentSettings(Section):
+    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    by_name: bool
+
+
+class ReleasePairsSettings(Section):
+    scale: Literal[2, 3, 4]
+    per_shot: Annotated[int, Field(ge=1, le=100)]
+    most: Annotated[int, Field(ge=0, le=100_000)]
+    colours: Literal["of_low", "of_high", "own"]
+
+
 class SrSourcesSettings(Section):
-    of: Literal["keyframes", "stills"]
+    of: Literal["keyframes", "stills", "releases"]
     on_upscaled: Literal["keep", "drop", "descale"]
     similarity: Cosine
     min_contrast: Share
     max_text: Share
+    min_correlation: Cosine
     excluded: Annotated[str, NO_RESULT]  # what its pictures show counts, not where they lie
 
     @property
@@ -739,6 +752,8 @@ class Settings(Section):
     training_clips: TrainingClipsSettings
     exported_set: ExportedSetSettings
     super_resolution: SuperResolutionSettings
+    release_alignment: ReleaseAlignmentSettings
+    release_pairs: ReleasePairsSettings
     sr_sources: SrSourcesSettings
     sr_tiles: SrTilesSettings
     sr_selection: SrSelectionSettings

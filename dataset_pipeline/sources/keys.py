@@ -44,6 +44,11 @@ def claims_of(found: Sequence[Found]) -> list[tuple[str, str]]:
     return [(key, hashed[item]) for key, item in zip(plain, found, strict=True)]
 
 
+def without_hash(key: str) -> str:
+    """The plain key that a source claims by its name, without the hash that it bears where others claim it too."""
+    return re.sub(r"-[0-9a-f]{8}$", "", key)
+
+
 def may_go_by(path: Path, kind: Literal["video", "folder"], key: str) -> bool:
     """Whether what lies at a path can claim a key, in whichever tree around it is it found."""
     for root in (path, *path.parents):

@@ -274,13 +274,14 @@ def frames_of(
     probe_row: Mapping[str, Any],
     report: DecodeReport,
     hardware: str = "none",
+    conversion: Conversion | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(pts, full-size pixels) of these frames of a video, ascending, upright and without bars, less those that are
-    seen to decode with errors; none of pictures and of what cannot be read. What was met on the way stands in
-    `report`."""
+    """(pts, full-size pixels) of these frames of a video, ascending, upright and without bars unless `conversion` says
+    otherwise, less those that are seen to decode with errors; none of pictures and of what cannot be read. What was met
+    on the way stands in `report`."""
     if source["kind"] == FOLDER or not probe_row["readable"] or not pts:
         return
-    conversion = Conversion.of(probe_row)
+    conversion = conversion or Conversion.of(probe_row)
     try:
         yield from frames_at(
             _present(source), pts, report=report, conversion=conversion, hardware=hardware, sound_only=True

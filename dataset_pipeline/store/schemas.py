@@ -85,6 +85,7 @@ BOX = {"x0_px": FLOAT, "y0_px": FLOAT, "x1_px": FLOAT, "y1_px": FLOAT}
 SCORED_TAG = pa.struct([("tag", STRING), ("category", STRING), ("score", pa.float32())])
 DROPPED_TAG = pa.struct([("tag", STRING), ("reason", STRING)])
 SEGMENT = pa.struct([("start_s", FLOAT), ("end_s", FLOAT), ("kind", STRING), ("matched", STRINGS), ("found", STRING)])
+MATCHED_SEGMENT = pa.struct([("first", INT), ("last", INT), ("offset_s", FLOAT), ("likeness", FLOAT)])
 REPEATED_FRAME = pa.struct(
     [("image_id", STRING), ("kept", BOOL), ("group", STRING), ("similarity", FLOAT), ("segment", STRING)]
 )
@@ -741,6 +742,49 @@ SCHEMAS = {
             },
             key=("episode",),
             silent=frozenset({"frames", "dip", "z", "share", "heights_px", "curve", "looked_at"}),
+        ),
+        TableSchema(
+            "release_alignment",  # image_id: the key of the low release; of it what `release_matching.Matching` says
+            {
+                **MEASURED,
+                "episode": STRING,  # the low release
+                "high": STRING,
+                "speed": FLOAT,
+                "matched_share": FLOAT,
+                "segments": pa.list_(MATCHED_SEGMENT),
+                "missing": pa.list_(pa.struct([("start_s", FLOAT), ("end_s", FLOAT)])),  # from the low release
+                "low_pts": pa.list_(INT),  # of each frame of the low release
+                "low_s": pa.list_(FLOAT),
+                "low_shot": pa.list_(INT),
+                "high_pts": pa.list_(INT),  # of the frame that shows the same; null where there is none
+                "likeness": pa.list_(FLOAT),
+            },
+            key=("image_id",),
+            part="episode",
+        ),
+        TableSchema(
+            "release_pairs",  # two pictures of each pair
+            {
+                "image_id": STRING,
+                "episode": STRING,  # the low release
+                "high": STRING,  # the high release
+                "part": STRING,  # high, low
+                "of": STRING,  # the high picture of the pair
+                "scale": INT,  # of the high picture
+                "pts_s": FLOAT,  # of the low frame
+                "width_px": INT,
+                "height_px": INT,
+                "correlation": FLOAT,  # this and what follows: null for low ones
+                "differs_share": FLOAT,
+                "differs": BYTES,  # packed bits of blocks of 16 low pixels that show something else, row by row
+                "differs_columns": INT,
+                **dict.fromkeys(("sharpness", "contrast"), FLOAT),  # as in keyframes
+                **dict.fromkeys(("combing", "blur", "smear", "ghost", "blockiness", "flat", "text"), FLOAT),
+                "path": STRING,
+                "pixel_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
         ),
         TableSchema(
             "sr_sources",  # every picture that may be tiled

@@ -13,6 +13,7 @@ from dataset_pipeline.super_resolution.low_quality import Applied
 
 MANIFEST, CARD = "manifest.json", "README.md"
 FORMAT = 1
+_OWN = "Low-quality pictures are the very pixels of another release of the same episode; none was drawn."
 
 
 def entry(tile: Tile, applied: Mapping[int, Sequence[Applied]]) -> dict[str, Any]:
@@ -43,8 +44,10 @@ def manifest(entries: Iterable[Mapping[str, Any]], recipe: Sequence[DegradationS
     return f'{head[:-1]}, "tiles": [\n{lines}\n]}}\n'
 
 
-def card(tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequence[DegradationStep]) -> str:
-    """The card in Markdown."""
+def card(
+    tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequence[DegradationStep], own: bool = False
+) -> str:
+    """The card in Markdown. own: low-quality pictures are those of another release."""
     parts = {split: [tile for tile in tiles if tile.split == split] for split in sorted({tile.split for tile in tiles})}
     sizes = sorted({tile.row["side_px"] for tile in tiles})
     lines = [
@@ -56,7 +59,7 @@ def card(tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequ
     for split, its in parts.items():
         mean = fmean(tile.score for tile in its)
         lines += [f"| {split}/{folder} | {len(its)} | {mean:.4f} |" for folder in (HR, *map(lq_folder, scales))]
-    lines += ["", _low_quality_text(scales, filter, recipe), ""]
+    lines += ["", _OWN if own else _low_quality_text(scales, filter, recipe), ""]
     lines += [
         f"- BasicSR: `basicsr_x*.yml`, which names its pairs by `{SIZED_META_INFO}`.",
         "- traiNNer-redux: `trainner_redux_x*.yml` by folders; `trainner_redux_otf_x4.yml` makes low-quality pictures "

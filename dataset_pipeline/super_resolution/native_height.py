@@ -188,6 +188,11 @@ class Upscale:
         inner = self.frame_px[0] - left - right, self.frame_px[1] - top - bottom
         return self if (width_px, height_px) == inner else None
 
+    def giving(self, size_px: tuple[int, int]) -> Upscale | None:
+        """The same, with or without its bars, that gives a picture of that size; None if neither does."""
+        either = self, replace(self, bars_px=(0, 0, 0, 0))
+        return next((it for it in either if it.size_px == size_px), None)
+
     @property
     def size_px(self) -> tuple[int, int]:
         """Width and height of what `undone` gives."""

@@ -19,7 +19,7 @@ from dataset_pipeline.super_resolution.signatures import as_vectors, signature
 from dataset_pipeline.video.letterbox import FRAMES_THAT_AGREE, Bars, find_bars
 
 KEPT, BLANK, TEXT, BARS, EXCLUDED, DUPLICATE = "kept", "blank", "text", "bars", "excluded", "duplicate"
-UNREADABLE, UPSCALED = "unreadable", "upscaled"
+UNREADABLE, UPSCALED, UNLIKE = "unreadable", "upscaled", "unlike"
 
 Rows = list[dict[str, Any]]
 
@@ -107,6 +107,32 @@ def decide_sources(
     if not are_distinct:
         _drop_duplicates([row for row in rows.values() if row["kept"]], looks, settings.similarity)
     return sorted(rows.values(), key=lambda row: row["image_id"])
+
+
+def decide_pairs(
+    pairs: Iterable[Mapping[str, Any]],
+    looks: Mapping[str, Look],
+    excluded: Excluded,
+    settings: SrSourcesSettings,
+    defects: FrameDefectsSettings,
+) -> Rows:
+    """As `decide_sources`, of the high pictures of pairs, rows of `release_pairs`: those that correlate too little with
+    their low ones are left out first."""
+    alike, unlike = list[Mapping[str, Any]](), list[Mapping[str, Any]]()
+    for pair in pairs:
+        (alike if pair["correlation"] >= settings.min_correlation else unlike).append(pair)
+    lost = {"kept": False, "reason": UNLIKE, "of": "", "similarity": None, "native_px": None, "kernel": None}
+    lost["signature"] = b""
+    rows = decide_sources(alike, looks, excluded, settings, defects)
+    rows += [{name: it[name] for name in ("image_id", "episode", "width_px", "height_px")} | lost for it in unlike]
+    return sorted(rows, key=lambda row: row["image_id"])
+
+
+def with_pictures(rows: Iterable[Mapping[str, Any]], pictures: Iterable[Mapping[str, Any]]) -> Rows:
+    """The rows, kept ones with the path and the pixels of the picture of their id, which is there already."""
+    whole = {row["image_id"]: {name: row[name] for name in ("path", "pixel_sha256")} for row in pictures}
+    nowhere = {"path": "", "pixel_sha256": ""}
+    return [{**row, **(whole[row["image_id"]] if row["kept"] else nowhere)} for row in rows]
 
 
 def _rank(frame: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[bool, bool, int, int, str]:

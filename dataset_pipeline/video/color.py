@@ -122,6 +122,10 @@ class Conversion:
             background=tuple(background) if background is not None else None,
         )
 
+    def as_coded(self) -> "Conversion":
+        """The same with the pixels that are coded: neither made square nor without bars."""
+        return replace(self, sar=Fraction(1), bars_px=(0, 0, 0, 0), measured_on=None)
+
     def resolved(self, image: av.VideoFrame, sar: Fraction | int = 1) -> "Conversion":
         """The same with nothing left open, for this picture. `sar`: its own, if none is set or the file may change."""
         how = self if self.measured_on is None else self._followed(image, Fraction(sar))

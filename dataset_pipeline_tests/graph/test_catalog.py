@@ -7,7 +7,7 @@ import pytest
 
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.catalog import ASSETS, GROUPS, pipeline_asset
-from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, behind, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, behind, declared, is_joined
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -45,6 +45,8 @@ READS_SETTINGS = {
     "training_clips": {"training_clips", "keyframes", "video"},
     "exported_set": {"exported_set", "tag_rules"},
     "native_size": {"keyframes", "video"},
+    "release_alignment": {"release_alignment"},
+    "release_pairs": {"release_pairs", "video"},
     "sr_sources": {"sr_sources", "frame_defects", "keyframes", "video"},
     "sr_tiles": {"sr_tiles"},
     "sr_tile_scores": {"quality_scores"},
@@ -109,6 +111,8 @@ KINDS = {
     "training_clips": Kind.PROJECTION,
     "exported_set": Kind.EXPORT,
     "native_size": Kind.MEASURE,
+    "release_alignment": Kind.JOIN,
+    "release_pairs": Kind.PROJECTION,
     "sr_sources": Kind.RENDER,
     "sr_tiles": Kind.DECIDE,
     "sr_tile_signals": Kind.MEASURE,
@@ -119,7 +123,7 @@ KINDS = {
     "sr_set": Kind.EXPORT,
 }
 ON_DEMAND = {
-    "native_size",
+    *("native_size", "release_alignment", "release_pairs"),
     *(
         "sr_sources",
         "sr_tiles",
@@ -232,7 +236,7 @@ def test_what_the_kind_of_an_asset_promises_holds(name, graph):
     assert in_one_run == (kind is Kind.PROJECTION)
     if kind is Kind.PROJECTION:  # what reads no join itself reads another projection
         assert joined or any(KINDS.get(read) is Kind.PROJECTION for read in declaration.reads)
-    if kind in (Kind.MEASURE, Kind.DECIDE, Kind.RENDER):
+    if kind in (Kind.MEASURE, Kind.DECIDE, Kind.RENDER) and name not in ON_DEMAND:  # which no automation runs
         assert not any(is_joined(above) for above in ancestors(declaration))
     if kind is not Kind.MEASURE:
         assert not declaration.models or name in COMPARES_VECTORS | OF_NO_EPISODE
@@ -263,12 +267,21 @@ def test_what_is_made_on_demand_belongs_to_no_run_that_does_not_ask_for_it():
     assert {name for name, it in DECLARATIONS.items() if it.on_demand} == ON_DEMAND
     assert not ON_DEMAND.intersection(asset for phase in phases() for asset in phase.assets)
     assert not any(ON_DEMAND.intersection(it.reads) for it in DECLARATIONS.values() if not it.on_demand)
-    needed = behind("sr_set", load_settings(sr_selection__metric="sharpness"))
-    assert [phase.assets for phase in phases(only=needed)] == [
+    settings = load_settings(sr_selection__metric="sharpness")
+    needed = behind("sr_set", settings)
+    assert [phase.assets for phase in phases(only=needed, graph=declared(settings))] == [
         ("video_probe", "keyframes", "sr_sources", "sr_tiles", "sr_tile_signals"),
         ("sr_selection", "sr_set"),
     ]
     assert behind("sr_set", load_settings()) - needed == {"sr_tile_scores"}
+    pairs = load_settings(sr_sources__of="releases", sr_set__scales=[2], sr_selection__metric="sharpness")
+    assert [phase.assets for phase in phases(only=behind("sr_set", pairs), graph=declared(pairs))] == [
+        ("video_probe", "shots"),
+        ("release_alignment",),
+        ("release_pairs",),
+        ("sr_sources", "sr_tiles", "sr_tile_signals"),
+        ("sr_selection", "sr_set"),
+    ]
     assert "native_size" in behind("sr_set", load_settings(sr_sources__on_upscaled="drop"))
     assert {"stills", "burnt_in_text"} <= behind("sr_set", load_settings(sr_sources__of="stills"))
 

@@ -377,11 +377,27 @@ HASHES = {
     "exported_set": "52ce7b3fa4f1",
     "super_resolution": "c013d859c5c0",
     "sr_sequences": "459ddaa0ce6a",
-    "sr_sources": "6a53e31df368",
+    "release_alignment": "c206e3c873ae",
+    "release_pairs": "278d6bd6592e",
+    "sr_sources": "625664484c35",
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "5357ac60f1f3",
     "sr_set": "debe24567798",
 }
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, r"sr_set.scales = \[2, 4\]: pairs of releases have the one scale .* set sr_set.scales = \[2\]"),
+        ({"sr_set__scales": [2], "sr_tiles__step_px": 95}, "sr_tiles.step_px = 95 does not divide by 2"),
+        ({"sr_set__scales": [2], "sr_set__recipe": [{"kind": "downscale"}]}, "sr_set.recipe would do nothing"),
+        ({"sr_set__scales": [2], "release_alignment__pairs": [["a.e1"]]}, "release_alignment.pairs.0"),
+    ],
+)
+def test_settings_that_pairs_of_releases_cannot_follow_are_told(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load_settings(sr_sources__of="releases", **changes)
 
 
 def test_the_defaults_hash_as_they_did_so_that_no_store_becomes_stale() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,24 @@ COLOURS = np.array([[0.93, 0.03, 0.0, 6.0], [0.02, 0.9, 0.03, 9.0], [0.0, 0.05, 
 FILM = Fraction(24000, 1001)
 
 
+@dataclass(frozen=True)
+class Form:
+    """What the low release makes of the high one. cuts: first frame cut out, first shown again. sar: of its pixels."""
+
+    high_px: tuple[int, int] = HIGH_PX
+    low_px: tuple[int, int] = LOW_PX
+    lies: Geometry = TRUE
+    late_frames: int = LATE_FRAMES
+    cuts: tuple[tuple[int, int], ...] = CUTS
+    sar: Fraction = Fraction(1)
+
+
+PAL = Form()
+# Half as large, so that pairs of scale 2 can be made, and short.
+HALF = Form((480, 270), (222, 124), Geometry(2.15, 2.16, 1.2, 0.8), 12, ((90, 110),))
+HALF_SCRIPT = "talk 1.6, pan 1.5, pair 1.5, locked 1.6, group 1.4, walk 1.4"
+
+
 @dataclass(frozen=True, eq=False)
 class Releases:
     """`truth`: of each low frame the number of the high frame that it shows, or -1."""
@@ -34,8 +52,8 @@ class Releases:
     truth: np.ndarray
 
 
-def drawn(seed: int, script: str) -> Iterator[np.ndarray]:
-    show = replace(DEMO_SHOW, size=HIGH_PX, scripts=(script,), seed=seed)
+def drawn(seed: int, script: str, size_px: tuple[int, int]) -> Iterator[np.ndarray]:
+    show = replace(DEMO_SHOW, size=size_px, scripts=(script,), seed=seed)
     for _, _, cels in draw_episode(show, 1):
         for cel, held in cels:
             for _ in range(held):
@@ -63,25 +81,34 @@ def corner_error_px(found: Geometry, true: Geometry = TRUE, low_px: tuple[int, i
     return max(errors)
 
 
-def write_releases(folder: Path, low_rate: Fraction = FILM, seed: int = 90, script: str = SCRIPT) -> Releases:
-    """Both releases; the low one's frames are the same at whatever rate it is played."""
+def write_releases(
+    folder: Path,
+    low_rate: Fraction = FILM,
+    seed: int = 90,
+    script: str = SCRIPT,
+    form: Form = PAL,
+    spoilt: Callable[[int, np.ndarray], np.ndarray] = lambda number, picture: picture,
+) -> Releases:
+    """Both releases; the low one's frames are the same at whatever rate it is played. spoilt: what it shows in place of
+    a picture of its size, by the number of the high frame."""
     high, low = folder / f"high-{float(low_rate):.2f}.mkv", folder / f"low-{float(low_rate):.2f}.mkv"
     truth = list[int]()
     last: tuple[np.ndarray, np.ndarray] | None = None
     with (
-        _Writer(high, HIGH_PX, FILM, "libx264", {"crf": "18", "preset": "veryfast"}) as to_high,
-        _Writer(low, LOW_PX, low_rate, "mpeg2video", {"qmin": "5", "qmax": "5", "bf": "2", "g": "12"}) as to_low,
+        _Writer(high, form.high_px, FILM, "libx264", {"crf": "18", "preset": "veryfast"}) as to_high,
+        _Writer(low, form.low_px, low_rate, "mpeg2video", {"qmin": "5", "qmax": "5", "bf": "2", "g": "12"}) as to_low,
     ):
-        for picture in drawn(seed + 1, f"solo {LATE_FRAMES / 24}"):
-            to_low.show(lowered(picture))
+        to_low.stream.codec_context.sample_aspect_ratio = form.sar
+        for picture in drawn(seed + 1, f"solo {form.late_frames / 24}", form.high_px):
+            to_low.show(lowered(picture, form.lies, form.low_px))
             truth.append(-1)
-        for number, picture in enumerate(drawn(seed, script)):
+        for number, picture in enumerate(drawn(seed, script, form.high_px)):
             to_high.show(picture)
-            if any(first <= number < again for first, again in CUTS):
+            if any(first <= number < again for first, again in form.cuts):
                 continue
             if last is None or last[0] is not picture:
-                last = picture, lowered(picture)
-            to_low.show(last[1])
+                last = picture, lowered(picture, form.lies, form.low_px)
+            to_low.show(spoilt(number, last[1]))
             truth.append(number)
     return Releases(high, low, np.array(truth))
 

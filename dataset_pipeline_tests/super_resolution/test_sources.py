@@ -17,6 +17,7 @@ from dataset_pipeline.super_resolution.signatures import as_vectors, signature
 from dataset_pipeline.super_resolution.sources import (
     Excluded,
     Look,
+    decide_pairs,
     decide_sources,
     excluded_in,
     looked_at,
@@ -26,7 +27,13 @@ from dataset_pipeline.super_resolution.sources import (
 )
 
 SETTINGS = SrSourcesSettings(
-    of="keyframes", on_upscaled="keep", similarity=0.98, min_contrast=0.02, max_text=0.5, excluded=""
+    of="keyframes",
+    on_upscaled="keep",
+    similarity=0.98,
+    min_contrast=0.02,
+    max_text=0.5,
+    min_correlation=0.9,
+    excluded="",
 )
 DEFECTS = FrameDefectsSettings(max_combing=0.5, max_ghost=0.5, max_blockiness=0.6, drop=["combing", "blockiness"])
 FIT = {"contrast": 0.2, "sharpness": 1.0, "combing": 0.0, "ghost": 0.0, "blockiness": 0.0, "text": 0.0}
@@ -160,3 +167,13 @@ def test_of_pictures_of_several_episodes_that_are_alike_the_largest_stays_and_th
     assert repeated_among(rows, 0.98) == {"b.b/small", "c.c/other"}
     assert repeated_among(rows[::-1], 0.98) == {"b.b/small", "c.c/other"}
     assert repeated_among([], 0.98) == set()
+
+
+def test_of_pairs_those_whose_pictures_are_too_little_alike_are_left_out_first(scenes: list[np.ndarray]):
+    pairs = [frame("a") | {"correlation": 0.95}, frame("b") | {"correlation": 0.89}, frame("c") | {"correlation": 0.97}]
+    looks = {f"a.a/{name}": looked_at(scenes[number]) for number, name in enumerate("aac")}
+    looks["a.a/b"] = looks["a.a/a"]
+    rows = decide_pairs(pairs, looks, Excluded(), SETTINGS, DEFECTS)
+    assert [(row["image_id"], row["reason"]) for row in rows] == [
+        ("a.a/a", "kept"), ("a.a/b", "unlike"), ("a.a/c", "kept")
+    ]  # fmt: skip
