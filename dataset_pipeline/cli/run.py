@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,7 +31,19 @@ from dataset_pipeline.settings import Settings, project_folder
 if TYPE_CHECKING:
     from dataset_pipeline.orchestration.runs import Outcome
     from dataset_pipeline.reports.run_report import Report
+    from dataset_pipeline.reports.super_resolution import SrReport
     from dataset_pipeline.sources.finding import Discovery
+
+# Of the demo: some tiles of the pictures that the training set is made of, ranked without a model.
+SMALL_SR_SET: dict[str, Any] = {
+    "sr_sources__of": "stills",
+    "sr_tiles__scales": [1.0],
+    "sr_tiles__step_px": 512,
+    "sr_selection__metric": "sharpness",
+    "sr_selection__how": "keep_best",
+    "sr_selection__by": "count",
+    "sr_selection__amount": 24.0,
+}
 
 
 def demo(
@@ -45,7 +57,8 @@ def demo(
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw three episodes of a made-up show and turn them into a training set, with the shipped demo models."""
+    """Draw three episodes of a made-up show and turn them into a training set, with the shipped demo models, and into a
+    small set for super-resolution."""
     from dataset_pipeline.demo.episodes import write_show
     from dataset_pipeline.models.registry import ROLES
 
@@ -56,7 +69,10 @@ def demo(
     settings = settings_from(settings_file, "demo", **own_models, **places)
     with showing_progress(as_json) as show:
         write_show(root / "episodes", progress=lambda done, total: show.inner("drawing three episodes", done, total))
-    finish(make_set(settings, [root / "episodes"], as_json, home=root / ".dagster" if own else None), settings, as_json)
+    home = root / ".dagster" if own else None
+    report = make_set(settings, [root / "episodes"], as_json, home=home)
+    small = settings_from(settings_file, "demo", **own_models, **places, **SMALL_SR_SET)
+    finish(report, settings, as_json, _sr_set(small, [root / "episodes"], as_json, home))
 
 
 def run(
@@ -68,6 +84,17 @@ def run(
     """Turn episodes into a training set. What has been done before is kept; files stay where they lie."""
     settings = settings_from(settings_file, models)
     finish(make_set(settings, paths, as_json), settings, as_json)
+
+
+def _sr_set(settings: Settings, paths: list[Path], as_json: bool, home: Path | None) -> SrReport:
+    """A set for super-resolution of the same episodes."""
+    from dataset_pipeline.graph.declaration import behind
+    from dataset_pipeline.graph.project import store_of
+    from dataset_pipeline.reports.super_resolution import sr_report_on
+
+    only = behind("sr_set", settings)
+    ran = run_graph(settings, paths, as_json, home, only)
+    return sr_report_on(store_of(settings), ran.outcome, ran.calls, only)
 
 
 def make_set(settings: Settings, paths: list[Path] | None, as_json: bool, home: Path | None = None) -> Report:
@@ -173,8 +200,9 @@ def find_in(
     return found
 
 
-def finish(report: Report, settings: Settings, as_json: bool) -> None:
-    """Write the sheet of characters, print what a run came to, and end with its exit code."""
+def finish(report: Report, settings: Settings, as_json: bool, sr_set: SrReport | None = None) -> None:
+    """Write the sheet of characters, print what a run came to, and end with its exit code. sr_set: what was made beside
+    the training set."""
     from dataset_pipeline.graph.project import export_root, store_of
     from dataset_pipeline.reports.run_report import write_character_sheet
 
@@ -185,12 +213,16 @@ def finish(report: Report, settings: Settings, as_json: bool) -> None:
     except (OSError, ValueError, PermanentError) as error:
         report.unwritten.append(f"{sheet} could not be written: {full_disk(error) or error}")
     if as_json:
-        print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)}, indent=1))
+        beside = {"super_resolution": sr_set.as_dict()} if sr_set else {}
+        print(json.dumps(report.as_dict() | {"character_sheet": str(sheet)} | beside, indent=1))
     else:
         print_report(report, sheet, len(names))
+        if sr_set:
+            print_troubles({}, sr_set.faults, sr_set.failures)
+            out.print(f"The super-resolution set of {sr_set.selected} tiles:", sr_set.folder or "none", **FOR_PATHS)
     if not report.export_folder or report.unwritten:
         raise typer.Exit(FAILED)
-    if not report.whole:
+    if not report.whole or (sr_set and not sr_set.folder):
         raise typer.Exit(PARTLY)
 
 
