@@ -25,6 +25,7 @@ IN_FIELDS = frozenset({"tff", "bff"})  # of frames whose fields were put togethe
 
 @pipeline_asset(
     kind=Kind.MEASURE,
+    algorithm=2,
     reads=["video_probe", "keyframes"],
     settings=["keyframes", "video"],
     group="super_resolution",
@@ -36,10 +37,12 @@ def native_size(step: Step) -> Result:
     that tells; `unknown` where it does not.
 
     By two dozen sharp candidates of different places, decoded once more: some 15 core-s an episode at 1080p, whatever
-    its length. For an interlaced one nothing is looked at.
+    its length. Nothing is looked at of an interlaced one, nor of one whose pixels are not square: what makes them so
+    would be found for an upscale.
     """
     probe = step.row("video_probe")
-    rows = [] if probe["cadence"] in IN_FIELDS else frames_to_look_at(step.rows("keyframes"))
+    as_drawn = probe["cadence"] not in IN_FIELDS and (probe["sample_aspect"] or 1) == 1
+    rows = frames_to_look_at(step.rows("keyframes")) if as_drawn else []
     luma = luma_of(step.source, rows, probe, step.settings.keyframes, step.settings.video.hardware)
     with span("find the native height"):
         found = native_height(luma, probe["bar_top_px"] or 0, probe["bar_bottom_px"] or 0)

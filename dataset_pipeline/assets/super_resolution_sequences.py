@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,16 +18,18 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.super_resolution.assembling import told
 from dataset_pipeline.super_resolution.sequence_files import sequence_card, sequence_files
-from dataset_pipeline.super_resolution.sequences import FrameRun, change_of, sequences_of
+from dataset_pipeline.super_resolution.sequences import TAKEN, FrameRun, change_of, judged, sequences_of
 from dataset_pipeline.super_resolution.set_files import LowQuality
 from dataset_pipeline.training.exporters.folder import File, content_hash, write_folder
+from dataset_pipeline.video.color import Conversion
 
 LEFT_ALONE = "left alone"  # the note on a folder that somebody changed
-TAKEN, HELD, OTHER_SIZE = "taken", "nothing_moves", "other_size"  # what becomes of stretches of shots
+HELD = "nothing_moves"  # what becomes of a stretch of a shot, beside what `judged` says
 
 
 @pipeline_asset(
     kind=Kind.EXPORT,
+    algorithm=2,
     reads=["video_probe", "shots"],
     settings=["super_resolution", "sr_sequences", "sr_set", "keyframes", "video"],
     group="super_resolution",
@@ -37,8 +38,9 @@ TAKEN, HELD, OTHER_SIZE = "taken", "nothing_moves", "other_size"  # what becomes
 )
 def sr_sequences(step: Step) -> Result:
     """A folder of sequences of frames, each of one shot, with their low-quality ones by `[sr_set]`, under the names
-    that the trainers of `[sr_sequences] layout` ask for. Shots in which nothing moves have none, nor has a video whose
-    frames are of another size than most.
+    that the trainers of `[sr_sequences] layout` ask for. Shots in which nothing moves have none; left out are sequences
+    with a frame that cannot be decoded, or of another size than most have, as scenes that fill a letterboxed frame.
+    All frames are decoded once before any is written.
 
     A folder that somebody changed is left alone."""
     settings, made = step.settings.sr_sequences, step.settings.sr_set
@@ -49,8 +51,9 @@ def sr_sequences(step: Step) -> Result:
         return Result(SCHEMAS["sr_sequences"].empty(), {"sequences": 0, **reasons})
     episodes = sorted({it.episode for it in found})
     shows = {show_of(it) for it in episodes}
-    sources = [step.rows_of("video_probe", it)[0]["source_sha256"] for it in episodes]
-    content = content_hash([told(how), settings.layout, sources, [vars(it) for it in found]])
+    sources = [_pixels_of(step, it) for it in episodes]
+    facts = [step.declaration.algorithm, told(how), settings.layout, sources, [vars(it) for it in found]]
+    content = content_hash(facts)
     pts = {it: [at for row in step.rows_of("shots", it) for at in row["frame_pts"]] for it in episodes}
 
     def read(run: FrameRun) -> Iterator[np.ndarray]:
@@ -71,26 +74,31 @@ def sr_sequences(step: Step) -> Result:
     )
 
 
+def _pixels_of(step: Step, episode: str) -> list[str]:
+    """What decides the pixels of an episode's frames."""
+    [probe], how = step.rows_of("video_probe", episode), step.settings.keyframes
+    return [probe["source_sha256"], str(Conversion.of(probe, how.chroma_upsampling, how.alpha_background))]
+
+
 def _found(step: Step) -> tuple[list[FrameRun], dict[str, int]]:
     """The sequences of all episodes, and how many stretches of shots became what."""
-    settings, reasons = step.settings.sr_sequences, Counter({TAKEN: 0})
+    settings, held = step.settings.sr_sequences, 0
     runs: list[FrameRun] = []
-    sizes: dict[str, tuple[int, ...]] = {}
+    sizes: dict[str, dict[int, tuple[int, ...]]] = {}
     for episode in step.settings.super_resolution.of(step.episodes):
         shots = step.rows_of("shots", episode) if step.pointer("shots", episode) else []
         its = sequences_of(episode, shots, settings.length, most_of_shot=settings.most_of_shot)
         signatures = np.frombuffer(b"".join(row["signatures"] for row in shots), np.uint8)
         moving = [it for it in its if change_of(it, signatures) >= settings.min_change]
-        reasons[HELD] += len(its) - len(moving)
-        if moving:
-            runs += moving
-            sizes[episode] = _size(step, episode, shots[0]["frame_pts"])
-    usual = Counter(sizes[it.episode] for it in runs).most_common(1)
-    taken = [it for it in runs if sizes[it.episode] == usual[0][0]]
-    reasons |= {TAKEN: len(taken), OTHER_SIZE: len(runs) - len(taken)}
-    return taken, dict(reasons)
+        held += len(its) - len(moving)
+        runs += moving
+        sizes[episode] = _sizes(step, episode, [at for row in shots for at in row["frame_pts"]], moving)
+    found = judged(runs, sizes)
+    return found[TAKEN], {HELD: held} | {reason: len(its) for reason, its in found.items()}
 
 
-def _size(step: Step, episode: str, frame_pts: Sequence[int]) -> tuple[int, ...]:
-    """Height and width of a video's frames."""
-    return next((frame.shape[:2] for _, frame in frames_of_video(step, episode)(frame_pts[:1])), ())
+def _sizes(step: Step, episode: str, frame_pts: Sequence[int], runs: Sequence[FrameRun]) -> dict[int, tuple[int, ...]]:
+    """Height and width of the frames of these sequences, by the frame's number, less those that cannot be decoded."""
+    numbers = {frame_pts[number]: number for it in runs for number in it.frames}
+    frames = frames_of_video(step, episode)(list(numbers)) if runs else ()
+    return {numbers[at]: frame.shape[:2] for at, frame in frames}

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,7 @@ Layout = Literal["reds", "vimeo", "trainner"]
 REDS_FRAMES, REDS_FIRST = 100, 300
 VIMEO_FRAMES, VIMEO_IN_FOLDER = 7, 1000
 SIGNATURE_VALUES = 18 * 32  # of a frame in `shots`
+TAKEN, OTHER_SIZE, UNREADABLE = "taken", "other_size", "unreadable"  # what a look at all frames makes of a run
 _NO_SCENE = re.compile(r"[^a-z0-9-]+")
 
 
@@ -72,6 +74,18 @@ def change_of(run: FrameRun, signatures: np.ndarray) -> float:
     of_episode = signatures.reshape(-1, SIGNATURE_VALUES)
     small = of_episode[run.frames[0] : run.frames[-1] + 1].astype(np.int16)
     return float(np.abs(np.diff(small, axis=0)).mean()) if len(small) > 1 else 0.0
+
+
+def judged(runs: Iterable[FrameRun], sizes: Mapping[str, Mapping[int, tuple[int, ...]]]) -> dict[str, list[FrameRun]]:
+    """The runs by what they are: `taken`, `unreadable`, where a frame is missing, or `other_size`, where frames are not
+    of the size that most runs have. sizes: by episode and number of the frame, of those that can be read."""
+    of = {run: {sizes[run.episode].get(number, ()) for number in run.frames} for run in runs}
+    of_one = (its for its in of.values() if len(its) == 1 and () not in its)
+    usual = [{size} for size, _ in Counter(next(iter(its)) for its in of_one).most_common(1)]
+    found: dict[str, list[FrameRun]] = {TAKEN: [], OTHER_SIZE: [], UNREADABLE: []}
+    for run, its in of.items():
+        found[UNREADABLE if () in its else TAKEN if its in usual else OTHER_SIZE].append(run)
+    return found
 
 
 def check_length(layout: Layout, frames: int) -> None:

@@ -10,6 +10,7 @@ from dataset_pipeline.super_resolution.sequences import (
     FrameRun,
     change_of,
     frame_paths,
+    judged,
     scene_of,
     sequence_list,
     sequences_of,
@@ -102,3 +103,21 @@ def test_how_much_moves_in_a_sequence_is_told_by_its_own_frames():
     levels = np.repeat(np.array([10, 10, 10, 14, 20, 20], np.uint8), SIGNATURE_VALUES)
     changes = [change_of(FrameRun("a.a", 0, frames), levels) for frames in ((0, 1, 2), (2, 3, 4), (3, 4, 5), (1,))]
     assert changes == [0.0, 5.0, 3.0, 0.0]
+
+
+def test_a_sequence_with_a_frame_that_is_missing_or_of_another_size_is_lost_alone():
+    whole, gap, cropped, full, other = (
+        FrameRun(it, 0, (at, at + 1)) for it, at in zip("aaaab", (0, 2, 4, 6, 0), strict=True)
+    )
+    more = FrameRun("b", 0, (2, 3))
+    usual, filled = (80, 96), (96, 96)
+    sizes = {"a": dict.fromkeys(range(8), usual), "b": {0: filled, 1: filled, 2: usual, 3: usual}}
+    del sizes["a"][3]
+    sizes["a"][4] = sizes["a"][6] = sizes["a"][7] = filled
+    found = judged([whole, gap, cropped, full, other, more, FrameRun("a", 1, (1,))], sizes)
+    assert found == {
+        "taken": [whole, more, FrameRun("a", 1, (1,))],
+        "other_size": [cropped, full, other],
+        "unreadable": [gap],
+    }
+    assert judged([], {}) == {"taken": [], "other_size": [], "unreadable": []}

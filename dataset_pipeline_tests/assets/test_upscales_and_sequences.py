@@ -1,0 +1,95 @@
+"""What `native_size` looks at, and what a set of frame sequences leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.assets import super_resolution_sequences
+from dataset_pipeline.graph.catalog import ASSETS
+from dataset_pipeline.graph.declaration import DECLARATIONS
+from dataset_pipeline.graph.materializing import materialize
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.store import Pointer
+from dataset_pipeline.super_resolution.sequences import SIGNATURE_VALUES
+from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject
+
+Frames = Callable[[Sequence[int]], Iterator[tuple[int, np.ndarray]]]
+LENGTH = 7
+
+
+def made(project: DrawnProject, asset: str, **changes: Any) -> Pointer:
+    settings = load_settings(DEFAULTS, **changes)
+    resources = SimpleNamespace(store=project.store, settings=settings, export_root=project.root / "exports")
+    episode = None if DECLARATIONS[asset].joined else EPISODE
+    step = Step(DECLARATIONS[asset], resources, episode, SimpleNamespace(warning=print), [EPISODE])
+    return materialize(ASSETS[asset], step)[0]
+
+
+@pytest.mark.parametrize("probed", [{"sample_aspect": 8 / 9}, {"sample_aspect": 32 / 27}, {"cadence": "tff"}])
+def test_no_upscale_is_looked_for_where_rows_do_not_lie_as_they_were_drawn(tmp_path: Path, probed: dict[str, Any]):
+    project = DrawnProject(tmp_path)
+    size = {"width_px": 720, "height_px": 540, "sharpness": 1.0}
+    project.write("keyframes", [{"image_id": f"{EPISODE}/{it}", "episode": EPISODE, **size} for it in range(9)])
+    project.write("video", [{"episode": EPISODE, "kind": "video"}])
+    plain = {"episode": EPISODE, "readable": True, "sample_aspect": 1.0, "cadence": "progressive"}
+    project.write("video_probe", [plain | probed])
+    made(project, "native_size")
+    [row] = project.store.read("native_size", EPISODE).to_pylist()
+    assert (row["verdict"], row["looked_at"]) == ("unknown", [])
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DrawnProject:
+    """Four shots of a letterboxed episode: the second fills the frame in its middle, the third cannot be decoded to its
+    end."""
+    project = DrawnProject(tmp_path)
+    dice = np.random.default_rng(5)
+    shots = []
+    for number in range(4):
+        pts = [(number * LENGTH + at) * 10 for at in range(LENGTH)]
+        signatures = dice.integers(0, 255, LENGTH * SIGNATURE_VALUES, np.uint8).tobytes()
+        shots.append(
+            {"episode": EPISODE, "number": number, "frames": LENGTH, "frame_pts": pts, "signatures": signatures}
+        )
+    project.write("shots", shots)
+    project.write("video_probe", [{"episode": EPISODE, "readable": True, "source_sha256": "s"}])
+    pictures = dice.integers(0, 255, (4 * LENGTH, 64, 96, 3), np.uint8)
+
+    def frames_of_video(step: Step, episode: str) -> Frames:
+        def frames_at(pts: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+            for at in pts:
+                if at != 10 * (3 * LENGTH - 1):
+                    yield at, pictures[at // 10][: 64 if at == 10 * (LENGTH + 3) else 48]
+
+        return frames_at
+
+    monkeypatch.setattr(super_resolution_sequences, "frames_of_video", frames_of_video)
+    return project
+
+
+def test_a_sequence_that_is_not_whole_costs_no_other(project: DrawnProject):
+    numbers = made(project, "sr_sequences", sr_sequences__layout="vimeo").provenance.numbers
+    assert [numbers[it] for it in ("sequences", "taken", "other_size", "unreadable")] == [2, 2, 1, 1]
+    written = sorted((Path(numbers["folder"]) / "train/hr").rglob("*.png"))
+    assert len(written) == 2 * LENGTH
+    lines = (Path(numbers["folder"]) / "meta_info_vimeo.txt").read_text().splitlines()
+    assert lines == ["00001/0001 7 (48,96,3)", "00001/0002 7 (48,96,3)"]
+
+
+def test_a_set_of_sequences_has_another_name_where_its_pixels_are_others(project: DrawnProject):
+    def folder(**changes: Any) -> str:
+        return str(made(project, "sr_sequences", sr_sequences__layout="vimeo", **changes).provenance.numbers["folder"])
+
+    plain = folder()
+    assert folder() == plain
+    assert folder(keyframes__chroma_upsampling="nearest") != plain
+    project.write("video_probe", [{"episode": EPISODE, "source_sha256": "s", "used_matrix": "bt601"}])
+    assert folder() != plain
