@@ -50,7 +50,8 @@ def native_size(step: Step) -> Result:
     row: dict[str, Any] = {name: getattr(found, name) for name in taken_over} | {"episode": step.episode}
     row |= {"heights_px": found.heights_px.tolist(), "curve": found.curve.tolist()}
     row |= {"looked_at": [it["image_id"] for it in rows]}
-    curve = plot(found.heights_px, found.curve, found.height_px) if found.frames else ""
+    marked = found.height_px if found.height_px in found.heights_px else None  # a native one lies above all of them
+    curve = plot(found.heights_px, found.curve, marked) if found.frames else ""
     return Result(
         SCHEMAS["native_size"].table([row]),
         {name: row[name] for name in ("verdict", "height_px", "frame_height_px", "dip", "z", "share", "frames")},
@@ -85,11 +86,15 @@ def upscale_of(step: Step) -> Upscale | None:
     return Upscale((row["frame_width_px"], row["frame_height_px"]), row["height_px"], row["kernel"], _bars(probe))
 
 
-def upscale_behind(picture: Mapping[str, Any], frame_px: tuple[int, int], probe: Mapping[str, Any]) -> Upscale | None:
-    """How a whole frame of that width and height, beside the frame of a row of `sr_sources` of which an upscale was
-    undone, becomes a picture of the same size; None if it does not."""
-    lies = Upscale(frame_px, picture["native_px"], picture["kernel"], _bars(probe))
-    return lies.giving((picture["width_px"], picture["height_px"])) if frame_px[1] > lies.height_px else None
+def beside(picture: Mapping[str, Any], frame: np.ndarray, probe: Mapping[str, Any]) -> np.ndarray | None:
+    """A frame uint8 [height, width, 3] near that of a row of `sr_sources`, as the row's picture was made of its own;
+    None where that gives another size. An upscale is undone of frames with their bars."""
+    size, (height, width) = (picture["width_px"], picture["height_px"]), frame.shape[:2]
+    if not picture["kernel"]:
+        return frame if (width, height) == size else None
+    lies = Upscale((width, height), picture["native_px"], picture["kernel"], _bars(probe))
+    fits = lies.giving(size) if height > lies.height_px else None
+    return fits.undone(frame) if fits else None
 
 
 def _bars(probe: Mapping[str, Any]) -> tuple[int, int, int, int]:

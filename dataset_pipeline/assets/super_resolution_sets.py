@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.assets.native_size import upscale_behind
+from dataset_pipeline.assets.native_size import beside
 from dataset_pipeline.assets.releases import LOW, of_releases
 from dataset_pipeline.assets.training import left_alone_markdown, models_behind
 from dataset_pipeline.base.ids import episode_of, show_of
@@ -107,7 +107,7 @@ def sr_set(step: Step) -> Result:
         "models": models_behind(step, episodes),
         **_origin_of_pictures(step, episodes),
     }
-    folder, _, size_bytes, changed = write_folder(
+    folder, is_reused, size_bytes, changed = write_folder(
         step.export_root,
         name,
         lambda partial: _files(step, parts, how, about, facts, partial),
@@ -117,8 +117,9 @@ def sr_set(step: Step) -> Result:
     )
     if settings.lmdb:
         write_databases(folder)
-    if settings.zip:
-        write_zip(folder, folder.with_name(f"{folder.name}.zip"))
+    archive = folder.with_name(f"{folder.name}.zip")
+    if settings.zip and not (is_reused and archive.exists()):
+        write_zip(folder, archive)
     return _written(step, folder, content, [tile.split for tile in parts], size_bytes, changed)
 
 
@@ -201,33 +202,28 @@ def _around_in(step: Step, episode: str, image_ids: Sequence[str]) -> Around:
     pts = {row["image_id"]: row["pts"] for row in step.rows_of("keyframes", episode)}
     near = {it: neighbours(shots, pts[it]) if shots else ((), ()) for it in image_ids}
     sources = {row["image_id"]: row for row in step.rows_of("sr_sources", episode)}
-    descaled = next((row for row in sources.values() if row["kept"] and row["kernel"]), None)
-    once = Once(frames_of_video(step, episode, descaled), [at for its in near.values() for side in its for at in side])
+    with_bars = any(row["kept"] and row["kernel"] for row in sources.values())
+    once = Once(frames_of_video(step, episode, with_bars), [at for its in near.values() for side in its for at in side])
+    [probe] = step.rows_of("video_probe", episode)
 
     def around(image_id: str) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
         before, after = near[image_id]
-        size = sources[image_id]["height_px"], sources[image_id]["width_px"], 3
-        found = {at: frame for at, frame in once.of(())([*before, *after]) if frame.shape == size}
+        given = {at: beside(sources[image_id], frame, probe) for at, frame in once.of(())([*before, *after])}
+        found = {at: picture for at, picture in given.items() if picture is not None}
         return [found[at] for at in before if at in found], [found[at] for at in after if at in found]
 
     return around
 
 
-def frames_of_video(step: Step, episode: str, descaled: Mapping[str, Any] | None = None) -> FramesAt:
-    """Frames of a video by their timestamps, with the pixels that its pictures have. descaled: a row of `sr_sources` of
-    which an upscale was undone, if that is so."""
+def frames_of_video(step: Step, episode: str, with_bars: bool = False) -> FramesAt:
+    """Frames of a video by their timestamps, with the pixels that its pictures have, or with the bars too."""
     settings = step.settings
     source, probe = step.source_of(episode), step.rows_of("video_probe", episode)[0]
 
     def frames_at(pts: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         wanted = {str(at): {"pts": at} for at in pts}
-        how = settings.keyframes, settings.video.hardware, descaled is not None
-        for at, frame in full_size(source, wanted, probe, *how):
-            frame_px = frame.shape[1], frame.shape[0]
-            if descaled is None:
-                yield int(at), frame
-            elif lies := upscale_behind(descaled, frame_px, probe):
-                yield int(at), lies.undone(frame)
+        for at, frame in full_size(source, wanted, probe, settings.keyframes, settings.video.hardware, with_bars):
+            yield int(at), frame
 
     return frames_at
 

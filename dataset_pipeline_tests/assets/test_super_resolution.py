@@ -88,6 +88,22 @@ def test_frames_without_text_are_tiled_and_each_tile_is_scored_once(project: Pro
     assert Path(pointer.provenance.numbers["folder"]).name.startswith("show-sr-")
 
 
+def test_the_archive_of_a_set_that_did_not_change_is_not_written_again(project: Project):
+    project.changes |= {"sr_selection__metric": "noise", "sr_set__zip": True}
+    for asset in CHAIN:
+        if asset != "sr_tile_scores":
+            _, pointer = project.made(asset)
+    folder = Path(pointer.provenance.numbers["folder"])
+    archive = folder.with_name(f"{folder.name}.zip")
+    written = archive.read_bytes()
+    archive.write_bytes(b"as it was")
+    project.made("sr_set")
+    assert archive.read_bytes() == b"as it was"
+    archive.unlink()
+    project.made("sr_set")
+    assert archive.read_bytes() == written
+
+
 def test_a_metric_without_weights_asks_no_model(project: Project):
     project.changes["sr_selection__metric"] = "noise"
     for asset in CHAIN:

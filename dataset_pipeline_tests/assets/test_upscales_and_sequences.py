@@ -12,12 +12,15 @@ import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
 from dataset_pipeline.assets import super_resolution_sequences
+from dataset_pipeline.assets.native_size import beside
+from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.store import Pointer
+from dataset_pipeline.super_resolution.native_height import descaled
 from dataset_pipeline.super_resolution.sequences import SIGNATURE_VALUES
 from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject
 
@@ -44,6 +47,24 @@ def test_no_upscale_is_looked_for_where_rows_do_not_lie_as_they_were_drawn(tmp_p
     made(project, "native_size")
     [row] = project.store.read("native_size", EPISODE).to_pylist()
     assert (row["verdict"], row["looked_at"]) == ("unknown", [])
+
+
+def test_frames_around_a_picture_are_made_as_it_was_with_the_bars_that_it_has():
+    probe = {"bar_left_px": 0, "bar_top_px": 12, "bar_right_px": 0, "bar_bottom_px": 12}
+    frame = draw_scene(3, (160, 120), people=1).image
+    small = descaled(frame, 90, "mitchell")
+    native = {"native_px": 90, "kernel": "mitchell", "width_px": 120}
+    cut = beside(native | {"height_px": 72}, frame, probe)
+    assert cut is not None
+    assert np.array_equal(cut, small[9:81])
+    filled = beside(native | {"height_px": 90}, frame, probe)
+    assert filled is not None
+    assert np.array_equal(filled, small)
+    assert beside(native | {"height_px": 80}, frame, probe) is None
+    assert beside(native | {"height_px": 90}, frame[:90, :120], probe) is None
+    as_it_was = {"native_px": None, "kernel": None, "width_px": 160, "height_px": 120}
+    assert beside(as_it_was, frame, probe) is frame
+    assert beside(as_it_was, frame[12:-12], probe) is None
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def test_a_network_is_exported_once_and_answers_for_one_picture_and_many_as_it_d
     size: tuple[int, int], tmp_path: Path
 ):
     torch.manual_seed(0)
-    load, pictures = loaded(Small()), torch.rand(3, 3, *size)
+    brightness = torch.tensor([0.2, 0.6, 1.0]).reshape(3, 1, 1, 1)
+    load, pictures = loaded(Small()), torch.rand(3, 3, *size) * brightness
     expected = by_pyiqa(load().net, pictures)
     for _ in range(2):
         metric = open_metric(load, SHA, [tmp_path])
@@ -63,7 +64,7 @@ def test_a_network_is_exported_once_and_answers_for_one_picture_and_many_as_it_d
         np.testing.assert_allclose(metric(pictures), expected, atol=1e-6)
         np.testing.assert_allclose(metric(pictures[1:2]), expected[1:2], atol=1e-6)
     assert load.times == 2
-    assert expected.std() > 1e-4
+    assert expected.std() > 1e-3
     assert len(list(tmp_path.iterdir())) == 1
 
 
