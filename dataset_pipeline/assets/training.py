@@ -96,7 +96,7 @@ def selection(step: Step) -> Result:
     settings = step.settings.selection
     images = step.rows("images")
     quality, clusters = step.read("quality_scores"), step.read("clusters")
-    if settings.min_quality or settings.by == "score":
+    if settings.by_metric:
         check_metric(quality, settings.metric, "selection")
     rows = select(
         images,

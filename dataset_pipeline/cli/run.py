@@ -180,10 +180,10 @@ def find_in(
     places: Sequence[Path], settings: Settings, folders_of_shows: bool, roles: Collection[str] | None = None
 ) -> Discovery:
     """What lies in the places. roles: of the models that are needed, all if not given. Ends the command where weights,
-    the device or a place are missing."""
+    the device or a place are missing, and where the set's cut is meant for another metric."""
     from dataset_pipeline.graph.project import store_of
     from dataset_pipeline.models.device import onnx_device, torch_device
-    from dataset_pipeline.models.injected import missing_weights, model_resources
+    from dataset_pipeline.models.injected import cut_fault, missing_weights, model_resources
     from dataset_pipeline.orchestration.registration import owner_in
     from dataset_pipeline.sources.finding import find_sources
 
@@ -191,6 +191,8 @@ def find_in(
         resources = {role: it for role, it in model_resources(settings).items() if roles is None or role in roles}
         if missing := missing_weights(resources):
             stop("\n".join(missing))
+        if roles is None and (fault := cut_fault(settings, resources["quality"])):
+            stop(fault)
         found = find_sources(places, owner_in(store_of(settings)), folders_of_shows=folders_of_shows)
         if resources and settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)

@@ -14,6 +14,7 @@ from dataset_pipeline.models.resource import ModelResource
 from dataset_pipeline.models.tagger import Tagger
 from dataset_pipeline.models.text_detector import TextDetector
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.training.score_cut import metric_fault
 
 NOT_PULLED = "not pulled"
 QUALITY_BATCH = 4  # hyperIQA makes 25 crops of a picture
@@ -58,6 +59,12 @@ def known_weights(resources: Mapping[str, ModelResource]) -> dict[str, str]:
         except WeightsMissing:
             weights[role] = NOT_PULLED
     return weights
+
+
+def cut_fault(settings: Settings, quality: ModelResource) -> str:
+    """Why the cut of `[selection]` would stop a run at its end: it is meant for another metric. Empty if it is not."""
+    selection = settings.selection
+    return metric_fault(quality.terms()["metric"], selection.metric, "selection") if selection.by_metric else ""
 
 
 def missing_weights(resources: Mapping[str, ModelResource]) -> list[str]:

@@ -16,7 +16,7 @@ from pydantic import Field
 from dataset_pipeline.models import exported_metric, loading
 from dataset_pipeline.models.batching import peek, prepared_batches
 from dataset_pipeline.models.device import Device, torch_device
-from dataset_pipeline.models.registry import Role, cache_folder
+from dataset_pipeline.models.registry import ModelEntry, RegistryError, Role, cache_folder
 from dataset_pipeline.models.resource import SingleModelResource
 
 if TYPE_CHECKING:
@@ -80,13 +80,12 @@ class QualityMetric(SingleModelResource):
         key = (pack.root, entry.name, sha256, device, self.threads)
 
         def load() -> Any:
+            load_it = partial(_load, entry, weights, device)
             if entry.metric != exported_metric.METRIC or device.cuda:
-                return _load(entry.metric, weights, device)
+                return load_it()
             roots = [pack.root, cache_folder()] if pack.pullable else [cache_folder()]
             folders = [root / exported_metric.FOLDER for root in roots]
-            return exported_metric.open_metric(
-                lambda: _load(entry.metric, weights, device), sha256, folders, self.threads
-            )
+            return exported_metric.open_metric(load_it, sha256, folders, self.threads)
 
         return self._loaded(key, load), device
 
@@ -104,7 +103,7 @@ def _prepare(image: np.ndarray, short_side_px: int) -> torch.Tensor:
     return imread2tensor(Image.fromarray(image), rgb=True)
 
 
-def _load(metric: str, weights: Path | None, device: Device) -> Any:
+def _load(entry: ModelEntry, weights: Path | None, device: Device) -> Any:
     import pyiqa
     import torch
     from pyiqa.archs.arch_util import clean_state_dict
@@ -113,7 +112,14 @@ def _load(metric: str, weights: Path | None, device: Device) -> Any:
     logging.getLogger("pyiqa").setLevel(logging.WARNING)
     # pyiqa prints the path of the file it loads.
     with _without_backbone_downloads(), contextlib.redirect_stdout(io.StringIO()):
-        model = pyiqa.create_metric(metric, device=torch.device(str(device)), **options)
+        model = pyiqa.create_metric(entry.metric, device=torch.device(str(device)), **options)
+    if bool(model.lower_better) != entry.lower_is_better:
+        is_lower = str(bool(model.lower_better)).lower()
+        raise RegistryError(
+            f"models.toml says of {entry.name!r} that lower_is_better = {str(entry.lower_is_better).lower()}, and of "
+            f"pyiqa's {entry.metric!r} it is {is_lower}, so the worst would count as the best: write "
+            f"lower_is_better = {is_lower} under [models.{entry.name}]"
+        )
     if weights is not None:
         # Some of pyiqa's metrics accept a file with missing tensors and go on with random ones.
         state = torch.load(weights, map_location="cpu", weights_only=False)

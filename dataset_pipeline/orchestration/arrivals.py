@@ -19,7 +19,7 @@ from typing import cast
 import dagster as dg
 
 from dataset_pipeline.graph.project import mixing_fault, partitions_name
-from dataset_pipeline.models.injected import missing_weights, model_resources
+from dataset_pipeline.models.injected import cut_fault, missing_weights, model_resources
 from dataset_pipeline.orchestration.corrected import Brought
 from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import (
@@ -214,8 +214,11 @@ class DagsterFacts:
         return bool(self.instance.get_runs(dg.RunsFilter(tags=tags), limit=1))
 
     def capacity(self) -> Capacity:
-        if missing := missing_weights(model_resources(self.settings)):
+        resources = model_resources(self.settings)
+        if missing := missing_weights(resources):
             return Capacity(0, "\n".join(missing))
+        if fault := cut_fault(self.settings, resources["quality"]):
+            return Capacity(0, fault)
         if fault := mixing_fault(self.settings, self.store):
             return Capacity(0, fault)
         measuring = sum(run.job_name == self.job_name for run in self._unfinished)

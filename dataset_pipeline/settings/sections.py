@@ -402,7 +402,7 @@ class TagsSettings(Section):
 
 class SelectionSettings(CutSettings):
     metric: Annotated[str, Field(min_length=1)]
-    strata: list[Stratum]
+    strata: Annotated[list[Stratum], EACH_ONCE]
     stills: bool
     crops: Annotated[list[CropKind], EACH_ONCE]
     min_short_side_px: Side
@@ -416,6 +416,11 @@ class SelectionSettings(CutSettings):
     text: Literal["keep", "drop", "crop"]
     min_share_without_text: Annotated[float, Field(gt=0.0, le=1.0)]
     frames_of_panoramas: Literal["keep", "thin"]
+
+    @property
+    def by_metric(self) -> bool:
+        """Whether a number of it is on the scale of `metric`."""
+        return self.min_quality != 0 or self.by == "score"
 
 
 class DescriptionsSettings(Section):
@@ -655,7 +660,7 @@ class SrTilesSettings(Section):
 
 class SrSelectionSettings(CutSettings):
     metric: Annotated[str, Field(min_length=1)]
-    strata: list[Literal["copy"] | Stratum]
+    strata: Annotated[list[Literal["copy"] | Stratum], EACH_ONCE]
     max_blockiness: Annotated[float, Field(ge=0.0, le=10_000.0)]
     min_complexity: Annotated[float, Field(ge=0.0, le=24.0)]
     ladder: list[Annotated[int, Field(ge=1)]]

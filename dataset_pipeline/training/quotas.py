@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 
 from dataset_pipeline.base.ids import still_of
 from dataset_pipeline.characters.names import parse_character
@@ -16,8 +17,9 @@ from dataset_pipeline.settings import ConceptBalanceSettings, SelectionSettings
 from dataset_pipeline.training.cut_tables import losses_markdown
 from dataset_pipeline.training.score_cut import Cut, Limits, losses, mean_lost, select_by_score
 
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
+
 UNSCORED = -math.inf  # comes last
-BY_HAND = math.inf  # comes first
 STRINGS = pa.list_(pa.string())
 
 
@@ -25,7 +27,7 @@ STRINGS = pa.list_(pa.string())
 class LeftOut:
     """reasons: of the images that the set goes without, by id, as in `score_cut`. mean_lost: by how much the mean score
     of the others is worse than that of as many of the best. losses: what each stratum loses, as Markdown; empty without
-    a cut."""
+    a cut. Both are without what a person chose."""
 
     reasons: dict[str, str]
     mean_lost: float = 0.0
@@ -42,7 +44,7 @@ def left_out_of_set(
     """images: image_id, quality and characters of those selected, and where there is a cut kind and by_hand. concepts:
     by image id. selection: [selection], where it cuts. strata: where they are wanted `shot` and `query` by image id.
 
-    Those that a person chose go first, then the best, of equal quality by id. Each is
+    Those that a person chose go first, and no cut leaves them out; then the best, of equal quality by id. Each is
     taken if its stratum, still, concept, each of its characters and the set still have room for it.
     """
     at_most = {"concept": settings.max_images_per_concept, "character": settings.max_images_per_character}
@@ -64,8 +66,10 @@ def left_out_of_set(
     reasons = {image_id: reason for image_id, selected, reason in told if not selected}
     if selection is None:
         return LeftOut(reasons)
+    ranked = rows.filter(pc.invert(rows["by_hand"]))
+    found = found.filter(pc.is_in(found["image_id"], value_set=ranked["image_id"].combine_chunks()))
     lost = mean_lost(found)
-    return LeftOut(reasons, lost, losses_markdown(losses(rows, found, columns), columns, lost, "images"))
+    return LeftOut(reasons, lost, losses_markdown(losses(ranked, found, columns), columns, lost, "images"))
 
 
 def _table(
@@ -83,6 +87,7 @@ def _table(
             "image_id": pa.array(ids, pa.string()),
             "still_id": pa.array([still_of(image_id) for image_id in ids], pa.string()),
             "quality": pa.array([_score(row) for row in rows], pa.float64()),
+            "by_hand": pa.array([bool(row.get("by_hand")) for row in rows], pa.bool_()),
             "concept": pa.array([concepts[image_id] for image_id in ids], pa.string()),
             "character": pa.array(who, STRINGS),
             "crop": pa.array([row.get("kind") for row in rows], pa.string()),
@@ -93,7 +98,5 @@ def _table(
 
 
 def _score(image: Mapping[str, Any]) -> float:
-    if image.get("by_hand"):
-        return BY_HAND
     quality = image["quality"]
     return UNSCORED if quality is None or math.isnan(quality) else quality

@@ -57,11 +57,18 @@ def check_metric(scores: pa.Table, metric: str, section: str) -> None:
     means nothing of another. A table that does not say passes. Raises OtherMetric."""
     others = set(scores["metric"].drop_null().to_pylist()) - {metric}
     if others:
-        raise OtherMetric(
-            f'[{section}] metric = "{metric}", for which its cut by score is meant, and the scores are those of '
-            f'"{min(others)}": choose a cut on its scale and set metric = "{min(others)}", or set [models] quality = '
-            f'"{metric}"'
-        )
+        raise OtherMetric(metric_fault(min(others), metric, section))
+
+
+def metric_fault(scores_are_of: str, metric: str, section: str) -> str:
+    """What speaks against a cut that is meant for `metric`, and what to do; empty if the scores are its own."""
+    if scores_are_of == metric:
+        return ""
+    return (
+        f'[{section}] metric = "{metric}", for which its cut by score is meant, and the scores are those of '
+        f'"{scores_are_of}": choose a cut on its scale and set metric = "{scores_are_of}", or set [models] quality = '
+        f'"{metric}"'
+    )
 
 
 def schema_of(keys: Keys) -> pa.Schema:
@@ -119,19 +126,18 @@ def select_by_score(
 ) -> pa.Table:
     """What becomes of each row, the best first, of equal ones by id: as `schema_of` the keys.
 
-    rows: the columns of the keys and of the strata. Reasons: selected; not_scored; low_score (the cut);
+    rows: the columns of the keys and of the strata; where there is `by_hand`, rows of which it is true come first and
+    are not cut: what goes, and the strata's shares, are counted of the others. Only full strata, sources and values
+    leave one out. Reasons: selected; not_scored; low_score (the cut);
     enough (so many are kept already); stratum_full; source_full; <column>_full of one in `at_most`.
     """
     ranked = _ranked(rows, higher_is_better, keys)
     scored = len(ranked) - int(pc.sum(pc.is_null(ranked[keys.score], nan_is_null=True)).as_py() or 0)
     members, names = strata_of(ranked, limits.strata, keys)
-    sizes = [0] * len(names)
-    for its in members[:scored]:
-        for stratum in its:
-            sizes[stratum] += 1
+    by_hand = int(pc.sum(ranked["by_hand"][:scored]).as_py() or 0) if "by_hand" in ranked.column_names else 0
     groups = [list(its) for its in members[:scored]]
     least, total, passes = _by_cut(
-        ranked[keys.score].to_numpy()[:scored], members, sizes, cut, limits, higher_is_better
+        ranked[keys.score].to_numpy()[:scored], members[:scored], len(names), by_hand, cut, limits, higher_is_better
     )
     most: list[float] = [limits.quota or math.inf] * len(names)
     full = [STRATUM_FULL] * len(names)
@@ -148,6 +154,7 @@ def select_by_score(
         most=most,
         total=min(total, limits.total or math.inf),
         passes=passes,
+        by_hand=by_hand,
     )
     told = {CHOSEN: SELECTED, CUT: LOW_SCORE, ENOUGH: ENOUGH_ROWS}
     reasons = [told.get(it) or full[it] for it in outcomes]
@@ -159,12 +166,15 @@ def select_by_score(
 
 
 def _ranked(rows: pa.Table, higher_is_better: bool, keys: Keys) -> pa.Table:
-    """The rows, the best first, those without a score last, equal ones by id."""
+    """The rows, those by hand first, then the best, those without a score last, equal ones by id."""
     score = pc.cast(rows[keys.score], pa.float64())
     missing = pc.is_null(score, nan_is_null=True)
-    keyed = pa.table({"id": rows[keys.row], "score": score, "missing": missing})
+    by_hand = rows["by_hand"] if "by_hand" in rows.column_names else pa.repeat(False, len(rows))
+    keyed = pa.table({"id": rows[keys.row], "score": score, "missing": missing, "by_hand": by_hand})
     way = "descending" if higher_is_better else "ascending"
-    order = pc.sort_indices(keyed, [("missing", "ascending"), ("score", way), ("id", "ascending")])
+    order = pc.sort_indices(
+        keyed, [("missing", "ascending"), ("by_hand", "descending"), ("score", way), ("id", "ascending")]
+    )
     return rows.set_column(rows.schema.get_field_index(keys.score), keys.score, score).take(order)
 
 
@@ -214,38 +224,47 @@ def _values(rows: pa.Table, column: str, keys: Keys) -> list[tuple[str, ...]]:
 def _by_cut(
     scores: np.ndarray,
     members: Sequence[Sequence[int]],
-    sizes: Sequence[int],
+    strata: int,
+    by_hand: int,
     cut: Cut,
     limits: Limits,
     higher_is_better: bool,
 ) -> tuple[list[float], float, list[bool] | None]:
-    """(least of each stratum, places in all, which rows pass) of rows that come best first."""
-    floor: list[float] = [limits.floor] * len(sizes)
+    """(least of each of so many strata, places in all, which rows pass) of rows that come best first, of which the
+    first `by_hand` are not cut."""
+    floor: list[float] = [limits.floor] * strata
+    rest = len(scores) - by_hand
+    chosen, sizes = (_sizes(its, strata) for its in (members[:by_hand], members[by_hand:]))
     if cut.by == "score":
         return floor, math.inf, (scores >= cut.amount if higher_is_better else scores <= cut.amount).tolist()
     if cut.how == "keep_best":
+        total = cut.places(len(scores)) if cut.by == "count" else by_hand + cut.places(rest)
         if not cut.in_strata:
-            return floor, cut.places(len(scores)), None
-        most = limits.quota or math.inf
+            return floor, total, None
         if cut.by == "count":
-            places = proportional(sizes, cut.places(len(scores)), limits.floor, most)
+            places = proportional(sizes, max(0, total - by_hand), limits.floor, limits.quota or math.inf)
         else:
             places = [cut.places(size) for size in sizes]
-        return [max(limits.floor, of) for of in places], cut.places(len(scores)), None
+        return [max(limits.floor, some + of) for some, of in zip(chosen, places, strict=True)], total, None
     if not cut.in_strata:
-        return floor, math.inf, [True] * cut.places(len(scores)) + [False] * (len(scores) - cut.places(len(scores)))
+        stay = by_hand + cut.places(rest)
+        return floor, math.inf, [True] * stay + [False] * (len(scores) - stay)
     if cut.by == "count":
-        dropped = proportional(sizes, len(scores) - cut.places(len(scores)))
+        dropped = proportional(sizes, rest - cut.places(rest))
         places = [size - of for size, of in zip(sizes, dropped, strict=True)]
     else:
         places = [cut.places(size) for size in sizes]
-    seen = [0] * len(sizes)
-    passes = []
-    for its in members[: len(scores)]:
+    seen = [0] * strata
+    passes = [True] * by_hand
+    for its in members[by_hand:]:
         passes.append(any(seen[stratum] < places[stratum] for stratum in its))
         for stratum in its:
             seen[stratum] += 1
     return floor, math.inf, passes
+
+
+def _sizes(members: Sequence[Sequence[int]], strata: int) -> list[int]:
+    return np.bincount([stratum for its in members for stratum in its], minlength=strata).tolist()
 
 
 def losses(rows: pa.Table, selection: pa.Table, strata: Sequence[str], keys: Keys = IMAGES) -> list[dict[str, Any]]:

@@ -17,10 +17,12 @@ def choose(
     most: Sequence[float],
     total: float = math.inf,
     passes: Sequence[bool] | None = None,
+    by_hand: int = 0,
 ) -> list[int]:
     """What becomes of each row: CHOSEN, CUT (it does not pass), ENOUGH (`total` are chosen), or the group that is full.
 
-    groups: of each row, by number. least, most: of each group. passes: by row; all do if it is not given.
+    groups: of each row, by number. least, most: of each group. passes: by row; all do if it is not given. by_hand: so
+    many of the first rows a person chose, which need not pass and do not end at the total.
 
     First the best of each group are chosen until it has its least, whether they pass or not and however many that
     are; then the best of those that pass, up to the total. A group that is full takes none in either round.
@@ -32,7 +34,9 @@ def choose(
         for row, its in enumerate(groups):
             if outcomes[row] == CHOSEN:
                 continue
-            if floors:
+            if row < by_hand:
+                pass
+            elif floors:
                 if not any(taken[group] < least[group] for group in its):
                     continue
             elif passes is not None and not passes[row]:

@@ -23,6 +23,8 @@ from dataset_pipeline.models import (
     loading,
 )
 from dataset_pipeline.models import identity as identity_module
+from dataset_pipeline.models.device import Device
+from dataset_pipeline.models.registry import load_registry
 from dataset_pipeline_tests.models.conftest import put
 
 
@@ -254,6 +256,17 @@ def test_models_toml_says_of_each_metric_which_way_pyiqa_has_it():
         config = DEFAULT_CONFIGS[entry.metric]
         assert config["metric_mode"] == "NR", entry.name
         assert entry.lower_is_better == bool(config.get("lower_better")), entry.name
+
+
+@pytest.mark.parametrize(("name", "told"), [("piqe", "false"), ("entropy", "true")])
+def test_a_metric_that_models_toml_has_the_wrong_way_round_is_refused(name: str, told: str):
+    from dataset_pipeline.models import quality
+
+    entry = load_registry().model(name, "quality")
+    turned = entry.model_copy(update={"lower_is_better": not entry.lower_is_better})
+    quality._load(entry, None, Device("cpu"))
+    with pytest.raises(RegistryError, match=f"{name!r} that lower_is_better = {told}.*under .models.{name}"):
+        quality._load(turned, None, Device("cpu"))
 
 
 def test_quality_weights_that_do_not_fit_the_network_are_refused(torch_pack: Path, tmp_path: Path):

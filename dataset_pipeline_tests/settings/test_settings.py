@@ -97,6 +97,8 @@ def test_every_key_of_the_defaults_is_explained_by_a_comment() -> None:
             "[selection]\nframes_of_panoramas = 'thin'\n[alignments]\npanoramas = 'off'",
             ['selection.frames_of_panoramas = "thin" leaves out frames', 'alignments.panoramas = "off" makes none'],
         ),
+        ("[selection]\nstrata = ['show', 'show']", ["selection.strata = ['show', 'show']: each may be named once"]),
+        ("[sr_selection]\nstrata = ['copy', 'copy']", ["strata = ['copy', 'copy']: each may be named once"]),
         ("[details]\nkinds = ['face', 'face']", ["details.kinds = ['face', 'face']: each may be named once"]),
         (
             "[selection]\nmin_share_without_text = 0",

@@ -182,3 +182,36 @@ def test_of_one_still_so_many_stay_and_what_a_person_chose_goes_first():
     assert left_out_of_set(rows, concepts, DEFAULTS, cut(per_source=1)).reasons == {"s.e/00000001": "source_full"}
     best = cut(how="keep_best", by="count", amount=1.0)
     assert left_out_of_set(rows, concepts, DEFAULTS, best).reasons.keys() == {"s.e/00000001", "s.e/00000002"}
+
+
+@pytest.mark.parametrize("how", ["drop_worst", "keep_best"])
+@pytest.mark.parametrize("by", ["count", "percentile", "score"])
+@pytest.mark.parametrize("in_strata", [False, True])
+def test_no_cut_leaves_out_what_a_person_chose_and_the_others_are_cut_among_themselves(
+    how: str, by: str, in_strata: bool
+):
+    rows, concepts, strata = season()
+    for row in rows:  # those a person chose, a fifth of all and a stratum of their own, are those a metric dislikes
+        row["by_hand"] = bool(strata["query"][row["image_id"]])
+    amount = {"count": 60.0 if how == "keep_best" else 40.0, "percentile": 50.0, "score": 0.75}[by]
+    settings = cut(how=how, by=by, amount=amount, strata=["query"], queries=QUERIES, in_strata=in_strata)
+    found = left_out_of_set(rows, concepts, DEFAULTS, settings, strata)
+    others = sorted((row["quality"] for row in rows if not row["by_hand"]), reverse=True)
+    kept = [row for row in rows if row["image_id"] not in found.reasons]
+    assert [row for row in kept if row["by_hand"]] == [row for row in rows if row["by_hand"]]
+    stay = 40 if by != "score" else sum(score >= 0.75 for score in others)
+    assert sorted((row["quality"] for row in kept if not row["by_hand"]), reverse=True) == others[:stay]
+    assert found.mean_lost == 0
+    assert "dark" not in found.losses
+
+
+def test_where_a_quota_has_not_room_for_all_that_a_person_chose_the_best_of_it_stay():
+    rows, concepts, _ = season()
+    for row in rows[:10]:
+        row["by_hand"] = True
+    few = cut(how="keep_best", by="count", amount=3.0)
+    kept = [row["image_id"] for row in rows]
+    gone = left_out_of_set(rows, concepts, DEFAULTS, few).reasons
+    assert [it for it in kept if it not in gone] == kept[:10]
+    gone = left_out_of_set(rows, concepts, settings_of(max_images_per_concept=2), few).reasons
+    assert [it for it in kept if it not in gone] == [kept[8], kept[9]]
