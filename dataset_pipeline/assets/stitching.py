@@ -98,6 +98,8 @@ def alignments(step: Step) -> Result:
         "panoramas": step.settings.alignments.panoramas == "on",
         "always_hidden": hidden,
     }
+    if step.settings.alignments.panoramas == "on" and step.source["kind"] == FOLDER:
+        numbers[NOT_LOOKED_AT] = WITHOUT_SHOTS
     faults = "; ".join([*report.reasons, *filter(None, [first_reasons(left_out)])])
     numbers |= {UNMEASURED: len(left_out)} if left_out else {}
     return Result(table, numbers, {"every_frame_could_be_placed": faults}, left_out=left_out)
@@ -258,8 +260,6 @@ def _stitched(
     rows = [row | answers.verdict_on(row) for row in rows]
     verdicts, reasons = Counter(row["verdict"] for row in rows), Counter(row["reason"] for row in rows)
     numbers: dict[str, Number] = {it: verdicts[it] for it in (KEEP, DOUBTFUL, REFUSED)}
-    if kind == PANORAMA and step.source["kind"] == FOLDER:
-        numbers[NOT_LOOKED_AT] = WITHOUT_SHOTS
     return Result(
         SCHEMAS[step.declaration.name].table(rows),
         numbers | dict(reasons),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,11 @@ CHANGES_NAMED = 20  # of such folders; more are counted
 def cuts(settings: Settings) -> bool:
     """Whether `[selection]` cuts by score."""
     return settings.selection.cuts
+
+
+def cut_goes_by(stratum: str) -> Callable[[Settings], bool]:
+    """Whether it cuts, and by this stratum."""
+    return lambda settings: cuts(settings) and asks_for("selection", stratum)(settings)
 
 
 @pipeline_asset(
@@ -158,13 +163,13 @@ def training_images(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["selection", "character_gallery", "shots", *ASKED_BY_QUERIES],
-    reads_if={"shots": asks_for("selection", "shot")}
-    | dict.fromkeys(set(ASKED_BY_QUERIES) - {"character_gallery"}, asks_for("selection", "query")),
+    reads=["selection", "shots", *ASKED_BY_QUERIES],
+    reads_if={"shots": cut_goes_by("shot")}
+    | dict.fromkeys(set(ASKED_BY_QUERIES) - {"character_gallery"}, cut_goes_by("query")),
     settings=["concept_balance", "training_set", "selection", "tag_thresholds"],
-    settings_if={"selection": cuts, "tag_thresholds": asks_for("selection", "query")},
+    settings_if={"selection": cuts, "tag_thresholds": cut_goes_by("query")},
     group="set",
-    algorithm=4,
+    algorithm=5,
     labels=["python"],
 )
 def concept_balance(step: Step) -> Result:

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import io
 import logging
+import platform
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ METRIC = "hyperiqa"
 CROPS, CROP_PX = 25, 224
 TOLERANCE = 1e-5  # of a crop's score, which lies in about 0..1
 LIBRARIES = ("pyiqa", "torch", "onnxruntime-gpu", "onnxruntime")  # another version may answer otherwise
+EXPORT = 1  # raised when `exported` or `difference` do otherwise, so that what was kept before is made again
 FOLDER = "exported"  # beside a pack's `hub/`, or in the user's cache folder
 logger = logging.getLogger(__name__)
 
@@ -131,8 +133,8 @@ def probe() -> np.ndarray:
 
 
 def _versions() -> str:
-    """8 hex digits over the versions of the libraries that take part."""
-    told = []
+    """8 hex digits over the versions of this export and of the libraries that take part, and the kind of CPU."""
+    told = [f"export {EXPORT}", platform.machine()]
     for library in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             told.append(f"{library} {importlib.metadata.version(library)}")

@@ -15,6 +15,7 @@ from dataset_pipeline.corrections.log import CorrectionLog
 from dataset_pipeline.graph.aliases import current_id
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.training.manifest import left_out_reasons
 from dataset_pipeline.video.clip_spans import contrast_and_change
 
 REPEATED = "repeated_frames"  # a row an episode, with a list of its frames
@@ -158,6 +159,10 @@ def explain(store: Store, image: str) -> Explanation:
             if reason := pointer.provenance.left_out.get(subject):
                 rows = [{**row, LEFT_OUT: reason} for row in rows or [{}]]
             decisions += [_decision(asset, subject, row, pointer) for row in rows]
+    balance, table = store.pointer("concept_balance"), store.find("concept_balance")
+    reasons = left_out_reasons(table) if table is not None else {}
+    if balance is not None and image in reasons:
+        decisions.append(_decision("concept_balance", image, {"reason": reasons[image]}, balance))
     if not any(decision.of == image for decision in decisions):
         there = "\n".join([f"the episode {episode} is there", *clip_lines(clips_of_shot(store, image))])
         raise UnknownImage(f"no image {image} in {store.root}; {there}")

@@ -118,6 +118,7 @@ SAYS: dict[str, Callable[[Decision, Explanation], str]] = {
     "descriptions": sets.descriptions,
     "captions": sets.captions,
     "training_images": sets.training_images,
+    "concept_balance": sets.concept_balance,
     "multiplies": sets.multiplies,
     "training_set": sets.training_set,
     "clips": sets.clips,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dataset_pipeline.store.provenance import ANIMATIONS, NOT_LOOKED_AT
 
-NOTICED = (("keyframes", ANIMATIONS), ("panoramas", NOT_LOOKED_AT))  # by asset, the number that is a sentence
+NOTICED = (("keyframes", ANIMATIONS), ("alignments", NOT_LOOKED_AT))  # by asset, the number that is a sentence
 
 
 def in_words(told: Iterable[tuple[str, str]]) -> list[str]:

@@ -21,7 +21,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
 from dataset_pipeline.training.quotas import LeftOut, left_out_of_set
-from dataset_pipeline.training.score_cut import LOW_SCORE
+from dataset_pipeline.training.score_cut import OF_CUT
 from dataset_pipeline.training.split import TRAIN, VALIDATION, held_out
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
@@ -138,7 +138,7 @@ def images_over_quota(concept_balance: pa.Table, selection: pa.Table, training_s
     selected = set(selection.filter(selection["selected"])["image_id"].to_pylist())
     left = selected - set(training_set["image_id"].to_pylist())
     reasons = left_out_reasons(concept_balance).items()
-    return Counter(BELOW_CUT if why == LOW_SCORE else OVER_QUOTA for image_id, why in reasons if image_id in left)
+    return Counter(BELOW_CUT if why in OF_CUT else OVER_QUOTA for image_id, why in reasons if image_id in left)
 
 
 def funnel(

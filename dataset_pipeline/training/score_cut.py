@@ -26,9 +26,10 @@ from dataset_pipeline.training.strata import CHOSEN, CUT, ENOUGH, choose, propor
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
-SELECTED, NOT_SCORED, LOW_SCORE, ENOUGH_ROWS, STRATUM_FULL, SOURCE_FULL = (
-    "selected", "not_scored", "low_score", "enough", "stratum_full", "source_full",
+SELECTED, NOT_SCORED, LOW_SCORE, ENOUGH_ROWS, STRATUM_FULL, SOURCE_FULL, SET_FULL = (
+    "selected", "not_scored", "low_score", "enough", "stratum_full", "source_full", "set_full",
 )  # fmt: skip
+OF_CUT = frozenset({LOW_SCORE, ENOUGH_ROWS})  # no limit leaves these out, but the cut
 WHOLE = "all"
 NONE = "none"  # the stratum of a row without a value
 SEPARATOR = " / "  # between the names of a stratum of several columns
@@ -129,7 +130,8 @@ def select_by_score(
     rows: the columns of the keys and of the strata; where there is `by_hand`, rows of which it is true come first and
     are not cut: what goes, and the strata's shares, are counted of the others. Only full strata, sources and values
     leave one out. Reasons: selected; not_scored; low_score (the cut);
-    enough (so many are kept already); stratum_full; source_full; <column>_full of one in `at_most`.
+    enough (so many are kept already as keep_best keeps); stratum_full; source_full; <column>_full of one in `at_most`;
+    set_full.
     """
     ranked = _ranked(rows, higher_is_better, keys)
     scored = len(ranked) - int(pc.sum(pc.is_null(ranked[keys.score], nan_is_null=True)).as_py() or 0)
@@ -148,11 +150,16 @@ def select_by_score(
                 group += [len(most) + number for number in more]
             most += [limit] * values
             full += [SOURCE_FULL if column == keys.source else f"{column}_full"] * values
+    if limits.total:
+        for group in groups:
+            group.append(len(most))
+        most.append(limits.total)
+        full.append(SET_FULL)
     outcomes = choose(
         groups,
         least=[*least, *[0] * (len(most) - len(names))],
         most=most,
-        total=min(total, limits.total or math.inf),
+        total=total,
         passes=passes,
         by_hand=by_hand,
     )

@@ -151,3 +151,13 @@ def test_errors_of_the_whole_stop_it():
     assert isinstance(tried(fails, cv2.error("an empty picture")), cv2.error)
     with pytest.raises(OSError, match="the drive is away"):
         tried(fails, OSError("the drive is away"))
+
+
+def test_that_a_folder_has_no_panoramas_is_told_where_they_are_looked_for(project: Project):
+    for kind in ("folder", "video"):
+        source = {"episode": EPISODE, "show": "show", "show_title": "Show", "episode_title": "1", "kind": kind}
+        project.write("video", [source | {"size_bytes": 1}])
+        for mode in ("on", "off"):
+            project.changes = {"alignments__panoramas": mode}
+            _, pointer = project.made("alignments")
+            assert ("not_looked_at" in pointer.provenance.numbers) == (kind == "folder" and mode == "on")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.assets.strata import ASKED_BY_QUERIES
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
@@ -249,14 +250,22 @@ def test_the_cut_of_the_selection_goes_by_strata_and_is_told_apart_from_quotas(p
     balance = project.store.pointer("concept_balance")
     assert balance is not None
     assert "| nobody | 1 | 0 | 25.0% | 0.0% | 0.7 |  |" in balance.provenance.notes["strata"]
-    assert balance.provenance.numbers["left_out_low_score"] == balance.provenance.numbers["left_out_enough"] == 1
+    assert balance.provenance.numbers["left_out_low_score"] == balance.provenance.numbers["left_out_set_full"] == 1
 
     project.settings = settings(**half, selection__strata=["shot", "crop"], selection__quota=1)
     rows, _ = project.make_set()
     assert [row["image_id"] for row in rows] == [FIRST, SECOND]
     told = project.store.read("concept_balance").to_pylist()
     reasons = {it: why for row in told for it, why in zip(row["over_quota"], row["over_quota_reasons"], strict=True)}
-    assert reasons == {HEAD: "enough", THIRD: "low_score"}
+    assert reasons == {HEAD: "set_full", THIRD: "low_score"}
+
+
+def test_what_strata_go_by_is_read_where_there_is_a_cut_and_once():
+    strata = {"selection__strata": ["shot", "query"], "selection__queries": [{"name": "some", "query": "1girl"}]}
+    balance = ASSETS["concept_balance"].declaration
+    assert balance.under(settings(**strata)).reads == ("selection", "character_gallery")
+    asked = balance.under(settings(**strata, selection__amount=50.0)).reads
+    assert sorted(asked) == sorted({"selection", "shots", *ASKED_BY_QUERIES})
 
 
 def test_a_cut_meant_for_another_metric_stops_and_says_what_to_do(project: Project):

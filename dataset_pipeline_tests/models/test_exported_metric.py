@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataset_pipeline.models import exported_metric
 from dataset_pipeline.models.exported_metric import ExportedMetric, crops_of, exported, open_metric
 
 SHA = "ab" * 32
@@ -68,10 +69,18 @@ def test_a_network_is_exported_once_and_answers_for_one_picture_and_many_as_it_d
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_other_weights_have_another_file(tmp_path: Path):
+def test_other_weights_another_cpu_and_another_export_have_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     for sha256 in (SHA, "cd" * 32):
         open_metric(loaded(Small()), sha256, [tmp_path])
     assert len(list(tmp_path.iterdir())) == 2
+    names = {exported_metric._versions()}
+    monkeypatch.setattr(exported_metric.platform, "machine", lambda: "abacus")
+    names.add(exported_metric._versions())
+    monkeypatch.setattr(exported_metric, "EXPORT", exported_metric.EXPORT + 1)
+    names.add(exported_metric._versions())
+    assert len(names) == 3
 
 
 def test_where_the_exported_network_answers_otherwise_pyiqas_own_is_used_and_the_reason_told(

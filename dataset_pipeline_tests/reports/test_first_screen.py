@@ -117,16 +117,35 @@ def test_each_decision_gives_its_value_against_the_limit(store: Store):
     assert line(lines, "distinct_frames") == "kept: the best of 2 frames alike by more than similarity 0.95"
     assert line(lines, "crops") == "kept: 165 px >= head_min_side_px 96, score 0.87 >= head_min_score 0.4"
     assert line(lines, "clusters") == "Fern (c-1): differs by 0.12 <= the model's own limit"
-    assert line(lines, "quality_scores") == "0.757 >= [selection] min_quality 0"
+    assert line(lines, "quality_scores") == "0.757"
     tags = [it for it in lines[lines.index(next(it for it in lines if it.startswith("tags  "))) :] if it]
     assert " ".join(" ".join(tags).split()).startswith(
         "tags kept 29 of 72, >= [tag_thresholds] general 0.35; "
         f"added: {GENERAL[0]['tag']} (seen: 1 person); dropped: 40 low score, 2 seen: 1 person, 1 implied"
     )
-    assert line(lines, "selection") == "selected: 0.757 >= min_quality 0, 165 px >= min_short_side_px 96"
+    assert line(lines, "selection") == "selected: 165 px >= min_short_side_px 96"
     assert line(lines, "training_images") == "165 x 165 px, 12 kB webp; short_side <= max_side_px 768"
     assert line(lines, "multiplies") == "1.2 times an epoch in 1_character/c-1"
     assert line(lines, "training_set") == "in the set, for train"
+
+
+def test_a_limit_of_quality_is_told_where_there_is_one():
+    limited = {"selection": {"min_quality": 0.5}}
+    rows = {"selection": {"selected": True, "quality": 0.757}, "quality_scores": {"score": 0.757}}
+    decisions = [Decision(name, HEAD, row, "1-a", limited, []) for name, row in rows.items()]
+    lines = first_screen(Explanation(HEAD, STILL, "/v.mkv", 1.0, (0, 0, 90, 100), False, decisions, SIZE))
+    assert line(lines, "quality_scores") == "0.757 >= [selection] min_quality 0.5"
+    assert line(lines, "selection").startswith("selected: 0.757 >= min_quality 0.5, 90 px")
+
+
+def test_what_a_cut_left_out_of_the_set_is_told(tmp_path: Path):
+    made = Store(str(tmp_path))
+    told = Provenance.from_json({"code_version": "1-abc", "settings": {}, "models": [], "path": "/v.mkv"})
+    made.write("video", SCHEMAS["video"].empty(), EPISODE, told)
+    left_out = {"over_quota": [STILL, HEAD], "over_quota_reasons": ["enough", "stratum_full"]}
+    made.write("concept_balance", SCHEMAS["concept_balance"].table([{"concept": "x", **left_out}]), None, told)
+    assert line(screen(made, STILL), "concept_balance").startswith("left out, enough: [selection] how")
+    assert line(screen(made, HEAD), "concept_balance") == "left out, stratum_full"
 
 
 def test_of_a_crop_only_its_own_box_is_told_and_of_a_still_all_are_counted(store: Store):
@@ -177,6 +196,9 @@ def of(asset: str, row: dict[str, Any], **others: dict[str, Any]) -> str:
         ("selection", {"selected": False, "reason": "nobody_known"}, "left out, nobody_known"),
         ("selection", {"selected": False, "reason": "in_panorama"},
          "left out: a panorama that goes in shows all of it, and nobody known is on it; frames_of_panoramas keep"),
+        ("concept_balance", {"reason": "low_score"},
+         "left out, low_score: [selection] how drop_worst, [selection] by percentile, [selection] amount 0"),
+        ("concept_balance", {"reason": "concept_full"}, "left out, concept_full"),
         ("descriptions", {"text": "", "status": "no answer"}, "none: no answer"),
         ("images", {"kind": "panorama", "width_px": 900, "height_px": 300, "source": "panoramas"},
          "panorama of 900 x 300 px, written by panoramas"),

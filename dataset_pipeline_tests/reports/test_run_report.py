@@ -224,7 +224,7 @@ def test_a_notice_of_many_episodes_is_one_line(tmp_path):
     store = Store(str(tmp_path / "store"))
     for episode in ("a.e1", "a.e2"):
         known = {"numbers": {"not_looked_at": "without shots", "keep": 0}}
-        store.write("panoramas", SCHEMAS["panoramas"].empty(), episode, Provenance.from_json(known))
+        store.write("alignments", SCHEMAS["alignments"].empty(), episode, Provenance.from_json(known))
     assert report_on(store, Outcome(["a.e1", "a.e2"], []), {}, {}).notices == ["2 episodes: without shots"]
     assert notices_of(store, ["a.e2", "a.e3"]) == ["a.e2: without shots"]
 

@@ -222,11 +222,12 @@ def test_images_over_quota_are_no_images_left_out():
                 "over_quota_reasons": ["concept_full", "low_score"],
             },
             {"concept": "y", "image_ids": [], "over_quota": [image_of("e")]},
-            {"concept": "z", "image_ids": []},
+            {"concept": "z", "image_ids": [], "over_quota": [image_of("d")], "over_quota_reasons": ["enough"]},
+            {"concept": "zz", "image_ids": []},
         ]
     )
-    assert images_over_quota(balance, table, images("")) == {"over quota": 1, "below the cut": 1}
-    assert images_over_quota(balance, table, images("b")) == {"over quota": 1}
+    assert images_over_quota(balance, table, images("")) == {"over quota": 1, "below the cut": 2}
+    assert images_over_quota(balance, table, images("bd")) == {"over quota": 1}
     assert images_over_quota(SCHEMAS["concept_balance"].empty(), table, images("b")) == {}
     assert images_over_quota(balance, selection(), images("")) == {}
     too_many = {"over quota": 1, "below the cut": 1}

@@ -282,7 +282,8 @@ def test_values_of_other_columns_and_the_whole_have_limits_of_their_own():
     limits = Limits(at_most=(("characters", 1), ("copy", 3)), total=3)
     # a is the one Fern, so b is one too many; d is the first Stark, and c, d fill the native scale with a.
     assert outcomes(tiles, Cut(), limits) == {
-        "a1": "selected", "b1": "characters_full", "c1": "selected", "d1": "selected", "e1": "enough", "f1": "enough",
+        "a1": "selected", "b1": "characters_full", "c1": "selected", "d1": "selected",
+        "e1": "set_full", "f1": "set_full",
     }  # fmt: skip
     assert outcomes(tiles, Cut(), Limits(at_most=(("copy", 1),)))["b1"] == "copy_full"
 

@@ -264,14 +264,15 @@ def test_frames_of_a_replaced_episode_are_no_frames_of_the_other_one():
 
 def test_what_is_over_a_quota_goes_by_the_quota():
     gone = image(1)
-    new = made_set([], None, selection((gone, "selected")), {gone.image_id: "enough"}, concept_balance__max_images=1)
+    new = made_set([], None, selection((gone, "selected")), {gone.image_id: "set_full"}, concept_balance__max_images=1)
     assert reasons(made_set([gone]), new, LEFT) == ["over a quota, since [concept_balance] max_images 0 -> 1"]
 
 
-def test_what_is_below_the_cut_goes_by_the_cut():
+@pytest.mark.parametrize("reason", ["low_score", "enough"])
+def test_what_is_below_the_cut_goes_by_the_cut(reason: str):
     gone = image(1)
     cut = {"selection__amount": 20.0, "concept_balance__max_images": 9}
-    new = made_set([], None, selection((gone, "selected")), {gone.image_id: "low_score"}, **cut)
+    new = made_set([], None, selection((gone, "selected")), {gone.image_id: reason}, **cut)
     assert reasons(made_set([gone]), new, LEFT) == ["below the cut, since [selection] amount 0.0 -> 20.0"]
 
 

@@ -75,10 +75,10 @@ def clusters(decision: Decision, explanation: Explanation) -> str:
 
 def quality_scores(decision: Decision, explanation: Explanation) -> str:
     selection = next((other for other in explanation.decisions if other.asset == "selection"), None)
-    if selection is None:
+    limit = setting_of(selection, "selection", "min_quality") if selection else None
+    if selection is None or not limit:
         return number(decision.row.get("score"))
-    limit = setting_of(selection, "selection", "min_quality")
-    sign = "<" if limit is not None and (decision.row.get("score") or 0.0) < limit else ">="
+    sign = "<" if (decision.row.get("score") or 0.0) < limit else ">="
     return f"{number(decision.row.get('score'))} {sign} [selection] {limit_of(selection, 'selection', 'min_quality')}"
 
 

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from dataset_pipeline.corrections.answers import REJECTED
 from dataset_pipeline.reports.decisions.values import against, limit_of, number, setting_of
 from dataset_pipeline.reports.explain import Decision, Explanation
+from dataset_pipeline.training.score_cut import OF_CUT
 from dataset_pipeline.training.selection import OF_PLATE
 
 
@@ -29,7 +30,11 @@ def selection(decision: Decision, explanation: Explanation) -> str:
         return "selected: kept by hand"
     if row.get("selected"):
         limits = [(quality, "min_quality"), (size, "min_short_side_px")]
-        limits_met = (f"{value} >= {limit_of(decision, 'selection', name)}" for value, name in limits)
+        limits_met = (
+            f"{value} >= {limit_of(decision, 'selection', name)}"
+            for value, name in limits
+            if setting_of(decision, "selection", name) != 0
+        )
         cut = row.get("cut_px")
         without = f"; text cut away: {cut[2] - cut[0]} x {cut[3] - cut[1]} px from ({cut[0]}, {cut[1]})" if cut else ""
         return f"selected: {', '.join(limits_met)}{without}"
@@ -59,6 +64,14 @@ def training_images(decision: Decision, explanation: Explanation) -> str:
     by, limit = (setting_of(decision, "training_images", name) for name in ("resize_by", "max_side_px"))
     made = f"{row.get('width_px')} x {row.get('height_px')} px, {(row.get('size_bytes') or 0) / 1000:.0f} kB"
     return f"{made} {PurePath(row.get('path') or '').suffix[1:]}; {by} <= max_side_px {limit}"
+
+
+def concept_balance(decision: Decision, explanation: Explanation) -> str:
+    reason = decision.row.get("reason", "")
+    if reason in OF_CUT:
+        cut = (limit_of(decision, "selection", name) for name in ("how", "by", "amount"))
+        return f"left out, {reason}: {', '.join(cut)}"
+    return f"left out, {reason or 'over a quota'}"
 
 
 def multiplies(decision: Decision, explanation: Explanation) -> str:

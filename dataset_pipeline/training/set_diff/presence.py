@@ -18,7 +18,7 @@ from dataset_pipeline.corrections.answers import CHOSEN, EXCLUDED, KEPT, REJECTE
 from dataset_pipeline.images.crops import DRAWN, NO_FACE, NO_HEAD, REPLACED
 from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.settings import CutSettings
-from dataset_pipeline.training.score_cut import LOW_SCORE
+from dataset_pipeline.training.score_cut import OF_CUT
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
 
@@ -253,7 +253,7 @@ class Presence:
             return self._reason("taken out of the folder after it was exported", ())
         over_quota = self.without.over_quota()
         if image.image_id in over_quota:
-            is_cut = over_quota[image.image_id] == LOW_SCORE
+            is_cut = over_quota[image.image_id] in OF_CUT
             of_cut = self.changes.keys("selection", image.episode)
             found = [text for (_, name), text in of_cut.items() if name in CUT]
             if not is_cut:
