@@ -37,6 +37,7 @@ NOT_IMPORTED = {
     "setuptools": "pyiqa imports its pkg_resources",
     "pandas": "imgutils reads its tag lists with it",
     "onnxruntime": "stands in for onnxruntime-gpu where that has no wheel",
+    "onnx": "torch exports hyperIQA with it",
     "nvidia-curand": "onnxruntime-gpu loads its library",
     "rapidocr": "the weights of the text detector are read from its folder",
 }
