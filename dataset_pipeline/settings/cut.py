@@ -6,26 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from dataset_pipeline.settings.query import QueryError, parse
-from dataset_pipeline.settings.section import Section
+from dataset_pipeline.settings.section import NamedQuery, Section
 
 Stratum = Literal["show", "episode", "shot", "character", "crop", "query"]
 
 
-class StratumQuery(Section):
-    """A stratum of the images for which a question about their tags holds."""
-
-    name: Annotated[str, Field(min_length=1)]
-    query: str
-
-    @field_validator("query")
-    @classmethod
-    def _can_be_parsed(cls, query: str) -> str:
-        try:
-            parse(query)
-        except QueryError as error:
-            raise ValueError(error.reason) from None
-        return query
+class StratumQuery(NamedQuery):
+    """A stratum of the images for which the question holds."""
 
 
 class CutSettings(Section):

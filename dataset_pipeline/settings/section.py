@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 
 from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.settings.query import QueryError, parse
 
 CONTENT = "content"  # the key of a section's files among its values
 
@@ -61,3 +64,19 @@ class Section(BaseModel):
         if info.context is not COUNTED:
             return written
         return {name: value for name, value in written.items() if name not in self.marked()}
+
+
+class NamedQuery(Section):
+    """A question about the tags of images, with a name for those for which it holds."""
+
+    name: Annotated[str, Field(min_length=1)]
+    query: str
+
+    @field_validator("query")
+    @classmethod
+    def _can_be_parsed(cls, query: str) -> str:
+        try:
+            parse(query)
+        except QueryError as error:
+            raise ValueError(error.reason) from None
+        return query

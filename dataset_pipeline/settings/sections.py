@@ -25,9 +25,8 @@ from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.settings.cut import CutSettings, Stratum
 from dataset_pipeline.settings.degradation import BEST_AND_WORST, DegradationStep, check_recipe
 from dataset_pipeline.settings.folders import project_folder, resources_folder
-from dataset_pipeline.settings.query import QueryError, parse
 from dataset_pipeline.settings.reference_folders import References, references_in
-from dataset_pipeline.settings.section import NO_RESULT, Section, SettingsError
+from dataset_pipeline.settings.section import NO_RESULT, NamedQuery, Section, SettingsError
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
 DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
@@ -365,19 +364,8 @@ class CoreTagsSettings(Section):
     min_images: Annotated[int, Field(ge=1)]
 
 
-class TagConcept(Section):
-    name: Annotated[str, Field(min_length=1)]
-    query: str
+class TagConcept(NamedQuery):
     activation_tag: Annotated[str, Field(min_length=1)]
-
-    @field_validator("query")
-    @classmethod
-    def _can_be_parsed(cls, query: str) -> str:
-        try:
-            parse(query)
-        except QueryError as error:
-            raise ValueError(error.reason) from None
-        return query
 
 
 class PeopleSettings(Section):
