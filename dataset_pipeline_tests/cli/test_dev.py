@@ -67,7 +67,13 @@ def web_ui(project: Path, log: Path) -> Iterator[int]:
     with (
         log.open("w") as output,
         subprocess.Popen(
-            [*ENTRY, "dev", "--port", str(port)], cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
+            [*ENTRY, "dev", "--port", str(port)],
+            cwd=project,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A shell lets what it starts in the background ignore the interrupt, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process,
     ):
         try:
@@ -81,7 +87,11 @@ def web_ui(project: Path, log: Path) -> Iterator[int]:
             yield port
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 @pytest.mark.thorough
