@@ -37,21 +37,7 @@ ROOMS = (
     "demo.training",
     "cli",
 )
-PURE = (
-    "base",
-    "settings",
-    "store",
-    "images",
-    "corrections",
-    "characters",
-    "tags",
-    "repeated",
-    "video",
-    "stitching",
-    "sources",
-    "training",
-    "super_resolution",
-)
+PURE = ROOMS[: ROOMS.index("models")]
 HEAVY = ("torch", "torchvision", "imgutils", "open_clip", "pyiqa", "onnxruntime", "dagster")
 ADAPTER = "dataset_pipeline.orchestration.dagster_internals"
 PACKAGE = Path(dataset_pipeline.__file__).parent
