@@ -99,6 +99,11 @@ def _sure(
     else:
         around = cv2.boxFilter(known.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
         known &= around >= LEAST_AROUND
+    return without_islands(known)
+
+
+def without_islands(known: np.ndarray) -> np.ndarray:
+    """bool [rows, columns]: known blocks of which at least `LEAST_ISLAND` hang together, side by side."""
     _, labels = cv2.connectedComponents(known.astype(np.uint8), connectivity=4)
     return known & np.isin(labels, np.flatnonzero(np.bincount(labels.ravel()) >= LEAST_ISLAND))
 

@@ -9,7 +9,7 @@ import pytest
 
 from dataset_pipeline.base.boxes import Box
 from dataset_pipeline.stitching.alignment import FramesMissing, Mosaic
-from dataset_pipeline.stitching.cleaning import clean_frames
+from dataset_pipeline.stitching.cleaning import clean_frames, without_islands
 from dataset_pipeline.stitching.fusing import fuse
 from dataset_pipeline.stitching.subject import (
     FRAME_SHOWS_IT,
@@ -157,6 +157,14 @@ def test_where_nothing_moves_all_is_known_and_nobody_is_put_back():
     assert plate.known.all()
     assert (clean.moved, clean.like_frame) == (0, 1)
     assert subject_of(alignment, clean, {0: []}) is None
+
+
+def test_fewer_than_sixteen_blocks_amid_what_is_unknown_are_not_known():
+    known = np.zeros((12, 12), bool)
+    known[:4, :4] = known[6:9, :5] = True
+    found = without_islands(known)
+    assert found[:4, :4].all()
+    assert found.sum() == 16
 
 
 def test_of_frames_that_cannot_be_read_nothing_is_said():
