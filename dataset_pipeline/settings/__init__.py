@@ -3,6 +3,13 @@
 from dataset_pipeline.settings.cut import CutSettings, StratumQuery
 from dataset_pipeline.settings.folders import DEFAULTS, PACKAGE, project_folder, resources_folder
 from dataset_pipeline.settings.load import DEMO_DEFAULTS, OVERLAY_NAME, OVERLAY_VARIABLE, load_settings
+from dataset_pipeline.settings.regularization import (
+    GeneratorSettings,
+    RegularizationClass,
+    RegularizationRegionsSettings,
+    RegularizationSelectionSettings,
+    RegularizationSettings,
+)
 from dataset_pipeline.settings.section import CONTENT, NO_RESULT, Section, SettingsError
 from dataset_pipeline.settings.sections import (
     AlignmentsSettings,
@@ -77,11 +84,16 @@ __all__ = [
     "ExportedSetSettings",
     "FrameDefectsSettings",
     "FramePassSettings",
+    "GeneratorSettings",
     "KeyframesSettings",
     "NamedCharactersSettings",
     "PanoramasSettings",
     "PeopleSettings",
     "ReferencesSettings",
+    "RegularizationClass",
+    "RegularizationRegionsSettings",
+    "RegularizationSelectionSettings",
+    "RegularizationSettings",
     "ReleaseAlignmentSettings",
     "ReleasePairsSettings",
     "RepeatedFramesSettings",

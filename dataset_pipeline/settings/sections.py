@@ -26,6 +26,12 @@ from dataset_pipeline.settings.cut import CutSettings, Stratum
 from dataset_pipeline.settings.degradation import BEST_AND_WORST, DegradationStep, check_recipe
 from dataset_pipeline.settings.folders import project_folder, resources_folder
 from dataset_pipeline.settings.reference_folders import References, references_in
+from dataset_pipeline.settings.regularization import (
+    GeneratorSettings,
+    RegularizationRegionsSettings,
+    RegularizationSelectionSettings,
+    RegularizationSettings,
+)
 from dataset_pipeline.settings.section import NO_RESULT, NamedQuery, Section, SettingsError
 
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
@@ -752,6 +758,10 @@ class Settings(Section):
     sr_selection: SrSelectionSettings
     sr_set: SrSetSettings
     sr_sequences: SrSequencesSettings
+    regularization: RegularizationSettings
+    generator: GeneratorSettings
+    regularization_selection: RegularizationSelectionSettings
+    regularization_regions: RegularizationRegionsSettings
 
     @property
     def frame_pass(self) -> FramePassSettings:

@@ -385,6 +385,10 @@ HASHES = {
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "5357ac60f1f3",
     "sr_set": "debe24567798",
+    "regularization": "73d5017ad0aa",
+    "generator": "980fb12cfbdd",
+    "regularization_selection": "046d5ed278dd",
+    "regularization_regions": "8ad541ade581",
 }
 
 
