@@ -26,6 +26,7 @@ ROOMS = (
     "training",
     "training.exporters",
     "super_resolution",
+    "regularization",
     "models",
     "graph",
     "assets",

@@ -116,7 +116,7 @@ def hand_edited_rows(folder: Path, keyframes: Iterable[Mapping[str, Any]]) -> tu
     """
     rows, faults = [], {}
     read: dict[str, tuple[str, list[str]] | None] = {}
-    there = _Listings(folder)
+    there = Sidecars(folder)
     for row in keyframes:
         picture = row["source_file"]
         if picture not in read:
@@ -139,7 +139,7 @@ def hand_edited_rows(folder: Path, keyframes: Iterable[Mapping[str, Any]]) -> tu
     return rows, list(faults.values())
 
 
-class _Listings:
+class Sidecars:
     """The files of tags in the folders below `folder`, each of which is listed once."""
 
     def __init__(self, folder: Path) -> None:

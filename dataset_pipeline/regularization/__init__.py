@@ -1,0 +1,1 @@
+"""Regularization sets: which pictures a class asks for, which stay, how faces and hands are mended."""
