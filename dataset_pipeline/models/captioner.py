@@ -20,20 +20,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataset_pipeline.base.parallel import map_ahead
+from dataset_pipeline.models.service import Refused, Service, Unanswered
 from dataset_pipeline.settings import DescriptionsSettings
 from dataset_pipeline.store.left_out import is_of_one, reason_of
 
 if TYPE_CHECKING:
     import httpx
 
-BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})  # worth another try
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 GIVE_UP_AFTER = 8  # images in a row that the endpoint did not answer for; the others are not even asked for
 JPEG_QUALITY = 90
 DESCRIBED = "described"
-TOLD_CHARACTERS = 200  # of what an endpoint says when it refuses
-TOLD_BYTES, ANSWER_BYTES = 4096, 4 * 2**20  # read of a refusal, and of an answer at most
-NEAR = ("localhost", "127.0.0.1", "[::1]")  # reached by no proxy, whatever the environment names
+ANSWER_BYTES = 4 * 2**20  # read of an answer at most
 
 
 @dataclass(frozen=True)
@@ -42,18 +39,6 @@ class Description:
 
     text: str
     status: str
-
-
-class _Refused(Exception):
-    """The endpoint answered that it will not; asking again gives the same."""
-
-
-class _Unanswered(Exception):
-    """No usable answer; another try may get one."""
-
-    def __init__(self, message: str, wait_s: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 @dataclass
@@ -77,7 +62,7 @@ class Captioner:
         Never raises for what the endpoint does.
         """
         try:
-            client = self._client()
+            client = self._service.client(self.settings.at_once)
         except (ImportError, ValueError) as error:  # of a proxy that the environment names
             yield from (Description("", f"not asked: {error}") for _ in pictures)
             return
@@ -85,15 +70,9 @@ class Captioner:
         with client:  # closed, it lets no thread ask on that nobody waits for any more
             yield from map_ahead(lambda picture: self._described(picture, client), pictures, at_once, 2 * at_once)
 
-    def _client(self) -> httpx.Client:
-        import httpx
-
-        return httpx.Client(
-            follow_redirects=False,
-            timeout=httpx.Timeout(self.settings.timeout_s, pool=None),
-            limits=httpx.Limits(max_connections=self.settings.at_once),
-            mounts={f"all://{host}": None for host in NEAR},
-        )
+    @property
+    def _service(self) -> Service:
+        return Service(self.settings.url, "[descriptions] url", self.settings.timeout_s)
 
     def _described(self, picture: np.ndarray | Exception, client: httpx.Client) -> Description:
         if isinstance(picture, Exception):
@@ -110,13 +89,13 @@ class Captioner:
         for attempt in range(self.settings.retries + 1):
             try:
                 text = self._ask(request, client)
-            except _Refused as error:
+            except Refused as error:
                 self._answered(True)
                 return Description("", f"refused: {error}")
-            except _Unanswered as error:
+            except Unanswered as error:
                 fault = str(error)
                 if attempt < self.settings.retries:
-                    self.wait(error.wait_s or min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt))
+                    self.wait(error.wait_before(attempt))
             else:
                 self._answered(True)
                 return Description(text, DESCRIBED)
@@ -141,68 +120,22 @@ class Captioner:
         }
 
     def _ask(self, request: bytes, client: httpx.Client) -> str:
-        """The text of one answer. Raises _Refused or _Unanswered."""
-        import httpx
-
-        url = f"{self.settings.url.rstrip('/')}/chat/completions"
-        try:
-            with client.stream("POST", url, content=request, headers=self._headers()) as response:
-                if response.has_redirect_location:
-                    raise _Refused(_told_of_redirect(response))
-                if not response.is_success:
-                    told = _read(response, TOLD_BYTES, self.settings.timeout_s).decode("utf-8", "replace")
-                    message = f"HTTP {response.status_code} {' '.join(told.split())[:TOLD_CHARACTERS]}".strip()
-                    if response.status_code in BUSY:
-                        raise _Unanswered(message, _retry_after_s(response.headers.get("Retry-After")))
-                    raise _Refused(message)
-                answer = _read(response, ANSWER_BYTES + 1, self.settings.timeout_s)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise _Refused(f"{self.settings.url}: {error}") from None
-        except httpx.RequestError as error:  # no connection, a broken one, or no answer in time
-            raise _Unanswered(f"{self.settings.url}: {str(error) or type(error).__name__}") from None
-        if len(answer) > ANSWER_BYTES:
-            raise _Refused(f"the answer is longer than {ANSWER_BYTES} bytes")
+        """The text of one answer. Raises Refused or Unanswered."""
+        headers = self._headers()
+        answer = self._service.ask(client, "POST", "chat/completions", ANSWER_BYTES, content=request, headers=headers)
         try:
             text = json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError, RecursionError) as error:
-            raise _Unanswered(f"the answer is no chat completion: {error}") from None
+            raise Unanswered(f"the answer is no chat completion: {error}") from None
         text = " ".join(text.split()) if isinstance(text, str) else ""
         if not text:
-            raise _Refused("the answer is empty")
+            raise Refused("the answer is empty")
         return text
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
         if key := os.environ.get(self.settings.key_variable, "").strip():
             if not (key.isascii() and key.isprintable()):  # the error of who sends it would show it
-                raise _Refused(f"the key in {self.settings.key_variable} has characters that cannot be sent")
+                raise Refused(f"the key in {self.settings.key_variable} has characters that cannot be sent")
             headers["Authorization"] = f"Bearer {key}"
         return headers
-
-
-def _told_of_redirect(response: httpx.Response) -> str:
-    elsewhere = " ".join(response.headers.get("Location", "").split())[:TOLD_CHARACTERS]
-    return (
-        f"HTTP {response.status_code}, a redirect to {elsewhere}: pictures and key are sent to [descriptions] url "
-        "alone; set that to the address itself"
-    )
-
-
-def _read(response: httpx.Response, most_bytes: int, timeout_s: float) -> bytes:
-    """The beginning of an answer. Raises _Unanswered where it comes too slowly."""
-    until, read = time.monotonic() + timeout_s, bytearray()
-    for chunk in response.iter_bytes():
-        read += chunk
-        if len(read) >= most_bytes:
-            break
-        if time.monotonic() > until:
-            raise _Unanswered(f"the answer was not whole after {timeout_s:g} s")
-    return bytes(read[:most_bytes])
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """The seconds an endpoint asks to wait, if it gives them as a number."""
-    try:
-        return min(LONGEST_WAIT_S, max(0.0, float(header or "")))
-    except ValueError:
-        return None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.models.detector import Detector
 from dataset_pipeline.models.embedder import FrameEmbedder
+from dataset_pipeline.models.generator import Generator
 from dataset_pipeline.models.identity import Identity
 from dataset_pipeline.models.quality import QualityMetric
-from dataset_pipeline.models.registry import WeightsMissing
+from dataset_pipeline.models.registry import WeightsMissing, cache_folder
 from dataset_pipeline.models.resource import ModelResource
 from dataset_pipeline.models.tagger import Tagger
 from dataset_pipeline.models.text_detector import TextDetector
@@ -48,6 +50,14 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
             **common,
         ),
     }
+
+
+def generator_of(settings: Settings) -> Generator:
+    """What makes class pictures. It is no role of a pack, and none of `model_resources`: which model answers is asked
+    of a server or read from gigabytes, so that only who generates asks."""
+    chosen = settings.models
+    cache = Path(chosen.cache).expanduser() if chosen.cache else cache_folder()
+    return Generator(settings.generator, chosen.device, chosen.keep_loaded, cache / "sha256.json")
 
 
 def known_weights(resources: Mapping[str, ModelResource]) -> dict[str, str]:

@@ -111,6 +111,7 @@ class GeneratorSettings(Section):
     licence: Annotated[str, NO_RESULT]
     url: Url
     workflow: str
+    repaint_workflow: str
     steps: Annotated[int, Field(ge=1, le=1000)]
     guidance: Annotated[float, Field(ge=0.0, le=100.0)]
     sampler: str

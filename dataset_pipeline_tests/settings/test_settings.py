@@ -386,7 +386,7 @@ HASHES = {
     "sr_selection": "5357ac60f1f3",
     "sr_set": "debe24567798",
     "regularization": "73d5017ad0aa",
-    "generator": "980fb12cfbdd",
+    "generator": "72ad7ea1409b",
     "regularization_selection": "046d5ed278dd",
     "regularization_regions": "8ad541ade581",
 }

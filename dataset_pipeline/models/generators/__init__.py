@@ -1,0 +1,1 @@
+"""The programs that make pictures from text, one module for each `[generator] backend`."""
