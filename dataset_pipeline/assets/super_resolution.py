@@ -25,7 +25,7 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.signals import signals_of
 from dataset_pipeline.images.stills import FRAME, PICTURE
-from dataset_pipeline.settings import Settings
+from dataset_pipeline.settings import OF_ANY_MODEL, Settings
 from dataset_pipeline.sources.media import full_size
 from dataset_pipeline.store.left_out import UNMEASURED, answered, first_reasons, reason_of
 from dataset_pipeline.store.provenance import Number
@@ -53,7 +53,6 @@ from dataset_pipeline.training.cut_tables import ladder_curve, ladder_markdown, 
 from dataset_pipeline.training.score_cut import check_metric
 
 CHUNK_TILES = 128  # handed to a model at a time; what is measured is saved in between
-OF_ANY_MODEL = "quality"  # the metric of `[sr_selection]` that no cut by score is meant for
 LADDER, CURVE, STRATA = "ladder", "mean score by size", "strata"  # notes of `sr_selection`
 NOT_TILED = "every copy of it is smaller than a tile"
 

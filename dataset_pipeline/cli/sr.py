@@ -21,6 +21,7 @@ from dataset_pipeline.cli.common import (
 )
 from dataset_pipeline.cli.console import FOR_PATHS, err, out, table_of
 from dataset_pipeline.cli.run import Ran, print_troubles, run_graph
+from dataset_pipeline.settings.metrics import OF_ANY_MODEL
 
 if TYPE_CHECKING:
     from dataset_pipeline.reports.super_resolution import SrReport
@@ -95,16 +96,18 @@ def _of_all(settings: Settings, episodes: Sequence[str]) -> Settings:
 
 
 def _stop_without_weights(settings: Settings, needed: Collection[str]) -> None:
-    """End the command where the metric is none, or a model is not here that the set needs, with the way that takes
-    none."""
+    """End the command where the cut is meant for another metric, or a model is not here that the set needs, with the
+    way that takes none."""
     from dataset_pipeline.graph.declaration import DECLARATIONS
     from dataset_pipeline.models.injected import missing_weights, model_resources
+    from dataset_pipeline.training.score_cut import metric_fault
 
     roles = {role for name in needed for role in DECLARATIONS[name].models}
     resources = {role: it for role, it in model_resources(settings).items() if role in roles}
     metric = settings.sr_selection.metric
-    if "quality" in resources and metric not in ("quality", own := resources["quality"].terms()["metric"]):
-        stop(f"sr_selection.metric = {metric!r} is none of {METRICS}, nor {own!r}, which [models] quality names")
+    scores_are_of = resources["quality"].terms()["metric"] if "quality" in resources else metric
+    if metric != OF_ANY_MODEL and (fault := metric_fault(scores_are_of, metric, "sr_selection")):
+        stop(fault)
     missing = missing_weights(resources)
     if missing and "quality" in roles and settings.sr_selection.by_model:
         missing.append("or rank tiles by what takes no model, e.g. --metric sharpness")

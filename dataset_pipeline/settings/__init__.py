@@ -3,6 +3,7 @@
 from dataset_pipeline.settings.cut import CutSettings, StratumQuery
 from dataset_pipeline.settings.folders import DEFAULTS, PACKAGE, project_folder, resources_folder
 from dataset_pipeline.settings.load import DEMO_DEFAULTS, OVERLAY_NAME, OVERLAY_VARIABLE, load_settings
+from dataset_pipeline.settings.metrics import OF_ANY_MODEL
 from dataset_pipeline.settings.regularization import (
     GeneratorSettings,
     RegularizationClass,
@@ -61,6 +62,7 @@ __all__ = [
     "DEFAULTS",
     "DEMO_DEFAULTS",
     "NO_RESULT",
+    "OF_ANY_MODEL",
     "OVERLAY_NAME",
     "OVERLAY_VARIABLE",
     "PACKAGE",

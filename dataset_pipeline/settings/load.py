@@ -20,6 +20,7 @@ from pydantic import (
 
 from dataset_pipeline.settings.cut import CutSettings
 from dataset_pipeline.settings.folders import DEFAULTS, project_folder
+from dataset_pipeline.settings.metrics import OF_ANY_MODEL, SIGNALS, check_metric_is_known
 from dataset_pipeline.settings.section import SettingsError
 from dataset_pipeline.settings.sections import CharacterGallerySettings, Settings, TagRulesSettings
 from dataset_pipeline.settings.tag_rules import RulesError, load_rules
@@ -93,6 +94,7 @@ def _check(settings: Settings) -> None:
     _check_details(settings)
     _check_parts(settings)
     _check_panoramas(settings)
+    _check_metrics(settings)
     _check_super_resolution(settings)
     for section in ("selection", "sr_selection"):
         cut = getattr(settings, section)
@@ -179,6 +181,14 @@ def _check_panoramas(settings: Settings) -> None:
         )
 
 
+def _check_metrics(settings: Settings) -> None:
+    """Metrics that are named exist, so that no run measures everything first. Raises SettingsError."""
+    if settings.models.quality:
+        check_metric_is_known("models.quality", settings.models.quality)
+    check_metric_is_known("selection.metric", settings.selection.metric)
+    check_metric_is_known("sr_selection.metric", settings.sr_selection.metric, (OF_ANY_MODEL, *SIGNALS))
+
+
 def _check_cut(section: str, cut: CutSettings, strata: Sequence[str]) -> None:
     """Shares are shares, and strata by queries have queries. Raises SettingsError."""
     if cut.by != "score" and not 0 <= cut.amount <= (100 if cut.by == "percentile" else math.inf):
@@ -201,7 +211,7 @@ def _check_super_resolution(settings: Settings) -> None:
             f'sr_selection.strata has "{min(found)}", and sr_sources.of = "{settings.sr_sources.of}": no model looks '
             'at those pictures; set it to "stills"'
         )
-    if cut.by == "score" and cut.metric == "quality":
+    if cut.by == "score" and cut.metric == OF_ANY_MODEL:
         raise SettingsError(
             'sr_selection.by = "score" needs a metric that is named, as 0.2 of one means nothing of another: set '
             'sr_selection.metric to that of [models] quality, e.g. "hyperiqa"'

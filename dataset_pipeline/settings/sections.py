@@ -25,6 +25,7 @@ from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.settings.cut import CutSettings, Stratum
 from dataset_pipeline.settings.degradation import BEST_AND_WORST, DegradationStep, check_recipe
 from dataset_pipeline.settings.folders import project_folder, resources_folder
+from dataset_pipeline.settings.metrics import SIGNALS
 from dataset_pipeline.settings.reference_folders import References, references_in
 from dataset_pipeline.settings.regularization import (
     GeneratorSettings,
@@ -662,7 +663,7 @@ class SrSelectionSettings(CutSettings):
     @property
     def by_model(self) -> bool:
         """Whether scores are those of a model, not of a signal that takes no weights."""
-        return self.metric not in ("blockiness", "sharpness", "noise", "banding", "complexity")
+        return self.metric not in SIGNALS
 
 
 class SrSetSettings(Section):

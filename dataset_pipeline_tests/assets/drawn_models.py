@@ -46,7 +46,7 @@ class Models:
         return (0.9 for _ in self.watched("quality", pictures))
 
     def terms(self) -> dict[str, Any]:
-        return {"metric": "drawn", "direction": "higher", "short_side_px": 512}
+        return {"metric": "cnniqa", "direction": "higher", "short_side_px": 512}
 
     def lines(self, pictures: Iterable[np.ndarray]) -> Iterator[list[Any]]:
         return ([] for _ in self.watched("text_detector", pictures))

@@ -182,8 +182,8 @@ def test_tiles_are_cut_by_shot_character_kind_of_crop_and_query_and_a_metric_tha
         "none / show.e1/1 1",
     ]
     assert strata("query", "copy") == ["dark / 1 2", "none / 1 2"]
-    project.changes["sr_selection__metric"] = "drawn"
+    project.changes["sr_selection__metric"] = "cnniqa"
     assert strata("copy") == ["1 4"]
     project.changes["sr_selection__metric"] = "hyperiqa"
-    with pytest.raises(OtherMetric, match=r'\[sr_selection\] metric = "hyperiqa".*are those of "drawn"'):
+    with pytest.raises(OtherMetric, match=r'\[sr_selection\] metric = "hyperiqa".*are those of "cnniqa"'):
         project.made("sr_selection")

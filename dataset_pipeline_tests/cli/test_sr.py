@@ -66,7 +66,11 @@ def test_a_run_without_a_set_names_the_step_that_failed(monkeypatch: pytest.Monk
 def test_a_metric_that_there_is_not_stops_the_command_before_anything_is_done(project: Project):
     code, _, error = project.command("sr", str(project.root), "--metric", "beauty")
     assert code == 1
-    assert "sr_selection.metric = 'beauty' is none of quality, " in error
+    assert "sr_selection.metric = 'beauty' is no metric that is known: quality, blockiness, " in " ".join(error.split())
+    assert not (project.root / "store").exists()
+    code, _, error = project.command("sr", str(project.root), "--metric", "hyperiqa")
+    assert code == 1
+    assert '[sr_selection] metric = "hyperiqa", for which its cut by score is meant' in " ".join(error.split())
     assert not (project.root / "store").exists()
 
 

@@ -131,10 +131,10 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_stops_the_run(fresh, drawn_sh
 def test_a_cut_meant_for_another_metric_stops_the_run_before_anything_is_measured(fresh, drawn_show, tmp_path):
     overlay = tmp_path / "cut.toml"
     store = json.dumps(str(fresh.root / "store"))
-    overlay.write_text(f'[selection]\nby = "score"\nmetric = "beauty"\n[store]\nroot = {store}\n')
+    overlay.write_text(f'[selection]\nby = "score"\nmetric = "hyperiqa"\n[store]\nroot = {store}\n')
     code, _, errors = command(fresh, "run", str(drawn_show.episodes[0]), "--models", "demo", "--settings", str(overlay))
     assert code == FAILED
-    assert '[selection] metric = "beauty", for which its cut by score is meant' in " ".join(errors.split())
+    assert '[selection] metric = "hyperiqa", for which its cut by score is meant' in " ".join(errors.split())
     assert not (fresh.root / "store").exists()
 
 
