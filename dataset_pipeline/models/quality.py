@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydantic import Field
 from dataset_pipeline.models import exported_metric, loading
 from dataset_pipeline.models.batching import peek, prepared_batches
 from dataset_pipeline.models.device import Device, torch_device
+from dataset_pipeline.models.pyiqa_files import metric_of
 from dataset_pipeline.models.registry import ModelEntry, RegistryError, Role, cache_folder
 from dataset_pipeline.models.resource import SingleModelResource
 
@@ -75,12 +76,12 @@ class QualityMetric(SingleModelResource):
     def _metric(self) -> tuple[Any, Device]:
         pack, entry = self._entry()
         device = torch_device(self.device)
-        weights = pack.file(entry, "weights") if entry.files else None
+        files = {PurePosixPath(file.path).name: path for file, path in pack.present_files(entry).values()}
         sha256 = pack.fingerprint(self.role).sha256
         key = (pack.root, entry.name, sha256, device, self.threads)
 
         def load() -> Any:
-            load_it = partial(_load, entry, weights, device)
+            load_it = partial(_load, entry, files, device)
             if entry.metric != exported_metric.METRIC or device.cuda:
                 return load_it()
             roots = [pack.root, cache_folder()] if pack.pullable else [cache_folder()]
@@ -103,16 +104,11 @@ def _prepare(image: np.ndarray, short_side_px: int) -> torch.Tensor:
     return imread2tensor(Image.fromarray(image), rgb=True)
 
 
-def _load(entry: ModelEntry, weights: Path | None, device: Device) -> Any:
-    import pyiqa
-    import torch
-    from pyiqa.archs.arch_util import clean_state_dict
-
-    options: dict[str, Any] = {} if weights is None else {"pretrained_model_path": str(weights)}
+def _load(entry: ModelEntry, files: Mapping[str, Path], device: Device) -> Any:
+    """pyiqa's metric. files: by the names of the files alone."""
     logging.getLogger("pyiqa").setLevel(logging.WARNING)
-    # pyiqa prints the path of the file it loads.
-    with _without_backbone_downloads(), contextlib.redirect_stdout(io.StringIO()):
-        model = pyiqa.create_metric(entry.metric, device=torch.device(str(device)), **options)
+    with contextlib.redirect_stdout(io.StringIO()):  # pyiqa prints the path of the file it loads
+        model = metric_of(entry, files, str(device))
     if bool(model.lower_better) != entry.lower_is_better:
         is_lower = str(bool(model.lower_better)).lower()
         raise RegistryError(
@@ -120,28 +116,7 @@ def _load(entry: ModelEntry, weights: Path | None, device: Device) -> Any:
             f"pyiqa's {entry.metric!r} it is {is_lower}, so the worst would count as the best: write "
             f"lower_is_better = {is_lower} under [models.{entry.name}]"
         )
-    if weights is not None:
-        # Some of pyiqa's metrics accept a file with missing tensors and go on with random ones.
-        state = torch.load(weights, map_location="cpu", weights_only=False)
-        model.net.load_state_dict(clean_state_dict(state.get("params", state)), strict=True)
     return model
-
-
-@contextlib.contextmanager
-def _without_backbone_downloads() -> Iterator[None]:
-    """Build timm networks without their ImageNet weights, which pyiqa asks for even where a file replaces them."""
-    import timm
-
-    create = timm.create_model
-
-    def create_empty(*arguments: Any, **options: Any) -> Any:
-        return create(*arguments, **{**options, "pretrained": False})
-
-    timm.create_model = create_empty
-    try:
-        yield
-    finally:
-        timm.create_model = create
 
 
 def _by_shape(batch: list[torch.Tensor]) -> list[list[int]]:

@@ -179,10 +179,13 @@ class Registry(_Entry):
     source: Path
     models: dict[str, ModelEntry]
     packs: dict[str, PackEntry]
+    refused_metrics: dict[str, str] = {}
 
     def model(self, name: str, role: Role) -> ModelEntry:
         """The entry of this name; RegistryError if there is none or it has another role."""
         entry = self.models.get(name)
+        if role == "quality" and entry is None and name in self.refused_metrics:
+            raise RegistryError(f"{self.source}: {name!r} is not served: {self.refused_metrics[name]}")
         if entry is None or entry.role != role:
             known = ", ".join(entry.name for entry in self.models.values() if entry.role == role)
             raise RegistryError(f"{self.source}: there is no {role} named {name!r}; there are: {known}")

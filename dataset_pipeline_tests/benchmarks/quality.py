@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyiqa
 import torch
 from real_size_pack import WRITERS
 
 from dataset_pipeline.models import QualityMetric
-from dataset_pipeline.models.quality import _without_backbone_downloads
+from dataset_pipeline.models.pyiqa_files import metric_of
 
 SIZE = (512, 910)
 
@@ -38,8 +37,7 @@ def main() -> None:
     if not pack.has(entry):
         WRITERS["quality"](pack, entry)
     weights = pack.file(entry, "weights")
-    with _without_backbone_downloads():
-        metric = pyiqa.create_metric("hyperiqa", device=torch.device("cpu"), pretrained_model_path=str(weights))
+    metric = metric_of(entry, {weights.name: weights}, "cpu")
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (*SIZE, 3), np.uint8) // number for number in range(1, told.pictures + 1)]
     inputs = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures])

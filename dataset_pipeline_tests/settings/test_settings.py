@@ -309,6 +309,7 @@ def test_a_section_hash_changes_with_its_sections_alone(tmp_path: Path) -> None:
         ({"sr_selection__metric": "sharpnes"}, "sr_selection.metric = 'sharpnes' is no .* known: quality, .*hyperiqa"),
         ({"selection__metric": "sharpness"}, "selection.metric = 'sharpness' is no metric that is known: hyperiqa, "),
         ({"models__quality": "beauty"}, "models.quality = 'beauty' is no metric that is known: hyperiqa, "),
+        ({"models__quality": "qalign"}, "models.quality = 'qalign' is not served: .* set .*"),
         ({"sr_selection__strata": ["crop"]}, 'sr_selection.strata has "crop", and sr_sources.of = "keyframes"'),
         ({"selection__strata": ["query"]}, "selection.queries is empty: name some"),
         ({"selection__queries": [{"name": "x", "query": "night"}]}, 'selection.strata lacks "query": add it'),
