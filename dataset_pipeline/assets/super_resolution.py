@@ -286,7 +286,8 @@ def _measured(
 )
 def sr_selection(step: Step) -> Result:
     """Which tiles of `[super_resolution] episodes` stay, by `[sr_selection]`: all but the worst or the best, of each
-    stratum its share; and none of a picture that looks like one of another episode.
+    stratum its share; none of a picture that looks like one of another episode, and of tiles that look alike at one
+    place of an episode's pictures the best.
 
     Shows what sets of other sizes would be, and what each stratum loses."""
     settings = step.settings.sr_selection
@@ -295,9 +296,10 @@ def sr_selection(step: Step) -> Result:
     if scores is not None and settings.metric != OF_ANY_MODEL:
         check_metric(scores, settings.metric, "sr_selection")
     sources = step.read("sr_sources", episodes)
-    repeated = repeated_among(sources.filter(sources["kept"]).to_pylist(), step.settings.sr_sources.similarity)
+    similarity = step.settings.sr_sources.similarity
+    repeated = repeated_among(sources.filter(sources["kept"]).to_pylist(), similarity)
     tiles, signals = step.read("sr_tiles", episodes), step.read("sr_tile_signals", episodes)
-    found = ranked(tiles, signals, scores, settings, _strata(step, tiles), repeated)
+    found = ranked(tiles, signals, scores, settings, _strata(step, tiles), repeated, similarity)
     rows = found.selection.to_pylist()
     reasons = Counter(row["reason"] for row in rows)
     notes = {

@@ -627,6 +627,7 @@ class SrSourcesSettings(Section):
     similarity: Cosine
     min_contrast: Share
     max_text: Share
+    max_blur: Share
     min_correlation: Cosine
     excluded: Annotated[str, NO_RESULT]  # what its pictures show counts, not where they lie
 

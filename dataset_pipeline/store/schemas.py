@@ -839,7 +839,7 @@ SCHEMAS = {
                 "image_id": STRING,
                 "score": FLOAT,
                 "selected": BOOL,
-                # selected, not_scored, low_score, enough, stratum_full, source_full, repeated, blocky, plain
+                # selected, not_scored, low_score, enough, stratum_full, source_full, repeated, blocky, plain, duplicate
                 "reason": STRING,
                 "place": INT,  # among those selected, the best is 0
             },

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.images.signals import SIGNALS, png_bytes
+from dataset_pipeline.repeated.near_duplicates import distinct
 from dataset_pipeline.settings import SrSelectionSettings
+from dataset_pipeline.super_resolution.signatures import as_vectors
 from dataset_pipeline.training.score_cut import TILES, Cut, Limits, ladder, losses, mean_lost, select_by_score
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
-REPEATED, BLOCKY, PLAIN = "repeated", "blocky", "plain"
+REPEATED, BLOCKY, PLAIN, DUPLICATE = "repeated", "blocky", "plain", "duplicate"
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,29 @@ def ranked(
     settings: SrSelectionSettings,
     strata: Mapping[str, Mapping[str, Any]] | None = None,
     repeated: Collection[str] = (),
+    similarity: float = 1.0,
 ) -> Ranked:
     """tiles: `sr_tiles`. signals, scores: `sr_tile_signals` and, where a model is the metric, `sr_tile_scores`, whose
     `image_id` is the tile's. A tile that was not measured is `not_scored`. strata: where they are wanted, `shot` and
     `query` by the picture's id, `character` and `crop` by the tile's. repeated: ids of pictures that are in another
-    episode too, and tiled there."""
+    episode too, and tiled there. similarity: above it, tiles at one place of two pictures of an episode are duplicates,
+    of which the better scored stays: what moved before a background that stood still is elsewhere."""
     rows = _with_scores(tiles, signals, scores, settings.metric)
     for column, values in (strata or {}).items():
         is_list = column != "shot"
         ids = rows["image_id" if column in ("shot", "query") else "tile_id"].to_pylist()
         kind = pa.list_(pa.string()) if is_list else pa.string()
         rows = rows.append_column(column, pa.array([values.get(it, [] if is_list else None) for it in ids], kind))
+    better = higher_is_better(settings.metric)
     unfit = _unfit(rows, settings, repeated)
+    twins = _twins(tiles, rows, signals, unfit, similarity, better)
+    unfit = [
+        reason or (DUPLICATE if it in twins else "")
+        for it, reason in zip(rows["tile_id"].to_pylist(), unfit, strict=True)
+    ]
     fit = rows.filter(pa.array([reason == "" for reason in unfit], pa.bool_()))
     cut = Cut(settings.how, settings.by, settings.amount, settings.in_strata)
     limits = Limits(tuple(settings.strata), settings.floor, settings.quota, settings.per_source)
-    better = higher_is_better(settings.metric)
     selection = select_by_score(fit, cut, limits, better, TILES)
     counts = [it for it in settings.ladder if it <= len(fit)]
     steps = ladder(fit, counts, limits, settings.in_strata, better, TILES)
@@ -93,6 +105,31 @@ def _unfit(rows: pa.Table, settings: SrSelectionSettings, repeated: Collection[s
         return PLAIN if complexity is not None and complexity < settings.min_complexity else ""
 
     return list(map(why, *(rows[name].to_pylist() for name in ("image_id", "blockiness", "complexity"))))
+
+
+def _twins(
+    tiles: pa.Table, rows: pa.Table, signals: pa.Table, unfit: Sequence[str], similarity: float, better: bool
+) -> set[str]:
+    """Ids of fit tiles that look like a better scored one at the same place of another picture of their episode.
+
+    rows: of `_with_scores`, in the order of tiles."""
+    small = dict(zip(signals["image_id"].to_pylist(), signals["signature"].to_pylist(), strict=True))
+    places: dict[tuple[Any, ...], list[tuple[float, str]]] = defaultdict(list)
+    sign = -1 if better else 1
+    names = ("copy", "copy_width_px", "copy_height_px", "x_px", "y_px")
+    where = zip(*(tiles[name].to_pylist() for name in names), strict=True)
+    its = zip(where, *(rows[name].to_pylist() for name in ("tile_id", "image_id", "score")), unfit, strict=True)
+    for place, tile_id, image_id, score, reason in its:
+        if not reason and score is not None and small.get(tile_id):
+            places[episode_of(image_id), *place].append((sign * score, tile_id))
+    found: set[str] = set()
+    for ranked_tiles in places.values() if similarity < 1 else ():
+        ids = [tile_id for _, tile_id in sorted(ranked_tiles)]
+        vectors = as_vectors([small[it] for it in ids])
+        seen = np.flatnonzero(vectors.any(axis=1)).tolist()  # of one colour nothing is told
+        groups = distinct(vectors[seen], range(len(seen)), similarity)
+        found.update(ids[seen[at]] for at, of in enumerate(groups.survivor.tolist()) if of != at)
+    return found
 
 
 def _with_images(rows: pa.Table, selection: pa.Table, unfit: Sequence[str]) -> pa.Table:

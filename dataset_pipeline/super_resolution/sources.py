@@ -19,18 +19,23 @@ from dataset_pipeline.super_resolution.signatures import as_vectors, signature
 from dataset_pipeline.video.letterbox import FRAMES_THAT_AGREE, Bars, find_bars
 
 KEPT, BLANK, TEXT, BARS, EXCLUDED, DUPLICATE = "kept", "blank", "text", "bars", "excluded", "duplicate"
-UNREADABLE, UPSCALED, UNLIKE = "unreadable", "upscaled", "unlike"
+UNREADABLE, UPSCALED, UNLIKE, BLURRED = "unreadable", "upscaled", "unlike", "blurred"
+SOFT_SIDE_PX = 288  # short side of the copy that softness is measured on
+SOFT_REACH_PX = 8  # over which an edge has all of its contrast, if it is no smear
+SOFT_PERCENTILE = 99.9  # of all differences: those at the hardest edges
+SOFT_LEAST_LEVELS = 10  # of contrast, below which a direction has no edges to tell by
 
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a picture looks like, by a small copy of it. vector: as of `as_vectors`."""
+    """What a picture looks like, by a small copy of it. vector: as of `as_vectors`. softness: as of `softness`."""
 
     signature: bytes
     vector: np.ndarray
     has_bars: bool
+    softness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,28 @@ def looked_at(picture: np.ndarray) -> Look:
     # A bar is where several frames agree; of a picture there is but one.
     bars = find_bars([luma] * FRAMES_THAT_AGREE, black=0, chroma_px=1)
     small = signature(picture)
-    return Look(small, as_vectors([small])[0], bars != Bars())
+    return Look(small, as_vectors([small])[0], bars != Bars(), softness(luma))
+
+
+def softness(luma: np.ndarray) -> float:
+    """How soft the hardest edges of a picture uint8 [height, width] are, in its softer direction, from 0 to 1: what of
+    their contrast the step from one pixel to the next lacks. By a copy of 288 px, so that it says how large the blur is
+    in the picture.
+
+    A camera that flies by smears all that is upright and leaves level lines as hard as they were. What stands sharp
+    before a soft background is what counts; a whole picture out of focus is soft however it was drawn.
+    """
+    shrink = SOFT_SIDE_PX / min(luma.shape)
+    small = cv2.resize(luma, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else luma
+    found = 0.0
+    for levels in (small.astype(np.int16), small.T.astype(np.int16)):
+        if levels.shape[1] <= SOFT_REACH_PX:
+            continue
+        whole = np.percentile(np.abs(levels[:, SOFT_REACH_PX:] - levels[:, :-SOFT_REACH_PX]), SOFT_PERCENTILE)
+        step = np.percentile(np.abs(levels[:, 1:] - levels[:, :-1]), SOFT_PERCENTILE)
+        if whole >= SOFT_LEAST_LEVELS:
+            found = max(found, 1 - float(step / whole))
+    return found
 
 
 def excluded_in(folder: Path | None) -> Excluded:
@@ -81,7 +107,7 @@ def decide_sources(
 
     frames: rows of `keyframes`. looks: of those whose working copy could be read. with_text: ids of those on which text
     was found. are_distinct: near-duplicates are gone already. The first of these reasons counts: unreadable, blank, a
-    defect that `defects.drop` names, bars, text, excluded, duplicate. Of near-duplicates one
+    defect that `defects.drop` names, bars, text, blurred, excluded, duplicate. Of near-duplicates one
     without defects stays, of those the largest, of those the sharpest: what was shrunk always looks sharper.
     """
     limits = {name: float(getattr(defects, f"max_{name}")) for name in DEFECTS}
@@ -156,7 +182,9 @@ def _why_unfit(
         return defect
     if look.has_bars:  # whose edges may look like lettering
         return BARS
-    return TEXT if frame["text"] > settings.max_text or frame["image_id"] in with_text else ""
+    if frame["text"] > settings.max_text or frame["image_id"] in with_text:
+        return TEXT
+    return BLURRED if look.softness > settings.max_blur else ""
 
 
 def _like_excluded(look: Look, excluded: Excluded, similarity: float) -> tuple[str, float | None]:

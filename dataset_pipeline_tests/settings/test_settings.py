@@ -385,7 +385,7 @@ HASHES = {
     "sr_sequences": "459ddaa0ce6a",
     "release_alignment": "c206e3c873ae",
     "release_pairs": "278d6bd6592e",
-    "sr_sources": "625664484c35",
+    "sr_sources": "7143f8a07634",
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "5357ac60f1f3",
     "sr_set": "debe24567798",

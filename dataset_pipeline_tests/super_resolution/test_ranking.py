@@ -125,3 +125,23 @@ def test_tiles_of_a_picture_that_another_episode_has_too_are_left_out_whatever_t
     found = reasons(ranked(all_tiles, signals(all_tiles), None, how, repeated={"a.a/01"}).selection)
     assert found == {it: "repeated" if it.startswith("a.a/01") else "selected" for it in found}
     assert len(found) == 6
+
+
+def test_of_tiles_that_look_alike_at_one_place_of_an_episode_the_best_stays():
+    all_tiles = tiles(4)
+    rng = np.random.default_rng(0)
+    street, other = (rng.integers(0, 256, 256).astype(np.uint8) for _ in range(2))
+    flat = np.full(256, 90, np.uint8)
+    looks = {  # by tile: what it shows, and its sharpness
+        "00@1": (street, 1.0), "01@1": (street, 9.0), "02@1": (other, 3.0), "03@1": (street, 4.0),
+        "00@0.5": (flat, 5.0), "01@0.5": (flat, 6.0), "02@0.5": (street, 7.0), "03@0.5": (other, 8.0),
+    }  # fmt: skip
+    rows = signals(all_tiles).to_pylist()
+    for row in rows:
+        look, row["sharpness"] = looks[row["image_id"].partition("/")[2]]
+        row["signature"] = look.tobytes()
+    measured, how = SCHEMAS["sr_tile_signals"].table(rows), settings(metric="sharpness", amount=0.0)
+    found = reasons(ranked(all_tiles, measured, None, how, similarity=0.98).selection)
+    assert {name for name, reason in found.items() if reason != "selected"} == {"a.a/00@1", "a.a/03@1"}
+    assert {found["a.a/00@1"], found["a.a/03@1"]} == {"duplicate"}
+    assert set(reasons(ranked(all_tiles, measured, None, how).selection).values()) == {"selected"}

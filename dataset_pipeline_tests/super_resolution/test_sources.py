@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,6 +23,7 @@ from dataset_pipeline.super_resolution.sources import (
     excluded_in,
     looked_at,
     repeated_among,
+    softness,
     with_upscale,
     without_excluded_pixels,
 )
@@ -32,6 +34,7 @@ SETTINGS = SrSourcesSettings(
     similarity=0.98,
     min_contrast=0.02,
     max_text=0.5,
+    max_blur=0.65,
     min_correlation=0.9,
     excluded="",
 )
@@ -84,6 +87,33 @@ def test_a_picture_that_cannot_be_read_or_has_found_text_or_bars_is_left_out(sce
     assert {name: reason for name, (reason, _) in found.items()} == {
         "read": "kept", "lettered": "text", "barred": "bars", "gone": "unreadable"
     }  # fmt: skip
+
+
+def test_a_whip_pan_and_a_picture_out_of_focus_are_blurred_and_what_is_sharp_before_a_soft_background_is_not():
+    scenes = [draw_scene(seed, (1280, 720), people=1, backdrop_seed=1000 + seed) for seed in range(3)]
+    soft_behind = []
+    for scene in scenes:
+        backdrop = cv2.GaussianBlur(scene.image, (0, 0), 6)
+        left, top, right, bottom = map(round, scene.people[0].person)
+        backdrop[top:bottom, left:right] = scene.image[top:bottom, left:right]
+        soft_behind.append(backdrop)
+    blurs = {
+        "sharp": lambda it: it,
+        "whip": lambda it: cv2.blur(it, (106, 1)),
+        "tilt": lambda it: cv2.blur(it, (1, 80)),
+        "defocus": lambda it: cv2.GaussianBlur(it, (0, 0), 4),
+        "upscaled": lambda it: cv2.resize(resized(it, (640, 360)), (1280, 720), interpolation=cv2.INTER_CUBIC),
+    }
+    pictures = {f"{name}{at}": blur(scene.image) for name, blur in blurs.items() for at, scene in enumerate(scenes)}
+    pictures |= {f"before{at}": it for at, it in enumerate(soft_behind)}
+    looks = {f"a.a/{name}": looked_at(it) for name, it in pictures.items()}
+    found = told([frame(name) for name in pictures], looks, are_distinct=True)
+    for name, (reason, _) in found.items():
+        assert reason == ("blurred" if name.startswith(("whip", "tilt", "defocus")) else "kept"), name
+    grey = np.full((90, 160), 90, np.uint8)
+    assert softness(grey) == softness(grey[:5, :5]) == 0
+    kept = decide_sources([frame("whip0")], looks, Excluded(), SETTINGS.model_copy(update={"max_blur": 1.0}), DEFECTS)
+    assert kept[0]["kept"]
 
 
 def test_of_pictures_that_look_alike_the_largest_stays_and_of_those_the_sharpest(scenes: list[np.ndarray]):
