@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,6 +82,27 @@ def test_other_weights_another_cpu_and_another_export_have_another_file(
     monkeypatch.setattr(exported_metric, "EXPORT", exported_metric.EXPORT + 1)
     names.add(exported_metric._versions())
     assert len(names) == 3
+
+
+@pytest.mark.parametrize("changed", ["weights", "version"])
+def test_other_weights_or_another_version_are_exported_and_compared_with_pyiqa_anew(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    compared: list[Any] = []
+    compare = exported_metric.difference
+    monkeypatch.setattr(exported_metric, "difference", lambda *its: compared.append(its) or compare(*its))
+    torch.manual_seed(0)
+    before, after = loaded(Small()), loaded(Small())
+    for load in (before, before):
+        open_metric(load, SHA, [tmp_path])
+    assert (before.times, len(compared)) == (1, 1), "the same is compared once"
+    if changed == "version":
+        version = importlib.metadata.version
+        monkeypatch.setattr("importlib.metadata.version", lambda name: "99" if name == "pyiqa" else version(name))
+    metric = open_metric(after, "cd" * 32 if changed == "weights" else SHA, [tmp_path])
+    assert (after.times, len(compared)) == (1, 2)
+    pictures = torch.rand(2, 3, 300, 400)
+    np.testing.assert_allclose(metric(pictures), by_pyiqa(after().net, pictures), atol=1e-6)
 
 
 def test_where_the_exported_network_answers_otherwise_pyiqas_own_is_used_and_the_reason_told(
