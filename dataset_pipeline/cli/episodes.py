@@ -30,18 +30,23 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """Remove tables and pictures that nothing current refers to any more, and what killed runs left half written."""
-    from dataset_pipeline.graph.project import store_of
+    from dataset_pipeline.graph.project import export_root, store_of
+    from dataset_pipeline.training.exporters.folder import clean_unfinished
 
-    store = store_of(settings_from(settings_file, models))
+    settings = settings_from(settings_file, models)
+    store, sets = store_of(settings), export_root(settings)
     cleaned = store.clean(grace_h * 3600)
+    unfinished_sets, set_bytes = clean_unfinished(sets, grace_h * 3600)
     if as_json:
-        print(json.dumps(asdict(cleaned)))
+        print(json.dumps(asdict(cleaned) | {"unfinished_sets": unfinished_sets, "unfinished_sets_bytes": set_bytes}))
     else:
         out.print(
             f"removed {cleaned.tables} tables, {cleaned.pictures} pictures and {cleaned.temporary} unfinished files "
             f"from {store.root}: {cleaned.size_bytes / 1e6:.1f} MB",
             **FOR_PATHS,
         )  # fmt: skip
+        if unfinished_sets:
+            out.print(f"removed {unfinished_sets} unfinished sets from {sets}: {set_bytes / 1e6:.1f} MB", **FOR_PATHS)
         for reason in cleaned.unreadable:
             kept = f"all that this damaged table may refer to was kept: {reason}"
             err.print(kept, style="yellow", **FOR_PATHS)

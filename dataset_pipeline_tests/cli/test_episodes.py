@@ -34,7 +34,27 @@ def test_clean_removes_old_files_that_nothing_refers_to_and_counts_them(project)
         "temporary": 0,
         "size_bytes": size_bytes - left.stat().st_size,
         "unreadable": [],
+        "unfinished_sets": 0,
+        "unfinished_sets_bytes": 0,
     }
+
+
+def test_clean_removes_sets_that_were_interrupted_and_never_one_that_is_being_written(project):
+    sets = project.root / "exports"
+    two_days_ago = time.time() - 49 * 3600
+    for name in (".old-sr-1.partial", ".running-sr-2.partial", "whole-sr-3", "mine.partial"):
+        (sets / name / "train").mkdir(parents=True)
+        (sets / name / "train" / "0001.png").write_bytes(b"1234")
+        (sets / name / "train" / "0002.png").write_bytes(b"5")
+        for path in (sets / name / "train" / "0001.png", sets / name / "train" / "0002.png", sets / name / "train"):
+            os.utime(path, (two_days_ago, two_days_ago))
+        os.utime(sets / name, (two_days_ago, two_days_ago))
+    os.utime(sets / ".running-sr-2.partial" / "train" / "0002.png")
+    code, output, _ = project.command("clean", "--json", "--grace-h", "0")
+    assert code == 0
+    told = json.loads(output)
+    assert (told["unfinished_sets"], told["unfinished_sets_bytes"]) == (1, 5)
+    assert sorted(it.name for it in sets.iterdir()) == [".running-sr-2.partial", "mine.partial", "whole-sr-3"]
 
 
 def test_clean_names_a_damaged_table_and_says_that_not_all_was_cleaned(project):

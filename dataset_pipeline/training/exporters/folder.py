@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from dataset_pipeline.base.paths import OutsideError, check_relative, inside, li
 CHECKSUMS = "checksums.sha256"
 # Files in it hold the absolute path of the folder they lie in, so they are not part of a set's content.
 ABSOLUTE = "absolute"
+PARTIAL = ".partial"  # the end of a folder's name while it is written
+LEAST_GRACE_S = 3600.0
 _CHECKSUM_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 # What copy_file_range answers where it cannot copy: other file systems, old kernels, files that are not on a disk.
 NOT_COPIED_BY_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
@@ -77,6 +80,24 @@ def write_folder(
             return folder, True, _size_of(folder), tuple(changed)
         changed += [f"{folder.name}: {entry}" for entry in found]
     raise ExportError(f"{root} holds a thousand changed copies of {name}; remove some")
+
+
+def clean_unfinished(root: Path, grace_s: float, now_s: float | None = None) -> tuple[int, int]:
+    """Remove folders of sets that were interrupted, of which nothing was written in the last `grace_s` seconds: (how
+    many, their bytes). One that is being written grows all the time, so an hour is the least."""
+    now_s, removed, size_bytes = time.time() if now_s is None else now_s, 0, 0
+    for partial in sorted(root.glob(f".*{PARTIAL}")) if root.is_dir() else ():
+        if partial.is_symlink() or not partial.is_dir():
+            continue
+        try:
+            latest_s = max(it.lstat().st_mtime for it in (partial, *partial.rglob("*")))
+            size = _size_of(partial)
+        except FileNotFoundError:  # it was finished meanwhile
+            continue
+        if now_s - latest_s >= max(grace_s, LEAST_GRACE_S):
+            patiently(lambda it=partial: shutil.rmtree(it))
+            removed, size_bytes = removed + 1, size_bytes + size
+    return removed, size_bytes
 
 
 def differences_in(folder: Path) -> list[str]:
@@ -155,7 +176,7 @@ def copy_file(source: Path, target: BinaryIO) -> None:
 def _write(
     folder: Path, files: Callable[[Path], Iterable[File]], absolute_texts: Mapping[str, str], resumes: bool
 ) -> None:
-    partial = long_path(folder.parent / f".{folder.name}.partial", 0)
+    partial = long_path(folder.parent / f".{folder.name}{PARTIAL}", 0)
     if partial.exists() and not resumes:
         patiently(lambda: shutil.rmtree(partial))  # of an export that was killed
     partial.mkdir(parents=True, exist_ok=resumes)
