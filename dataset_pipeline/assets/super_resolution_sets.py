@@ -105,6 +105,7 @@ def sr_set(step: Step) -> Result:
         "drawn": told(how),
         "metric": step.settings.sr_selection.metric,
         "models": models_behind(step, episodes),
+        **({"held_out_by": _held_out_by(step)} if held_out else {}),
         **_origin_of_pictures(step, episodes),
     }
     folder, is_reused, size_bytes, changed = write_folder(
@@ -141,6 +142,17 @@ def _vectors(step: Step, episodes: Sequence[str]) -> dict[str, np.ndarray]:
         return dict(zip(table["image_id"].to_pylist(), as_matrix(table), strict=True))
     table = step.read("sr_tile_signals", episodes)
     return dict(zip(table["image_id"].to_pylist(), as_vectors(table["signature"].to_pylist()), strict=True))
+
+
+def _held_out_by(step: Step) -> str:
+    """What told how alike the tiles are that are held out, for people."""
+    pointer = step.pointer("sr_tile_embeddings") if step.settings.sr_set.by_embeddings else None
+    if pointer is None:
+        return "small copies in grey, without a model"
+    told = (
+        f"{it['model']} (sha256 {it['sha256'][:16]}{', a demo model' * it['demo']})" for it in pointer.provenance.models
+    )
+    return f"the embedder {', '.join(told)}"
 
 
 def _files(

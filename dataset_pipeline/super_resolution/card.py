@@ -8,7 +8,16 @@ from statistics import fmean
 from typing import Any
 
 from dataset_pipeline.settings.degradation import DegradationStep
-from dataset_pipeline.super_resolution.layout import HR, META_INFO, SCORES, SIZED_META_INFO, TRAIN, Tile, lq_folder
+from dataset_pipeline.super_resolution.layout import (
+    HR,
+    META_INFO,
+    SCORES,
+    SIZED_META_INFO,
+    TRAIN,
+    VALIDATION,
+    Tile,
+    lq_folder,
+)
 from dataset_pipeline.super_resolution.low_quality import Applied
 
 MANIFEST, CARD = "manifest.json", "README.md"
@@ -45,9 +54,15 @@ def manifest(entries: Iterable[Mapping[str, Any]], recipe: Sequence[DegradationS
 
 
 def card(
-    tiles: Sequence[Tile], scales: Sequence[int], filter: str, recipe: Sequence[DegradationStep], own: bool = False
+    tiles: Sequence[Tile],
+    scales: Sequence[int],
+    filter: str,
+    recipe: Sequence[DegradationStep],
+    own: bool = False,
+    held_out_by: str = "",
 ) -> str:
-    """The card in Markdown. own: low-quality pictures are those of another release."""
+    """The card in Markdown. own: low-quality pictures are those of another release. held_out_by: what told how alike
+    tiles for validation are."""
     parts = {split: [tile for tile in tiles if tile.split == split] for split in sorted({tile.split for tile in tiles})}
     sizes = sorted({tile.row["side_px"] for tile in tiles})
     lines = [
@@ -59,6 +74,9 @@ def card(
     for split, its in parts.items():
         mean = fmean(tile.score for tile in its)
         lines += [f"| {split}/{folder} | {len(its)} | {mean:.4f} |" for folder in (HR, *map(lq_folder, scales))]
+    if VALIDATION in parts:
+        lines += ["", f"Tiles in `{VALIDATION}/` are of the next ranks, those least like one another and like those in "
+                  f"`{TRAIN}/`, as told by {held_out_by or 'their vectors'}."]  # fmt: skip
     lines += ["", _OWN if own else _low_quality_text(scales, filter, recipe), ""]
     lines += [
         f"- BasicSR: `basicsr_x*.yml`, which names its pairs by `{SIZED_META_INFO}`.",

@@ -71,9 +71,9 @@ def set_files(
     read once, and only kept tiles are encoded.
 
     read: an image's picture by its id, uint8 [height, width, 3] RGB. around: its neighbours, asked for only if a step
-    of the recipe is a video codec. about: what the manifest tells of the set. threads: that draw and encode. earlier:
-    what was drawn before; of a picture with nothing to draw nothing is read. low_of: where low-quality pictures are not
-    drawn. Raises ValueError for sides that do not divide by a scale.
+    of the recipe is a video codec. about: what the manifest tells of the set, and of it `held_out_by` the card too.
+    threads: that draw and encode. earlier: what was drawn before; of a picture with nothing to draw nothing is read.
+    low_of: where low-quality pictures are not drawn. Raises ValueError for sides that do not divide by a scale.
     """
     entries, absent = [], []
     for tile in tiles:
@@ -90,7 +90,7 @@ def set_files(
     lists = texts(tiles, how.scales)
     lists |= {
         MANIFEST: manifest(entries, how.recipe, about or {}),
-        CARD: card(tiles, how.scales, how.filter, how.recipe, bool(how.own)),
+        CARD: card(tiles, how.scales, how.filter, how.recipe, bool(how.own), (about or {}).get("held_out_by", "")),
     }
     yield from (File(name, text.encode()) for name, text in lists.items())
 

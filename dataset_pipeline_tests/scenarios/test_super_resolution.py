@@ -195,6 +195,8 @@ def test_what_is_held_out_is_like_nothing_that_is_trained_on_and_another_folder_
     assert (row["tiles"], row["validation_tiles"]) == (24, 5)
     vectors = {row["image_id"]: np.asarray(row["embedding"]) for row in project.rows("sr_tile_embeddings")}
     assert calls == {"embedder.pictures": len(vectors)}
+    folder = Path(project.store.pointer("sr_set").provenance.numbers["folder"])
+    assert "as told by the embedder clip-vit-b-32-laion2b (sha256 " in (folder / "README.md").read_text()
     parts = parts_in(project)
     likeness = [vectors[one] @ vectors[other] for one in parts["validation"] for other in parts["train"]]
     assert max(likeness) <= 0.9

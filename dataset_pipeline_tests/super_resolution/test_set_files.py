@@ -243,11 +243,14 @@ def test_the_manifest_tells_where_each_tile_comes_from_and_what_was_done_to_it(
 
 
 def test_the_card_tells_what_lies_where_and_how_low_quality_was_made(tiles: list[Tile]):
-    text = card(tiles, (2, 4), "bicubic", (step("blur", 0.5, 2, 0.25), step(DOWNSCALE)))
+    recipe = (step("blur", 0.5, 2, 0.25), step(DOWNSCALE))
+    text = card(tiles, (2, 4), "bicubic", recipe, held_out_by="the embedder a-tower")
+    assert "like those in `train/`, as told by the embedder a-tower." in text
     for split, count in ((TRAIN, TRAINED), (VALIDATION, HELD_OUT)):
         mean = fmean(tile.score for tile in tiles if tile.split == split)
         assert all(f"| {split}/{folder} | {count} | {mean:.4f} |\n" in text for folder in ("hr", "x2", "x4"))
     assert "Tiles of 96 x 96 pixels" in text
     assert "went through: blur 0.5 to 2 (25 %), downscale." in text
+    assert "validation" not in card([it for it in tiles if it.split == TRAIN], (2,), "box", ())
     assert "not changed otherwise" in card(tiles, (2,), "box", ())
     assert "left to the trainer" in card(tiles, (), "box", ())
