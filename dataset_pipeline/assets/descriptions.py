@@ -14,21 +14,31 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNANSWERED
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.captioner import Captioner, Description
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
 
 ALGORITHM = "1"
 SAVED_TOGETHER = 64  # what a killed run may lose
 
 
+def some_are_left_out(settings: Settings) -> bool:
+    """Whether images are described, and the set goes without some of the selected ones."""
+    quotas = settings.concept_balance
+    at_most = (quotas.max_images, quotas.max_images_per_concept, quotas.max_images_per_character)
+    return settings.descriptions.enabled and (settings.selection.cuts or any(at_most))
+
+
 @pipeline_asset(
     kind=Kind.PROJECTION,
-    reads=["selection"],
+    reads=["selection", "multiplies"],
+    reads_if={"multiplies": some_are_left_out},
     settings=["descriptions"],
     group="set",
     labels=["python"],
 )
 def descriptions(step: Step) -> Result:
-    """Each selected image in the words of a vision model, if `[descriptions] enabled`; each is asked about once.
+    """Each selected image in the words of a vision model, if `[descriptions] enabled`; each is asked about once, and
+    none that a cut or a quota leaves out of the set.
 
     An image without an answer keeps the reason and is asked about again the next time.
     """
@@ -36,6 +46,9 @@ def descriptions(step: Step) -> Result:
     if not settings.enabled:
         return Result(SCHEMAS["descriptions"].empty(), {"described": 0})
     selected = [row for row in step.rows("selection") if row["selected"]]
+    if "multiplies" in step.declaration.reads:
+        in_set = set(step.read("multiplies")["image_id"].to_pylist())
+        selected = [row for row in selected if row["image_id"] in in_set]
     captioner = Captioner(settings)
     rows, asked = describe_missing(
         step,

@@ -57,14 +57,15 @@ class World:
     def made(self) -> tuple[dict[int, tuple[str, str]], dict[str, Any]]:
         settings = load_settings(resources_folder() / "settings.toml", models__pack="demo", **self.changes)
         log = SimpleNamespace(warning=self.warnings.append)
+        made = ASSETS["descriptions"].under(settings)
         step = Step(
-            ASSETS["descriptions"].declaration,
+            made.declaration,
             SimpleNamespace(store=self.store, settings=settings),
             EPISODE,
             log,
             [EPISODE],
         )
-        pointer, _ = materialize(ASSETS["descriptions"], step)
+        pointer, _ = materialize(made, step)
         rows = self.store.read("descriptions", EPISODE).to_pylist()
         told = {int(row["image_id"][-8:]): (row["text"], row["status"]) for row in rows}
         return told, pointer.provenance.numbers
@@ -100,6 +101,20 @@ def test_every_selected_image_is_asked_about_once_and_for_good(world: World):
     world.select(1, 2, 4)
     assert world.made()[0][1] == ("no 1", DESCRIBED)
     assert world.asked == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "limit", [{"concept_balance__max_images": 2}, {"selection__by": "percentile", "selection__amount": 30.0}]
+)
+def test_what_a_cut_or_a_quota_leaves_out_of_the_set_is_not_asked_about(world: World, limit: dict[str, Any]):
+    world.select(1, 2, 3)
+    rows = [{"image_id": f"{EPISODE}/{number:08d}", "concept": "c", "multiply": 1.0} for number in (1, 3)]
+    world.store.write(
+        "multiplies", SCHEMAS["multiplies"].table(rows), EPISODE, Provenance.from_json({"demo": True, "numbers": {}})
+    )
+    world.changes |= limit
+    assert set(world.made()[0]) == {1, 3}
+    assert world.asked == [1, 3]
 
 
 def test_an_image_without_an_answer_keeps_the_reason_and_is_asked_about_again(world: World):
