@@ -11,7 +11,8 @@ from dataset_pipeline.graph.declaration import is_joined
 from dataset_pipeline.orchestration.runs import Outcome
 from dataset_pipeline.store.store import Store, TableOutdated
 
-STRETCHES = ("taken", "nothing_moves", "other_size", "unreadable")  # what becomes of stretches of shots
+# What becomes of stretches of shots.
+STRETCHES = ("taken", "held_out", "beside_held_out", "nothing_moves", "other_size", "unreadable")
 
 
 @dataclass(frozen=True)

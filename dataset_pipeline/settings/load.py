@@ -22,7 +22,12 @@ from dataset_pipeline.settings.cut import CutSettings
 from dataset_pipeline.settings.folders import DEFAULTS, project_folder
 from dataset_pipeline.settings.metrics import OF_ANY_MODEL, SIGNALS, check_metric_is_known
 from dataset_pipeline.settings.section import SettingsError
-from dataset_pipeline.settings.sections import CharacterGallerySettings, Settings, TagRulesSettings
+from dataset_pipeline.settings.sections import (
+    REDS_MOST_HELD_OUT,
+    CharacterGallerySettings,
+    Settings,
+    TagRulesSettings,
+)
 from dataset_pipeline.settings.tag_rules import RulesError, load_rules
 
 OVERLAY_NAME = "settings.local.toml"
@@ -215,6 +220,12 @@ def _check_super_resolution(settings: Settings) -> None:
         raise SettingsError(
             'sr_selection.by = "score" needs a metric that is named, as 0.2 of one means nothing of another: set '
             'sr_selection.metric to that of [models] quality, e.g. "hyperiqa"'
+        )
+    sequences = settings.sr_sequences
+    if sequences.layout == "reds" and sequences.validation_sequences > REDS_MOST_HELD_OUT:
+        raise SettingsError(
+            f"sr_sequences.validation_sequences = {sequences.validation_sequences} is above {REDS_MOST_HELD_OUT}: "
+            "BasicSR has no more names of clips that it keeps out of training"
         )
     if settings.sr_sources.of == "releases":
         _check_pairs(settings)

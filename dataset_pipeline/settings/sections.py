@@ -696,11 +696,15 @@ class SrSetSettings(Section):
         return any(step.kind in BEST_AND_WORST for step in self.recipe)
 
 
+REDS_MOST_HELD_OUT = 30  # clips, called 240 to 269
+
+
 class SrSequencesSettings(Section):
     layout: Literal["reds", "vimeo", "trainner"]
     frames: Annotated[int, Field(ge=3, le=1000)]
     most_of_shot: Annotated[int, Field(ge=0, le=10_000)]
     min_change: Annotated[float, Field(ge=0.0, le=255.0)]
+    validation_sequences: Annotated[int, Field(ge=0, le=10_000)]
 
     @property
     def length(self) -> int:

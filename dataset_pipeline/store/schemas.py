@@ -846,7 +846,11 @@ SCHEMAS = {
             key=("tile_id",),
             silent=frozenset({"reason"}),
         ),
-        TableSchema("sr_sequences", {"name": STRING, "sequences": INT, "content_sha256": STRING}, key=("name",)),
+        TableSchema(
+            "sr_sequences",
+            {"name": STRING, "sequences": INT, "validation_sequences": INT, "content_sha256": STRING},
+            key=("name",),
+        ),
         TableSchema(
             "sr_set",
             {"name": STRING, "tiles": INT, "validation_tiles": INT, "content_sha256": STRING},

@@ -66,44 +66,53 @@ def basicsr(facts: SetFacts, scale: int, folder: str, from_databases: bool = Fal
     backend = "lmdb" if from_databases else "disk"
     pairs = {"type": "PairedImageDataset", "filename_tmpl": "{}", "io_backend": {"type": backend}}
     crop = crop_px(facts.tile_px, scale) * scale
-    roots = _databases if from_databases else _roots
+    roots = _databases if from_databases else roots_of
     by_list = {} if from_databases else {"meta_info_file": below(folder, SIZED_META_INFO)}
     train = {
-        "name": facts.name, **pairs, **roots(TRAIN, scale, folder), **by_list, "gt_size": crop,
-        "use_hflip": True, "use_rot": True,
-        "num_worker_per_gpu": 4, "batch_size_per_gpu": 16, "dataset_enlarge_ratio": 1, "prefetch_mode": None,
+        "name": facts.name, **pairs, **roots(TRAIN, scale, folder), **by_list, "gt_size": crop, **BASICSR_LOADING,
     }  # fmt: skip
     held_out = {"val": {"name": "validation", **pairs, **roots(VALIDATION, scale, folder)}}
-    return as_yaml(
-        {
-            "name": f"{facts.name}_x{scale}", "model_type": "SRModel", "scale": scale, "num_gpu": 1, "manual_seed": 0,
-            "datasets": {"train": train, **(held_out if facts.validation else {})},
-            "network_g": {
-                "type": "MSRResNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_block": 16, "upscale": scale,
-            },
-            "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
-            "train": {
-                "ema_decay": 0.999, "optim_g": {"type": "Adam", "lr": 0.0002, "weight_decay": 0, "betas": [0.9, 0.99]},
-                "scheduler": {"type": "MultiStepLR", "milestones": [250000, 400000, 450000, 475000], "gamma": 0.5},
-                "total_iter": 500000, "warmup_iter": -1,
-                "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0, "reduction": "mean"},
-            },
-            **({"val": {"val_freq": 5000, "save_img": True, "metrics": _METRICS}} if facts.validation else {}),
-            "logger": {
-                "print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": True,
-                "wandb": {"project": None, "resume_id": None},
-            },
-            "dist_params": {"backend": "nccl", "port": 29500},
-        }
-    )  # fmt: skip
+    network = {"type": "MSRResNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 64, "num_block": 16, "upscale": scale}
+    datasets = {"train": train, **(held_out if facts.validation else {})}
+    return as_yaml(basicsr_options(f"{facts.name}_x{scale}", scale, datasets, network))
+
+
+def basicsr_options(
+    name: str,
+    scale: int,
+    datasets: Mapping[str, Any],
+    network: Mapping[str, Any],
+    model: str = "SRModel",
+    loss: str = "L1Loss",
+    val: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """All options of BasicSR but its datasets and network. val: more about validation."""
+    held_out = {"val": {"val_freq": 5000, "save_img": True, **(val or {}), "metrics": METRICS}}
+    return {
+        "name": name, "model_type": model, "scale": scale, "num_gpu": 1, "manual_seed": 0,
+        "datasets": datasets, "network_g": network,
+        "path": {"pretrain_network_g": None, "strict_load_g": True, "resume_state": None},
+        "train": {
+            "ema_decay": 0.999, "optim_g": {"type": "Adam", "lr": 0.0002, "weight_decay": 0, "betas": [0.9, 0.99]},
+            "scheduler": {"type": "MultiStepLR", "milestones": [250000, 400000, 450000, 475000], "gamma": 0.5},
+            "total_iter": 500000, "warmup_iter": -1,
+            "pixel_opt": {"type": loss, "loss_weight": 1.0, "reduction": "mean"},
+        },
+        **(held_out if "val" in datasets else {}),
+        "logger": {
+            "print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": True,
+            "wandb": {"project": None, "resume_id": None},
+        },
+        "dist_params": {"backend": "nccl", "port": 29500},
+    }  # fmt: skip
 
 
 def trainner_redux(facts: SetFacts, scale: int, folder: str) -> str:
     """Options of traiNNer-redux's train.py, with the pairs of the set."""
     train = {
         "name": facts.name, "type": "pairedimagedataset",
-        **{key: [path] for key, path in _roots(TRAIN, scale, folder).items()},
-        "lq_size": crop_px(facts.tile_px, scale), **_TRAINNER_LOADING,
+        **listed(roots_of(TRAIN, scale, folder)),
+        "lq_size": crop_px(facts.tile_px, scale), **TRAINNER_LOADING,
     }  # fmt: skip
     return as_yaml(_trainner(facts, scale, folder, train))
 
@@ -112,7 +121,7 @@ def trainner_redux_otf(facts: SetFacts, scale: int, folder: str) -> str:
     """Options of traiNNer-redux's train.py, which makes low-quality pictures of the tiles alone as it goes."""
     train = {
         "name": facts.name, "type": "realesrgandataset", "dataroot_gt": [below(folder, f"{TRAIN}/{HR}")],
-        "lq_size": crop_px(facts.tile_px, scale, OTF_MARGIN_PX), **_TRAINNER_LOADING,
+        "lq_size": crop_px(facts.tile_px, scale, OTF_MARGIN_PX), **TRAINNER_LOADING,
     }  # fmt: skip
     degradations = {"high_order_degradation": True, "jpeg_prob": 1.0, "jpeg_range": [40, 95]}
     return as_yaml(_trainner(facts, scale, folder, train, degradations))
@@ -120,7 +129,7 @@ def trainner_redux_otf(facts: SetFacts, scale: int, folder: str) -> str:
 
 def neosr(facts: SetFacts, scale: int, folder: str, from_databases: bool = False) -> str:
     """Options of neosr's train.py, which tells a database by its ending."""
-    roots = _databases if from_databases else _roots
+    roots = _databases if from_databases else roots_of
     held_out = {"name": "validation", "type": "paired", **roots(VALIDATION, scale, folder)}
     return as_toml(
         [
@@ -155,11 +164,16 @@ def neosr(facts: SetFacts, scale: int, folder: str, from_databases: bool = False
     )
 
 
-_METRICS = {"psnr": {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": False}}
-_TRAINNER_LOADING = {"use_hflip": True, "use_rot": True, "num_worker_per_gpu": 4, "batch_size_per_gpu": 8}
+METRICS = {"psnr": {"type": "calculate_psnr", "crop_border": 4, "test_y_channel": False}}
+TRAINNER_LOADING = {"use_hflip": True, "use_rot": True, "num_worker_per_gpu": 4, "batch_size_per_gpu": 8}
+BASICSR_LOADING = {
+    "use_hflip": True, "use_rot": True,
+    "num_worker_per_gpu": 4, "batch_size_per_gpu": 16, "dataset_enlarge_ratio": 1, "prefetch_mode": None,
+}  # fmt: skip
 
 
-def _roots(split: str, scale: int, folder: str) -> dict[str, str]:
+def roots_of(split: str, scale: int, folder: str) -> dict[str, str]:
+    """Where a part's pictures and their low-quality ones lie, as all three trainers call it."""
     return {
         "dataroot_gt": below(folder, f"{split}/{HR}"),
         "dataroot_lq": below(folder, f"{split}/{lq_folder(scale)}"),
@@ -174,16 +188,30 @@ def _databases(split: str, scale: int, folder: str) -> dict[str, str]:
     }
 
 
+def listed(roots: Mapping[str, str]) -> dict[str, list[str]]:
+    """The same for traiNNer-redux, which takes several folders for one set."""
+    return {key: [path] for key, path in roots.items()}
+
+
 def _trainner(
     facts: SetFacts, scale: int, folder: str, train: Mapping[str, Any], more: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    has_pairs = facts.validation and scale in facts.scales
-    roots = {key: [path] for key, path in _roots(VALIDATION, scale, folder).items()}
-    held_out = {"val": {"name": "validation", "type": "pairedimagedataset", **roots}}
+    held_out = {"name": "validation", "type": "pairedimagedataset", **listed(roots_of(VALIDATION, scale, folder))}
+    datasets = {"train": train, **({"val": held_out} if facts.validation and scale in facts.scales else {})}
+    return trainner_options(f"{scale}x_{facts.name}", scale, datasets, {"type": "compact"}, more)
+
+
+def trainner_options(
+    name: str,
+    scale: int,
+    datasets: Mapping[str, Any],
+    network: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """All options of traiNNer-redux but its datasets and network, and `more` of its degradations."""
     return {
-        "name": f"{scale}x_{facts.name}", "scale": scale, "num_gpu": "auto", "use_amp": True, **(more or {}),
-        "datasets": {"train": dict(train), **(held_out if has_pairs else {})},
-        "network_g": {"type": "compact"},
+        "name": name, "scale": scale, "num_gpu": "auto", "use_amp": True, **(more or {}),
+        "datasets": datasets, "network_g": network,
         "path": {"strict_load_g": True},
         "train": {
             "ema_decay": 0.999,
@@ -192,7 +220,8 @@ def _trainner(
             "total_iter": 500000, "warmup_iter": -1, "losses": [{"type": "charbonnierloss", "loss_weight": 1.0}],
         },
         "val": {
-            "val_enabled": has_pairs, "val_freq": 5000, "save_img": True, "metrics_enabled": True, "metrics": _METRICS,
+            "val_enabled": "val" in datasets, "val_freq": 5000, "save_img": True, "metrics_enabled": True,
+            "metrics": METRICS,
         },
         "logger": {
             "print_freq": 100, "save_checkpoint_freq": 5000, "save_checkpoint_format": "safetensors",

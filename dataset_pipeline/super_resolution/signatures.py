@@ -19,10 +19,12 @@ def signature(picture: np.ndarray) -> bytes:
 
 
 def as_vectors(signatures: Sequence[bytes]) -> np.ndarray:
-    """float32 [n, 256] of length 1, to compare by cosine: without their mean, so that brightness and contrast do not
-    count. Of what is all one colour the vector is zero, which is like nothing."""
-    levels = np.frombuffer(b"".join(signatures), np.uint8).reshape(len(signatures), SIDE_PX * SIDE_PX)
+    """float32 [n, values] of length 1, to compare by cosine: without their mean, so that brightness and contrast do not
+    count. Of what is all one colour the vector is zero, which is like nothing. signatures: of equally many values."""
+    if not signatures:
+        return np.zeros((0, SIDE_PX * SIDE_PX), np.float32)
+    levels = np.frombuffer(b"".join(signatures), np.uint8).reshape(len(signatures), -1)
     centred = levels.astype(np.float32) - levels.mean(axis=1, keepdims=True, dtype=np.float32)
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    flat = lengths < _LEAST_DEVIATION * SIDE_PX
+    flat = lengths < _LEAST_DEVIATION * levels.shape[1] ** 0.5
     return np.where(flat, 0, centred / np.maximum(lengths, 1e-6)).astype(np.float32)

@@ -20,6 +20,7 @@ from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.store import Pointer
+from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION
 from dataset_pipeline.super_resolution.native_height import descaled
 from dataset_pipeline.super_resolution.sequences import SIGNATURE_VALUES
 from dataset_pipeline_tests.assets.drawn_project import EPISODE, DrawnProject
@@ -103,6 +104,37 @@ def test_a_sequence_that_is_not_whole_costs_no_other(project: DrawnProject):
     assert len(written) == 2 * LENGTH
     lines = (Path(numbers["folder"]) / "meta_info_vimeo.txt").read_text().splitlines()
     assert lines == ["00001/0001 7 (48,96,3)", "00001/0002 7 (48,96,3)"]
+
+
+def test_a_sequence_that_is_held_out_lies_apart_with_settings_that_name_it(project: DrawnProject):
+    changes = {"sr_sequences__layout": "vimeo", "sr_sequences__validation_sequences": 1}
+    pointer = made(project, "sr_sequences", **changes)
+    numbers, folder = pointer.provenance.numbers, Path(pointer.provenance.numbers["folder"])
+    told = ("sequences", "validation_sequences", "taken", "held_out", "beside_held_out", "other_size", "unreadable")
+    assert [numbers[it] for it in told] == [1, 1, 1, 1, 0, 1, 1]
+    [row] = project.store.read("sr_sequences").to_pylist()
+    assert (row["sequences"], row["validation_sequences"]) == (1, 1)
+    pictures = [[it.read_bytes() for it in sorted((folder / it / "hr").rglob("*.png"))] for it in (TRAIN, VALIDATION)]
+    assert [len(its) for its in pictures] == [LENGTH, LENGTH]
+    assert set(pictures[0]).isdisjoint(pictures[1])
+    assert (folder / "meta_info_vimeo_validation.txt").read_text() == "00001/0001 7 (48,96,3)\n"
+    for settings in (folder / "basicsr_x2.yml", folder / "absolute/basicsr_x2.yml"):
+        assert "validation/hr" in settings.read_text()
+    card = (folder / "README.md").read_text()
+    assert f"| validation: 00001/0001 | {EPISODE} | " in card
+    assert "Nothing in `train` is of a shot of `validation`" in card
+    assert folder != Path(made(project, "sr_sequences", sr_sequences__layout="vimeo").provenance.numbers["folder"])
+
+
+def test_shots_that_all_look_alike_are_trained_on_and_a_warning_tells_so(
+    project: DrawnProject, capsys: pytest.CaptureFixture[str]
+):
+    rows = project.store.read("shots", EPISODE).to_pylist()
+    project.write("shots", [row | {"signatures": rows[0]["signatures"]} for row in rows])
+    changes = {"sr_sequences__layout": "vimeo", "sr_sequences__validation_sequences": 2}
+    numbers = made(project, "sr_sequences", **changes).provenance.numbers
+    assert (numbers["taken"], numbers["held_out"]) == (2, 0)
+    assert "0 sequences are held out, not 2" in capsys.readouterr().out
 
 
 def test_a_set_of_sequences_has_another_name_where_its_pixels_are_others(project: DrawnProject):

@@ -248,6 +248,7 @@ def test_sequences_are_frames_of_one_shot_that_follow_one_another(
     project = new_project(tmp_path / "project")
     changes = {"sr_sequences__layout": layout, "sr_sequences__frames": 5, "sr_sequences__min_change": 0.05}
     changes |= {"sr_set__scales": [2], "sr_set__filter": "box", "sr_sequences__most_of_shot": 2}
+    changes["sr_sequences__validation_sequences"] = 1
     only = behind("sr_sequences", project.settings(**changes))
     assert only == {"video_probe", "shots", "sr_sequences"}
     outcome, _ = project.run(*sources[:2], only=only, **changes)
@@ -258,18 +259,24 @@ def test_sequences_are_frames_of_one_shot_that_follow_one_another(
     frames = {frame.pts: frame.rgb() for frame in iter_frames(sources[1])}
     [episode] = [it for it in project.store.episodes("shots") if project.store.read("shots", it).num_rows]
     shots = [row["frame_pts"] for row in project.store.read("shots", episode).to_pylist()]
-    written = sorted((folder / "train/hr").rglob("*.png"), key=lambda it: [len(it.name), it.as_posix()])
+    written = sorted(folder.glob("*/hr/**/*.png"), key=lambda it: [len(it.name), it.as_posix()])
     runs: dict[str, list[Path]] = {}
     for path in written:
         runs.setdefault(path.parent.as_posix() if layout == "vimeo" else path.name.partition("_")[0], []).append(path)
-    assert len(runs) == pointer.provenance.numbers["sequences"] > 1
+    numbers = pointer.provenance.numbers
+    assert len(runs) == numbers["sequences"] + numbers["validation_sequences"]
+    assert numbers["sequences"] >= numbers["validation_sequences"] == 1
+    shots_of: dict[str, set[int]] = {"train": set(), "validation": set()}
     for its in runs.values():
         assert len(its) == length
         pictures = [decode(it.read_bytes()) for it in sorted(its)]
         [first] = [pts for pts, frame in frames.items() if np.array_equal(frame, pictures[0])][:1]
         [shot] = [it for it in shots if first in it]
+        shots_of[its[0].relative_to(folder).parts[0]].add(shot[0])
         following = shot[shot.index(first) :][:length]
         assert len(following) == length
         assert all(np.array_equal(frames[at], it) for at, it in zip(following, pictures, strict=True))
         low = decode(Path(sorted(its)[0].as_posix().replace("/hr/", "/x2/")).read_bytes())
         assert np.array_equal(low, downscaled(pictures[0], 2, "box"))
+    assert shots_of["validation"]
+    assert shots_of["train"].isdisjoint(shots_of["validation"])

@@ -382,7 +382,7 @@ HASHES = {
     "training_clips": "f1980eabe415",
     "exported_set": "52ce7b3fa4f1",
     "super_resolution": "c013d859c5c0",
-    "sr_sequences": "459ddaa0ce6a",
+    "sr_sequences": "97a3fe65aae6",
     "release_alignment": "c206e3c873ae",
     "release_pairs": "278d6bd6592e",
     "sr_sources": "7143f8a07634",

@@ -71,13 +71,53 @@ def neosr_pairs(options: Mapping[str, Any], scale: int) -> Pairs:
     return pairs
 
 
+REDS_PARTITIONS = {"REDS4": {"000", "011", "015", "020"}, "official": {f"{it:03d}" for it in range(240, 270)}}
+
+
+def basicsr_sequences(options: Mapping[str, Any], scale: int) -> list[str]:
+    """basicsr/data/reds_dataset.py, vimeo90k_dataset.py and video_test_dataset.py: the sequences of a part, of which
+    each frame lies in both folders and nothing else does, and whose sizes fit."""
+    kind, keys = (
+        options["type"],
+        [line.split(" ")[0] for line in Path(options["meta_info_file"]).read_text().splitlines()],
+    )
+    assert options["num_frame"] % 2
+    if kind.startswith("VideoTestVimeo90K"):
+        assert not options["cache_data"]
+    elif kind.startswith("Video"):
+        assert options["name"].lower() in ("vid4", "reds4", "redsofficial")
+        assert options["cache_data"] or "Recurrent" not in kind
+    elif kind.startswith("REDS"):
+        assert {line.split(" ")[1] for line in Path(options["meta_info_file"]).read_text().splitlines()} == {"100"}
+        keys = [it for it in keys if it not in REDS_PARTITIONS[options["val_partition"]]]
+    names = [f"im{it}.png" for it in range(1, 8)] if "Vimeo" in kind else [f"{it:08d}.png" for it in range(100)]
+    for key in keys:
+        folders = [Path(options[root]) / key for root in ("dataroot_gt", "dataroot_lq")]
+        assert all(sorted(it.name for it in folder.iterdir()) == names for folder in folders)
+        _check_pairs(
+            [(str(folders[0] / it), str(folders[1] / it)) for it in names[:2]], scale, options.get("gt_size", 0)
+        )
+    assert options.get("gt_size", 0) % scale == 0
+    return keys
+
+
+def trainner_sequences(options: Mapping[str, Any], scale: int) -> dict[str, list[list[str]]]:
+    """traiNNer/data/paired_video_dataset.py: by scene the windows of its files, in the order of their names, with the
+    same names in the one folder and the other."""
+    [gt], [lq] = options["dataroot_gt"], options["dataroot_lq"]
+    names = sorted(os.listdir(lq))
+    assert names == sorted(os.listdir(gt))
+    _check_pairs([(f"{gt}/{it}", f"{lq}/{it}") for it in names], scale, options.get("lq_size", 0) * scale)
+    return trainner_clips(names, options["clip_size"])
+
+
 def reds_clips(meta_info: str, root: Path) -> list[str]:
     """basicsr/data/reds_dataset.py: three fields, 100 frames of 8 digits from 0, none called as its held-out clips."""
     clips = []
     for line in meta_info.splitlines(keepends=True):
         clip, frames, _ = line.split(" ")
         assert frames == "100"
-        assert clip not in {"000", "011", "015", "020", *(f"{it:03d}" for it in range(240, 270))}
+        assert not any(clip in names for names in REDS_PARTITIONS.values())
         assert all((root / clip / f"{number:08d}.png").is_file() for number in range(100))
         clips.append(clip)
     return clips

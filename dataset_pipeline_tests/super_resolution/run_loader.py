@@ -1,8 +1,11 @@
-"""Read a super-resolution set with a trainer's own datasets: `run_loader.py TRAINER CHECKOUT FOLDER OUT`.
+"""Read a super-resolution set with a trainer's own datasets: `run_loader.py TRAINER CHECKOUT FOLDER OUT`; a set of
+sequences with `TRAINER_sequences`.
 
 Runs in the trainer's Python, which need not have this project's packages. The trainer's package is taken without its
 networks; all that looks for files, pairs and crops them is the trainer's. OUT gets JSON: for each way to give the
-trainer the set, a list of [name, high-quality shape, low-quality shape or null] of what its dataset gave.
+trainer the set, a list of [name, high-quality shape, low-quality shape or null] of what its dataset gave. Of
+sequences: [red and green of each low-quality frame, of each high-quality one, high-quality shape, low-quality shape, by
+how many levels a low-quality frame differs at most from the high-quality one of its time made smaller].
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ import os
 import sys
 import tomllib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 Given = list[tuple[str, list[int], list[int] | None]]
+Shown = list[tuple[list[list[int]], list[list[int]], list[int], list[int], float]]
 SCALES = 2, 4
 KERNELS = {
     "blur_kernel_size": 21, "kernel_list": ["iso"], "kernel_prob": [1], "blur_sigma": [0.2, 3], "sinc_prob": 0.1,
@@ -40,8 +44,7 @@ def without_networks(package: str, checkout: Path) -> None:
     sys.modules[package] = module
 
 
-def basicsr(folder: Path, checkout: Path) -> dict[str, Given]:
-    import yaml
+def import_basicsr(checkout: Path) -> None:
     from torchvision.transforms import functional
 
     without_networks("basicsr", checkout)
@@ -50,6 +53,12 @@ def basicsr(folder: Path, checkout: Path) -> dict[str, Given]:
     version = types.ModuleType("basicsr.version")
     version.__dict__.update(__gitsha__="", __version__="")
     sys.modules.setdefault("basicsr.version", version)
+
+
+def basicsr(folder: Path, checkout: Path) -> dict[str, Given]:
+    import yaml
+
+    import_basicsr(checkout)
     from basicsr.data.paired_image_dataset import PairedImageDataset
     from basicsr.data.realesrgan_dataset import RealESRGANDataset
 
@@ -68,6 +77,11 @@ def basicsr(folder: Path, checkout: Path) -> dict[str, Given]:
 
 
 def trainner_redux(folder: Path, checkout: Path) -> dict[str, Given]:
+    names = (*(f"trainner_redux_x{scale}" for scale in SCALES), "trainner_redux_otf_x4")
+    return {way: given(dataset) for way, dataset in trainner_datasets(folder, checkout, names)}
+
+
+def trainner_datasets(folder: Path, checkout: Path, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
     import msgspec
     import yaml
 
@@ -76,16 +90,14 @@ def trainner_redux(folder: Path, checkout: Path) -> dict[str, Given]:
     from traiNNer.utils.config import Config
     from traiNNer.utils.redux_options import ReduxOptions
 
-    found = {}
-    for name in (*(f"trainner_redux_x{scale}" for scale in SCALES), "trainner_redux_otf_x4"):
+    for name in names:
         options = msgspec.convert(yaml.safe_load((folder / f"absolute/{name}.yml").read_text("utf-8")), ReduxOptions)
         options.manual_seed = 0
         Config._config = options
         for phase, told in options.datasets.items():
             told.phase, told.scale = phase, options.scale
             told.gt_size = told.lq_size * options.scale if told.lq_size else None
-            found[f"{name} {phase}"] = given(build_dataset(told))
-    return found
+            yield f"{name} {phase}", build_dataset(told)
 
 
 def neosr(folder: Path, checkout: Path) -> dict[str, Given]:
@@ -103,8 +115,42 @@ def neosr(folder: Path, checkout: Path) -> dict[str, Given]:
     return found
 
 
-LOADERS: dict[str, Callable[[Path, Path], dict[str, Given]]] = {
-    loader.__name__: loader for loader in (basicsr, trainner_redux, neosr)
+def shown(dataset: Any) -> Shown:
+    return [shown_by(dataset[number]) for number in range(len(dataset))]
+
+
+def shown_by(item: Mapping[str, Any]) -> tuple[list[list[int]], list[list[int]], list[int], list[int], float]:
+    low, high = (it if it.dim() == 4 else it[None] for it in (255 * item["lq"], 255 * item["gt"]))
+    scale = high.shape[-1] // low.shape[-1]
+    frames, colours, height, width = high.shape
+    smaller = high.reshape(frames, colours, height // scale, scale, width // scale, scale).mean((3, 5))
+    off = (low if frames > 1 else low[len(low) // 2][None]) - smaller
+    codes = [it[:, :2].mean((2, 3)).round().int().tolist() for it in (low, high)]
+    return codes[0], codes[1], list(high.shape), list(low.shape), float(off.abs().max())
+
+
+def basicsr_sequences(folder: Path, checkout: Path) -> dict[str, Shown]:
+    import yaml
+
+    import_basicsr(checkout)
+    from basicsr.data import build_dataset
+
+    found = {}
+    for path in sorted((folder / "absolute").glob("basicsr*.yml")):
+        options = yaml.safe_load(path.read_text("utf-8"))
+        for phase, told in options["datasets"].items():
+            dataset = build_dataset({**told, "scale": options["scale"], "phase": phase})
+            found[f"{path.stem} {phase} {type(dataset).__name__}"] = shown(dataset)
+    return found
+
+
+def trainner_redux_sequences(folder: Path, checkout: Path) -> dict[str, Shown]:
+    names = sorted(it.stem for it in (folder / "absolute").glob("trainner_redux*.yml"))
+    return {way: shown(dataset) for way, dataset in trainner_datasets(folder, checkout, names)}
+
+
+LOADERS: dict[str, Callable[[Path, Path], dict[str, Given] | dict[str, Shown]]] = {
+    loader.__name__: loader for loader in (basicsr, trainner_redux, neosr, basicsr_sequences, trainner_redux_sequences)
 }
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataset_pipeline.super_resolution.sequences import (
     scene_of,
     sequence_list,
     sequences_of,
+    signatures_of,
 )
 from dataset_pipeline_tests.super_resolution.loaders import reds_clips, trainner_clips, vimeo_clips
 
@@ -101,7 +102,8 @@ def test_lengths_that_a_loader_does_not_take_are_refused():
 
 def test_how_much_moves_in_a_sequence_is_told_by_its_own_frames():
     levels = np.repeat(np.array([10, 10, 10, 14, 20, 20], np.uint8), SIGNATURE_VALUES)
-    changes = [change_of(FrameRun("a.a", 0, frames), levels) for frames in ((0, 1, 2), (2, 3, 4), (3, 4, 5), (1,))]
+    copies = signatures_of([{"signatures": it.tobytes()} for it in np.split(levels, [SIGNATURE_VALUES])])
+    changes = [change_of(FrameRun("a.a", 0, frames), copies) for frames in ((0, 1, 2), (2, 3, 4), (3, 4, 5), (1,))]
     assert changes == [0.0, 5.0, 3.0, 0.0]
 
 
