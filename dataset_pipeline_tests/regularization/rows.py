@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dataset_pipeline.base.boxes import SIDES
 from dataset_pipeline.base.ids import episode_of, show_of
 
 
@@ -29,3 +30,15 @@ def training_row(image_id: str = "show.e1/00000001", **changes: Any) -> dict[str
         "file_sha256": "",
         **changes,
     }
+
+
+def asked_row(image_id: str, **changes: Any) -> dict[str, Any]:
+    """A row of `regularization_requests`."""
+    texts = ("negative_prompt", "caption", "mirrors", "path")
+    numbers = {"seed": 0, "width_px": 512, "height_px": 512, "people": None}
+    return {"image_id": image_id, "source": "prompts", "prompt": "p", **dict.fromkeys(texts, ""), **numbers, **changes}
+
+
+def found_box(kind: str, box: tuple[float, float, float, float], score: float = 1.0) -> dict[str, Any]:
+    """A row of detections but for its picture."""
+    return {"kind": kind, **dict(zip(SIDES, box, strict=True)), "score": score}

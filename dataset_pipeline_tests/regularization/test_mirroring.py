@@ -154,7 +154,7 @@ def test_the_keep_mark_stands_before_the_tags_that_came_back():
     assert without_mark(caption) == "1girl, woman, purple hair, smile"
 
 
-def test_no_trigger_is_left_in_any_caption_of_five_thousand():
+def test_no_trigger_is_left_in_any_caption_of_two_thousand():
     """Names stand wherever a caption can hold them, and the check knows nothing of how they are looked for."""
     rng = random.Random(0)
     cast = ["fern", "Lelouch Lamperouge", "ai", "Rose|_young|red dress", "Mary Jane|none|cape", "no. 6"]
@@ -171,7 +171,7 @@ def test_no_trigger_is_left_in_any_caption_of_five_thousand():
     words = [re.sub(r"[\s_]+", "[ _]", re.escape(name).replace("\\ ", " ")) for name in said]
     left = re.compile("|".join(rf"(?<![a-z0-9]){word}(?![a-z0-9])" for word in words), re.IGNORECASE)
     rendered = [settings(**it) for it in templates]
-    for number in range(5000):
+    for number in range(2000):
         tagged = [rng.choice(forms).format(rng.choice(said)) for _ in range(2)]
         row = training_row(
             image_id=f"show.e1/{number:08d}",
