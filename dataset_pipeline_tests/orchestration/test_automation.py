@@ -5,7 +5,7 @@ episode, `the_set` joined over clusters. Runs happen between ticks, as the daemo
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,12 +147,24 @@ def world():
         yield World(instance)
 
 
-@pytest.fixture
-def running(world: World) -> World:
+@pytest.fixture(scope="module")
+def at_rest() -> Iterator[World]:
     """Three episodes in a deployment that is at rest."""
-    world.tick()
-    world.arrive("e1", "e2", "e3")
-    world.settle()
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(instance)
+        world.tick()
+        world.arrive("e1", "e2", "e3")
+        world.settle()
+        yield world
+
+
+@pytest.fixture
+def running(at_rest: World, world: World) -> World:
+    """One of those, with all that Dagster remembers of it."""
+    for storage in ("run_storage", "event_log_storage"):
+        one, other = (getattr(it.instance, storage)._held_conn.connection for it in (at_rest, world))
+        one.driver_connection.backup(other.driver_connection)
+    world.cursor, world.attempts = at_rest.cursor, at_rest.attempts.copy()
     return world
 
 

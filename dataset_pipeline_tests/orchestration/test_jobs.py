@@ -93,34 +93,15 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
     return runs.plain_error(event)
 
 
-def test_new_episodes_are_found_measured_and_taken_into_the_set(project):
-    project.draw("one")
-    project.draw("two")
-    assert project.run("process_new_episodes").success
-    assert project.instance.get_dynamic_partitions("episodes_demo") == ["one.one", "two.two"]
-    assert project.store.episodes("tag_scores") == ["one.one", "two.two"]
-    stills = {
-        episode: sum(row["kind"] == "still" for row in rows) for episode, rows in project.images_of_the_set().items()
-    }
-    assert stills == {"one.one": PICTURES, "two.two": PICTURES}
-    assert all(row["caption"] for rows in project.images_of_the_set().values() for row in rows)
-    assert project.store.pointer("exported_set") is None
-
-
-def test_only_what_arrived_since_is_measured(project):
+def test_new_episodes_are_measured_and_taken_into_the_set_and_those_that_are_there_are_not_measured_again(project):
     project.draw("one")
     assert project.run("process_new_episodes").success
-    seen = dict(project.models.seen)
-    project.draw("two")
-    assert project.run("process_new_episodes").success
-    assert project.models.seen == {role: 2 * count for role, count in seen.items()}
-    assert sorted(project.images_of_the_set()) == ["one.one", "two.two"]
-
-
-def test_the_set_is_rebuilt_for_other_settings_and_nothing_is_measured_again(project):
-    project.draw("one")
-    assert project.run("process_new_episodes").success
+    assert project.instance.get_dynamic_partitions("episodes_demo") == ["one.one"]
+    assert project.store.episodes("tag_scores") == ["one.one"]
     before, seen = project.images_of_the_set()["one.one"], dict(project.models.seen)
+    assert sum(row["kind"] == "still" for row in before) == PICTURES
+    assert all(row["caption"] for row in before)
+
     project.draw("two")
     assert project.run("rebuild_set", captions__template="sentence").success
     after = project.images_of_the_set()
@@ -128,6 +109,15 @@ def test_the_set_is_rebuilt_for_other_settings_and_nothing_is_measured_again(pro
     assert [row["image_id"] for row in after["one.one"]] == [row["image_id"] for row in before]
     assert [row["caption"] for row in after["one.one"]] != [row["caption"] for row in before]
     assert project.models.seen == seen
+
+    assert project.run("process_new_episodes").success
+    assert project.models.seen == {role: 2 * count for role, count in seen.items()}
+    assert project.instance.get_dynamic_partitions("episodes_demo") == ["one.one", "two.two"]
+    stills = {
+        episode: sum(row["kind"] == "still" for row in rows) for episode, rows in project.images_of_the_set().items()
+    }
+    assert stills == {"one.one": PICTURES, "two.two": PICTURES}
+    assert all(row["caption"] for rows in project.images_of_the_set().values() for row in rows)
     assert project.store.pointer("exported_set") is None
 
 

@@ -42,7 +42,7 @@ def test_what_a_run_says_and_how_it_ends_is_told(code: str, state: str):
 
 
 def test_one_run_goes_at_a_time_and_ends_with_its_page():
-    run = Run([sys.executable, "-c", "import time; time.sleep(60)"])
+    run = Run([sys.executable, "-c", "import time; time.sleep(60)"], patience_s=1.0)
     run.start(["source"])
     with pytest.raises(ValueError, match="under way"):
         run.start(["source"])

@@ -151,14 +151,14 @@ def test_rejected_tags_captions_and_frames_are_told(session: Session):
     assert change_told(session, change)["excluded"] == [{"episode": "lake.e1", "start_s": 1.0, "end_s": 2.0}]
 
 
-def test_two_hundred_actions_and_as_many_undos_are_as_if_nothing_was_said(session: Session, tmp_path: Path):
+def test_seventy_actions_and_as_many_undos_are_as_if_nothing_was_said(session: Session, tmp_path: Path):
     before, draw = session.now, np.random.default_rng(8)
-    for step in range(200):
+    for step in range(70):
         session.act(some_action(session, step, draw))
-        if step == 100:
+        if step == 35:
             session = session_of(FACTS, tmp_path)  # the server was killed and started again
-    assert len(session.own) == 200
-    for _ in range(200):
+    assert len(session.own) == 70
+    for _ in range(70):
         session.undo()
     assert same(before, session.now)
     with pytest.raises(Unclear, match="nothing left to undo"):
