@@ -19,6 +19,7 @@ from dataset_pipeline.settings import ExportedSetSettings
 from dataset_pipeline.training.exporters.documents import MANIFEST, Profile, documents_of
 from dataset_pipeline.training.exporters.folder import ExportError, File, within, write_folder
 from dataset_pipeline.training.exporters.image_set import image_set
+from dataset_pipeline.training.exporters.regularization import left_out_text, without_spare
 
 PROFILES: tuple[str, ...] = get_args(ExportedSetSettings.model_fields["profile"].annotation)
 
@@ -28,7 +29,8 @@ __all__ = ["PROFILES", "ExportError", "ExportReport", "export", "load_profile"]
 @dataclass(frozen=True)
 class ExportReport:
     """folder: the set. reused: it was there before, unchanged. changed: files that somebody changed, added or removed
-    in folders of the same content, which were left alone (`<folder>: <file> <what>`)."""
+    in folders of the same content, which were left alone (`<folder>: <file> <what>`). left_out: why regularization
+    pictures are not in it; empty if all are."""
 
     folder: Path
     reused: bool
@@ -37,6 +39,7 @@ class ExportReport:
     size_bytes: int
     content_sha256: str
     changed: tuple[str, ...] = ()
+    left_out: str = ""
 
 
 def load_profile(name: str) -> Profile:
@@ -60,21 +63,23 @@ def export(
     several shows).
 
     rows: of `training_set`; see `image_set` for columns they may have besides. read_picture: bytes of a row's `path`.
-    about: facts for the manifest and the card; of these `models` (list of role, model, sha256, licence) and
-    `made_with_demo_models` are known. local_path: where a row's `path` lies on this machine's disk, if it does; such
-    pictures are copied by the kernel. recipe: see `ImageSet`; without it, captions and multiplies cannot be computed
-    again from the folder. extra_files: files to write beside the manifest, by name. A set of the same content that is
-    already there unchanged is left as it is; one that somebody changed is left alone as well, and the set is written
-    beside it.
-    Raises ExportError for an unknown profile and for rows that cannot be written, and then leaves nothing behind.
+    about: facts for the manifest and the card; of these `models` (list of role, model, sha256, licence),
+    `regularization` (list of what `regularization.origin_text` tells of a class) and `made_with_demo_models` are known.
+    local_path: where a row's `path` lies on this machine's disk, if it does; such pictures are copied by the kernel.
+    recipe: see `ImageSet`; without it, captions and multiplies cannot be computed again from the folder. extra_files:
+    files to write beside the manifest, by name. A set of the same content that is already there unchanged is left as it
+    is; one that somebody changed is left alone as well, and the set is written beside it. Raises ExportError for an
+    unknown profile and for rows that cannot be written, and then leaves nothing behind.
     """
     chosen = load_profile(profile)
     extra_files = extra_files or {}
     extra_sha256 = {name: hashlib.sha256(data).hexdigest() for name, data in extra_files.items()}
     recipe = {**(recipe or {}), "beside": extra_sha256}
-    images = image_set(
+    whole = image_set(
         rows, read_picture, local_path, about, chosen.title, chosen.keeps_mark, recipe, chosen.reads_clips
     )
+    images = without_spare(whole, chosen.regularization, chosen.whole_repeats)
+    left_out = len(whole.pictures) - len(images.pictures)
     places = chosen.places(images)
     documents = documents_of(profile, chosen, images, places)
 
@@ -93,7 +98,14 @@ def export(
         partial(_content_changes, documents.content),
     )
     return ExportReport(
-        folder, reused, len(images.pictures), len(images.concepts), size_bytes, documents.content, changed
+        folder,
+        reused,
+        len(images.pictures),
+        len(images.concepts),
+        size_bytes,
+        documents.content,
+        changed,
+        left_out_text(chosen.title, chosen.regularization, left_out),
     )
 
 

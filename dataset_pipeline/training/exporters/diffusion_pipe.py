@@ -29,6 +29,7 @@ from dataset_pipeline.training.exporters.documents import (
     places_in_flat_folders,
 )
 from dataset_pipeline.training.exporters.image_set import CLIP_PARTS, TRAIN, VALIDATION, Concept, ImageSet, Picture
+from dataset_pipeline.training.exporters.regularization import Regularization
 from dataset_pipeline.training.num_repeats import least_factor
 
 DATASET, HELD_OUT = "dataset.toml", "eval.toml"
@@ -84,7 +85,7 @@ def _aspect(picture: Picture) -> int:
 def instructions(images: ImageSet) -> str:
     text = (
         f"In the training file, `dataset = '<this folder>/absolute/{DATASET}'`; write your `resolutions` into it. "
-        "Regularization images, if any, are in `reg` and in no file. Captions are read in the locale's encoding: on "
+        "It knows no regularization images, so that the set holds none. Captions are read in the locale's encoding: on "
         "Windows set `PYTHONUTF8=1`."
     )
     if images.clips:
@@ -105,5 +106,6 @@ PROFILE = Profile(
     configs=configs,
     masks=masks_apart,
     reads_clips=True,
-    format=2,
+    regularization=Regularization(known=False),
+    format=3,
 )

@@ -20,6 +20,7 @@ from dataset_pipeline.training.exporters.image_set import (
     ImageSet,
     Picture,
 )
+from dataset_pipeline.training.exporters.regularization import Regularization, regularization_text, shown_classes
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -105,6 +106,7 @@ class Profile:
     whole_repeats: the trainer takes whole repeats only, no fractions.
     keeps_mark: the trainer knows `|||` in captions.
     reads_clips: it takes videos; sets for others hold none.
+    regularization: how it takes regularization pictures.
     format: raised when the same images are laid out in another way than before.
     """
 
@@ -119,6 +121,7 @@ class Profile:
     whole_repeats: bool = False
     keeps_mark: bool = False
     reads_clips: bool = False
+    regularization: Regularization = field(default_factory=Regularization)
     format: int = 1
 
 
@@ -195,6 +198,8 @@ def _entry(images: ImageSet, picture: Picture, places: Mapping[str, str], masks:
     }
     if picture.frames:
         entry |= {"frames": picture.frames, "fps": picture.fps}
+    if picture.part == REGULARIZATION:
+        entry["place"] = picture.place
     if picture.mask_path:
         entry["masked"] = True
     if mask := masks.get(picture.image_id):
@@ -215,15 +220,17 @@ def _json_by_lines(manifest: Mapping[str, Any]) -> str:
 
 
 def _concepts(images: ImageSet, profile: Profile) -> list[dict[str, Any]]:
-    """The concepts in the manifest. error: repeats minus multiply; missing if the trainer takes fractions."""
+    """The concepts in the manifest. error: repeats minus multiply; missing if the trainer takes fractions. in_an_epoch:
+    how many pictures of a regularization class an epoch is to show, in place of the three."""
+    classes = shown_classes(images, profile.regularization, profile.whole_repeats)
+    in_an_epoch = {shown.concept.name: shown.share.slots for shown in classes}
     found = []
     for concept in images.concepts:
-        entry = {
-            "part": concept.part,
-            "concept": concept.name,
-            "images": len(concept.pictures),
-            "multiply": _rounded(concept.multiply),
-        }
+        entry = {"part": concept.part, "concept": concept.name, "images": len(concept.pictures)}
+        if concept.part == REGULARIZATION:
+            found.append(entry | {"in_an_epoch": in_an_epoch[concept.name]})
+            continue
+        entry["multiply"] = _rounded(concept.multiply)
         if profile.whole_repeats:
             entry |= {"repeats": concept.repeats, "error": _rounded(concept.repeats - concept.multiply)}
         found.append(entry)
@@ -239,10 +246,12 @@ def card(folder_name: str, profile: Profile, images: ImageSet) -> str:
         f"## For the trainer\n\n{profile.instructions(images)}{_absolute_paths_text(profile, images)}",
         f"## Concepts\n\n{_concept_table(profile, images)}",
         _epoch_text(profile, images),
+        regularization_text(images, profile.regularization, profile.whole_repeats),
         f"## How it was made\n\n{_models_text(images.about)}",
         "## Licence\n\nThe pictures belong to the makers of the videos and picture folders they were taken from. This "
         "set gives nobody a right to them; whether you may train on them, or pass them on, is between you and them. "
-        "The licences of the models above are those of their weights.",
+        "The licences of the models above are those of their weights; what a generator made may be used as its own "
+        "licence says.",
         f"## Files\n\n`{MANIFEST}` lists every image with its id, file, sha256, concept, multiply, caption and what "
         f"that is made of.{_core_tags_text(images)} `sha256sum -c {CHECKSUMS}` checks every file. Trainers write "
         "caches into what they are given: the pictures are copies, so nothing else suffers.",
@@ -306,6 +315,7 @@ def _concept_table(profile: Profile, images: ImageSet) -> str:
     rows: Iterable[list[str]] = (
         [f"{row[column]:+.2f}" if column == "error" else _cell(row[column]) for column in columns]
         for row in _concepts(images, profile)
+        if row["part"] != REGULARIZATION
     )
     return _table(columns, rows)
 

@@ -18,6 +18,7 @@ from dataset_pipeline.training.exporters.documents import MANIFEST, Profile
 from dataset_pipeline.training.exporters.folder import ExportError, within
 from dataset_pipeline.training.exporters.image_set import (
     CAPTION_FIELDS,
+    CLASSES,
     CLIP_PARTS,
     REGULARIZATION,
     TRAIN,
@@ -84,7 +85,7 @@ def read_set(folder: Path, document: str = MANIFEST) -> ExportedSet:
         profile,
         listed["about"],
         listed["recipe"],
-        [_row(entry) for entry in listed["images"]],
+        [_row(entry, listed["recipe"].get(CLASSES, {})) for entry in listed["images"]],
         {entry["image_id"]: entry["mask_file"] for entry in listed["images"] if "mask_file" in entry},
     )
     _check_layout(found, document)
@@ -114,7 +115,7 @@ def check_links(folder: Path, paths: Iterable[str], where: Path) -> None:
         raise ExportError(f"{where}: {path!r} is a link out of {folder}: put what it leads to in its place")
 
 
-def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _row(entry: Mapping[str, Any], beside: Mapping[str, list[str]]) -> dict[str, Any]:
     image_id = entry["image_id"]
     copied = {name: entry[name] for name in ("kind", "width_px", "height_px", "quality", "concept", "multiply")}
     is_reg = entry["part"] == REGULARIZATION
@@ -129,6 +130,8 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
         "file_sha256": entry["sha256"],
         "split": TRAIN if is_reg else split_of_clips.get(entry["part"], entry["part"]),
         "is_reg": is_reg,
+        "place": entry.get("place", 0),
+        "beside": beside.get(entry["concept"], []) if is_reg else [],
         "frames": entry.get("frames", 0),
         "fps": entry.get("fps", 0),
         "mask_path": entry.get("mask_file", MANIFEST) if entry.get("masked") else "",

@@ -8,7 +8,7 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +21,7 @@ from dataset_pipeline.training.split import TRAIN, VALIDATION
 
 # Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
 REGULARIZATION = "reg"
+CLASSES = "regularization"  # the key of a recipe with what its classes stand beside
 # So do clips, as trainers of pictures take none. By the split of a clip:
 CLIP_PARTS = {TRAIN: "clips", VALIDATION: "clips_validation"}
 # File formats that every trainer here reads, and that of clips.
@@ -50,7 +51,8 @@ CAPTION_FIELDS: dict[str, Any] = {
 class Picture:
     """One image of the set, or a clip. path, sha256: of its encoded file in the store. stem: its file name without the
     suffix, which has no dot, no underscore, and is unique in the set. multiply, quality: rounded, so that a folder's
-    manifest holds them as they are. frames, fps: of a clip, else 0. row: as given, for whatever else a trainer can
+    manifest holds them as they are. frames, fps: of a clip, else 0. place: in the order of preference among the
+    regularization pictures of its concept, from 0; else 0. row: as given, for whatever else a trainer can
     use."""
 
     image_id: str
@@ -69,6 +71,7 @@ class Picture:
     mask_path: str
     frames: int
     fps: int
+    place: int
     row: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -101,8 +104,8 @@ class Concept:
 class ImageSet:
     """Pictures sorted by id. read: bytes of a store path. local_path: where that lies on this machine's disk, or None.
     about: facts about how the set was made, for its documents. recipe: what captions and multiplies can be computed
-    from again (`captions` and `balance`: settings; `tag_kinds`: tags by kind), and under `beside` the sha256 of extra
-    files."""
+    from again (`captions` and `balance`: settings; `tag_kinds`: tags by kind), under `beside` the sha256 of extra
+    files, and under `regularization` the ids of the images that each class stands beside, none where it is all."""
 
     pictures: tuple[Picture, ...]
     read: Callable[[str], bytes]
@@ -127,6 +130,18 @@ class ImageSet:
             ]
         return tuple(found)
 
+    @property
+    def beside(self) -> Mapping[str, list[str]]:
+        """Ids of the images that each regularization class stands beside, none where it is all."""
+        return self.recipe.get(CLASSES, {})
+
+    def only(self, pictures: Iterable[Picture]) -> ImageSet:
+        """The set with no pictures but these of it."""
+        kept = tuple(pictures)
+        classes = {picture.concept for picture in kept if picture.part == REGULARIZATION}
+        beside = {name: ids for name, ids in self.beside.items() if name in classes}
+        return replace(self, pictures=kept, recipe=_with_classes(self.recipe, beside))
+
     def concepts_of(self, part: str) -> list[Concept]:
         return [concept for concept in self.concepts if concept.part == part]
 
@@ -140,7 +155,7 @@ class ImageSet:
 
     @functools.cached_property
     def name(self) -> str:
-        shows = {picture.row["show"] for picture in self.pictures}
+        shows = {picture.row["show"] for picture in self.pictures if picture.part != REGULARIZATION}
         return (safe_name(shows.pop()) if len(shows) == 1 else "") or "set"
 
     @functools.cached_property
@@ -194,12 +209,13 @@ def image_set(
     """The set of rows of `training_set`, in any order; title: the trainer's name, for messages. reads_clips: clips,
     rows with `frames` and `fps`, are part of it.
 
-    Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `is_reg` and `mask_path`. Held-out images get
-    the multiply 1. Unless `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer
-    should be given: no rows, an image twice, a caption that is empty or not one line, a concept with two multiplies, a
-    file format the trainer does not read.
+    Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `mask_path`, `is_reg` and with it `place` and
+    `beside`, the ids of the images that its class stands beside (none: all). Held-out images get the multiply 1. Unless
+    `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an
+    image twice, a caption that is empty or not one line, a concept with two multiplies, a class that stands beside two
+    lists of images, a file format the trainer does not read.
     """
-    wanted = (row for row in rows if reads_clips or not row.get("frames"))
+    wanted = [row for row in rows if reads_clips or not row.get("frames")]
     pictures = sorted((_picture(row, keeps_mark) for row in wanted), key=lambda picture: picture.image_id)
     if not any(picture.part == TRAIN for picture in pictures):
         raise ExportError(
@@ -224,7 +240,25 @@ def image_set(
             raise ExportError(f"concepts {other} and {concept} would be one folder")
         if picture.suffix.lower() not in ({CLIP_SUFFIX} if picture.frames else READ_SUFFIXES):
             raise ExportError(f"{title} does not read {picture.path} of image {image_id}")
-    return ImageSet(tuple(pictures), read, local_path, about, recipe)
+    return ImageSet(tuple(pictures), read, local_path, about, _with_classes(recipe, _beside(wanted)))
+
+
+def _beside(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Ids of the images that each regularization class stands beside. Raises ExportError if two of its rows differ."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("is_reg"):
+            ids: list[str] = sorted(set(row.get("beside") or ()))
+            if found.setdefault(row["concept"], ids) != ids:
+                raise ExportError(
+                    f"class {row['concept']} stands beside two lists of images, the second on image {row['image_id']}"
+                )
+    return found
+
+
+def _with_classes(recipe: Mapping[str, Any], beside: Mapping[str, list[str]]) -> dict[str, Any]:
+    rest = {key: value for key, value in recipe.items() if key != CLASSES}
+    return rest | ({CLASSES: dict(sorted(beside.items()))} if beside else {})
 
 
 def _check_by_itself(picture: Picture) -> None:
@@ -236,6 +270,8 @@ def _check_by_itself(picture: Picture) -> None:
         raise ExportError(f"concept {concept} is no folder of a set")
     if not 0 < picture.multiply < float("inf"):
         raise ExportError(f"concept {concept} has the multiply {picture.multiply}")
+    if picture.place < 0:
+        raise ExportError(f"image {picture.image_id} has the place {picture.place}; the first is 0")
 
 
 def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
@@ -263,6 +299,7 @@ def _picture(row: Mapping[str, Any], keeps_mark: bool) -> Picture:
         mask_path=row.get("mask_path") or "",
         frames=frames,
         fps=row.get("fps") or 0,
+        place=(row.get("place") or 0) if row.get("is_reg") else 0,
         row=row,
     )
 

@@ -12,6 +12,11 @@ As it reads them (`library/config_util.py`, `library/*dataset*.py`):
   (`verify_bucket_reso_steps`). With `bucket_no_upscale` a side below a step is cut to nothing, which fails in training.
 - Masks: with `conditioning_data_dir` in every subset; every picture needs a mask of its stem there, every mask a
   picture. Such subsets cannot be regularization images, so they have a file of their own.
+- Regularization (`DreamBoothDataset.__init__`): there are as many slots as images to train on with their repeats. Each
+  subset's pictures are taken in turn, sorted by file name and `num_repeats` times, until the slots are full; what
+  follows is never used. Slots that are left are filled by all of them once more, in the same order, which for folders
+  is as the disk lists them. So a class has no more pictures here than slots, and folders by the times that each is
+  shown, which fill the slots whatever their order; one class alone is spread evenly by the trainer itself.
 - Metadata: JSON by picture. A key is a path below `image_dir` with its suffix; v0.9 takes it from where the trainer was
   started. Both find a key below the set's folder, where `image_dir` is that folder and the trainer is started in it.
   Caption and tags would be joined by a comma without a space, so the whole caption stands in `caption`. Repeats belong
@@ -41,12 +46,14 @@ from dataset_pipeline.training.exporters.image_set import (
     ImageSet,
     Picture,
 )
+from dataset_pipeline.training.exporters.regularization import SPARE, Regularization, shown_classes
 
 DATASET, MASKED, FINETUNE = "dataset.toml", "dataset-masked.toml", "finetune.toml"
 HOLDING_OUT = "dataset-validation.toml"
 STEP_PX = 64
 # The pictures of a set have many shapes and sizes; without these all are cropped to one, and small ones blown up.
 BUCKETS = {"enable_bucket": True, "bucket_no_upscale": True, "bucket_reso_steps": STEP_PX}
+REGULARIZES = Regularization(cut=True, fills=True)
 NAMED = 20  # pictures that the card names, of those too small
 
 
@@ -55,7 +62,24 @@ def folder_of(concept: Concept) -> str:
 
 
 def places(images: ImageSet) -> dict[str, str]:
-    return places_by_concept(images, lambda concept: f"{concept.part}/{folder_of(concept)}")
+    found = places_by_concept(images, lambda concept: f"{concept.part}/{folder_of(concept)}")
+    for folder, (_, pictures) in class_folders(images).items():
+        for picture in pictures:
+            found[picture.image_id] = f"{folder}/{picture.place:05d}-{picture.name}"
+    return found
+
+
+def class_folders(images: ImageSet) -> dict[str, tuple[int, list[Picture]]]:
+    """The folders of regularization pictures, with their `num_repeats` and pictures; 0 repeats where no trainer is to
+    look."""
+    classes = shown_classes(images, REGULARIZES, whole_repeats=True)
+    found: dict[str, tuple[int, list[Picture]]] = {}
+    for shown in classes:
+        for picture, shown_times in zip(shown.pictures, shown.share.times, strict=True):
+            times = min(shown_times, 1) if len(classes) == 1 else shown_times
+            folder = f"{REGULARIZATION}/{times}_{shown.concept.flat_name}" if times else shown.spare_folder
+            found.setdefault(folder, (times, []))[1].append(picture)
+    return found
 
 
 def files(images: ImageSet, places: Mapping[str, str]) -> Iterator[File]:
@@ -93,7 +117,11 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 
     train = images.concepts_of(TRAIN)
     trained = [subset(concept) for concept in train]
-    trained += [subset(concept) | {"is_reg": True} for concept in images.concepts_of(REGULARIZATION)]
+    trained += [
+        {"image_dir": below(folder, path), "num_repeats": times, "is_reg": True}
+        for path, (times, _) in class_folders(images).items()
+        if times
+    ]
     metadata = [
         {
             "image_dir": folder or ".",
@@ -139,17 +167,25 @@ def instructions(images: ImageSet) -> str:
     if _has_mark(images):
         flags += f' --shuffle_caption --keep_tokens_separator "{KEEP_MARK}"'
     text = (
-        f"`--dataset_config {DATASET}` with `--resolution`, or `--train_data_dir train` (and `--reg_data_dir reg` if "
-        f"there is one) with `{flags}`. `{FINETUNE}` is the same set by metadata instead of text files; sd-scripts "
-        "v0.9 and older find its pictures only when started in this folder. Where there are masks, "
-        f"`{MASKED}` is for `--masked_loss`; regularization images cannot be part of that. Held-out pictures, if any, "
-        f"are in `validation`: `{HOLDING_OUT}` is `{DATASET}` with them as validation set, for sd-scripts v0.10 and "
-        "newer; older ones refuse it."
+        f"`--dataset_config {DATASET}` with `--resolution`, or `--train_data_dir train` (and `--reg_data_dir reg`, the "
+        f"folder above those of the classes, if there is one) with `{flags}`. `{FINETUNE}` is the same "
+        "set by metadata instead of text files; sd-scripts v0.9 and older find its pictures only when started in this "
+        f"folder. Where there are masks, `{MASKED}` is for `--masked_loss`; regularization images cannot be part "
+        f"of that. Held-out pictures, if any, are in `validation`: `{HOLDING_OUT}` is `{DATASET}` with them as "
+        "validation set, for sd-scripts v0.10 and newer; older ones refuse it."
     )
     if _has_mark(images):
         text += (
             f"\n\nCaptions hold the mark `{KEEP_MARK}`: only what follows it is shuffled. A mark cannot be used with "
             "`--cache_text_encoder_outputs`: sd-scripts caches no captions that are shuffled."
+        )
+    if images.concepts_of(REGULARIZATION):
+        text += (
+            "\n\nRegularization pictures fill as many slots as there are images to train on with their repeats, each "
+            "class its share and each picture used. Where you change repeats or take images out, run "
+            "`dataset-pipeline rebalance` on this folder, with `--drop-missing` for those taken out: by itself the "
+            f"trainer starves a class. Pictures in `{SPARE}`, if any, are too many for the slots. "
+            "`--prior_loss_weight` says how much they count."
         )
     return text + _too_small_text(images)
 
@@ -175,5 +211,6 @@ PROFILE = Profile(
     masks=masks,
     whole_repeats=True,
     keeps_mark=True,
-    format=2,
+    regularization=REGULARIZES,
+    format=3,
 )

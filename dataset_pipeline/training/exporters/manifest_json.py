@@ -57,6 +57,7 @@ class _CaptionFields(_Strict):
     activation_tags: list[str] = []
     tags: list[str] = []
     text: str = ""
+    written: str = ""
 
 
 class _Image(_Strict):
@@ -74,6 +75,7 @@ class _Image(_Strict):
     said: _CaptionFields
     frames: Annotated[int, Field(ge=0)] = 0
     fps: Annotated[int, Field(ge=0)] = 0
+    place: Annotated[int, Field(ge=0)] = 0
     masked: bool = False
     mask_file: _Place = ""
     mask_sha256: str = ""
@@ -85,6 +87,7 @@ class _Recipe(BaseModel):
     captions: dict[str, Any] = {}
     balance: dict[str, Any] = {}
     tag_kinds: dict[str, list[str]] = {}
+    regularization: dict[str, list[str]] = {}
     beside: dict[Annotated[str, AfterValidator(_relative_path)], _Sha256] = {}
 
 
@@ -107,10 +110,22 @@ class _Lineage(BaseModel):
     of: str = ""
 
 
+class _Class(BaseModel):
+    """What a card tells of a regularization class."""
+
+    model_config = ConfigDict(strict=True, extra="allow", populate_by_name=True)
+
+    name: str = Field(alias="class")
+    source: str = ""
+    generator: dict[str, Any] | None = None
+    prompts: list[str] | None = None
+
+
 class _About(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     models: list[dict[str, Any]] | None = None
+    regularization: list[_Class] | None = None
     lineage: _Lineage | None = None
 
 

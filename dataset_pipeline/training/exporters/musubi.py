@@ -17,6 +17,7 @@ from typing import Any
 
 from dataset_pipeline.training.exporters.documents import Profile, as_toml, below, clip_folders, places_in_flat_folders
 from dataset_pipeline.training.exporters.image_set import TRAIN, ImageSet
+from dataset_pipeline.training.exporters.regularization import Regularization
 
 DATASET = "dataset.toml"
 GENERAL = {
@@ -55,8 +56,8 @@ def configs(images: ImageSet, folder: str) -> dict[str, str]:
 def instructions(images: ImageSet) -> str:
     text = (
         f"`--dataset_config absolute/{DATASET}` for the scripts that cache and for training; write your `resolution` "
-        "and `batch_size` into it. Held-out and regularization images, if any, are in `validation` and `reg` and in no "
-        "file: musubi-tuner knows neither. After `recaption`, cache the text encoder's outputs anew."
+        "and `batch_size` into it. Held-out images, if any, are in `validation` and in no file; regularization images "
+        "are left out: musubi-tuner knows neither. After `recaption`, cache the text encoder's outputs anew."
     )
     if images.clips:
         rates = " and ".join(str(rate) for rate in sorted({clip.fps for clip in images.clips}))
@@ -74,4 +75,6 @@ PROFILE = Profile(
     configs=configs,
     whole_repeats=True,
     reads_clips=True,
+    regularization=Regularization(known=False),
+    format=2,
 )

@@ -2,11 +2,13 @@
 
 As it reads them (`modules/util/config/ConceptConfig.py`): keys that are missing keep their defaults; `__version` says
 which of its migrations to skip; `balancing` is a float, with REPEATS the times a concept's images are seen in an epoch,
-of which the total is rounded down (`VariationSorting` and `DiskCache` of mgds).
-The prompt is the text file of the same stem, a mask `<stem>-masklabel.png`, which is never taken for a picture.
-Regularization is a concept of the type PRIOR_PREDICTION; concepts of the type VALIDATION are read where `validation` is
-on in the preset. The file is opened in the locale's encoding (`DataLoaderMgdsMixin`), so that it holds ASCII alone.
-Paths are taken from where OneTrainer runs, so that in practice they must be absolute.
+of which the total is rounded down, with SAMPLES the number of images that an epoch takes, in turn, so that the next
+goes on where it stopped (`VariationSorting` and `DiskCache` of mgds). The prompt is the text file of the same stem, a
+mask `<stem>-masklabel.png`, which is never taken for a picture. Regularization is a concept of the type
+PRIOR_PREDICTION, whose target is the prediction of the model before training (`GenericTrainer`; for LoRA alone);
+concepts of the type VALIDATION are read where `validation` is on in the preset. The file is opened in the locale's
+encoding (`DataLoaderMgdsMixin`), so that it holds ASCII alone. Paths are taken from where OneTrainer runs, so that in
+practice they must be absolute.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from dataset_pipeline.training.exporters.documents import (
     places_in_flat_folders,
 )
 from dataset_pipeline.training.exporters.image_set import REGULARIZATION, TRAIN, VALIDATION, Concept, ImageSet
+from dataset_pipeline.training.exporters.regularization import Regularization, shown_classes
 from dataset_pipeline.training.num_repeats import least_factor
 
 CONCEPTS = "concepts.json"
+REGULARIZES = Regularization()
 TYPES = {TRAIN: "STANDARD", VALIDATION: "VALIDATION", REGULARIZATION: "PRIOR_PREDICTION"}
 
 
@@ -37,7 +41,12 @@ def masks(images: ImageSet, places: Mapping[str, str]) -> dict[str, str]:
 
 
 def configs(images: ImageSet, folder: str) -> dict[str, str]:
-    concepts = [_concept(concept, folder) for concept in images.concepts]
+    shares = {shown.concept.name: shown.share.slots for shown in shown_classes(images, REGULARIZES, False)}
+    concepts = [
+        _concept(concept, folder) | _count(concept, shares)
+        for concept in images.concepts
+        if concept.part != REGULARIZATION or shares[concept.name]
+    ]
     return {CONCEPTS: json.dumps(concepts, indent=1, sort_keys=True, ensure_ascii=True) + "\n"}
 
 
@@ -52,11 +61,16 @@ def _concept(concept: Concept, folder: str) -> dict[str, object]:
         "enabled": True,
         "type": TYPES[concept.part],
         "include_subdirectories": False,
-        "balancing": balancing(len(concept.pictures), concept.multiply),
-        "balancing_strategy": "REPEATS",
         "loss_weight": 1.0,
         "text": {"__version": 0, "prompt_source": "sample"},
     }
+
+
+def _count(concept: Concept, shares: Mapping[str, int]) -> dict[str, object]:
+    """How many of its images an epoch takes; shares: by regularization class."""
+    if concept.part == REGULARIZATION:
+        return {"balancing": float(shares[concept.name]), "balancing_strategy": "SAMPLES"}
+    return {"balancing": balancing(len(concept.pictures), concept.multiply), "balancing_strategy": "REPEATS"}
 
 
 def balancing(images: int, multiply: float) -> float:
@@ -71,6 +85,11 @@ def instructions(images: ImageSet) -> str:
     )
     if VALIDATION in images.parts:
         text += " Held-out pictures are read only with `validation` switched on in the preset: it is off by default."
+    if REGULARIZATION in images.parts:
+        text += (
+            " Regularization classes are concepts of the type PRIOR_PREDICTION, which only LoRA training knows; of "
+            "each an epoch takes its number of pictures, the next epoch others."
+        )
     return text
 
 
@@ -81,5 +100,6 @@ PROFILE = Profile(
     files=partial(captioned_and_masked, masks),
     configs=configs,
     masks=masks,
-    format=2,
+    regularization=REGULARIZES,
+    format=3,
 )

@@ -26,7 +26,7 @@ NEEDS_PICTURES = ("face_min_score",)  # keys of [captions] that need the picture
 def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> RewriteReport:
     """Render the captions of an exported folder again, by the settings it was made with and `changes` to [captions].
 
-    Captions that a person edited are kept, and those that regularization images came with. Raises ExportError for a
+    Captions that a person edited are kept, and those of regularization images. Raises ExportError for a
     folder that cannot be rewritten, and SettingsError for wrong settings.
     """
 
@@ -44,8 +44,8 @@ def recaption(folder: Path, changes: Mapping[str, Any], drop_missing: bool = Fal
 
 def rebalance(folder: Path, changes: Mapping[str, Any], drop_missing: bool = False) -> RewriteReport:
     """Balance the concepts that an exported folder trains on, by the settings it was made with and `changes` to
-    [concept_balance]. Held-out and regularization images keep their multiplies; clips get those of the images of their
-    concept. Raises as `recaption`."""
+    [concept_balance]. Held-out images keep their multiplies, regularization classes get as many slots as the images
+    beside them then have; clips get the multiplies of the images of their concept. Raises as `recaption`."""
 
     def change(rows: Rows, recipe: Mapping[str, Any]) -> tuple[Rows, Mapping[str, Any]]:
         if "balance" not in recipe:
@@ -110,8 +110,8 @@ def _defaults_with(section: str, values: Mapping[str, Any]) -> Settings:
 def _captioned(
     row: Mapping[str, Any], made: CaptionsSettings, wanted: CaptionsSettings, rules: Rules
 ) -> dict[str, Any]:
-    if row["is_reg"] and row["caption"] != _caption(row, made, rules):
-        return {**row}  # regularization pictures may come with captions of their own
+    if row["is_reg"]:
+        return {**row}  # they say what the picture was made from, or what it came with
     changed = {**row, **_changed_fields(row, made, wanted)}
     return changed | {"caption": _caption(changed, wanted, rules)}
 

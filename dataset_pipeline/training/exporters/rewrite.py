@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -64,6 +65,33 @@ class RewriteReport:
     finished: bool
 
 
+@dataclass(frozen=True)
+class Moves:
+    """What lies elsewhere than before. folders: {before: after}, with all that is in them. pictures: {(folder, stem of
+    the file): folder after}, regularization pictures with the files of their stem."""
+
+    folders: Mapping[str, str]
+    pictures: Mapping[tuple[str, str], str]
+
+    def of(self, path: str) -> str:
+        """Where a file of the set lies after them."""
+        parts = PurePosixPath(path)
+        folder = str(parts.parent)
+        return f"{self.pictures.get((folder, parts.stem)) or self.folders.get(folder, folder)}/{parts.name}"
+
+    @property
+    def told(self) -> list[str]:
+        """`<folder before> -> <folder after>`, and how many pictures where not all went."""
+        counts = Counter((folder, after) for (folder, _), after in self.pictures.items())
+        single = [f"{before} -> {after} ({count} pictures)" for (before, after), count in sorted(counts.items())]
+        return [f"{before} -> {after}" for before, after in self.folders.items()] + single
+
+    @property
+    def touched(self) -> set[str]:
+        """The folders that are called otherwise now, or hold other pictures than before."""
+        return {*self.folders.values(), *self.pictures.values(), *(folder for folder, _ in self.pictures)}
+
+
 def rewrite(
     folder: Path,
     change: Callable[[Rows, Mapping[str, Any]], tuple[Rows, Mapping[str, Any]]],
@@ -89,7 +117,7 @@ def rewrite(
     images = found.image_set(*change(rows, found.recipe))
     places = found.profile.places(images)
     masks = found.profile.masks(images, places) if found.profile.masks and images.has_masks else {}
-    moved = _moved_folders(found, places, masks)
+    moved = _moves(found, places, masks)
     _check_free(folder, moved)
     _expected(found, images, moved)
     documents = documents_of(found.profile_name, found.profile, images, places)
@@ -123,10 +151,24 @@ def _check_untouched(found: ExportedSet) -> None:
             raise ExportError(f"{found.folder / path} was changed since the set was written: copy the folder again")
 
 
-def _check_free(folder: Path, moved: Mapping[str, str]) -> None:
-    for old, new in moved.items():
+def _check_free(folder: Path, moved: Moves) -> None:
+    for old, new in moved.folders.items():
         if _at(folder, old).exists() and _at(folder, new).exists():
             raise ExportError(f"{old} shall be called {new}, but that is there too: move one of them out of {folder}")
+    for old, new in sorted({(old, new) for (old, _), new in moved.pictures.items()}):
+        stems = {stem for (there, stem), after in moved.pictures.items() if (there, after) == (old, new)}
+        if both := {name for name in _names(folder, old) & _names(folder, new) if _stem(name) in stems}:
+            raise ExportError(f"{min(both)} is in {old} and in {new}: move one of them out of {folder}")
+
+
+def _names(folder: Path, path: str) -> set[str]:
+    there = _at(folder, path)
+    return {found.name for found in there.iterdir()} if there.is_dir() else set()
+
+
+def _stem(name: str) -> str:
+    """The stem of a picture's file, which has neither dot nor underscore, in the name of one that belongs to it."""
+    return re.split(r"[._]", name, maxsplit=1)[0]
 
 
 def _finish(folder: Path) -> RewriteReport:
@@ -134,9 +176,9 @@ def _finish(folder: Path) -> RewriteReport:
     before, after = read_set(folder), read_set(folder, NEXT)
     _check_same_images(before, after)
     profile, images, places = after.profile, after.images, after.places
-    moved = _moved_folders(before, places, after.masks)
+    moved = _moves(before, places, after.masks)
     expected = _expected(after, images, moved)
-    renamed = _rename(folder, moved)
+    renamed = _move(folder, moved)
     documents = documents_of(after.profile_name, profile, images, places)
     texts = {**profile.configs(images, ""), **documents.texts}
     sums: dict[str, str] = dict(after.recipe.get("beside", {}))
@@ -157,7 +199,7 @@ def _finish(folder: Path) -> RewriteReport:
     captions, multiplies = (_changed(before.rows, after.rows, column) for column in ("caption", "multiply"))
     pictures = [PurePosixPath(places[image_id]) for image_id in captions]
     captioned = [path for path in pictures if str(path.with_suffix(".txt")) not in left]
-    stale = stale_caches(folder, captioned, moved.values(), {_parent(path) for path in places.values()})
+    stale = stale_caches(folder, captioned, moved.touched, {_parent(path) for path in places.values()})
     if checksums_in(folder) != sums:
         _replace(folder, CHECKSUMS, checksum_lines(sums))
     replace(folder / NEXT, folder / MANIFEST)
@@ -176,23 +218,23 @@ def _finish(folder: Path) -> RewriteReport:
     )
 
 
-def _expected(found: ExportedSet, images: ImageSet, moved: Mapping[str, str]) -> dict[str, str]:
+def _expected(found: ExportedSet, images: ImageSet, moved: Moves) -> dict[str, str]:
     """The checksums by file, once the folders are `moved`; every picture and mask of the set has one, and nothing that
     is read or written for `images` is beyond a link out of the folder. Raises ExportError."""
     folder, where = found.folder, found.folder / CHECKSUMS
     written = checksums_in(folder)
     located = [f"{ABSOLUTE}/{name}" for name in found.profile.configs(images, "")]
-    check_links(folder, [*written, *moved, *moved.values(), *located, MANIFEST, NEXT], where)
-    expected = {_moved(path, moved): digest for path, digest in written.items()}
+    check_links(folder, [*written, *moved.folders, *moved.touched, *located, MANIFEST, NEXT], where)
+    expected = {moved.of(path) if "/" in path else path: digest for path, digest in written.items()}
     for place in (*found.places.values(), *found.masks.values()):
-        if _moved(path := place.partition("#")[0], moved) not in expected:
+        if moved.of(path := place.partition("#")[0]) not in expected:
             raise ExportError(f"{where}: {path} is not in it: copy the folder again")
     return expected
 
 
 def _check_same_images(before: ExportedSet, after: ExportedSet) -> None:
     """Check that the killed rewrite was of this set: same pictures and concepts. Raises ExportError."""
-    facts = ("concept", "split", "is_reg", "file_sha256", "kind", "width_px", "height_px", "mask_path")
+    facts = ("concept", "split", "is_reg", "place", "file_sha256", "kind", "width_px", "height_px", "mask_path")
     known = {row["image_id"]: row for row in before.rows}
     same = (before.profile_name, before.recipe.get("beside")) == (after.profile_name, after.recipe.get("beside"))
     for row in after.rows:
@@ -209,26 +251,39 @@ def _changed(before: Rows, after: Rows, column: str) -> frozenset[str]:
     return frozenset(row["image_id"] for row in after if values.get(row["image_id"]) != row[column])
 
 
-def _moved_folders(before: ExportedSet, places: Mapping[str, str], masks: Mapping[str, str]) -> dict[str, str]:
-    """Folders that change their name when the images lie at `places`: {before: after}."""
+def _moves(before: ExportedSet, places: Mapping[str, str], masks: Mapping[str, str]) -> Moves:
+    """What changes its folder when the images lie at `places`."""
     if before.has_shards:
-        return {}
-    pairs = set()
+        return Moves({}, {})
+    classes = {row["image_id"] for row in before.rows if row["is_reg"]}
+    folders: set[tuple[str, str]] = set()
+    pictures: dict[tuple[str, str], str] = {}
     for there, here in ((before.places, places), (before.masks, masks)):
-        pairs |= {(_parent(there[image_id]), _parent(path)) for image_id, path in here.items()}
-    return dict(sorted((old, new) for old, new in pairs if old != new))
+        for image_id, path in here.items():
+            old, new = PurePosixPath(there[image_id]), _parent(path)
+            if image_id not in classes:
+                folders.add((str(old.parent), new))
+            elif str(old.parent) != new:
+                pictures[str(old.parent), old.stem] = new
+    return Moves(dict(sorted((old, new) for old, new in folders if old != new)), dict(sorted(pictures.items())))
 
 
-def _rename(folder: Path, moved: Mapping[str, str]) -> list[str]:
+def _move(folder: Path, moved: Moves) -> list[str]:
+    """Move what is not moved yet, pictures with all that trainers wrote of them beside."""
     _check_free(folder, moved)
-    for old, new in moved.items():
+    for old, new in moved.folders.items():
         if _at(folder, old).exists():
             replace(_at(folder, old), _at(folder, new))
-    return [f"{old} -> {new}" for old, new in moved.items()]
-
-
-def _moved(path: str, moved: Mapping[str, str]) -> str:
-    return f"{moved[_parent(path)]}/{PurePosixPath(path).name}" if _parent(path) in moved else path
+    for old in sorted({old for old, _ in moved.pictures}):
+        names = _names(folder, old)
+        for name in sorted(names):
+            if new := moved.pictures.get((old, _stem(name))):
+                target = _at(folder, f"{new}/{name}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                replace(_at(folder, f"{old}/{name}"), target)
+        if names and not _names(folder, old):
+            _at(folder, old).rmdir()
+    return moved.told
 
 
 def _parent(path: str) -> str:

@@ -4,7 +4,9 @@ import glob
 import io
 import json
 import os
+import re
 import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,11 @@ def glob_images(folder: str, stem: str = "*") -> list[str]:
     return sorted(found)
 
 
+def stem_of(picture: str) -> str:
+    """Of a regularization picture without its place in the order of preference."""
+    return re.sub(r"^\d{5}-(?=.*@)", "", Path(picture).stem)
+
+
 def strict(values: dict[str, Any], schema: dict[str, type], ignored: str = "") -> None:
     for key, value in values.items():
         if key != ignored:
@@ -60,6 +67,48 @@ def caption_of(picture: str, extension: str) -> str:
     return lines[0].strip()
 
 
+def filled(subsets: Iterable[tuple[int, list[str]]], slots: int) -> dict[str, int]:
+    """How often an epoch shows each picture of regularization subsets (repeats, pictures), as `DreamBoothDataset`
+    counts them: whole subsets until the slots are full, then each picture once more in the same order."""
+    pictures = [(picture, repeats) for repeats, there in subsets for picture in there]
+    times: dict[str, int] = {}
+    shown, is_first = 0, True
+    while pictures and shown < slots:
+        for picture, repeats in pictures:
+            more = repeats if is_first else 1
+            times[picture] = times.get(picture, 0) + more
+            shown += more
+            if shown >= slots:
+                break
+        is_first = False
+    return times
+
+
+def class_of(picture: str) -> str:
+    """The name of a regularization picture's class folder, without its repeats."""
+    return Path(picture).parent.name.partition("_")[2]
+
+
+def reg_by_folders(folder: Path, listed: Callable[[list[str]], list[str]] = sorted) -> dict[str, int]:
+    """`--train_data_dir train --reg_data_dir reg`: how often an epoch shows each regularization picture, where the disk
+    lists the folders in this order."""
+    slots = sum(repeats for repeats, _ in by_folders(folder / "train").values())
+    names = listed([path.name for path in (folder / "reg").iterdir()])
+    return filled(((int(name.partition("_")[0]), glob_images(str(folder / "reg" / name))) for name in names), slots)
+
+
+def reg_by_dataset_file(path: Path, cwd: Path) -> dict[str, int]:
+    """`--dataset_config`: how often an epoch shows each regularization picture of the first dataset."""
+    slots, subsets = 0, []
+    for subset in tomllib.loads(path.read_text("utf-8"))["datasets"][0]["subsets"]:
+        pictures = glob_images(str(cwd / subset["image_dir"]))
+        if subset.get("is_reg"):
+            subsets.append((subset["num_repeats"], pictures))
+        else:
+            slots += subset["num_repeats"] * len(pictures)
+    return filled(subsets, slots)
+
+
 def by_folders(data_dir: Path) -> dict[str, tuple[int, str]]:
     """`--train_data_dir`: stem -> (repeats, caption)."""
     found: dict[str, tuple[int, str]] = {}
@@ -70,8 +119,8 @@ def by_folders(data_dir: Path) -> dict[str, tuple[int, str]]:
         assert "_".join(tokens)
         assert [path.name for path in (data_dir / name).iterdir() if path.is_dir()] == []
         for picture in glob_images(str(data_dir / name)):
-            assert Path(picture).stem not in found
-            found[Path(picture).stem] = (repeats, caption_of(picture, ".txt"))
+            assert stem_of(picture) not in found
+            found[stem_of(picture)] = (repeats, caption_of(picture, ".txt"))
     return found
 
 
@@ -115,8 +164,8 @@ def by_dataset_file(path: Path, cwd: Path, is_old: bool = False) -> dict[str, di
                 prompts = {picture: caption_of(picture, extension) for picture in glob_images(folder)}
                 assert prompts
             for picture, prompt in prompts.items():
-                assert Path(picture).stem not in part
-                part[Path(picture).stem] = (subset["num_repeats"], prompt)
+                assert stem_of(picture) not in part
+                part[stem_of(picture)] = (subset["num_repeats"], prompt)
             if kind == "controlnet":
                 beside = str(cwd / subset["conditioning_data_dir"])
                 for picture in prompts:

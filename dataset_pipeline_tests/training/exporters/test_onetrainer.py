@@ -49,12 +49,14 @@ def as_onetrainer_reads(path: Path, cwd: Path) -> dict[str, dict[str, dict[str, 
             if picture.suffix.lower() in READ and not picture.name.endswith(("-masklabel.png", "-condlabel.png"))
         ]
         assert pictures
-        assert concept["balancing_strategy"] == "REPEATS"
+        # By REPEATS so many times all pictures of the concept, by SAMPLES so many of them, in an epoch.
+        of_one = len(pictures) if concept["balancing_strategy"] == "REPEATS" else 1
+        assert of_one == 1 or concept["type"] != "PRIOR_PREDICTION"
         for picture in pictures:
             mask = picture.with_name(f"{picture.stem}-masklabel.png")
             found[concept["type"]][picture.stem] = {
                 "prompt": picture.with_suffix(".txt").read_text("utf-8"),
-                "seen": math.floor(len(pictures) * concept["balancing"]),  # by all pictures of the concept, in an epoch
+                "seen": math.floor(of_one * concept["balancing"]),
                 "mask": mask if mask.exists() else None,
             }
         stray = {path.name for path in folder.iterdir()} - {picture.name for picture in pictures}
@@ -71,10 +73,11 @@ def test_the_trainer_finds_every_picture_with_its_prompt_and_balancing(parted, t
     for kind, part in (("STANDARD", "train"), ("VALIDATION", "validation"), ("PRIOR_PREDICTION", "reg")):
         rows = parted.of_part(part)
         images = Counter(row["concept"] for row in rows.values())
+        slots = round(3 * 1.361 + 2 * 3.7 + 1)
         assert found[kind] == {
             stem: {
                 "prompt": row["caption"],
-                "seen": round(images[row["concept"]] * parted.multiply_of(row)),
+                "seen": slots if part == "reg" else round(images[row["concept"]] * parted.multiply_of(row)),
                 "mask": None,
             }
             for stem, row in rows.items()

@@ -47,7 +47,7 @@ BESIDE_PICTURES = (
     "simpletuner",
 )
 CAPTIONED = tuple(name for name in PROFILES if name != "hydrus")  # its sidecars hold tags alone
-ONLY_TRAINED = ("musubi",)  # the trainer's file names no images but those to train on
+NO_CLASSES = ("diffusion_pipe", "musubi")  # the trainers know no regularization images
 FERN, BOTH, OTHERS = "1_character/fern", "2_characters/fern+stark", "0_characters/character_others"
 MULTIPLIES = {
     share.concept: round(share.multiply, 4)
@@ -144,10 +144,11 @@ def read_by_trainer(profile: str, folder: Path) -> dict[str, tuple[str, float]]:
                 found[Path(line["file_name"]).stem] = (line["text"], line["multiply"])
         return found
     for picture in (path for path in folder.rglob("*.webp") if path.parts[len(folder.parts)] != "masks"):
+        name = picture.stem.removeprefix("00000-")  # before regularization images of kohya's
         caption = picture.with_suffix(".txt").read_text("utf-8")
         if profile == "ai_toolkit":
             caption = ", ".join(caption.split(","))
-        found[picture.stem] = (caption, seen(profile, folder, picture))
+        found[name] = (caption, seen(profile, folder, picture))
     return found
 
 
@@ -183,20 +184,28 @@ def expected(profile: str, captions: Any, multiplies: dict[str, float]) -> dict[
     trained = Counter(row["concept"] for row in rows[:5])
     repeats = num_repeats(trained, multiplies)
     found = {}
+    by_multiplies = round(sum(trained[concept] * multiplies[concept] for concept in trained))
+    slots = {
+        "kohya": 1,  # of one class alone the trainer itself repeats the pictures until they fill the slots
+        "ai_toolkit": 1,  # and this one takes every second step for it
+        "simpletuner": sum(trained[concept] * repeats[concept] for concept in trained),
+        "onetrainer": by_multiplies,
+        "everydream": by_multiplies,
+    }
     for number, row in enumerate(rows):
-        multiply = multiplies[row["concept"]] if number < 5 else {5: 1.0, 6: 2.0}[number]
+        if number == 6 and profile in NO_CLASSES:
+            continue
+        multiply = multiplies[row["concept"]] if number < 5 else {5: 1.0, 6: slots.get(profile, 2.0)}[number]
         if profile in ("kohya", "ai_toolkit", "musubi", "simpletuner") and number < 5:
             multiply = repeats[row["concept"]]
         if profile in ("onetrainer", "diffusion_pipe") and number < 5:  # all are of one aspect
             multiply = round(trained[row["concept"]] * multiply) / trained[row["concept"]]
-        is_left_out = number > 4 and profile in ONLY_TRAINED
-        is_left_out |= (profile, number) in (("ai_toolkit", 5), ("diffusion_pipe", 6))
-        if profile == "plain" or is_left_out:
+        if profile == "plain" or (profile, number) in (("ai_toolkit", 5), ("musubi", 5)):
             multiply = 0
         elif profile == "everydream":
             multiply = round(multiply, 2)
         found[row["image_id"].replace(".", "~").replace("/", "@")] = (
-            caption_of(row, captions),
+            caption_of(row, SETTINGS.captions if number == 6 else captions),
             pytest.approx(multiply, rel=1e-5),
         )
     return found
@@ -206,7 +215,11 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of each picture and mask that lies by itself, by name."""
     found = [path for path in folder.rglob("*") if path.suffix in (".webp", ".png")]
     return {
-        path.parent.name.partition("_")[2] + path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found
+        path.name if "reg" in path.parts else path.parent.name.partition("_")[2] + path.name: (
+            path.stat().st_ino,
+            path.stat().st_mtime_ns,
+        )
+        for path in found
     }
 
 
@@ -222,7 +235,8 @@ def test_captions_by_another_template_are_what_the_trainer_reads_and_back_again_
     assert (same.captions, same.written, same.left, same.finished) == (frozenset(), 0, (), False)
     assert bytes_in(folder) == first
     made = recaption(folder, {"template": "sentence"})
-    assert len(made.captions) == made.images == 7
+    assert len(made.captions) == 6
+    assert made.images == 7 - (profile in NO_CLASSES)
     assert made.written >= 2
     assert read_by_trainer(profile, folder) == expected(profile, SENTENCE, MULTIPLIES)
     assert stamps(folder) == pictures
@@ -260,7 +274,7 @@ def test_sidecars_of_tags_are_left_by_new_captions_and_multiplies(tmp_path: Path
     folder = exported("hydrus", tmp_path)
     sidecars = {name: data for name, data in bytes_in(folder).items() if name.endswith(".webp.txt")}
     assert len(sidecars) == 7
-    assert len(recaption(folder, {"template": "sentence"}).captions) == 7
+    assert len(recaption(folder, {"template": "sentence"}).captions) == 6
     assert rebalance(folder, {"max_multiply": 2.0}).multiplies
     assert differences_in(folder) == []
     assert sidecars.items() <= bytes_in(folder).items()
@@ -277,18 +291,6 @@ def test_a_folder_of_repeats_takes_a_trainers_caches_along_and_its_config_names_
         folders = [subset["image_dir"] for subset in config["datasets"][0]["subsets"]]
         assert all((folder / path).is_dir() for path in folders)
     assert {path.stem for path in folder.glob("metadata/*")} == {path.name for path in folder.glob("train/*")}
-
-
-def test_a_regularization_image_keeps_the_caption_that_it_came_with(tmp_path: Path):
-    rows, data = set_of()
-    rows[6] |= {"people": "", "rating": "", "image_type": "", "tags": [], "caption": "a photo of a girl"}
-    recipe = recipe_of(SETTINGS.captions.model_dump(mode="json"), None, {"smile"}, RULES)
-    about = {"made_with_demo_models": False, "models": []}
-    folder = export("plain", rows, data.__getitem__, tmp_path, about, recipe=recipe).folder
-    done = recaption(folder, {"template": "sentence"})
-    assert done.captions == {row["image_id"] for row in rows[:6]}
-    captions = {path.read_text() for path in (folder / "reg").rglob("*.txt")}
-    assert captions == {"a photo of a girl"}
 
 
 @pytest.mark.parametrize("profile", BESIDE_PICTURES)
@@ -636,7 +638,7 @@ def test_what_pictures_are_called_is_said_anew_of_pictures_and_not_of_frames(is_
         "plain", rows, data.__getitem__, tmp_path, {}, recipe=recipe_of(captions, None, set(), RULES)
     ).folder
     assert recaption(folder, {}).captions == frozenset()
-    frames = {row["image_id"] for row in rows[2:]}
+    frames = {row["image_id"] for row in rows[2:6]}  # regularization images keep their captions
     pictures = {rows[0]["image_id"]}  # the other one is a crop, which says of which part
     assert recaption(folder, {"picture_type": "illustration"}).captions == pictures
     assert recaption(folder, {"image_type": "anime"}).captions == frames
@@ -653,9 +655,10 @@ def test_a_set_of_the_version_before_calls_pictures_and_frames_alike(tmp_path: P
     ).folder
     recaption(folder, {"image_type": "anime"})
     read = read_by_trainer("plain", folder)
-    assert all(
-        "anime" in caption and "screencap" not in caption for name, (caption, _) in read.items() if "01" not in name
-    )
+    called = {name[-2:]: ("anime" in caption, "screencap" in caption) for name, (caption, _) in read.items()}
+    assert called.pop("01") == (False, False)  # a crop, which says of which part
+    assert called.pop("06") == (False, True)  # for regularization: it keeps its caption
+    assert set(called.values()) == {(True, False)}
 
 
 def test_a_set_made_anew_is_not_taken_for_the_set_it_was(tmp_path: Path):
@@ -672,7 +675,7 @@ def test_the_commands_do_it_and_tell_by_their_exit_code_what_was_left(tmp_path: 
     runner = CliRunner()
     done = runner.invoke(app, ["recaption", str(folder), "--template", "components", "--set", "seed=3", "--json"])
     assert done.exit_code == 0
-    assert len(json.loads(done.stdout)["captions"]) == 7
+    assert len(json.loads(done.stdout)["captions"]) == 6
     settings = SETTINGS.captions.model_copy(update={"template": "components", "seed": 3})
     assert read_by_trainer("everydream", folder) == expected("everydream", settings, MULTIPLIES)
     (tmp_path / "w.csv").write_text("2_characters,6\n")

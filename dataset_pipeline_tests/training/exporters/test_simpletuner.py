@@ -55,7 +55,8 @@ def as_simpletuner_reads(path: Path, cwd: Path) -> dict[str, dict[str, dict[str,
 def test_the_trainer_finds_every_picture_with_its_caption_and_repeats(parted, tmp_path: Path, where: str):
     parted.add(20, "1_character/fern/winter", 2.0)
     folder = parted.export("simpletuner", tmp_path).folder
-    repeats = {"2_characters/fern+フリーレン": 4, "1_character/fern/winter": 2}
+    # 3 x 1 + 2 x 4 + 1 x 1 + 1 x 2 slots for two pictures of one class
+    repeats = {"2_characters/fern+フリーレン": 4, "1_character/fern/winter": 2, "1girl": 7}
     assert as_simpletuner_reads(folder / where / "multidatabackend.json", folder if where == "." else tmp_path) == {
         part: {
             stem: {"prompt": row["caption"], "seen": repeats.get(row["concept"], 1), "mask": None}
