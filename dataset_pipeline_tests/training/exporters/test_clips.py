@@ -74,9 +74,7 @@ def test_the_manifest_lists_clips_in_parts_of_their_own_and_the_card_counts_them
     assert clips == [("clips", n, 16, "clip") for n in (81, 33, 81)] + [("clips_validation", 81, 16, "clip")]
     assert not any("frames" in it for it in listed if not it["file"].endswith(".mp4"))
     card = (folder / "README.md").read_text("utf-8")
-    assert (
-        "pictures and clips (6 to train on, 3 held out for validation, 3 clips to train" in card
-    )
+    assert "pictures and clips (6 to train on, 3 held out for validation, 3 clips to train" in card
     assert "their 16 frames per second" in card
 
 
