@@ -48,8 +48,8 @@ class Fault:
 @dataclass(frozen=True)
 class Judged:
     """What the rules look at. train: the rows for training of `table`. n_held_out: its other rows. leaked, stages: as
-    `judging.readiness` takes them. with_text: ids of images in
-    the set that text lies on. concepts, characters, lengths: the figures of `train`."""
+    `judging.readiness` takes them. with_text: ids of images in the set that text lies on. classes: of
+    `classes.classes_of`. concepts, characters, lengths: the figures of `train`."""
 
     table: pa.Table
     train: pa.Table
@@ -62,6 +62,7 @@ class Judged:
     lengths: Captions
     made_with_demo_models: bool
     with_text: Sequence[str] = ()
+    classes: Sequence[Mapping[str, Any]] = ()
 
 
 def faults_of(judged: Judged) -> list[Fault]:
@@ -79,6 +80,7 @@ def faults_of(judged: Judged) -> list[Fault]:
         _tags_of_everything(judged.train),
         _cropped(judged.train, judged.resolution),
         _with_text(judged.with_text),
+        _unused_classes(judged.classes),
         _of_demo_models(judged.made_with_demo_models, judged.train.num_rows),
     ]
     return sorted((fault for fault in found if fault), key=lambda fault: SEVERITIES.index(fault.severity))
@@ -249,6 +251,29 @@ def _with_text(with_text: Sequence[str]) -> Fault | None:
         f"{_number(len(with_text), 'image bears', 'images bear')} subtitles, credits or a logo.",
         len(with_text), tuple(with_text[:EXAMPLES]),
         'A model learns to draw them. [selection] text = "crop" cuts them away, "drop" leaves the images out.',
+    )  # fmt: skip
+
+
+def _unused_classes(classes: Sequence[Mapping[str, Any]]) -> Fault | None:
+    wanting = sorted((row for row in classes if row["used"] < row["pictures"]), key=lambda row: row["share"])
+    if not wanting:
+        return None
+    worst = wanting[0]
+    examples = tuple(f"{row['class']}: {row['used']} of {row['pictures']}" for row in wanting[:EXAMPLES])
+    unused = sum(row["pictures"] - row["used"] for row in wanting)
+    if not worst["known"]:
+        return Fault(
+            "unused_regularization", "warning",
+            f"{worst['trainer']} knows no regularization pictures: {_number(unused, 'is', 'are')} left out.", unused,
+            examples, "Export for a trainer that does, or take the classes out of [regularization] classes.",
+        )  # fmt: skip
+    return Fault(
+        "unused_regularization", "warning",
+        f"Of the {_number(worst['pictures'], 'picture', 'pictures')} of the class {worst['class']} {worst['trainer']} "
+        f"uses {worst['used']}.",
+        unused, examples,
+        "The numbers follow the images to train on and their repeats. Keep fewer ([regularization] classes, keep), or "
+        "raise the multiplies in [concept_balance]; a class without any stands beside no image of the set.",
     )  # fmt: skip
 
 

@@ -134,14 +134,16 @@ def readiness(
     face_sides_px: Sequence[float] = (),
     count_tokens: Callable[[str], int] | None = None,
     text: Mapping[str, Any] | None = None,
+    classes: Sequence[Mapping[str, Any]] = (),
     made_with_demo_models: bool = False,
 ) -> dict[str, Any]:
     """Everything the report says, as plain JSON: `set`, `worst`, `faults`, `buckets`, `enlargement`, `concepts`,
-    `characters`, `tags`, `captions`, `splits`, `faces`, `text`, `left_out`.
+    `characters`, `tags`, `captions`, `splits`, `faces`, `text`, `regularization`, `left_out`.
 
     training_set: its table. stages: of `manifest.funnel`. resolution: what the set is to be trained at, px. leaked: of
     `leakage.leaks`. face_sides_px: the shorter side of every face, in pixels of the picture that shows it.
-    count_tokens: of one caption, such as `clip_token_counter()`. text: of `texts.text_in`.
+    count_tokens: of one caption, such as `clip_token_counter()`. text: of `texts.text_in`. classes: of
+    `classes.classes_of`.
     """
     held_out = np.array([part == VALIDATION for part in training_set["split"].to_pylist()], dtype=bool)
     train = training_set.filter(pa.array(~held_out))
@@ -157,6 +159,7 @@ def readiness(
         lengths=lengths_of([caption or "" for caption in train["caption"].to_pylist()], count_tokens),
         made_with_demo_models=made_with_demo_models,
         with_text=(text or {}).get("left_in", ()),
+        classes=classes,
     )
     faults = faults_of(judged)
     return {
@@ -177,6 +180,7 @@ def readiness(
         },
         "faces": summary(np.asarray(face_sides_px, np.float64), FACE_EDGES_PX),
         "text": {**NO_TEXT, **(text or {}), "left_in": len((text or {}).get("left_in", ()))},
+        "regularization": [dict(row) for row in classes],
         "left_out": [
             {"stage": stage, "reason": outcome, "images": count, "meaning": MEANINGS.get((stage, outcome), "")}
             for stage, outcome, count in judged.stages

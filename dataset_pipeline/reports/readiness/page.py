@@ -106,6 +106,7 @@ def page(found: Mapping[str, Any]) -> str:
         held_out=_held_out(found["splits"]),
         faces=histogram(found["faces"]),
         text=found["text"],
+        classes=_classes(found["regularization"]),
         stages=_stages(found["left_out"]),
     )  # fmt: skip
 
@@ -189,6 +190,19 @@ def _concepts(rows: Iterable[Mapping[str, Any]]) -> Chart:
             f"{counted(row['images'], 'image', 'images')} × {row['multiply']:.2f}",
             row["epoch_share"],
             percent(row["epoch_share"]),
+        )
+        for row in rows
+    )
+
+
+def _classes(rows: Iterable[Mapping[str, Any]]) -> Chart:
+    return chart(
+        Bar(
+            row["class"],
+            f"{figure(row['used'])} of {counted(row['pictures'], 'picture', 'pictures')}, "
+            f"{figure(row['in_an_epoch'])} in an epoch",
+            row["share"],
+            percent(row["share"]),
         )
         for row in rows
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dataset_pipeline.repeated.near_duplicates import DEFECTS
+from dataset_pipeline.reports.readiness.classes import classes_of
 from dataset_pipeline.reports.readiness.judging import readiness
 from dataset_pipeline.reports.readiness.leakage import Leak
 from dataset_pipeline.reports.readiness.page import page
@@ -95,6 +96,15 @@ def with_a_tag_everywhere() -> dict[str, Any]:
     return judged([row | {"tags": ["red_hair"] * ("aki" in row["concept"])} for row in healthy()])
 
 
+def class_pictures(name: str, count: int, beside: list[str] | None = None) -> list[dict[str, Any]]:
+    return [{"concept": name, "place": place, "beside": beside} for place in range(count)]
+
+
+def with_classes(profile: str, *pictures: dict[str, Any]) -> dict[str, Any]:
+    rows = healthy()
+    return judged(rows, classes=classes_of(SCHEMAS["training_set"].table(rows), pictures, profile))
+
+
 SEEDED: list[tuple[Callable[[], dict[str, Any]], str, str, str, int]] = [
     (without_captions, "no_caption", "serious", "2 images have no caption.", 2),
     (
@@ -109,6 +119,16 @@ SEEDED: list[tuple[Callable[[], dict[str, Any]], str, str, str, int]] = [
     ),
     (with_one_concept_above_all, "dominating", "warning", "1_character/aki is 82 % of an epoch.", 20),
     (with_long_captions, "long_captions", "warning", "1 caption is longer than 75 tokens, the longest 76.", 1),
+    (
+        lambda: with_classes("kohya", *class_pictures("woman", 300), *class_pictures("man", 25)),
+        "unused_regularization", "warning",
+        "Of the 300 pictures of the class woman kohya sd-scripts uses 30.", 270,
+    ),
+    (
+        lambda: with_classes("musubi", *class_pictures("woman", 2), *class_pictures("man", 1)),
+        "unused_regularization", "warning",
+        "musubi-tuner knows no regularization pictures: 3 are left out.", 3,
+    ),
     (with_a_tag_everywhere, "tag_of_everything", "note", "red_hair is on nearly all images of aki.", 1),
     (
         lambda: judged(healthy(), made_with_demo_models=True), "demo_models", "note",
@@ -165,6 +185,31 @@ def test_a_seeded_fault_is_the_first_thing_the_report_shows(seed, name, severity
     assert worst["what_to_do"].endswith(".")
     shown = Read(page(found))
     assert shown.words[:2] == [message, severity]
+
+
+def test_the_share_of_each_class_that_the_trainer_will_use_is_said():
+    aki = [row["image_id"] for row in healthy() if "aki" in row["concept"]]
+    pictures = [*class_pictures("woman", 300), *class_pictures("man", 5, beside=aki)]
+    told = {
+        profile: {
+            row["class"]: (row["in_an_epoch"], row["used"], row["share"])
+            for row in with_classes(profile, *pictures)["regularization"]
+        }
+        for profile in ("kohya", "onetrainer", "plain", "diffusion_pipe")
+    }
+    each_time_others = {"man": (10, 5, 1.0), "woman": (50, 300, 1.0)}
+    assert told == {
+        "kohya": {"man": (10, 5, 1.0), "woman": (50, 50, 50 / 300)},
+        "onetrainer": each_time_others,
+        "plain": each_time_others,
+        "diffusion_pipe": {"man": (0, 0, 0.0), "woman": (0, 0, 0.0)},
+    }
+    shown = Read(page(with_classes("kohya", *pictures)))
+    assert "regularization" in shown.sections
+    assert "50 of 300 pictures, 50 in an epoch" in shown.words
+    assert "17 %" in shown.words
+    assert with_classes("onetrainer", *pictures)["faults"] == []
+    assert "regularization" not in Read(page(judged(healthy()))).sections
 
 
 def test_faults_are_ordered_by_severity():
