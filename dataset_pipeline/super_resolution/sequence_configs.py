@@ -34,7 +34,9 @@ from dataset_pipeline.training.exporters.documents import below
 WINDOW, RECURRENT_WINDOW, CLIP_SIZE = 7, 15, 5  # frames that BasicSR's networks, and traiNNer-redux's, take at once
 RECURRENT_SCALE = 4
 TEST_NAMES = {"REDS4": "REDS4", "official": "REDSofficial"}  # that VideoTestDataset knows
-LEAST_CROP_PX = 24  # of low-quality pixels: networks of traiNNer-redux mirror a crop up to 64
+# Of low-quality pixels: TemporalSPAN mirrors a crop up to 64, and the flow of BasicVSR halves one six times, which it
+# enlarges to a multiple of 32 before.
+LEAST_CROP_PX, RECURRENT_LEAST_CROP_PX = 24, 40
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ def sequence_configs(facts: SequenceFacts, folder: str) -> dict[str, str]:
     within it, where the trainer is then started."""
     found = {}
     for scale in facts.scales:
-        if min(facts.width_px, facts.height_px) // scale < LEAST_CROP_PX:
+        side_px = min(facts.width_px, facts.height_px) // scale
+        if side_px < LEAST_CROP_PX:
             continue
         if facts.layout == "trainner":
             found[f"trainner_redux_x{scale}.yml"] = as_yaml(_trainner(facts, scale, folder))
             continue
         found[f"basicsr_x{scale}.yml"] = as_yaml(_by_windows(facts, scale, folder))
-        if scale == RECURRENT_SCALE:
+        if scale == RECURRENT_SCALE and side_px >= RECURRENT_LEAST_CROP_PX:
             found[f"basicsr_recurrent_x{scale}.yml"] = as_yaml(_recurrent(facts, folder))
     return found
 

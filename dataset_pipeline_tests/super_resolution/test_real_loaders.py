@@ -25,7 +25,12 @@ from dataset_pipeline.super_resolution.sequence_configs import WINDOW
 from dataset_pipeline.super_resolution.sequences import Layout
 from dataset_pipeline.super_resolution.set_files import LowQuality
 from dataset_pipeline_tests.super_resolution import run_loader
-from dataset_pipeline_tests.super_resolution.drawn_sequences import HEIGHT_PX, LENGTHS, WIDTH_PX, written_sequences
+from dataset_pipeline_tests.super_resolution.drawn_sequences import (
+    LENGTHS,
+    ROOM_FOR_FLOW_PX,
+    WIDTH_PX,
+    written_sequences,
+)
 from dataset_pipeline_tests.super_resolution.drawn_sets import HELD_OUT, TRAINED, step, written
 
 TRAINERS = os.environ.get("DATASET_PIPELINE_TRAINERS", "")
@@ -34,7 +39,8 @@ RECIPE = (
     step("blur", 0.3, 1.5, 0.5), step(DOWNSCALE), step("noise", 1, 4, 0.5), step("h264", 20, 32),
     step("webp", 70, 95, 0.3),
 )  # fmt: skip
-CROPS = {"x2": 48, "x4": 24, "otf": 16}  # of low-quality pixels, of tiles and frames of 96 px
+CROPS = {"x2": 48, "x4": 24, "otf": 16}  # of low-quality pixels, of tiles of 96 px
+SEQUENCE_CROPS = {2: 64, 4: 40}  # of frames of 160 px
 
 TRAINED_SEQUENCES = 6
 HELD_OUT_SEQUENCES = {"reds": 5, "vimeo": 3, "trainner": 3}  # of reds more than its smaller partition has
@@ -94,7 +100,7 @@ def loaded(trainer: str, loader: str, folder: Path, out: Path) -> dict[str, list
 def test_the_trainers_own_dataset_gives_every_window_of_the_sequences(tmp_path: Path, layout: Layout):
     trainer = "trainner_redux" if layout == "trainner" else "basicsr"
     held_out = HELD_OUT_SEQUENCES[layout]
-    folder = written_sequences(tmp_path, layout, TRAINED_SEQUENCES, held_out)
+    folder = written_sequences(tmp_path, layout, TRAINED_SEQUENCES, held_out, height_px=ROOM_FOR_FLOW_PX)
     found = loaded(trainer, f"{trainer}_sequences", folder, tmp_path / "given.json")
     assert {way: len(items) for way, items in found.items()} == {
         way: count * (held_out if " val" in way else TRAINED_SEQUENCES) for way, count in ITEMS[layout].items()
@@ -109,7 +115,7 @@ def test_the_trainers_own_dataset_gives_every_window_of_the_sequences(tmp_path: 
             assert high == low or high == [low[len(low) // 2]]
             assert is_window([green // 2 for _, green in low], LENGTHS[layout])
             assert high_shape[2:] == [scale * side for side in low_shape[2:]]
-            assert high_shape[2:] == ([CROPS[f"x{scale}"] * scale] * 2 if trained else [HEIGHT_PX, WIDTH_PX])
+            assert high_shape[2:] == ([SEQUENCE_CROPS[scale] * scale] * 2 if trained else [ROOM_FOR_FLOW_PX, WIDTH_PX])
             assert off < 0.51
 
 

@@ -10,7 +10,13 @@ from dataset_pipeline.settings import DEFAULTS, SettingsError, load_settings
 from dataset_pipeline.super_resolution.layout import TRAIN, VALIDATION
 from dataset_pipeline.super_resolution.sequence_configs import SequenceFacts, sequence_configs
 from dataset_pipeline.super_resolution.sequences import Layout, frame_paths
-from dataset_pipeline_tests.super_resolution.drawn_sequences import LENGTHS, runs_of, written_sequences
+from dataset_pipeline_tests.super_resolution.drawn_sequences import (
+    HEIGHT_PX,
+    LENGTHS,
+    ROOM_FOR_FLOW_PX,
+    runs_of,
+    written_sequences,
+)
 from dataset_pipeline_tests.super_resolution.loaders import (
     REDS_PARTITIONS,
     basicsr_sequences,
@@ -28,11 +34,19 @@ def facts(layout: Layout, held_out: int, frames: int = 0, side_px: int = 400) ->
     return SequenceFacts("a_set", layout, frames or LENGTHS[layout], 640, side_px, ALL_SCALES, held_out)
 
 
-@pytest.mark.parametrize("layout", ["reds", "vimeo"])
-def test_basicsr_reads_the_parts_of_a_set_by_its_settings(tmp_path: Path, layout: Layout):
-    folder = written_sequences(tmp_path, layout, 2, 1, (4,))
+@pytest.mark.parametrize(
+    ("layout", "height_px", "expected"),
+    [
+        ("reds", HEIGHT_PX, ["basicsr_x4.yml"]),
+        ("vimeo", ROOM_FOR_FLOW_PX, ["basicsr_recurrent_x4.yml", "basicsr_x4.yml"]),
+    ],
+)
+def test_basicsr_reads_the_parts_of_a_set_by_its_settings(
+    tmp_path: Path, layout: Layout, height_px: int, expected: list[str]
+):
+    folder = written_sequences(tmp_path, layout, 2, 1, (4,), height_px)
     names = sorted(it.name for it in (folder / "absolute").iterdir())
-    assert names == ["basicsr_recurrent_x4.yml", "basicsr_x4.yml"]
+    assert names == expected
     for name in names:
         options = yaml.safe_load((folder / "absolute" / name).read_text("utf-8"))
         read = {part: basicsr_sequences(its, options["scale"]) for part, its in options["datasets"].items()}
