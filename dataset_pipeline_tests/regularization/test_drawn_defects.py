@@ -17,7 +17,7 @@ from dataset_pipeline_tests.regularization.rows import asked_row, found_box
 
 SETTINGS = load_settings(resources_folder() / "settings.toml").regularization_selection
 KINDS = ("person", "head", "face", "hand")
-FEW, MANY, SEEN_BY_NETS = 8, 200, 40
+FEW, MANY, SEEN_BY_NETS = 8, 100, 30
 Boxes = list[dict[str, Any]]
 DEFECTS: dict[str, tuple[Callable[[int], Drawn | None], str]] = {
     "three hands": (three_hands, "hands"),
@@ -51,6 +51,7 @@ def test_good_pictures_stay_by_drawn_boxes():
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 def test_many_drawn_defects_are_left_out_by_drawn_boxes_and_by_those_of_the_pack():
     detector = Detector(pack="demo", device="cpu", batch_size=1)  # type: ignore[call-arg]
 
@@ -64,5 +65,5 @@ def test_many_drawn_defects_are_left_out_by_drawn_boxes_and_by_those_of_the_pack
         by_nets = reasons([(picture, found_in(picture)) for picture, _ in pictures[:SEEN_BY_NETS]])
         print(f"{name}: drawn boxes {dict(by_truth)}, the pack's boxes {dict(by_nets)}")
         assert by_truth[why] >= 0.95 * by_truth.total()
-        if why == "more_people":
+        if why != "hands":
             assert by_nets[why] >= 0.9 * by_nets.total()
