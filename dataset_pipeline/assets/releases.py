@@ -38,6 +38,7 @@ from dataset_pipeline.video.keyframes import measure
 from dataset_pipeline.video.stream import DecodeReport
 
 HIGH, LOW = "high", "low"  # the pictures of a pair
+LOW_SHARES = "low_width_share", "low_height_share"
 AT_ONCE = 16  # pairs of frames in memory
 FEW = 0.5  # of a release's frames: fewer matched ones speak of another episode
 
@@ -121,7 +122,8 @@ def _told(found: Paired) -> str:
 )
 def release_pairs(step: Step) -> Result:
     """Pairs of pictures of two releases of an episode, made with the low one: its own pixels, and the high one's frame
-    laid on them at `[release_pairs] scale` times their number, never enlarged.
+    laid on them at `[release_pairs] scale` times their number, never enlarged. Where it has too few pixels for that,
+    the low one's are shrunk a little (`shrink_low_to`), and rows and numbers say to which share.
 
     Each with its correlation, and the blocks in which the two show something else: subtitles, a part that was drawn
     anew. Two seeks and some half a core-s a pair.
@@ -136,7 +138,8 @@ def release_pairs(step: Step) -> Result:
     wanted = chosen(matches, settings.per_shot, settings.most)
     try:
         fit = [pair for _, pair in frames.of(for_geometry(matches))]
-        pairing = fitted(fit, settings.scale, settings.colours, frames.high_bars, frames.low_bars)
+        bars = frames.high_bars, frames.low_bars
+        pairing = fitted(fit, settings.scale, settings.colours, *bars, settings.shrink_low_to)
     except CannotPair as error:
         step.log.warning(f"{step.episode}, {row['high']}: {error}")
         return Result(SCHEMAS["release_pairs"].empty(), {"pairs": 0, "why_none": str(error)})
@@ -145,7 +148,7 @@ def release_pairs(step: Step) -> Result:
         step.save_pictures(_drawn(step, pairing, frames.of(wanted), (row["high"], len(wanted)), left_out), left_out)
     )
     whole = _whole(made)
-    for reason in report.reasons:
+    for reason in [*report.reasons, *_shrunk(pairing, f"{step.episode}, {row['high']}")]:
         step.log.warning(reason)
     return Result(SCHEMAS["release_pairs"].table(whole), _numbers(row, pairing, whole), left_out=left_out)
 
@@ -164,6 +167,7 @@ def _drawn(
             continue
         signals, differs = measure(made.high), made.comparison.differs
         common = {"episode": episode, "high": high_of, "of": image_id, "scale": pairing.scale, "pts_s": match.low_s}
+        common |= dict(zip(LOW_SHARES, pairing.low_shares, strict=True))
         measured = {name: getattr(signals, name) for name in ("sharpness", "contrast")} | as_row(signals.defects)
         compared = {
             "correlation": made.comparison.correlation,
@@ -173,6 +177,16 @@ def _drawn(
         }
         yield common | measured | compared | {"image_id": image_id, "part": HIGH, **_size(made.high)}, made.high
         yield common | {"image_id": f"{image_id}-{LOW}", "part": LOW, **_size(made.low)}, made.low
+
+
+def _shrunk(pairing: Pairing, releases: str) -> list[str]:
+    if pairing.low_px == pairing.pair_px:
+        return []
+    sizes = " to ".join(f"{across}x{down}" for across, down in (pairing.low_px, pairing.pair_px))
+    return [
+        f"{releases}: low pictures are shrunk from {sizes} px, since the high release has fewer than {pairing.scale} "
+        "times their pixels; with [release_pairs] shrink_low_to = 1 there would be no pairs"
+    ]
 
 
 def _size(picture: np.ndarray) -> dict[str, int]:
@@ -195,6 +209,7 @@ def _numbers(alignment: Mapping[str, Any], pairing: Pairing, rows: Sequence[Mapp
         **{name: getattr(lies, name) for name in ("step_x", "step_y", "start_x_px", "start_y_px")},
         "geometry_error_px": lies.error_px,
         "geometry_spread_px": lies.spread_px,
+        **dict(zip(LOW_SHARES, pairing.low_shares, strict=True)),
         "colour_error": pairing.to_low.error,
     }
     if highs:

@@ -179,12 +179,15 @@ def _lows(step: Step, episodes: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _origin_of_pictures(step: Step, episodes: Sequence[str]) -> dict[str, Any]:
-    """Of which episodes an upscale was undone, by the height that they were drawn at, and which high release pairs of
-    an episode are made with."""
+    """Of which episodes an upscale was undone, by the height that they were drawn at, which high release pairs of an
+    episode are made with, and to what of their width and height its low pictures were shrunk for that."""
     kept = (row for row in step.read("sr_sources", episodes).to_pylist() if row["kept"] and row["native_px"])
     native = {row["episode"]: row["native_px"] for row in kept}
-    highs = {row["episode"]: row["high"] for row in _lows(step, episodes).values()}
-    told = {"descaled_to_px": native, "high_releases": highs}
+    lows = _lows(step, episodes).values()
+    highs = {row["episode"]: row["high"] for row in lows}
+    shares = {row["episode"]: [row["low_width_share"], row["low_height_share"]] for row in lows}
+    shrunk = {episode: its for episode, its in shares.items() if min(its) < 1}
+    told = {"descaled_to_px": native, "high_releases": highs, "low_releases_shrunk_to": shrunk}
     return {name: of for name, of in told.items() if of}
 
 

@@ -616,6 +616,7 @@ class ReleaseAlignmentSettings(Section):
 
 class ReleasePairsSettings(Section):
     scale: Literal[2, 3, 4]
+    shrink_low_to: Annotated[float, Field(ge=0.25, le=1)]
     per_shot: Annotated[int, Field(ge=1, le=100)]
     most: Annotated[int, Field(ge=0, le=100_000)]
     colours: Literal["of_low", "of_high", "own"]

@@ -771,6 +771,7 @@ SCHEMAS = {
                 "part": STRING,  # high, low
                 "of": STRING,  # the high picture of the pair
                 "scale": INT,  # of the high picture
+                **dict.fromkeys(("low_width_share", "low_height_share"), FLOAT),  # below 1 where the low one is shrunk
                 "pts_s": FLOAT,  # of the low frame
                 "width_px": INT,
                 "height_px": INT,

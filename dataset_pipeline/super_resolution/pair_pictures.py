@@ -9,8 +9,16 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from dataset_pipeline.super_resolution.release_geometry import Geometry, Size, fit_geometry, shown_by_both, warped
+from dataset_pipeline.super_resolution.release_geometry import (
+    Geometry,
+    Size,
+    fit_geometry,
+    shown_by_both,
+    warped,
+    with_room,
+)
 from dataset_pipeline.super_resolution.release_pairs import ColourMatch, Comparison, compared, fit_colours
+from dataset_pipeline.super_resolution.resampling import resampling_matrix
 
 Colours = Literal["of_low", "of_high", "own"]
 Pair = tuple[np.ndarray, np.ndarray]  # the high and the low frame, RGB uint8 as coded
@@ -34,16 +42,25 @@ class PairPictures:
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
-    """How pairs of two releases are made. `box`: x0, y0, x1, y1, what of the low frame is shown by both, without bars.
-    `to_low`, `to_high`: the colours of one as the other has them."""
+    """How pairs of two releases are made. `geometry`: of the low frames as they are coded, at `low_px`. They are shrunk
+    to `pair_px`, the same where the high release has pixels enough, and lie there as `shrunk` says. `box`: x0, y0, x1,
+    y1, what of the shrunk frame is shown by both, without bars. `to_low`, `to_high`: the colours of one as the other
+    has them."""
 
     geometry: Geometry
     low_px: Size
+    shrunk: Geometry
+    pair_px: Size
     scale: int
     box: tuple[int, int, int, int]
     colours: Colours
     to_low: ColourMatch
     to_high: ColourMatch
+
+    @property
+    def low_shares(self) -> tuple[float, float]:
+        """What of the low frame's width and height, in pixels, its pictures keep: 1 where they are its own pixels."""
+        return self.pair_px[0] / self.low_px[0], self.pair_px[1] / self.low_px[1]
 
     def pictures(self, high: np.ndarray, low: np.ndarray) -> PairPictures:
         """The pictures of two frames that show the same. Raises ValueError for frames of another size than those by
@@ -51,10 +68,10 @@ class Pairing:
         if (low.shape[1], low.shape[0]) != self.low_px:
             raise ValueError(f"the frame is {low.shape[1]}x{low.shape[0]} px, not {self.low_px[0]}x{self.low_px[1]}")
         x0, y0, x1, y1 = self.box
-        both = self.to_low.applied(warped(high, self.geometry, self.low_px))[y0:y1, x0:x1]
-        low_part = low[y0:y1, x0:x1]
+        both = self.to_low.applied(warped(high, self.shrunk, self.pair_px))[y0:y1, x0:x1]
+        low_part = _resized(low, self.pair_px)[y0:y1, x0:x1]
         comparison = compared(both, low_part)
-        large = warped(high, self.geometry, self.low_px, self.scale)
+        large = warped(high, self.shrunk, self.pair_px, self.scale)
         large = large[y0 * self.scale : y1 * self.scale, x0 * self.scale : x1 * self.scale]
         if self.colours == "of_low":
             large = self.to_low.applied(large)
@@ -64,11 +81,17 @@ class Pairing:
 
 
 def fitted(
-    frames: Sequence[Pair], scale: int, colours: Colours, high_bars: Sides = NO_SIDES, low_bars: Sides = NO_SIDES
+    frames: Sequence[Pair],
+    scale: int,
+    colours: Colours,
+    high_bars: Sides = NO_SIDES,
+    low_bars: Sides = NO_SIDES,
+    shrink_low_to: float = 1.0,
 ) -> Pairing:
     """How pairs are made, by frames that show the same, some 16 of different shots. The bars of each are in its own
-    pixels. Raises CannotPair where they do not lie alike, where a pixel of the high release would be enlarged, or where
-    nothing is shown by both."""
+    pixels. Where the high release has fewer than `scale` times the low one's pixels along a side, the low one is
+    shrunk, to that share of its side at least. Raises CannotPair where the two do not lie alike, where that is not
+    enough and a pixel of the high release would be enlarged, or where nothing is shown by both."""
     if not frames:
         raise CannotPair("no frame of both could be read")
     high_px, low_px = ((one.shape[1], one.shape[0]) for one in frames[0])
@@ -77,19 +100,45 @@ def fitted(
         geometry = fit_geometry([(_luma(high), _luma(low)) for high, low in alike])
     except ValueError as error:
         raise CannotPair(str(error)) from error
-    if scale > geometry.largest_scale:
-        times = min(geometry.step_x, geometry.step_y)
-        raise CannotPair(
-            f"the high release has {times:.2f} times the low one's pixels along a side, and pairs of scale {scale} "
-            "would enlarge it"
-        )
-    box = _without_bars(shown_by_both(geometry, high_px, low_px), geometry, high_px, low_px, high_bars, low_bars)
+    if scale > geometry.largest_scale and min(geometry.step_x, geometry.step_y) < scale * shrink_low_to:
+        raise CannotPair(_too_few_pixels(geometry, scale))
+    shrunk, pair_px = with_room(geometry, low_px, scale)
+    low_bars = _shrunk_sides(low_bars, low_px, pair_px)
+    box = _without_bars(shown_by_both(shrunk, high_px, pair_px), shrunk, high_px, pair_px, high_bars, low_bars)
     if box[0] >= box[2] or box[1] >= box[3]:
         raise CannotPair("the two show nothing of one another")
     x0, y0, x1, y1 = box
-    drawn = [(warped(high, geometry, low_px)[y0:y1, x0:x1], low[y0:y1, x0:x1]) for high, low in alike]
+    inner = np.s_[y0:y1, x0:x1]
+    drawn = [(warped(high, shrunk, pair_px)[inner], _resized(low, pair_px)[inner]) for high, low in alike]
     turned: Iterable[Pair] = ((low, high) for high, low in drawn)
-    return Pairing(geometry, low_px, scale, box, colours, fit_colours(drawn), fit_colours(turned))
+    to_low, to_high = fit_colours(drawn), fit_colours(turned)
+    return Pairing(geometry, low_px, shrunk, pair_px, scale, box, colours, to_low, to_high)
+
+
+def _too_few_pixels(geometry: Geometry, scale: int) -> str:
+    times = min(geometry.step_x, geometry.step_y)
+    smaller = geometry.largest_scale
+    instead = [f"[release_pairs] scale = {smaller}"] if smaller >= 2 else []
+    instead.append(f"[release_pairs] shrink_low_to = {int(100 * times / scale) / 100}, so that the low one is shrunk")
+    return (
+        f"the high release has {times:.2f} times the low one's pixels along a side, and pairs of scale {scale} would "
+        f"enlarge it; set {' or '.join(instead)}"
+    )
+
+
+def _shrunk_sides(sides: Sides, low_px: Size, pair_px: Size) -> Sides:
+    left, top, right, bottom = (-(-px * pair_px[at % 2] // low_px[at % 2]) for at, px in enumerate(sides))
+    return left, top, right, bottom
+
+
+def _resized(low: np.ndarray, pair_px: Size) -> np.ndarray:
+    """A low frame uint8 [h, w, 3] at that size: itself where it has it."""
+    found = low
+    for axis, px in ((0, pair_px[1]), (1, pair_px[0])):
+        if found.shape[axis] != px:
+            matrix = resampling_matrix(found.shape[axis], px, "lanczos3").toarray().astype(np.float32)
+            found = np.moveaxis(np.tensordot(matrix, found.astype(np.float32), (1, axis)), 0, axis)
+    return found.round().clip(0, 255).astype(np.uint8) if found is not low else low
 
 
 def _without_bars(

@@ -59,6 +59,17 @@ class Geometry:
         return int(min(self.step_x, self.step_y) / _ENLARGED)
 
 
+def with_room(geometry: Geometry, low_px: Size, scale: int) -> tuple[Geometry, Size]:
+    """The geometry of a smaller low release, and its size: shrunk along each side where the high one has fewer than
+    `scale` times its pixels until it has so many, so that none of them is enlarged."""
+    across, down = (
+        round(px * step / scale) if step < scale * _ENLARGED else px
+        for px, step in zip(low_px, (geometry.step_x, geometry.step_y), strict=True)
+    )
+    steps = geometry.step_x * low_px[0] / max(1, across), geometry.step_y * low_px[1] / max(1, down)
+    return replace(geometry, step_x=steps[0], step_y=steps[1]), (across, down)
+
+
 def whole_frame(high_px: Size, low_px: Size) -> Geometry:
     """Both show the same rectangle."""
     return Geometry(high_px[0] / low_px[0], high_px[1] / low_px[1], 0.0, 0.0)

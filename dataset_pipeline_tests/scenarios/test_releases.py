@@ -21,6 +21,7 @@ from dataset_pipeline_tests.super_resolution.drawn_releases import (
     FILM,
     HALF,
     HALF_SCRIPT,
+    PAL,
     Form,
     Releases,
     corner_error_px,
@@ -146,23 +147,31 @@ def _frames_of_low(project: Project, episode: str) -> list[np.ndarray]:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("rate", [FILM, Fraction(25)])
-def test_a_release_that_is_late_cut_and_sped_up_is_matched_and_laid_exactly(tmp_path: Path, rate: Fraction):
-    drawn = write_releases(tmp_path, rate, form=NTSC)
+@pytest.mark.parametrize(
+    ("rate", "form", "high_px", "times"), [(FILM, NTSC, (704, 480), "2.21"), (Fraction(25), PAL, (704, 530), "1.84")]
+)
+def test_a_release_that_is_late_cut_and_sped_up_is_matched_and_laid_exactly(
+    tmp_path: Path, rate: Fraction, form: Form, high_px: tuple[int, int], times: str
+):
+    drawn = write_releases(tmp_path, rate, form=form)
     folder = placed(tmp_path, drawn)
     project = new_project(tmp_path / "project")
     outcome, _ = project.run(folder, only=("video_probe", "shots", "release_alignment", "release_pairs"), **CHANGES)
     assert outcome.failures == []
     assert matched_rightly(project, drawn) >= 0.999
-    assert len(project.rows("release_alignment")[0]["missing"]) == len(NTSC.cuts)
-    assert corner_error_px(found_geometry(project), NTSC.lies, NTSC.low_px) <= 0.05
+    assert len(project.rows("release_alignment")[0]["missing"]) == len(form.cuts)
+    assert corner_error_px(found_geometry(project), form.lies, form.low_px) <= 0.05
     highs = [row for row in project.rows("release_pairs") if row["part"] == "high"]
     assert len(highs) >= 10
-    assert {(row["width_px"], row["height_px"]) for row in highs} == {(704, 480)}
+    assert {(row["width_px"], row["height_px"]) for row in highs} == {high_px}
+    assert {row["low_height_share"] for row in highs} == {high_px[1] / 2 / form.low_px[1]}
 
-    larger = CHANGES | {"release_pairs__scale": 3, "sr_set__scales": [3]}
-    assert project.run(folder, only=("release_pairs",), **larger)[0].failures == []
+    too_large = (
+        {"release_pairs__scale": 3, "sr_set__scales": [3]} if form is NTSC else {"release_pairs__shrink_low_to": 1}
+    )
+    assert project.run(folder, only=("release_pairs",), **CHANGES | too_large)[0].failures == []
     assert project.rows("release_pairs") == []
     pointer = project.store.pointer("release_pairs", project.rows("release_alignment")[0]["episode"])
     assert pointer is not None
-    assert "2.21 times the low one's pixels" in pointer.provenance.numbers["why_none"]
+    assert f"{times} times the low one's pixels" in pointer.provenance.numbers["why_none"]
+    assert "shrink_low_to = 0." in pointer.provenance.numbers["why_none"]

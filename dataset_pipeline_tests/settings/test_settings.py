@@ -384,7 +384,7 @@ HASHES = {
     "super_resolution": "c013d859c5c0",
     "sr_sequences": "97a3fe65aae6",
     "release_alignment": "c206e3c873ae",
-    "release_pairs": "278d6bd6592e",
+    "release_pairs": "39a7e1a76bcd",
     "sr_sources": "7143f8a07634",
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "5357ac60f1f3",

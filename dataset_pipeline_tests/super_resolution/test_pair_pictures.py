@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dataset_pipeline.super_resolution.pair_pictures import CannotPair, Pair, fitted
 from dataset_pipeline.super_resolution.release_geometry import Geometry
 from dataset_pipeline_tests.super_resolution.drawn_heights import drawn_cels
-from dataset_pipeline_tests.super_resolution.drawn_releases import corner_error_px, lowered
+from dataset_pipeline_tests.super_resolution.drawn_releases import COLOURS, corner_error_px, lowered
 
 HIGH_PX, LOW_PX = (480, 270), (208, 128)
 LIES = Geometry(step_x=2.28, step_y=2.05, start_x_px=3.0, start_y_px=1.5)
@@ -47,9 +49,30 @@ def test_bars_of_either_release_are_no_part_of_a_pair(frames):
     assert barred.pictures(*frames[0]).low.shape == (barred.box[3] - barred.box[1], barred.box[2] - 6, 3)
 
 
+def test_a_low_release_of_too_many_rows_is_shrunk_so_far_that_the_high_one_is_not_enlarged(frames):
+    low_px, lies = (208, 142), replace(LIES, step_y=1.86)
+    pal = [(high, lowered(high, lies, low_px)) for high, _ in frames]
+    with pytest.raises(CannotPair, match=r"1\.86 times .*; set \[release_pairs\] shrink_low_to = 0\.9[23], so"):
+        fitted(pal, 2, "own")
+    pairing = fitted(pal, 2, "own", low_bars=(0, 14, 0, 0), shrink_low_to=0.9)
+    assert corner_error_px(pairing.geometry, lies, low_px) <= 0.05
+    assert pairing.pair_px == (208, 132)
+    assert pairing.low_shares == (1.0, pytest.approx(132 / 142))
+    assert pairing.box[1] == 14  # of 13.01 rows
+    made = pairing.pictures(*pal[3])
+    assert made.high.shape == (2 * made.low.shape[0], 2 * made.low.shape[1], 3)
+    assert made.comparison.correlation > 0.98
+    small = made.high.reshape(made.low.shape[0], 2, made.low.shape[1], 2, 3).mean(axis=(1, 3))
+    assert abs((small @ COLOURS[:, :3].T + COLOURS[:, 3] - made.low).mean()) < 1
+    assert pairing.shrunk.step_y >= 1.99
+
+
 def test_where_no_pair_can_be_made_it_is_said_why(frames):
-    with pytest.raises(CannotPair, match=r"2\.05 times the low one's pixels along a side, and pairs of scale 3"):
-        fitted(frames, 3, "own")
+    told = (
+        r"2\.05 times the low one's pixels along a side, and pairs of scale 3 .*scale = 2 or .*shrink_low_to = 0\.68,"
+    )
+    with pytest.raises(CannotPair, match=told):
+        fitted(frames, 3, "own", shrink_low_to=0.69)
     with pytest.raises(CannotPair, match="no frame of both"):
         fitted([], 2, "own")
     empty = [(np.zeros_like(high), np.zeros_like(low)) for high, low in frames[:4]]
