@@ -33,12 +33,12 @@ DISTRIBUTIONS = {
 NOT_IMPORTED = {
     "dagster-webserver": "`dataset-pipeline dev` starts it",
     "dghs-imgutils": "imported by the name of its module, see models/imports.py",
-    "torchvision": "pyiqa and open_clip import it; it has to pair with torch",
     "setuptools": "pyiqa imports its pkg_resources",
     "pandas": "imgutils reads its tag lists with it",
     "onnxruntime": "stands in for onnxruntime-gpu where that has no wheel",
     "onnx": "torch exports hyperIQA with it",
     "nvidia-curand": "onnxruntime-gpu loads its library",
+    "accelerate": "diffusers fills networks with it as it makes them, not a second time",
     "rapidocr": "the weights of the text detector are read from its folder",
 }
 TRAINER = PACKAGE / "demo" / "training"  # made the shipped models; the dev group has what it alone needs
@@ -48,9 +48,15 @@ def normal(name: str) -> str:
     return re.sub("[-_.]+", "-", name).lower()
 
 
+EXTRAS = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
+
+
 @cache
 def declared(group: str = "") -> frozenset[str]:
-    lines = PROJECT["dependency-groups"][group] if group else PROJECT["project"]["dependencies"]
+    """The packages of a group, or with none those that are always there; `extras`: those of all extras."""
+    lines = PROJECT["project"]["dependencies"]
+    if group:
+        lines = EXTRAS if group == "extras" else PROJECT["dependency-groups"][group]
     return frozenset(normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in lines)
 
 
@@ -74,22 +80,23 @@ def imported(trainer: bool) -> frozenset[str]:
 
 
 def test_every_package_that_is_imported_is_declared():
-    assert imported(trainer=False) - declared() == set()
+    assert imported(trainer=False) - declared() - declared("extras") == set()
     assert imported(trainer=True) - declared() - declared("dev") == set()
 
 
 def test_every_package_that_is_declared_is_imported_or_named_with_its_reason():
-    assert declared() - imported(trainer=False) - NOT_IMPORTED.keys() == set()
+    assert (declared() | declared("extras")) - imported(trainer=False) - NOT_IMPORTED.keys() == set()
 
 
 def test_no_reason_outlives_its_package():
-    assert NOT_IMPORTED.keys() - declared() == set()
+    assert NOT_IMPORTED.keys() - declared() - declared("extras") == set()
     assert NOT_IMPORTED.keys() & imported(trainer=False) == set()
 
 
-@pytest.mark.parametrize("name", sorted(declared()))
+@pytest.mark.parametrize("name", sorted(declared() | declared("extras")))
 def test_every_declared_package_has_a_floor_and_a_cap_or_is_one_of_those_named_by_date(name: str):
-    [*lines] = [line for line in PROJECT["project"]["dependencies"] if normal(re.split("[<>=!~; ]", line)[0]) == name]
+    everything = [*PROJECT["project"]["dependencies"], *EXTRAS]
+    [*lines] = [line for line in everything if normal(re.split("[<>=!~; ]", line)[0]) == name]
     for line in lines:
         assert ">=" in line
         assert "<" in line.replace("<=", "") or name == "fsspec"

@@ -17,6 +17,7 @@ from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.models import loading
 from dataset_pipeline.models.generators.backend import Backend, Request, Unfit
 from dataset_pipeline.models.generators.comfyui import ComfyUI
+from dataset_pipeline.models.generators.diffusers import Diffusers
 from dataset_pipeline.models.generators.sdapi import SdApi
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import GeneratorSettings
@@ -107,11 +108,9 @@ class Generator:
 
     @cached_property
     def _backend(self) -> Backend:
-        if self.settings.backend == "comfyui":
-            return ComfyUI(self.settings, self.wait)
-        if self.settings.backend == "sdapi":
-            return SdApi(self.settings, self.wait)
-        raise PermanentError(f"[generator] backend = {self.settings.backend!r} cannot be used yet: take a server")
+        if self.settings.backend == "diffusers":
+            return Diffusers(self.settings, self.device, self.keep_loaded, self.memory)
+        return (ComfyUI if self.settings.backend == "comfyui" else SdApi)(self.settings, self.wait)
 
     def _check(self) -> None:
         if reason := self.missing():
@@ -122,7 +121,8 @@ class Generator:
             if (request.width_px % 8, request.height_px % 8) != (0, 0):
                 raise Unfit(f"{request.width_px} x {request.height_px}: both sides must be multiples of 8")
             picture = self._backend.draw(request)
-            size = None if self.settings.workflow else (request.height_px, request.width_px)
+            own = self.settings.backend == "comfyui" and self.settings.workflow
+            size = None if own else (request.height_px, request.width_px)
             loading.count(ROLE, 1)
             return _checked(picture, size)
         except Exception as error:

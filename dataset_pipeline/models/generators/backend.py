@@ -57,8 +57,9 @@ def unknown(setting: str, value: str, known: Iterable[str]) -> str:
     """That a setting names what is not known, and what is: the most alike first."""
     names = sorted(set(known))
     if not names:
-        return f"{setting} = {value!r} is not known here, nor is anything else"
-    alike = difflib.get_close_matches(value, names, NAMED, cutoff=0.4)
+        return f"{setting} = {value!r} is not known here; there is none"
+    alike = [name for name in names if value and value.lower() in name.lower()]
+    alike += [name for name in difflib.get_close_matches(value, names, NAMED, cutoff=0.4) if name not in alike]
     told = [*alike, *(name for name in names if name not in alike)]
     more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
     return f"{setting} = {value!r} is not known here; known are {', '.join(told[:NAMED])}{more}"
