@@ -135,7 +135,13 @@ def fresh(tmp_path: Path) -> Project:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, EpisodeTruth]]:
     """A show with a long opening: its shots, frames and what its episodes share. The project, and truths by episode."""
     root = tmp_path_factory.mktemp("watched")
-    files = write_show(root / "episodes", replace(TEST_SHOW, size=(480, 270), opening_s=5.0, opening_entrances=4))
+    scripts = (
+        "opening, talk 1.6, pan 2, solo 0.8, pair 1, ending",
+        "solo 0.7, opening, talk 1.6, pan 2, pair 1, walk 1, ending",
+        "establish 1.2, opening, trio 1, talk 1.6, pan 2, solo 1, ending",
+    )
+    show = replace(TEST_SHOW, scripts=scripts, size=(320, 180), opening_s=5.0, opening_entrances=4)
+    files = write_show(root / "episodes", show)
     project = new_project(root / "project")
     settings, sources = project.settings(), find_sources([root / "episodes"]).sources
     measured = ["video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames"]

@@ -67,11 +67,15 @@ def _run(project: Project, source: Source, mode: str, *runs: list[str], **change
     return tuple(pointer.file for pointer in pointers if pointer)
 
 
-@pytest.mark.parametrize("mode", ["mpdecimate", "interval", "shot"])
-def test_steps_that_look_at_every_frame_decode_each_once_in_one_run(half_a_minute, decoded, tmp_path, mode):
-    together = _run(new_project(tmp_path / "together"), half_a_minute, mode, MEASURED)
+@pytest.mark.parametrize(("mode", "at_most"), [("mpdecimate", FRAMES), ("interval", FRAMES / 2), ("shot", FRAMES / 2)])
+def test_steps_that_look_at_every_frame_decode_each_once_in_one_run_and_kept_ones_are_fetched_on_one_way(
+    half_a_minute, decoded, tmp_path, mode, at_most
+):
+    run = [*MEASURED, "frame_embeddings", "distinct_frames"]
+    together = _run(new_project(tmp_path / "together"), half_a_minute, mode, run)
     assert decoded["shots"] + decoded["keyframes"] == FRAMES
     assert decoded["video_probe"] < FRAMES / 4
+    assert 0 < decoded["distinct_frames"] <= at_most
     decoded.clear()
     # What one of the two makes alone is the same, and it does nothing for the other.
     alone = _run(new_project(tmp_path / "alone"), half_a_minute, mode, ["video_probe"], ["keyframes"], ["shots"])
@@ -90,12 +94,6 @@ def test_shots_that_are_current_are_not_sought_again_beside_the_candidates(
     assert (decoded["keyframes"], decoded["shots"]) == (FRAMES, 0)
     assert after[0] == before[0]
     assert after[1] != before[1]
-
-
-@pytest.mark.parametrize(("mode", "at_most"), [("mpdecimate", FRAMES), ("interval", FRAMES / 2), ("shot", FRAMES / 2)])
-def test_kept_frames_are_fetched_on_one_way_through_the_file(half_a_minute, decoded, tmp_path, mode, at_most):
-    _run(new_project(tmp_path / "project"), half_a_minute, mode, [*MEASURED, "frame_embeddings", "distinct_frames"])
-    assert 0 < decoded["distinct_frames"] <= at_most
 
 
 def test_steps_of_the_default_mode_decode_the_whole_file_once(half_a_minute, decoded, tmp_path):

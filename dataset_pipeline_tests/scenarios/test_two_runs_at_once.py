@@ -64,6 +64,7 @@ def start(project: Path) -> subprocess.Popen:
     )
 
 
+@pytest.mark.thorough
 def test_two_runs_of_one_episode_give_one_result_and_nothing_to_clean_up(project):
     both = [start(project), start(project)]
     with ThreadPoolExecutor(2) as readers:  # of both at once, or a full pipe stops the one that nobody reads
