@@ -14,7 +14,7 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
 from dataset_pipeline.graph.framework import asset_definition
 from dataset_pipeline.graph.project import export_root, location_prefix, partitions_name, store_of
-from dataset_pipeline.models.injected import known_weights, model_resources
+from dataset_pipeline.models.injected import generator_of, known_weights, model_resources
 from dataset_pipeline.orchestration import jobs
 from dataset_pipeline.orchestration.arrivals import arrivals_sensor
 from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
@@ -32,6 +32,7 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
     """
     prefix = location_prefix(settings)
     partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
+    classes = dg.StaticPartitionsDefinition([it.name for it in settings.regularization.classes])
     store = store_of(settings)
     roles = dict(roles or model_resources(settings))
     weights = known_weights(roles)
@@ -47,6 +48,7 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
             partitions,
             made.declaration.code_version(settings, weights),
             _condition(name, graph, prefix),
+            classes,
         )
         for name, made in ASSETS.items()
     ]
@@ -54,7 +56,13 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
     process_new_episodes = jobs.process_new_episodes(settings, build_definitions)
     return dg.Definitions(
         assets=[*external, *assets, status_asset(prefix)],
-        resources={"settings": settings, "store": store, "export_root": export_root(settings), **roles},
+        resources={
+            "settings": settings,
+            "store": store,
+            "export_root": export_root(settings),
+            "generator": generator_of(settings),
+            **roles,
+        },
         jobs=[
             measure_episode,
             jobs.rebuild_set(settings, build_definitions),
@@ -72,7 +80,8 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
 
 
 def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) -> dg.AutomationCondition | None:
-    """Sets are exported on demand, and so is all of super-resolution; everything else keeps current by itself."""
+    """Sets are exported on demand, and so is all for super-resolution and regularization; all else keeps current by
+    itself."""
     declaration = graph[asset]
     if declaration.exports or declaration.on_demand:
         return None

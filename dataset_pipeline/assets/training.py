@@ -12,6 +12,7 @@ import numpy as np
 
 from dataset_pipeline.assets.corrections import rows_of
 from dataset_pipeline.assets.crops import has_details
+from dataset_pipeline.assets.regularization_export import has_classes, regularization_of
 from dataset_pipeline.assets.repeated import repeated_stills
 from dataset_pipeline.assets.strata import ASKED_BY_QUERIES, asks_for, strata_behind
 from dataset_pipeline.assets.tags import people_seen
@@ -20,7 +21,7 @@ from dataset_pipeline.characters.names import names_by_id, stored_names
 from dataset_pipeline.corrections.addressing import STITCHED
 from dataset_pipeline.corrections.answers import chosen_by_hand
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
-from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, is_joined, parted
 from dataset_pipeline.graph.lineage import made_by
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNREADABLE
@@ -267,9 +268,11 @@ def training_set(step: Step) -> Result:
 
 @pipeline_asset(
     kind=Kind.EXPORT,
-    reads=["training_set", "core_tags", "character_gallery", "clips", "training_clips"],
-    settings=["exported_set", "tag_rules"],
-    group="set",
+    reads=["training_set", "core_tags", "character_gallery", "clips", "training_clips", "regularization_set"],
+    reads_if={"regularization_set": has_classes},
+    settings=["exported_set", "tag_rules", "regularization", "generator"],
+    settings_if=dict.fromkeys(("regularization", "generator"), has_classes),
+    group="export",
     algorithm=2,
     labels=["file"],
 )
@@ -292,7 +295,9 @@ def exported_set(step: Step) -> Result:
         step.log.warning(f"the set was not all made by one and the same [{asset}]: bring it up to date, export again")
     multiplies = {row["concept"]: row["multiply"] for row in rows}
     clips = rows_of_set(step.rows("clips"), step.rows("training_clips"), multiplies)
-    rows = [*rows, *clips]
+    beside = regularization_of(step, rows)
+    about |= {"regularization": beside.told} if beside.rows else {}
+    rows = [*rows, *clips, *beside.rows]
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
     names = stored_names(step.read("character_gallery"))
@@ -379,8 +384,9 @@ def models_behind(step: Step, episodes: Iterable[str]) -> list[dict[str, str]]:
     """The models that measured these episodes, with the licences of their weights, for a set's documents."""
     registry, found = load_registry(), set()
     measured = [name for name in step.ancestors if name in DECLARATIONS and DECLARATIONS[name].models]
+    measured = [name for name in measured if parted(name) == "episode"]
     for asset, episode in itertools.product(measured, sorted(set(step.episodes).intersection(episodes))):
-        pointer = None if is_joined(asset) else step.behind(asset, episode)
+        pointer = step.behind(asset, episode)
         for model in pointer.provenance.models if pointer else ():
             licence = "see the demo pack's card" if model["demo"] else _licences(registry, model["model"])
             found.add((model["role"], model["model"], model["sha256"], licence))

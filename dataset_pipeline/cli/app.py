@@ -21,6 +21,7 @@ from dataset_pipeline.cli.explain import explain
 from dataset_pipeline.cli.find import find
 from dataset_pipeline.cli.models import models_app
 from dataset_pipeline.cli.references import references_app
+from dataset_pipeline.cli.regularize import regularize
 from dataset_pipeline.cli.review import review_app
 from dataset_pipeline.cli.run import demo, run
 from dataset_pipeline.cli.sets import export, rebalance, recaption, report
@@ -45,7 +46,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-for command in (demo, run, sr, estimate):
+for command in (demo, run, sr, regularize, estimate):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dev)
 for command in (status, explain, find, export, recaption, rebalance, report, diff, clean, prune, doctor):

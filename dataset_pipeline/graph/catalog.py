@@ -54,7 +54,20 @@ class PipelineAsset:
 ASSETS: dict[str, PipelineAsset] = {}
 
 # As they lie from left to right in the web UI, which sorts them by who reads whom: no asset reads one of a later group.
-GROUPS = ("source", "frames", "stills", "crops", "scores", "characters", "text", "set", "super_resolution", "status")
+GROUPS = (
+    "source",
+    "frames",
+    "stills",
+    "crops",
+    "scores",
+    "characters",
+    "text",
+    "set",
+    "super_resolution",
+    "regularization",
+    "export",
+    "status",
+)
 
 
 def pipeline_asset(
@@ -74,6 +87,8 @@ def pipeline_asset(
     settings_if: Mapping[str, Callable[[Settings], bool]] | None = None,
     goes_first: bool = False,
     on_demand: bool = False,
+    by_class: bool = False,
+    generates: bool = False,
 ) -> Callable[[Callable[[Step], Result]], PipelineAsset]:
     """Make an asset of the graph out of a function from Step to Result.
 
@@ -83,8 +98,9 @@ def pipeline_asset(
     shown on it in the web UI, beside its kind. `shows` gives the stored pictures, by the label of their row, of which
     the web UI shows a sheet. `reads_if`, `settings_if`: which of `reads` and `settings` are read only under settings of
     which that is true. One that `goes_first` runs before others of its run that could run as well: it leaves behind
-    what they take up. One made `on_demand` is left out of all runs that do not ask for it. Raises ValueError for a
-    group that is none of GROUPS, and for a condition on what is not read.
+    what they take up. One made `on_demand` is left out of all runs that do not ask for it; one made `by_class` has the
+    classes of regularization sets for partitions, and one that `generates` is given what makes pictures from text.
+    Raises ValueError for a group that is none of GROUPS, and for a condition on what is not read.
     """
     if group not in GROUPS:
         raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
@@ -106,6 +122,8 @@ def pipeline_asset(
             tuple((reads_if or {}).items()),
             tuple((settings_if or {}).items()),
             on_demand,
+            by_class,
+            generates,
         )
         made = PipelineAsset(declaration, function, group, frozenset(labels), checks or {}, shows, goes_first)
         DECLARATIONS[made.name] = declaration

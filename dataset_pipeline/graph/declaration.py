@@ -33,7 +33,9 @@ class Kind(Enum):
 class Declaration:
     """What one asset is and reads. Those that `remember` read the identity log and add to it; of those that are
     `traced` the lineage is noted with each table. Those made `on_demand` belong to no run of the graph and never run by
-    themselves.
+    themselves. Those made
+    `by_class` are made class by class of regularization sets, in place of episode by episode.
+    Those that `generate` are given what makes pictures from text.
 
     `reads` is all that it may read. What stands in `reads_if` too is read only under settings of which that is true:
     `under` settings it is one of `reads`, or gone. So are sections of `settings` that stand in `settings_if`.
@@ -50,6 +52,8 @@ class Declaration:
     reads_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
     settings_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
     on_demand: bool = False
+    by_class: bool = False
+    generates: bool = False
 
     @property
     def joined(self) -> bool:
@@ -95,6 +99,16 @@ DECLARATIONS: dict[str, Declaration] = {}
 def is_joined(asset: str) -> bool:
     """True for assets over all episodes. `video` and other externals are per episode."""
     return asset in DECLARATIONS and DECLARATIONS[asset].joined
+
+
+def is_by_class(asset: str) -> bool:
+    """True for assets that are made class by class of regularization sets."""
+    return asset in DECLARATIONS and DECLARATIONS[asset].by_class
+
+
+def parted(asset: str) -> str:
+    """What an asset has one table for: `all`, `class` or `episode`."""
+    return "all" if is_joined(asset) else "class" if is_by_class(asset) else "episode"
 
 
 def behind(asset: str, settings: Settings) -> set[str]:

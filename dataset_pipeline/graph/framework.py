@@ -12,7 +12,7 @@ import numpy as np
 
 from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_memory
 from dataset_pipeline.graph.catalog import PipelineAsset
-from dataset_pipeline.graph.declaration import DECLARATIONS
+from dataset_pipeline.graph.declaration import DECLARATIONS, parted
 from dataset_pipeline.graph.materializing import InputsMissing, is_current, materialize
 from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.reading import work_of
@@ -37,19 +37,21 @@ SHEET_COLUMNS, SHEET_ROWS, SHEET_THUMB_PX = 6, 4, 150
 def asset_definition(
     made: PipelineAsset,
     prefix: Sequence[str],
-    partitions: dg.PartitionsDefinition,
+    episodes: dg.PartitionsDefinition,
     code_version: str,
     condition: dg.AutomationCondition | None,
+    classes: dg.PartitionsDefinition | None = None,
 ) -> dg.AssetsDefinition:
-    """The Dagster asset of one project: its keys under `prefix`, its episodes being `partitions`."""
+    """The Dagster asset of one project: its keys under `prefix`. episodes, classes: partitions of what is
+    made episode by episode, and of what is made class by class of regularization sets."""
     declaration = made.declaration
     key = dg.AssetKey([*prefix, made.name])
-    by_episode = None if declaration.joined else partitions
+    partitions = {"all": None, "class": classes, "episode": episodes}[parted(made.name)]
 
     @dg.asset(
         key=key,
-        deps=[dg.AssetKey([*prefix, asset]) for asset in declaration.reads],
-        partitions_def=by_episode,
+        deps=[_dependency(made.name, asset, dg.AssetKey([*prefix, asset])) for asset in declaration.reads],
+        partitions_def=partitions,
         group_name=made.group,
         description=made.function.__doc__,
         kinds={declaration.kind.value, *made.labels},
@@ -60,13 +62,14 @@ def asset_definition(
             "settings",
             *declaration.models,
             *(["export_root"] if declaration.exports else []),
+            *(["generator"] if declaration.generates else []),
         },
-        pool="gpu" if declaration.models else None,
+        pool="gpu" if declaration.models or declaration.generates else None,
         op_tags={"dagster/priority": "1"} if made.goes_first else None,
         backfill_policy=dg.BackfillPolicy.single_run() if declaration.projection else None,
         check_specs=[
             dg.AssetCheckSpec(
-                name, asset=key, description=check.description, blocking=check.blocking, partitions_def=by_episode
+                name, asset=key, description=check.description, blocking=check.blocking, partitions_def=partitions
             )
             for name, check in made.checks.items()
         ],
@@ -83,11 +86,18 @@ def asset_definition(
     return asset
 
 
+def _dependency(asset: str, read: str, key: dg.AssetKey) -> dg.AssetDep:
+    """That an asset reads another: all its partitions where one goes by episodes and the other by classes."""
+    apart = {parted(asset), parted(read)} == {"class", "episode"}
+    return dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping() if apart else None)
+
+
 def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     resources = context.resources
-    if made.declaration.joined:
+    if made.declaration.joined or made.declaration.by_class:
         registered = context.instance.get_dynamic_partitions(partitions_name(resources.settings))
-        return _alone(made, Step(made.declaration, resources, None, context.log, registered))
+        of_class = context.partition_key if made.declaration.by_class else None
+        return _alone(made, Step(made.declaration, resources, of_class, context.log, registered))
     episodes = list(context.partition_keys)
     if len(episodes) == 1:
         beside = _due_beside(context, episodes[0])

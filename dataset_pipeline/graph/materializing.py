@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from dataset_pipeline.base.timing import span
 from dataset_pipeline.graph.catalog import PipelineAsset
-from dataset_pipeline.graph.declaration import is_joined
 from dataset_pipeline.graph.lineage import lineage_of
 from dataset_pipeline.graph.reading import work_of
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
@@ -85,9 +84,8 @@ def inputs_of(step: Step) -> Inputs:
     versions: dict[str, str] = {}
     demo, missing, incomplete = False, set(), []
     for asset in step.declaration.reads:
-        over_all = step.episode is None and not is_joined(asset)
-        if over_all:
-            keys = sorted(step.episodes)
+        if (over := step.keys_over(asset)) is not None:
+            keys = sorted(over)
             found = [(key, pointer) for key in keys if (pointer := step.pointer(asset, key))]
             versions[asset] = joined_version(asset, found, step.declaration.name)
             if asset not in MAY_BE_ABSENT:
@@ -96,7 +94,8 @@ def inputs_of(step: Step) -> Inputs:
             demo = demo or any(pointer.provenance.demo for _, pointer in found)
             continue
         pointer = step.pointer(asset)
-        versions[asset] = version_for(step.episode, asset, pointer, step.declaration.name)
+        of_episode = None if step.declaration.by_class else step.episode
+        versions[asset] = version_for(of_episode, asset, pointer, step.declaration.name)
         demo = demo or (pointer is not None and pointer.provenance.demo)
     return Inputs(versions, demo, sorted(missing), incomplete)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from dataset_pipeline.base.timing import timed_iteration
 from dataset_pipeline.graph.reading import Reading
 from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.store.left_out import is_of_one, reason_of
+from dataset_pipeline.store.store import PictureGone, Store
 from dataset_pipeline.video.clip_files import ClipFile
 
+GENERATED_SUFFIX = "png"
+FACTS = "pixel_sha256", "width_px", "height_px"  # of a picture
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -121,6 +124,39 @@ class Pictures(Reading):
             for row in rows
         ]
         return rendered, left_out
+
+    def generated(
+        self,
+        rows: list[dict],
+        made_from: Callable[[dict], str],
+        make: Callable[[list[dict]], Iterable[np.ndarray | Exception]],
+    ) -> tuple[list[dict], dict[str, str], int]:
+        """Of each row the picture (image_id, path, pixel_sha256, width_px, height_px), asking only for those of which
+        none is there from the same hash, `made_from(row)`; why some have none, by image id; and how many were made.
+
+        `make(rows)` yields a picture or an error for each, in order. Each is kept before the next is asked for, so a
+        run that is killed goes on where it was.
+        """
+        from dataset_pipeline.images.resize import encode
+
+        assert self.episode is not None
+        store, asset, episode = self._work.store, self.declaration.name, self.episode
+        before = {row["path"]: {name: row[name] for name in FACTS} for row in self.previous()}
+        done: dict[str, dict] = {}
+        for row in rows:
+            path = store.picture_made_from(asset, episode, row["image_id"], made_from(row), GENERATED_SUFFIX)
+            if path and (facts := before.get(path) or _facts_at(path, store)):
+                done[row["image_id"]] = {"image_id": row["image_id"], "path": path, **facts}
+        absent = [row for row in rows if row["image_id"] not in done]
+        left_out: dict[str, str] = {}
+        for row, made in zip(absent, track(make(absent), asset, len(absent)), strict=True):
+            if isinstance(made, Exception):
+                left_out[row["image_id"]] = reason_of(made)
+                continue
+            encoded = encode(made, GENERATED_SUFFIX, 100)
+            path = store.put_picture(asset, episode, row["image_id"], encoded, GENERATED_SUFFIX, made_from(row))
+            done[row["image_id"]] = {"image_id": row["image_id"], "path": path, **_facts_of(made)}
+        return [done[row["image_id"]] for row in rows if row["image_id"] in done], left_out, len(absent) - len(left_out)
 
     def redrawn(
         self, images: list[dict], change: Callable[[np.ndarray], np.ndarray], format: str, quality: int
@@ -239,6 +275,23 @@ class Pictures(Reading):
 def _drawn_from(row: dict, pixels: str) -> tuple[str, str, tuple[int, ...]]:
     """Image, its pixels and what of them is taken. pixels: the column."""
     return row["image_id"], row[pixels], tuple(row["cut_px"] or ())
+
+
+def _facts_of(picture: np.ndarray) -> dict[str, Any]:
+    from dataset_pipeline.images.resize import pixel_sha256
+
+    height_px, width_px = picture.shape[:2]
+    return {"pixel_sha256": pixel_sha256(picture), "width_px": width_px, "height_px": height_px}
+
+
+def _facts_at(path: str, store: Store) -> dict[str, Any]:
+    """FACTS of a stored picture; none where it cannot be read, so that it is made again."""
+    from dataset_pipeline.images.resize import decode
+
+    try:
+        return _facts_of(decode(store.read_picture(path)))
+    except (PictureGone, ValueError):
+        return {}
 
 
 def _or_error(function: Callable[[Given], Made], given: Given) -> Made | Exception:

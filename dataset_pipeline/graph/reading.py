@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import pyarrow as pa
 
 from dataset_pipeline.base.timing import span
-from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
+from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_by_class, is_joined
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
@@ -111,13 +111,13 @@ class Reading:
         with span("store"):
             if is_joined(asset):
                 table = self.shared(f"table {asset}", lambda: store.read(asset))
-            elif self.episode is not None:
+            elif (keys := self.keys_over(asset)) is None:
                 absent = asset in MAY_BE_ABSENT and self._pointer(asset, self.episode) is None
                 table = SCHEMAS[asset].empty() if absent else store.read(asset, self.episode, columns)
             else:
                 for episode in episodes or ():
-                    self._mine(episode)
-                table = store.read_many(asset, self.episodes if episodes is None else episodes)
+                    self._mine(asset, episode)
+                table = store.read_many(asset, keys if episodes is None else episodes)
         return self._pictures.named_in(table)
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
@@ -130,7 +130,8 @@ class Reading:
 
     def left_out(self, asset: str) -> dict[str, str]:
         """The images of which a declared asset has no row or no picture, and why; of all episodes in a joined step."""
-        episodes = [self.episode] if self.episode is not None or is_joined(asset) else self.episodes
+        keys = self.keys_over(asset)
+        episodes = [self.episode] if keys is None else keys
         pointers = (self.pointer(asset, episode) for episode in episodes)
         return {it: why for pointer in pointers if pointer for it, why in pointer.provenance.left_out.items()}
 
@@ -151,10 +152,10 @@ class Reading:
     def _pointer(self, asset: str, episode: str | None) -> Pointer | None:
         if is_joined(asset):
             return self.shared(f"pointer {asset}", lambda: self._work.store.pointer(asset))
-        if self.episode is not None:
+        if self.keys_over(asset) is None:
             episode = self.episode
         else:
-            self._mine(episode)
+            self._mine(asset, episode)
         key = asset, episode
         if key not in self._pointers:
             self._pointers[key] = self._work.store.pointer(asset, episode)
@@ -164,8 +165,21 @@ class Reading:
         if asset not in self.declaration.reads:
             raise LookupError(f"{self.declaration.name} does not declare that it reads {asset}")
 
-    def _mine(self, episode: str | None) -> None:
-        if episode not in self.shared("episodes", lambda: frozenset(self.episodes)):
+    def keys_over(self, asset: str) -> Sequence[str] | None:
+        """The episodes, or the classes, whose tables of an asset this one reads; None where it reads one table: that of
+        its own episode or class, or of all."""
+        by_class = is_by_class(asset)
+        if is_joined(asset) or (self.episode is not None and by_class == self.declaration.by_class):
+            return None
+        return self.classes if by_class else self.episodes
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The classes of regularization sets, by name."""
+        return [it.name for it in self._work.settings.regularization.classes]
+
+    def _mine(self, asset: str, episode: str | None) -> None:
+        if episode not in self.shared(f"keys over {asset}", lambda: frozenset(self.keys_over(asset) or ())):
             raise LookupError(f"{self.declaration.name} is made of no episode {episode}")
 
     def rows(self, asset: str) -> list[dict]:
@@ -207,8 +221,8 @@ class Reading:
     def rows_of(self, asset: str, episode: str) -> list[dict]:
         """The rows of one episode, as in `source_of`, with what the schema wants read `alone`."""
         self._declared(asset)
-        if self.episode is None:
-            self._mine(episode)
+        if self.keys_over(asset) is not None:
+            self._mine(asset, episode)
         return self._pictures.named_in(self._work.store.read(asset, episode)).to_pylist()
 
     def previous(self) -> list[dict]:

@@ -75,6 +75,13 @@ class Step(Measuring):
             raise LookupError(f"{self.declaration.name} does not declare that it exports")
         return self._work.resources.export_root
 
+    @property
+    def generator(self) -> Any:
+        """What makes pictures from text, for an asset that declares that it generates."""
+        if not self.declaration.generates:
+            raise LookupError(f"{self.declaration.name} does not declare that it generates")
+        return self._work.resources.generator
+
     def lineage(self, asset: str) -> Lineage | None:
         """What the current table of a declared joined asset was made from; None if that was not noted."""
         pointer = self.pointer(asset)

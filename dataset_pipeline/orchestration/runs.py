@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ import dagster as dg
 from dataset_pipeline.base.errors import PermanentError, full_disk
 from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.progress import TimeLeft
-from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declared, is_joined
+from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declared, is_joined, parted
 from dataset_pipeline.graph.materializing import is_current
 from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
 from dataset_pipeline.graph.step import Step
@@ -43,11 +43,12 @@ INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 
 @dataclass(frozen=True)
 class Phase:
-    """Assets that run together: for each episode alone, for all episodes at once, or joined."""
+    """Assets that run together: for each episode or each class alone, for all episodes at once, or joined."""
 
     assets: tuple[str, ...]
     joined: bool
     projection: bool
+    by_class: bool = False
 
     @property
     def name(self) -> str:
@@ -82,31 +83,33 @@ def phases(
     """The graph in the order of the work: of the assets in `only`, or of all but those made on demand. Without the
     graph of a project by all that assets may read, so that it is one order under all settings.
 
-    An asset's level is the number of times its inputs change between per episode and joined.
+    An asset's level is the number of times its inputs change between per episode, per class and joined. What is made on
+    demand and not asked for makes nobody wait.
     """
+    asked = {name for name, it in graph.items() if not it.on_demand} if only is None else set(only)
     levels: dict[str, int] = {}
 
     def level(asset: str) -> int:
         if asset not in graph:
             return 0
         if asset not in levels:
-            mine = is_joined(asset)
+            mine = parted(asset)
+            waits_for = [it for it in graph[asset].reads if it in asked or it not in graph or not graph[it].on_demand]
             levels[asset] = max(
-                (level(read) + (is_joined(read) != mine) for read in graph[asset].reads), default=int(mine)
+                (level(read) + (parted(read) != mine) for read in waits_for), default=int(mine != "episode")
             )
         return levels[asset]
 
     def depth(asset: str) -> int:
         return 1 + max((depth(read) for read in graph[asset].reads if read in graph), default=0)
 
-    def group(asset: str) -> tuple[int, bool, bool]:
-        return level(asset), graph[asset].joined, graph[asset].projection
+    def group(asset: str) -> tuple[int, bool, bool, bool]:
+        return level(asset), graph[asset].joined, graph[asset].projection, graph[asset].by_class
 
-    asked = {name for name, it in graph.items() if not it.on_demand} if only is None else set(only)
     wanted = sorted(asked.difference(leave_out), key=lambda a: (level(a), depth(a), a))
     return [
-        Phase(tuple(members), joined, projection)
-        for (_, joined, projection), members in itertools.groupby(wanted, key=group)
+        Phase(tuple(members), joined, projection, by_class)
+        for (_, joined, projection, by_class), members in itertools.groupby(wanted, key=group)
     ]
 
 
@@ -166,7 +169,7 @@ def earlier_rates(
         phase = work.get(frozenset(key.path[-1] for key in run.asset_selection or ()))
         if phase is None or start_s is None or end_s is None:
             continue
-        alone = not (phase.joined or phase.projection)
+        alone = not (phase.joined or phase.projection or phase.by_class)
         size = sizes.get(run.tags.get(PARTITION_TAG, "")) if alone else 1.0
         if size and (alone or phase.name not in rates):
             rates.setdefault(phase.name, []).append((end_s - start_s) / size)
@@ -192,11 +195,19 @@ def _work(
 
     store = store_of(settings)
     failed: set[str] = set()
-    total = sum(len(episodes) if not (phase.joined or phase.projection) else 1 for phase in work)
+    classes = [it.name for it in settings.regularization.classes]
+
+    def keys_of(phase: Phase) -> Sequence[str]:
+        return [""] if phase.joined or phase.projection else classes if phase.by_class else episodes
+
+    def sizes_of(phase: Phase, keys: Iterable[str]) -> list[float]:
+        by_episode = not (phase.joined or phase.projection or phase.by_class)
+        return [time_left.size_of(key) if by_episode else 1.0 for key in keys]
+
+    total = sum(len(keys_of(phase)) for phase in work)
     done = 0
     for phase in work:
-        alone = not (phase.joined or phase.projection)
-        time_left.expect(phase.name, [time_left.size_of(episode) for episode in episodes] if alone else [1.0])
+        time_left.expect(phase.name, sizes_of(phase, keys_of(phase)))
     for phase in work:
         if phase.joined:
             progress(phase.name, done, total)
@@ -214,15 +225,16 @@ def _work(
                             execute(together, tags=tags)
             done += 1
         else:
-            found = due(phase.assets, instance, settings, store, episodes)
+            keys = keys_of(phase)
+            found = due(phase.assets, instance, settings, store, keys, registered)
             wanted = set().union(*(members for _, members in found))
-            time_left.expect(phase.name, [time_left.size_of(episode) for episode in episodes if episode in wanted])
-            for episode in episodes:
-                progress(f"{episode}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
-                if episode in wanted - failed:  # in an earlier phase
-                    with time_left.part(phase.name, time_left.size_of(episode)):
-                        if not execute(phase.assets, partition_key=episode):
-                            failed.add(episode)
+            time_left.expect(phase.name, sizes_of(phase, [key for key in keys if key in wanted]))
+            for key, size in zip(keys, sizes_of(phase, keys), strict=True):
+                progress(f"{key}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
+                if key in wanted - failed:  # in an earlier phase
+                    with time_left.part(phase.name, size):
+                        if not execute(phase.assets, partition_key=key):
+                            failed.add(key)
                 done += 1
 
 
@@ -253,10 +265,15 @@ def ready_for(
 
 
 def due(
-    assets: Sequence[str], instance: dg.DagsterInstance, settings: Settings, store: Store, episodes: Collection[str]
+    assets: Sequence[str],
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    store: Store,
+    episodes: Collection[str],
+    registered: Sequence[str] = (),
 ) -> list[tuple[tuple[str, ...], set[str]]]:
-    """For which episodes assets would be made again, or are not known to Dagster as made; those of the same episodes
-    together, in the order given."""
+    """For which episodes, or classes, assets would be made again, or are not known to Dagster as made; those of the
+    same episodes together, in the order given. registered: all episodes, for what is made class by class."""
     found: dict[str, set[str]] = {}
     graph = declared(settings)
     resources = SimpleNamespace(settings=settings, store=store, **model_resources(settings))
@@ -270,7 +287,8 @@ def due(
 
         def outdated(episode: str, asset: str = asset, shared: dict[str, Any] = shared) -> bool:
             try:
-                return not is_current(Step(graph[asset], resources, episode, None, [episode], shared))
+                of = registered if graph[asset].by_class else [episode]
+                return not is_current(Step(graph[asset], resources, episode, None, of, shared))
             except PermanentError:
                 return True  # the run says what is wrong, or mends it
 

@@ -95,6 +95,11 @@ class RegularizationSettings(Section):
         return any(it.generated for it in self.classes)
 
     @property
+    def mirrors(self) -> bool:
+        """Whether a class has the captions of the training images."""
+        return any(it.source == "captions" for it in self.classes)
+
+    @property
     def takes_stills(self) -> bool:
         """Whether a class is of stills on which nobody is."""
         return any(it.source == "stills" for it in self.classes)

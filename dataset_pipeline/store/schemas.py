@@ -853,6 +853,81 @@ SCHEMAS = {
             key=("name",),
         ),
         TableSchema(
+            "regularization_requests",  # every picture that a class may have
+            {
+                "image_id": STRING,  # <class>/<8 hex of what is asked for>
+                "source": STRING,  # prompts, captions, folder, stills
+                "prompt": STRING,
+                "negative_prompt": STRING,
+                "seed": INT,
+                "width_px": INT,  # what is asked for
+                "height_px": INT,
+                "people": INT,  # how many it must show, null = any
+                "caption": STRING,  # what a trainer is told
+                "mirrors": STRING,  # the training image whose caption it has, empty without
+                "path": STRING,  # of a picture in the store, empty where there is none yet
+                "pixel_sha256": STRING,  # of that picture
+                "file": STRING,  # of a picture in a folder of the user's
+            },
+            key=("image_id",),
+            silent=frozenset({"path", "file"}),
+        ),
+        TableSchema(
+            "regularization_pictures",
+            {
+                "image_id": STRING,
+                "path": STRING,
+                "pixel_sha256": STRING,
+                "width_px": INT,
+                "height_px": INT,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema("regularization_scores", SCORED, key=("image_id",), silent=frozenset(TERMS)),
+        TableSchema("regularization_detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
+        TableSchema(
+            "regularization_detections",
+            {"image_id": STRING, "kind": STRING, **BOX, "score": FLOAT, "model_sha256": STRING},
+            key=("image_id", "kind", "x0_px", "y0_px", "x1_px", "y1_px"),
+        ),
+        TableSchema("regularization_tags", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),
+        TableSchema("regularization_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
+        TableSchema(
+            "regularization_judgements",
+            {**MEASURED, "text": STRING, "status": STRING},
+            key=("image_id",),
+            silent=frozenset({"status"}),
+        ),
+        TableSchema(
+            "regularization_selection",
+            {
+                "image_id": STRING,
+                "selected": BOOL,
+                "reason": STRING,
+                "place": INT,  # among those selected, the best is 0
+                "score": FLOAT,
+            },
+            key=("image_id",),
+            silent=frozenset({"reason"}),
+        ),
+        TableSchema(
+            "regularization_set",
+            {
+                "image_id": STRING,
+                "class": STRING,
+                "caption": STRING,
+                "place": INT,  # among those of its class, the best is 0
+                "quality": FLOAT,
+                "path": STRING,
+                "width_px": INT,
+                "height_px": INT,
+                "file_sha256": STRING,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema(
             "sr_set",
             {"name": STRING, "tiles": INT, "validation_tiles": INT, "content_sha256": STRING},
             key=("name",),

@@ -330,18 +330,29 @@ class Store:
         for asset in sorted(assets, key=lambda asset: (asset == "video", asset)):
             self._files.remove(f"{_folder(asset, episode)}/{POINTER}")
 
-    def put_picture(self, asset: str, episode: str, image_id: str, encoded: bytes, suffix: str) -> str:
+    def put_picture(
+        self, asset: str, episode: str, image_id: str, encoded: bytes, suffix: str, made_from: str = ""
+    ) -> str:
         """Keep an encoded picture and return its path relative to the root.
 
-        A picture of the same id and content is kept as it is. `suffix`: `webp`, `png`, `jpg`, ...
+        A picture of the same id and content is kept as it is. `suffix`: `webp`, `png`, `jpg`, ... made_from: a hash of
+        what it is made from, under which `picture_made_from` finds it again; it stands for the content.
         """
-        suffix = suffix.removeprefix(".")
-        if not re.fullmatch(r"[a-z0-9]{1,8}", suffix):
-            raise ValueError(f"{suffix!r} is no suffix for the picture {image_id}")
-        name = file_name(check_image(image_id))
-        path = f"{_folder(asset, episode)}/{name}-{hashlib.sha256(encoded).hexdigest()[:12]}.{suffix}"
+        digest = made_from or hashlib.sha256(encoded).hexdigest()
+        path = _picture_path(asset, episode, image_id, digest, suffix)
         if not self._files.keep(path, len(encoded)):
             self._files.write(path, encoded)
+        return path
+
+    def picture_made_from(self, asset: str, episode: str, image_id: str, made_from: str, suffix: str) -> str:
+        """The path of a picture that was put under that hash, now safe from a cleaner for a while; empty if there is
+        none."""
+        path = _picture_path(asset, episode, image_id, made_from, suffix)
+        try:
+            size_bytes = self._files.age_and_size(path)[1]
+        except FileNotFoundError:
+            return ""
+        self._files.keep(path, size_bytes)
         return path
 
     def read_picture(self, path: str) -> bytes:
@@ -462,6 +473,13 @@ class Store:
             raise TableOutdated(
                 f"{self.uri(pointer.file)} cannot be read ({error}): materialize {asset} again, which replaces it"
             ) from None
+
+
+def _picture_path(asset: str, episode: str, image_id: str, digest: str, suffix: str) -> str:
+    suffix = suffix.removeprefix(".")
+    if not re.fullmatch(r"[a-z0-9]{1,8}", suffix):
+        raise ValueError(f"{suffix!r} is no suffix for the picture {image_id}")
+    return f"{_folder(asset, episode)}/{file_name(check_image(image_id))}-{digest[:12]}.{suffix}"
 
 
 def _kind_of(path: str) -> str | None:

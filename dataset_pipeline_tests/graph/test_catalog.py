@@ -43,7 +43,7 @@ READS_SETTINGS = {
     "training_set": {"training_set"},
     "clips": {"clips", "captions", "tag_rules", "training_set"},
     "training_clips": {"training_clips", "keyframes", "video"},
-    "exported_set": {"exported_set", "tag_rules"},
+    "exported_set": {"exported_set", "tag_rules", "regularization", "generator"},
     "native_size": {"keyframes", "video"},
     "release_alignment": {"release_alignment"},
     "release_pairs": {"release_pairs", "video"},
@@ -54,6 +54,19 @@ READS_SETTINGS = {
     "sr_tile_embeddings": {"sr_set", "sr_selection"},
     "sr_sequences": {"super_resolution", "sr_sequences", "sr_set", "keyframes", "video"},
     "sr_set": {"sr_set", "sr_selection", "keyframes", "video"},
+    "regularization_requests": {
+        "regularization",
+        "regularization_selection",
+        "generator",
+        "captions",
+        "tag_rules",
+    },
+    "regularization_pictures": {"regularization", "generator", "training_images"},
+    "regularization_scores": {"quality_scores"},
+    "regularization_detections": {"detections"},
+    "regularization_tags": {"tag_scores"},
+    "regularization_judgements": {"regularization", "regularization_selection", "descriptions"},
+    "regularization_selection": {"regularization", "regularization_selection"},
 }
 USES_MODELS = {
     "frame_embeddings": {"embedder"},
@@ -69,6 +82,10 @@ USES_MODELS = {
     "text_lines": {"text_detector"},
     "sr_tile_scores": {"quality"},
     "sr_tile_embeddings": {"embedder"},
+    "regularization_scores": {"quality"},
+    "regularization_detections": {"detector"},
+    "regularization_tags": {"tagger"},
+    "regularization_embeddings": {"embedder"},
 }
 KINDS = {
     "video_probe": Kind.MEASURE,
@@ -121,6 +138,15 @@ KINDS = {
     "sr_tile_embeddings": Kind.JOIN,
     "sr_sequences": Kind.EXPORT,
     "sr_set": Kind.EXPORT,
+    "regularization_requests": Kind.DECIDE,
+    "regularization_pictures": Kind.RENDER,
+    "regularization_scores": Kind.MEASURE,
+    "regularization_detections": Kind.MEASURE,
+    "regularization_tags": Kind.MEASURE,
+    "regularization_embeddings": Kind.MEASURE,
+    "regularization_judgements": Kind.MEASURE,
+    "regularization_selection": Kind.DECIDE,
+    "regularization_set": Kind.JOIN,
 }
 ON_DEMAND = {
     *("native_size", "release_alignment", "release_pairs"),
@@ -135,6 +161,14 @@ ON_DEMAND = {
         "sr_sequences",
     ),
 }
+BY_CLASS = {name for name in KINDS if name.startswith("regularization_")} - {"regularization_set"}
+ON_DEMAND |= {*BY_CLASS, "regularization_set"}
+ON_DEMAND_OF_CLASSES = BY_CLASS | {"regularization_set"}
+CLASSES = dg.StaticPartitionsDefinition(["girl", "scenery"])
+OF_ALL_SOURCES = [
+    {"name": "girl", "source": "captions", "class_word": "1girl"},
+    {"name": "scenery", "source": "stills", "caption": "scenery"},
+]
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
 COMPARES_VECTORS = {"character_gallery", "clusters"}
 # These measure pictures that belong to no episode, and tiles that a join has chosen.
@@ -153,7 +187,8 @@ def defaults() -> dict[str, str | None]:
 
 @pytest.fixture(scope="module")
 def graph():
-    return build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+    settings = load_settings(models__pack="demo", regularization__classes=OF_ALL_SOURCES)
+    return build_definitions(settings).resolve_asset_graph()
 
 
 def test_every_asset_has_a_schema_a_sentence_and_a_version(defaults):
@@ -196,6 +231,18 @@ def test_assets_read_just_the_settings_and_models_they_declare():
         ("tag_thresholds__general", 0.5, {"core_tags", "tags", "selection"}),
         ("concept_balance__max_images", 5, {"concept_balance"}),
         ("training_images__filter", "area", {"training_images"}),
+        (
+            "regularization__seed",
+            3,
+            {
+                "regularization_requests",
+                "regularization_pictures",
+                "regularization_selection",
+                "regularization_judgements",
+            },
+        ),
+        ("regularization_selection__hands_per_person", 3, {"regularization_selection", "regularization_judgements"}),
+        ("generator__url", "http://elsewhere", set()),
         ("training_set__validation_share", 0.1, {"concept_balance", "training_set", "clips"}),
         ("clips__fps", 24, {"clips"}),
         ("training_clips__crf", 20, {"training_clips"}),
@@ -266,7 +313,8 @@ def test_the_demo_shares_an_instance_without_sharing_keys_or_partitions():
 def test_what_is_made_on_demand_belongs_to_no_run_that_does_not_ask_for_it():
     assert {name for name, it in DECLARATIONS.items() if it.on_demand} == ON_DEMAND
     assert not ON_DEMAND.intersection(asset for phase in phases() for asset in phase.assets)
-    assert not any(ON_DEMAND.intersection(it.reads) for it in DECLARATIONS.values() if not it.on_demand)
+    reading = {it.name for it in DECLARATIONS.values() if not it.on_demand and ON_DEMAND.intersection(it.reads)}
+    assert reading == {"exported_set"}  # which is made when it is asked for, of what is there
     settings = load_settings(sr_selection__metric="sharpness")
     needed = behind("sr_set", settings)
     assert [phase.assets for phase in phases(only=needed, graph=declared(settings))] == [
@@ -307,7 +355,7 @@ def test_joined_assets_wait_for_everything_upstream():
     run = {*EXTERNAL, *DECLARATIONS} - ON_DEMAND
     not_before = {"training_set", "clips", "training_clips", "exported_set"}
     assert ancestors(DECLARATIONS["training_set"]) == run - not_before
-    assert ancestors(DECLARATIONS["exported_set"]) == run - {"exported_set"}
+    assert ancestors(DECLARATIONS["exported_set"]) - ON_DEMAND == run - {"exported_set"}
 
 
 def test_checks_are_named_as_statements_and_bear_the_episode():
@@ -346,13 +394,16 @@ def test_every_asset_that_runs_a_model_over_pictures_says_which_it_could_not_mea
         "sr_tile_signals",
         "sr_tile_scores",
         "sr_tile_embeddings",
+        "regularization_scores",
+        "regularization_detections",
+        "regularization_tags",
+        "regularization_embeddings",
     }
     checked = {made.name for made in ASSETS.values() if "every_picture_was_measured" in made.checks}
     assert checked == measuring
 
 
-def test_groups_follow_the_flow_and_no_arrow_leads_back():
-    graph = build_definitions(load_settings(models__pack="demo")).resolve_asset_graph()
+def test_groups_follow_the_flow_and_no_arrow_leads_back(graph):
     place = {node.key: GROUPS.index(node.group_name or "") for node in graph.asset_nodes}
     arrows = [(parent, node.key) for node in graph.asset_nodes for parent in node.parent_keys]
     back = [f"{one.path[-1]} -> {other.path[-1]}" for one, other in arrows if place[one] > place[other]]
@@ -360,3 +411,23 @@ def test_groups_follow_the_flow_and_no_arrow_leads_back():
     assert {GROUPS[number] for number in place.values()} == set(GROUPS)
     entered = {place[other] for one, other in arrows if place[one] < place[other]}
     assert entered == set(range(1, GROUPS.index("status")))  # each is reached from one before it
+
+
+def test_classes_are_partitions_and_what_is_made_by_class_has_them(graph):
+    by_class = {name for name in KINDS if graph.get(dg.AssetKey(["demo", name])).partitions_def == CLASSES}
+    assert by_class == BY_CLASS == {name for name, it in DECLARATIONS.items() if it.by_class}
+    settings = load_settings(regularization__classes=OF_ALL_SOURCES)
+    assert [
+        (phase.by_class, len(phase.assets)) for phase in phases(only=ON_DEMAND_OF_CLASSES, graph=declared(settings))
+    ] == [
+        (True, 8),
+        (False, 1),
+    ]
+
+
+def test_a_class_reads_the_tables_of_all_episodes_and_its_own(graph):
+    requests, selection = (graph.get(dg.AssetKey(["demo", f"regularization_{it}"])) for it in ("requests", "selection"))
+    assert {"training_set", "stills", "detections"} <= {key.path[-1] for key in requests.parent_keys}
+    mapping = requests.partition_mappings[dg.AssetKey(["demo", "stills"])]
+    assert isinstance(mapping, dg.AllPartitionMapping)
+    assert dg.AssetKey(["demo", "regularization_scores"]) not in selection.partition_mappings

@@ -1,0 +1,78 @@
+"""What became of the pictures of each class of a regularization set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dataset_pipeline.graph.declaration import DECLARATIONS, is_by_class
+from dataset_pipeline.orchestration.runs import Outcome
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import Store
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """asked: pictures it may have. made: by this run. pictures: how many became what. faults: what speaks against its
+    checks."""
+
+    name: str
+    source: str
+    asked: int
+    made: int
+    kept: int
+    pictures: dict[str, int]
+    faults: list[str]
+
+
+@dataclass(frozen=True)
+class RegularizationReport:
+    """Plain values, as `--json` prints them."""
+
+    classes: list[ClassReport]
+    failures: list[dict[str, str]]
+    seconds: float
+    model_calls: dict[str, int]
+    made_with_demo_models: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def regularization_assets() -> set[str]:
+    """All that a run for regularization sets makes."""
+    return {name for name in DECLARATIONS if is_by_class(name)} | {"regularization_set"}
+
+
+def regularization_report_on(
+    settings: Settings, store: Store, outcome: Outcome, model_calls: dict[str, int]
+) -> RegularizationReport:
+    """Read the tables of all classes into a report. A class of which a step failed tells of no pictures."""
+    failed = {failure.episode for failure in outcome.failures}
+    classes = [_class(store, it.name, it.source, it.name in failed) for it in settings.regularization.classes]
+    the_set = store.pointer("regularization_set")
+    return RegularizationReport(
+        classes,
+        [asdict(failure) for failure in outcome.failures],
+        outcome.seconds,
+        model_calls,
+        bool(the_set and the_set.provenance.demo),
+    )
+
+
+def _class(store: Store, name: str, source: str, failed: bool) -> ClassReport:
+    pointers = {asset: store.pointer(asset, name) for asset in sorted(filter(is_by_class, DECLARATIONS))}
+    faults = [fault for pointer in pointers.values() if pointer for fault in pointer.provenance.faults.values()]
+    asked, pictures, selection = (pointers[f"regularization_{it}"] for it in ("requests", "pictures", "selection"))
+    told = store.read("regularization_selection", name)["reason"].to_pylist() if selection else []
+    reasons = Counter(reason.partition(":")[0] for reason in told)
+    return ClassReport(
+        name,
+        source,
+        asked.rows if asked else 0,
+        int(pictures.provenance.numbers.get("made", 0)) if pictures else 0,
+        0 if failed else reasons["selected"],
+        {} if failed else dict(reasons),
+        faults,
+    )
