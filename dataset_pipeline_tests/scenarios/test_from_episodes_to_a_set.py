@@ -14,6 +14,7 @@ import pytest
 from dataset_pipeline.base.ids import episode_of, file_name, kind_of_span, pts_ms_of, span_ms_of
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import decode
+from dataset_pipeline.orchestration.prune import prune
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.explain import explain, image_of
 from dataset_pipeline.reports.run_report import account
@@ -200,7 +201,7 @@ def test_one_episode_that_fails_leaves_the_others_and_the_joins_alone(copy_of_fi
         return measure(step, role, *arguments, **more)
 
     monkeypatch.setattr(Step, "measure", failing)
-    outcome, _ = copy_of_finished.run(drawn_show.folder, tag_scores__score_floor=0.06)
+    outcome, _ = copy_of_finished.run(*drawn_show.episodes[:2], tag_scores__score_floor=0.06)
     assert {(failure.asset, failure.episode[-3:]) for failure in outcome.failures} == {("tag_scores", "e02")}
     assert outcome.failures[0].error.endswith("the disk is on fire")
     assert copy_of_finished.exported_folder.is_dir()
@@ -246,29 +247,36 @@ def test_for_kohya_the_metadata_of_every_image_holds_its_whole_caption_with_its_
         assert "tags" not in entry
 
 
-def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_character(drawn_show, fresh):
-    fresh.run(*drawn_show.episodes[1:])
-    characters = {row["image_id"]: row["characters"] for row in fresh.rows("clusters") if row["characters"]}
-    concepts = {row["image_id"]: row["concept"] for row in fresh.rows("training_set")}
-    ids = {row["character"] for row in fresh.rows("character_gallery")}
-    before = tables_of(fresh)
-    log = {path: path.read_bytes() for path in (fresh.root / "store" / "_identities").rglob("*.json")}
+def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_character(
+    finished, copy_of_finished, drawn_show
+):
+    new, later = min(drawn_show.truths), copy_of_finished
+    forget_all_of(new, later)
+    outcome, calls = later.run(*drawn_show.episodes[1:])
+    assert (outcome.failures, calls) == ([], {})
+    assert new not in {row["episode"] for row in later.rows("training_set")}
+    characters = {row["image_id"]: row["characters"] for row in later.rows("clusters") if row["characters"]}
+    concepts = {row["image_id"]: row["concept"] for row in later.rows("training_set")}
+    ids = {row["character"] for row in later.rows("character_gallery")}
+    before = tables_of(later)
+    log = {path: path.read_bytes() for path in (later.root / "store" / "_identities").rglob("*.json")}
     assert len(ids) >= 3
     assert len(log) == len(ids)
 
-    outcome, _ = fresh.run(*drawn_show.episodes)
-    assert not outcome.failures
-    assert {row["character"] for row in fresh.rows("character_gallery")} >= ids
+    for folder in (finished.root / "store").glob(f"*/{new}"):  # as it was measured
+        shutil.copytree(folder, later.root / "store" / folder.parent.name / new, dirs_exist_ok=True)
+    outcome, calls = later.run(*drawn_show.episodes)
+    assert (outcome.failures, calls) == ([], {})
+    assert {row["character"] for row in later.rows("character_gallery")} >= ids
     assert all(path.read_bytes() == event for path, event in log.items())
-    after = {row["image_id"]: row for row in fresh.rows("clusters")}
+    after = {row["image_id"]: row for row in later.rows("clusters")}
     assert {image: after[image]["characters"] for image in characters} == characters
-    in_set = {row["image_id"]: row for row in fresh.rows("training_set")}
+    in_set = {row["image_id"]: row for row in later.rows("training_set")}
     both = concepts.keys() & in_set.keys()
     assert len(both) >= 0.9 * len(concepts)
     assert {image: in_set[image]["concept"] for image in both} == {image: concepts[image] for image in both}
 
-    new = min(drawn_show.truths)
-    found = differences(fresh, set_before(fresh, before), "current")
+    found = differences(later, set_before(later, before), "current")
     assert {it.reason.sentence for it in found.of("came") if episode_of(it.image_id) == new} == {
         f"episode {new} is new"
     }
@@ -276,3 +284,12 @@ def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_charact
         f"episode {new} is new" in it.reason.causes for it in found.differences if episode_of(it.image_id) != new
     )
     assert len(found.of("came")) >= len(in_set) / 5
+
+
+def forget_all_of(episode: str, project) -> None:
+    """As if it had never been there: without what was joined with it, and without the characters found by it."""
+    with dg.DagsterInstance.from_config(str(project.root / "dagster")) as instance:
+        assert prune(instance, project.store, project.settings(), [episode]).removed == [episode]
+    shutil.rmtree(project.root / "store" / "_identities")
+    for folder in (project.root / "store").glob("*/_all"):
+        shutil.rmtree(folder)
