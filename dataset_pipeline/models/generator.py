@@ -24,7 +24,8 @@ from dataset_pipeline.settings import GeneratorSettings
 from dataset_pipeline.store.left_out import is_of_one, reason_of
 
 ROLE = "generator"
-SAME_FAULTS = 4  # from the beginning, one after the other and no picture among them: so it will go on
+SAME_FAULTS = 4  # one after the other; the next may fail alike, or these had something in common
+PLAIN = Request("a grey wall", "", 1, 512, 512)  # a picture that no generator has reason to fail on
 SIDE_STEP_PX = 16  # what is painted again is made this much of a multiple: latents are of 8, some models' of 16
 
 
@@ -66,23 +67,27 @@ class Generator:
         """RGB uint8 [height_px, width_px, 3] for each request, in order, each made only when it is asked for.
 
         What is wrong with one picture stands in its place, as an exception. Raises PermanentError for what is wrong
-        with all: no generator, a server that is down, or the same fault SAME_FAULTS times before any picture.
+        with all: no generator, a server that is down, or a fault that came SAME_FAULTS times on end and to a plain
+        picture too.
         """
         waiting = iter(requests)
         first = next(waiting, None)
         if first is None:
             return
         self._check()
-        faults: list[str] | None = []
+        faults: list[str] = []
+        of_one: set[str] = set()  # faults that a plain picture did not have
         for request in chain([first], waiting):
             made = self._made(request)
             yield made
             if not isinstance(made, Exception):
-                faults = None
-            elif faults is not None and not isinstance(made, Unfit):
-                faults.append(reason_of(made))
-                if len(faults) >= SAME_FAULTS and len(set(faults)) == 1:
-                    raise PermanentError(f"{SAME_FAULTS} pictures failed alike, so the others will too: {faults[0]}")
+                faults = []
+            elif not isinstance(made, Unfit):
+                faults = [*faults, reason_of(made)][-SAME_FAULTS:]
+                if faults == [faults[-1]] * SAME_FAULTS and faults[-1] not in of_one:
+                    if isinstance(self._made(PLAIN), Exception):
+                        raise PermanentError(f"{SAME_FAULTS} pictures and a plain one failed: {faults[-1]}")
+                    of_one.add(faults[-1])
 
     def repaint(self, picture: np.ndarray, mask: np.ndarray, request: Request, strength: float) -> np.ndarray:
         """The picture, RGB uint8 [h, w, 3], drawn again by the request's prompts and seed where the mask, uint8

@@ -14,7 +14,7 @@ import pytest
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.images.resize import decode
-from dataset_pipeline.models.generator import SAME_FAULTS, Generator, Request
+from dataset_pipeline.models.generator import PLAIN, SAME_FAULTS, Generator, Request
 from dataset_pipeline.settings import GeneratorSettings, load_settings, resources_folder
 from dataset_pipeline_tests.models.loopback import DROPPED, Asked, Reply, serving
 
@@ -225,11 +225,18 @@ def test_what_failed_is_tried_again_by_the_next_run(comfy: Comfy, url: str):
     assert told(list(generator(url).generate(requests(1)))) == [1]
 
 
-def test_a_server_that_fails_alike_on_all_is_given_up(comfy: Comfy, url: str):
+def test_a_server_that_fails_on_a_plain_picture_too_is_given_up(comfy: Comfy, url: str):
     comfy.faults = dict.fromkeys(range(20), "fails")
-    with pytest.raises(PermanentError, match=rf"{SAME_FAULTS} pictures failed alike.*KSampler"):
+    with pytest.raises(PermanentError, match=rf"{SAME_FAULTS} pictures and a plain one failed: node sampler"):
         list(generator(url).generate(requests(*range(20))))
-    assert len(comfy.drawn) == SAME_FAULTS
+    assert comfy.drawn == [*range(SAME_FAULTS), PLAIN.seed]
+
+
+def test_pictures_that_fail_alike_where_a_plain_one_does_not_cost_no_other(comfy: Comfy, url: str):
+    comfy.faults = dict.fromkeys(range(2, 12), "fails")
+    made = told(list(generator(url).generate(requests(*range(2, 14)))))
+    assert made[10:] == [12, 13]
+    assert comfy.drawn == [2, 3, 4, 5, PLAIN.seed, *range(6, 14)]
 
 
 def test_a_picture_that_takes_too_long_is_told_of_and_taken_out_of_the_queue(comfy: Comfy, url: str):

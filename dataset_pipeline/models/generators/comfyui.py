@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from dataset_pipeline.models.generators.backend import Request
 from dataset_pipeline.models.generators.server import QUICK_S, Server
 from dataset_pipeline.models.generators.workflow import Workflow, fault_of, filled, read_workflow
 from dataset_pipeline.models.service import Refused, Unanswered
-from dataset_pipeline.settings import GeneratorSettings, project_folder, resources_folder
+from dataset_pipeline.settings import project_folder, resources_folder
 
 NAMESPACE = uuid.UUID("5f6b8f0e-6a0b-5c8e-9c56-2b1f0c9d7a41")  # of the ids of pictures
 SAMPLER, SCHEDULER = "euler", "normal"
@@ -36,9 +36,6 @@ SIDE = "set [generator] side_px to what it was trained at: 512 (SD 1.5), 768 (SD
 class ComfyUI(Server):
     title, alive = "ComfyUI", "system_stats"
     start = " (python main.py)"
-
-    def __init__(self, settings: GeneratorSettings, wait: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(settings, wait)
 
     def missing(self) -> str:
         """Also why the server will not take the workflow: a node, a checkpoint, a sampler it does not have."""
