@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ KILLED_AFTER_TWO = """
 import os, sys
 from pathlib import Path
 from dataset_pipeline_tests.models.test_generator_on_diffusers import REQUESTS, generator, sha256
-for number, picture in enumerate(generator(Path(sys.argv[1])).generate(REQUESTS)):
-    print(sha256(picture), flush=True)
-    if number == 1:
-        os._exit(9)
+begun = [generator(Path(model)).generate(REQUESTS) for model in sys.argv[1:]]
+for made in begun:
+    print(sha256(next(made)), sha256(next(made)), flush=True)
+os._exit(9)
 """
 
 
@@ -162,26 +161,29 @@ def test_long_prompts_are_cut_between_tags_and_keep_every_word():
     assert pieces_of("a, b", tokens_in, 20) == ["a, b"]
 
 
-@pytest.fixture(scope="module", params=[tiny_sd, tiny_sdxl])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    make: Callable[[Path], Path] = request.param
-    return make(tmp_path_factory.mktemp("pipeline"))
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [make(tmp_path_factory.mktemp("pipeline")) for make in (tiny_sd, tiny_sdxl)]
+
+
+@pytest.fixture(params=[0, 1], ids=["sd", "sdxl"])
+def model(request: pytest.FixtureRequest, models: list[Path]) -> Path:
+    return models[request.param]
 
 
 @pytest.mark.thorough
-def test_a_run_that_is_killed_goes_on_with_the_same_bytes(model: Path):
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_AFTER_TWO, str(model)], capture_output=True, text=True, timeout=280, check=False
-    )
+def test_a_run_that_is_killed_goes_on_with_the_same_bytes(models: list[Path]):
+    command = [sys.executable, "-c", KILLED_AFTER_TWO, *map(str, models)]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert killed.returncode == 9, killed.stderr
-    kept = killed.stdout.split()
-    gone_on = [sha256(it) for it in generator(model).generate(REQUESTS[2:])]
-    loading.reset_calls()
-    whole = [sha256(it) for it in generator(model).generate(REQUESTS)]
-    assert kept + gone_on == whole
-    assert whole[0] == whole[3]
-    assert len(set(whole)) == 3
-    assert loading.CALLS == {"generator.pictures": 4, "generator.runs": 4}
+    for model, line in zip(models, killed.stdout.splitlines(), strict=True):
+        gone_on = [sha256(it) for it in generator(model).generate(REQUESTS[2:])]
+        loading.reset_calls()
+        whole = [sha256(it) for it in generator(model).generate(REQUESTS)]
+        assert line.split() + gone_on == whole
+        assert whole[0] == whole[3]
+        assert len(set(whole)) == 3
+        assert loading.CALLS == {"generator.pictures": 4, "generator.runs": 4}
 
 
 @pytest.mark.thorough
