@@ -346,18 +346,16 @@ def _ranked(step: Step, judged: Mapping[str, str]) -> list[dict]:
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=["regularization_requests", "regularization_pictures", "regularization_scores", "regularization_selection"],
+    reads=[REQUESTS, PICTURES, SCORES, "regularization_selection", "regularization_composites"],
     group="regularization",
     labels=["python"],
     on_demand=True,
 )
 def regularization_set(step: Step) -> Result:
     """The kept pictures of all classes with their captions, in the order of preference; `exported_set` takes them."""
-    by_id = {
-        asset: {row["image_id"]: row for row in step.rows(asset)}
-        for asset in ("regularization_requests", "regularization_pictures", "regularization_scores")
-    }
-    asked, pictures, scores = by_id.values()
+    assets = (REQUESTS, SCORES, PICTURES, "regularization_composites")
+    asked, scores, pictures, mended = ({row["image_id"]: row for row in step.rows(asset)} for asset in assets)
+    pictures |= mended
     rows = [
         {
             "image_id": (it := row["image_id"]),

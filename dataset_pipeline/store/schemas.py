@@ -72,6 +72,8 @@ MEASURED_KEY = tuple(MEASURED)
 TERMS = {"metric": STRING, "direction": STRING, "short_side_px": INT}
 SCORED = {**MEASURED, "score": FLOAT, **TERMS}  # higher is better
 
+OF_A_PICTURE = {"image_id": STRING, "path": STRING, "pixel_sha256": STRING, "width_px": INT, "height_px": INT}
+
 # What a set says beside a caption, as in `captions`.
 SAID = {
     **{"people": STRING, "n_people": INT, "show_title": STRING},
@@ -872,18 +874,7 @@ SCHEMAS = {
             key=("image_id",),
             silent=frozenset({"path", "file"}),
         ),
-        TableSchema(
-            "regularization_pictures",
-            {
-                "image_id": STRING,
-                "path": STRING,
-                "pixel_sha256": STRING,
-                "width_px": INT,
-                "height_px": INT,
-            },
-            key=("image_id",),
-            silent=frozenset({"path"}),
-        ),
+        TableSchema("regularization_pictures", OF_A_PICTURE, key=("image_id",), silent=frozenset({"path"})),
         TableSchema("regularization_scores", SCORED, key=("image_id",), silent=frozenset(TERMS)),
         TableSchema("regularization_detections_measured", {**MEASURED, "boxes": pa.list_(FOUND_BOX)}, key=MEASURED_KEY),
         TableSchema(
@@ -911,6 +902,21 @@ SCHEMAS = {
             key=("image_id",),
             silent=frozenset({"reason"}),
         ),
+        TableSchema(
+            "regularization_repairs",  # versions of a picture of which regions were drawn again
+            {
+                "image_id": STRING,
+                "of": STRING,  # the picture
+                "version": INT,
+                "path": STRING,
+                "pixel_sha256": STRING,
+                "width_px": INT,
+                "height_px": INT,
+            },
+            key=("image_id",),
+            silent=frozenset({"path"}),
+        ),
+        TableSchema("regularization_composites", OF_A_PICTURE, key=("image_id",), silent=frozenset({"path"})),
         TableSchema(
             "regularization_set",
             {

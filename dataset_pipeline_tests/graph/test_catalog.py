@@ -67,6 +67,8 @@ READS_SETTINGS = {
     "regularization_tags": {"tag_scores"},
     "regularization_judgements": {"regularization", "regularization_selection", "descriptions"},
     "regularization_selection": {"regularization", "regularization_selection"},
+    "regularization_repairs": {"regularization_regions", "regularization_selection", "generator"},
+    "regularization_composites": {"regularization_regions", "regularization_selection", "quality_scores"},
 }
 USES_MODELS = {
     "frame_embeddings": {"embedder"},
@@ -86,6 +88,7 @@ USES_MODELS = {
     "regularization_detections": {"detector"},
     "regularization_tags": {"tagger"},
     "regularization_embeddings": {"embedder"},
+    "regularization_composites": {"quality"},
 }
 KINDS = {
     "video_probe": Kind.MEASURE,
@@ -146,6 +149,8 @@ KINDS = {
     "regularization_embeddings": Kind.MEASURE,
     "regularization_judgements": Kind.MEASURE,
     "regularization_selection": Kind.DECIDE,
+    "regularization_repairs": Kind.RENDER,
+    "regularization_composites": Kind.RENDER,
     "regularization_set": Kind.JOIN,
 }
 ON_DEMAND = {
@@ -172,7 +177,7 @@ OF_ALL_SOURCES = [
 # These compare vectors, by the distance and the threshold that belong to the weights; they look at no picture.
 COMPARES_VECTORS = {"character_gallery", "clusters"}
 # These measure pictures that belong to no episode, and tiles that a join has chosen.
-OF_NO_EPISODE = {"reference_embeddings", "sr_tile_embeddings"}
+OF_NO_EPISODE = {"reference_embeddings", "sr_tile_embeddings", "regularization_composites"}
 
 
 def versions(settings: Settings) -> dict[str, str | None]:
@@ -420,7 +425,7 @@ def test_classes_are_partitions_and_what_is_made_by_class_has_them(graph):
     assert [
         (phase.by_class, len(phase.assets)) for phase in phases(only=ON_DEMAND_OF_CLASSES, graph=declared(settings))
     ] == [
-        (True, 8),
+        (True, 10),
         (False, 1),
     ]
 
