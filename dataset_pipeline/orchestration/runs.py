@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,19 +88,16 @@ def phases(
     demand and not asked for makes nobody wait.
     """
     asked = {name for name, it in graph.items() if not it.on_demand} if only is None else set(only)
-    levels: dict[str, int] = {}
 
+    @cache
     def level(asset: str) -> int:
         if asset not in graph:
             return 0
-        if asset not in levels:
-            mine = parted(asset)
-            waits_for = [it for it in graph[asset].reads if it in asked or it not in graph or not graph[it].on_demand]
-            levels[asset] = max(
-                (level(read) + (parted(read) != mine) for read in waits_for), default=int(mine != "episode")
-            )
-        return levels[asset]
+        mine = parted(asset)
+        waits_for = [it for it in graph[asset].reads if it in asked or it not in graph or not graph[it].on_demand]
+        return max((level(read) + (parted(read) != mine) for read in waits_for), default=int(mine != "episode"))
 
+    @cache
     def depth(asset: str) -> int:
         return 1 + max((depth(read) for read in graph[asset].reads if read in graph), default=0)
 

@@ -1,0 +1,203 @@
+"""Classes of regularization pictures through their assets, with a generator that draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.graph.catalog import ASSETS
+from dataset_pipeline.graph.declaration import DECLARATIONS
+from dataset_pipeline.graph.materializing import InputsMissing, materialize
+from dataset_pipeline.graph.step import Step
+from dataset_pipeline.models.generator import Request
+from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.store import Pointer
+from dataset_pipeline_tests.assets.drawn_models import Models
+from dataset_pipeline_tests.assets.drawn_project import DrawnProject
+
+GIRL = {"name": "girl", "source": "prompts", "prompts": ["a girl", "a boy"], "keep": 4, "generate": 6}
+CHAIN = ("requests", "pictures", "scores", "detections", "tags", "embeddings", "judgements", "selection")
+FACE = slice(20, 60), slice(30, 90)
+
+
+@dataclass
+class Drawing:
+    """Noise by the seed. `stops_after`: so many pictures, then there is no generator any more."""
+
+    stops_after: int = 1000
+    seen: list[Request] = field(default_factory=list)
+
+    def fingerprint(self) -> Any:
+        return SimpleNamespace(model="drawn", sha256="d" * 64)
+
+    def native_side_px(self) -> int:
+        return 128
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[np.ndarray | Exception]:
+        for request in requests:
+            if len(self.seen) == self.stops_after:
+                raise PermanentError("the server is down")
+            self.seen.append(request)
+            yield self.drawn(request)
+
+    def drawn(self, request: Request) -> np.ndarray:
+        return np.random.default_rng(request.seed).integers(0, 255, (request.height_px, request.width_px, 3), np.uint8)
+
+    def repaint(self, picture: np.ndarray, mask: np.ndarray, request: Request, strength: float) -> np.ndarray:
+        """The face in grey, but in every third version black."""
+        self.seen.append(request)
+        again = picture.copy()
+        again[mask > 0] = 0 if len(self.seen) % 3 == 0 else 128
+        return again
+
+
+class Looking(Models):
+    """Sees one face on every picture, and none like another."""
+
+    def embed(self, pictures: Iterable[np.ndarray]) -> Iterator[Any]:
+        for picture in self.watched("embedder", pictures):
+            vector = np.random.default_rng(int(picture.sum())).normal(size=16)
+            yield (vector / np.linalg.norm(vector)).tolist()
+
+    def detect(self, pictures: Iterable[np.ndarray], kinds: Any) -> Iterator[list[Any]]:
+        rows, columns = FACE
+        for _ in self.watched("detector", pictures):
+            box = {"x0": columns.start, "y0": rows.start, "x1": columns.stop, "y1": rows.stop}
+            yield [SimpleNamespace(kind="face", score=0.9, **box)]
+
+
+@dataclass
+class Classes(DrawnProject):
+    """Makes the assets of one class after another, as a run does."""
+
+    generator: Drawing = field(default_factory=Drawing)
+    models: Looking = field(default_factory=Looking)
+
+    def made(self, asset: str, **changes: Any) -> Pointer:
+        settings = load_settings(DEFAULTS, **{"regularization__classes": [GIRL]} | changes)
+        roles = dict.fromkeys(("quality", "detector", "tagger", "embedder"), self.models)
+        resources = SimpleNamespace(store=self.store, settings=settings, generator=self.generator, **roles)
+        name = f"regularization_{asset}"
+        of_class = None if DECLARATIONS[name].joined else "girl"
+        log = SimpleNamespace(warning=print)
+        return materialize(ASSETS[name], Step(DECLARATIONS[name], resources, of_class, log, ["show.e1"]))[0]
+
+    def all_made(self, assets: Iterable[str] = CHAIN, **changes: Any) -> dict[str, Pointer]:
+        return {asset: self.made(asset, **changes) for asset in assets}
+
+    def rows(self, asset: str, of_class: str | None = "girl") -> list[dict]:
+        return self.store.read(f"regularization_{asset}", of_class).to_pylist()
+
+    def bytes_of(self, asset: str) -> dict[str, bytes]:
+        return {row["image_id"]: self.store.read_picture(row["path"]) for row in self.rows(asset)}
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Classes:
+    return Classes(tmp_path)
+
+
+def test_a_run_that_stops_half_way_goes_on_and_makes_no_picture_twice(classes: Classes, tmp_path: Path):
+    classes.generator.stops_after = 4
+    classes.made("requests")
+    with pytest.raises(PermanentError, match="the server is down"):
+        classes.made("pictures")
+    first = classes.generator.seen
+    classes.generator = Drawing()
+    numbers = classes.made("pictures").provenance.numbers
+    assert (numbers["made"], numbers["taken_over"]) == (2, 4)
+    assert len({*first, *classes.generator.seen}) == 6
+    at_once = Classes(tmp_path / "other")
+    at_once.all_made(["requests", "pictures"])
+    assert classes.bytes_of("pictures") == at_once.bytes_of("pictures")
+
+
+def test_another_keep_or_threshold_asks_neither_generator_nor_models(classes: Classes):
+    classes.all_made()
+    classes.made("set")
+    assert len(classes.generator.seen) == 6
+    classes.models.seen, classes.generator.seen = {}, []
+    for changes in (
+        {"regularization__classes": [GIRL | {"keep": 2}]},
+        {"regularization_selection__hands_per_person": 1},
+    ):
+        classes.all_made(**changes)
+        classes.made("set", **changes)
+        kept = changes.get("regularization__classes", [GIRL])[0]["keep"]
+        assert [row["place"] for row in sorted(classes.rows("set", None), key=lambda row: row["place"])] == [
+            *range(kept)
+        ]
+    assert classes.generator.seen == []
+    assert classes.models.seen == {}
+
+
+def test_a_picture_that_is_gone_is_made_again_as_it_was_and_another_generator_makes_all_anew(classes: Classes):
+    classes.all_made(["requests", "pictures"])
+    before = classes.bytes_of("pictures")
+    gone = classes.rows("pictures")[2]
+    (classes.root / "store" / gone["path"]).unlink()
+    classes.made("pictures")
+    assert len(classes.generator.seen) == 7
+    assert classes.bytes_of("pictures") == before
+    other = Drawing()
+    other.fingerprint = lambda: SimpleNamespace(model="drawn", sha256="e" * 64)  # type: ignore[method-assign]
+    classes.generator = other
+    classes.made("pictures", generator__steps=12)
+    assert len(other.seen) == 6
+
+
+def test_a_class_waits_for_what_it_is_made_from(classes: Classes):
+    with pytest.raises(InputsMissing, match="regularization_pictures of girl needs regularization_requests"):
+        classes.made("pictures")
+
+
+def test_regions_are_those_that_most_versions_agree_on_and_all_else_stays(classes: Classes):
+    again = {"regularization_regions__enabled": True, "regularization_regions__grow": 0.0}
+    again |= {"regularization_regions__feather_px": 0, "regularization_regions__regions": ["mouth"]}
+    classes.all_made((*CHAIN, "repairs", "composites", "set"), **again)
+    assert len(classes.rows("repairs")) == 4 * 5
+    made = {row["image_id"]: row for row in classes.rows("pictures")}
+    composites = {row["image_id"]: row for row in classes.rows("composites")}
+    assert len(composites) == 4
+    from dataset_pipeline.images.resize import decode
+
+    for image_id, row in composites.items():
+        original, picture = (decode(classes.store.read_picture(it["path"])) for it in (made[image_id], row))
+        changed = (original != picture).any(axis=2)
+        assert changed.any()
+        assert np.unique(picture[changed]).tolist() == [128]
+        rows, columns = FACE
+        outside = changed.copy()
+        outside[rows, columns] = False
+        assert not outside.any()
+    assert {row["path"] for row in classes.rows("set", None)} == {row["path"] for row in composites.values()}
+
+
+def test_by_default_no_region_is_drawn_again(classes: Classes):
+    classes.all_made((*CHAIN, "repairs", "composites", "set"))
+    assert len(classes.generator.seen) == 6
+    assert classes.rows("composites") == []
+
+
+def test_pictures_that_could_not_be_made_are_named_and_cost_no_other(classes: Classes):
+    @dataclass
+    class Failing(Drawing):
+        def drawn(self, request: Request) -> np.ndarray | Exception:  # type: ignore[override]
+            return ValueError("node 3: no VAE") if len(self.seen) == 2 else super().drawn(request)
+
+    classes.generator = Failing()
+    pointers = classes.all_made()
+    [reason] = pointers["pictures"].provenance.left_out.values()
+    assert reason == "node 3: no VAE"
+    reasons = [row["reason"] for row in classes.rows("selection")]
+    assert (reasons.count("selected"), reasons.count("unreadable")) == (4, 1)
+    classes.generator = replace(Drawing())
+    assert classes.made("pictures").rows in (5, 6)
