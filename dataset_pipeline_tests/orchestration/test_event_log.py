@@ -4,6 +4,7 @@ import _thread
 import platform
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -225,7 +226,13 @@ def test_a_run_that_waits_for_a_slot_can_be_interrupted_and_leaves_no_claim(tmp_
     with two_processes(tmp_path / "home") as (one, other):
         assert one.event_log_storage.claim_concurrency_slot("gpu", "first", "tags").is_claimed
         job = dg.Definitions(assets=[tags]).resolve_implicit_global_asset_job_def()
-        threading.Timer(2, _thread.interrupt_main).start()
+
+        def interrupt_once_it_waits() -> None:
+            while len(one.event_log_storage.get_concurrency_info("gpu").pending_steps) < 2:
+                time.sleep(0.1)
+            _thread.interrupt_main()
+
+        threading.Thread(target=interrupt_once_it_waits, daemon=True).start()
         result = job.execute_in_process(instance=other, run_config=QUIET, raise_on_error=False)
         failures = result.filter_events(lambda entry: entry.is_failure)
         assert [entry.event_specific_data.error.cls_name for entry in failures] == ["DagsterExecutionInterruptedError"]
