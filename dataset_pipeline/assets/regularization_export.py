@@ -39,5 +39,6 @@ def regularization_of(step: Step, training_set: Sequence[dict[str, Any]]) -> Bes
     requests, pictures = ({name: it for name, it in found.items() if it} for found in pointers.values())
     made_by = {name: str(pointer.provenance.numbers.get("generator", "")) for name, pointer in pictures.items()}
     requested = {name: pointer.rows for name, pointer in requests.items()}
-    told = told_of_classes(classes, step.settings.generator, made_by, requested, kept)
+    seed = step.settings.regularization.seed
+    told = told_of_classes(classes, step.settings.generator, seed, made_by, requested, kept)
     return Beside(rows_of_export(made, classes, training_set), told)

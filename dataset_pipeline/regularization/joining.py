@@ -10,6 +10,7 @@ from dataset_pipeline.settings import GeneratorSettings, RegularizationClass
 from dataset_pipeline.training.split import TRAIN
 
 KIND = "regularization"  # of the image
+SEEDED_BY = {"prompts": "the prompt and a count", "captions": "the training image's id"}  # a generator's pictures
 
 
 def rows_of_export(
@@ -46,12 +47,13 @@ def rows_of_export(
 def told_of_classes(
     classes: Iterable[RegularizationClass],
     generator: GeneratorSettings,
+    seed: int,
     made_by: Mapping[str, str],
     requested: Mapping[str, int],
     kept: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    """What the card of an export says of each class. made_by (backend, model and its hash), requested, kept: by
-    class."""
+    """What the card of an export says of each class. seed: of [regularization]. made_by (backend, model and its hash),
+    requested, kept: by class."""
     how = {name: getattr(generator, name) for name in ("backend", "licence", "steps", "guidance", "sampler")}
     return [
         {
@@ -59,6 +61,7 @@ def told_of_classes(
             "source": it.source,
             "prompts": list(it.prompts),
             "negative_prompt": it.negative_prompt,
+            "seed": f"each of {SEEDED_BY[it.source]}, and {seed}" if it.generated else "",
             "requested": requested.get(it.name, 0),
             "kept": kept[it.name],
             "generator": {**how, "model": made_by.get(it.name, "")} if it.generated else {},

@@ -54,20 +54,20 @@ def training_slots(images: Iterable[tuple[str, str, float]], whole: bool) -> dic
 def class_shares(
     slots: Mapping[str, float],
     pictures: Mapping[str, int],
-    beside: Mapping[str, Collection[str]],
+    beside: Mapping[str, Collection[str] | None],
     cut: bool,
     fills: bool,
 ) -> list[ClassShare]:
     """The classes, sorted by name, with whole numbers of slots that add up to those of an epoch.
 
     slots: of `training_slots`. pictures: how many there are of each class. beside: ids of the images that a class
-    stands beside, all where it names none. fills: the trainer shows a picture for every slot, whatever its image
+    stands beside, None: all. fills: the trainer shows a picture for every slot, whatever its image
     stands beside. The method is that of largest remainders, equal ones by name.
     """
-    named = {name: frozenset(beside.get(name, ())) for name in pictures}
+    named = {name: None if (ids := beside.get(name)) is None else frozenset(ids) for name in pictures}
     asked = dict.fromkeys(sorted(pictures), 0.0)
     for image_id, times in slots.items():
-        classes = [name for name, images in named.items() if not images or image_id in images]
+        classes = [name for name, images in named.items() if images is None or image_id in images]
         for name in classes:
             asked[name] += times / len(classes)
     total = math.fsum(asked.values())

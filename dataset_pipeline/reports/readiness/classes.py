@@ -21,7 +21,7 @@ def classes_of(train: pa.Table, rows: Sequence[Mapping[str, Any]], profile: str)
     trainer = load_profile(profile)
     how = trainer.regularization
     images = zip(*(train[name].to_pylist() for name in ("image_id", "concept", "multiply")), strict=True)
-    beside = {row["concept"]: row.get("beside") or () for row in rows}
+    beside = {row["concept"]: row.get("beside") for row in rows}
     pictures = Counter(row["concept"] for row in rows)
     shares = class_shares(training_slots(images, trainer.whole_repeats), pictures, beside, how.cut, how.fills)
     return [

@@ -13,6 +13,8 @@ import pyarrow.compute
 
 from dataset_pipeline.base.ids import still_of
 from dataset_pipeline.base.paths import write_whole
+from dataset_pipeline.regularization.joining import rows_of_export
+from dataset_pipeline.reports.readiness.classes import classes_of
 from dataset_pipeline.reports.readiness.judging import readiness
 from dataset_pipeline.reports.readiness.leakage import Embedded, Leak, leaks
 from dataset_pipeline.reports.readiness.page import page
@@ -22,7 +24,7 @@ from dataset_pipeline.reports.run_report import account
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
 from dataset_pipeline.training.contents import face_sizes
-from dataset_pipeline.training.split import VALIDATION
+from dataset_pipeline.training.split import TRAIN, VALIDATION
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
@@ -42,6 +44,7 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
         face_sides_px=_faces(store, table, episodes, settings.crops.face_min_score),
         count_tokens=clip_token_counter(),
         text=text_in(store, table, episodes),
+        classes=_classes(store, settings, table),
         made_with_demo_models=pointer is not None and pointer.provenance.demo,
     )
 
@@ -80,6 +83,17 @@ def leaks_in(store: Store, table: pa.Table, episodes: Iterable[str], similarity:
         Embedded(ids, np.stack(vectors)) if vectors else None,
         similarity,
     )
+
+
+def _classes(store: Store, settings: Settings, table: pa.Table) -> list[dict[str, Any]]:
+    """What the trainer of `[exported_set] profile` will make of the regularization classes that are made."""
+    classes = settings.regularization.classes
+    made = store.find("regularization_set") if classes else None
+    if made is None:
+        return []
+    rows = rows_of_export(made.to_pylist(), classes, table.to_pylist())
+    train = table.filter(pc.equal(table["split"], TRAIN))
+    return classes_of(train, rows, settings.exported_set.profile)
 
 
 def _faces(store: Store, table: pa.Table, episodes: Iterable[str], min_score: float) -> list[float]:

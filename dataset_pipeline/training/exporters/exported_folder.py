@@ -115,7 +115,7 @@ def check_links(folder: Path, paths: Iterable[str], where: Path) -> None:
         raise ExportError(f"{where}: {path!r} is a link out of {folder}: put what it leads to in its place")
 
 
-def _row(entry: Mapping[str, Any], beside: Mapping[str, list[str]]) -> dict[str, Any]:
+def _row(entry: Mapping[str, Any], beside: Mapping[str, list[str] | None]) -> dict[str, Any]:
     image_id = entry["image_id"]
     copied = {name: entry[name] for name in ("kind", "width_px", "height_px", "quality", "concept", "multiply")}
     is_reg = entry["part"] == REGULARIZATION
@@ -131,7 +131,7 @@ def _row(entry: Mapping[str, Any], beside: Mapping[str, list[str]]) -> dict[str,
         "split": TRAIN if is_reg else split_of_clips.get(entry["part"], entry["part"]),
         "is_reg": is_reg,
         "place": entry.get("place", 0),
-        "beside": beside.get(entry["concept"], []) if is_reg else [],
+        "beside": beside.get(entry["concept"]) if is_reg else None,
         "frames": entry.get("frames", 0),
         "fps": entry.get("fps", 0),
         "mask_path": entry.get("mask_file", MANIFEST) if entry.get("masked") else "",

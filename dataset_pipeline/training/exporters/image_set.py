@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -105,7 +105,7 @@ class ImageSet:
     """Pictures sorted by id. read: bytes of a store path. local_path: where that lies on this machine's disk, or None.
     about: facts about how the set was made, for its documents. recipe: what captions and multiplies can be computed
     from again (`captions` and `balance`: settings; `tag_kinds`: tags by kind), under `beside` the sha256 of extra
-    files, and under `regularization` the ids of the images that each class stands beside, none where it is all."""
+    files, and under `regularization` the ids of the images that each class stands beside, None where it is all."""
 
     pictures: tuple[Picture, ...]
     read: Callable[[str], bytes]
@@ -131,8 +131,8 @@ class ImageSet:
         return tuple(found)
 
     @property
-    def beside(self) -> Mapping[str, list[str]]:
-        """Ids of the images that each regularization class stands beside, none where it is all."""
+    def beside(self) -> Mapping[str, list[str] | None]:
+        """Ids of the images that each regularization class stands beside, None where it is all."""
         return self.recipe.get(CLASSES, {})
 
     def only(self, pictures: Iterable[Picture]) -> ImageSet:
@@ -210,7 +210,7 @@ def image_set(
     rows with `frames` and `fps`, are part of it.
 
     Rows may also hold CAPTION_FIELDS, `split` ("train" or "validation"), `mask_path`, `is_reg` and with it `place` and
-    `beside`, the ids of the images that its class stands beside (none: all). Held-out images get the multiply 1. Unless
+    `beside`, the ids of the images that its class stands beside (None: all). Held-out images get the multiply 1. Unless
     `keeps_mark`, `|||` in captions becomes a comma. Raises ExportError for what no trainer should be given: no rows, an
     image twice, a caption that is empty or not one line, a concept with two multiplies, a class that stands beside two
     lists of images, a file format the trainer does not read.
@@ -243,12 +243,19 @@ def image_set(
     return ImageSet(tuple(pictures), read, local_path, about, _with_classes(recipe, _beside(wanted)))
 
 
-def _beside(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Ids of the images that each regularization class stands beside. Raises ExportError if two of its rows differ."""
-    found: dict[str, list[str]] = {}
+def _beside(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str] | None]:
+    """Ids of the images to train on that each regularization class stands beside, None where it is all. Raises
+    ExportError if two of its rows differ."""
+    trained = {row["image_id"] for row in rows if not row.get("is_reg") and (row.get("split") or TRAIN) == TRAIN}
+    found: dict[str, list[str] | None] = {}
+    listed: dict[str, Any] = {}
     for row in rows:
         if row.get("is_reg"):
-            ids: list[str] = sorted(set(row.get("beside") or ()))
+            given = row.get("beside")
+            if row["concept"] in found and given is listed[row["concept"]]:
+                continue  # the rows of a class share one list, which may be long
+            listed[row["concept"]] = given
+            ids = None if given is None or trained <= set(given) else sorted(set(given))
             if found.setdefault(row["concept"], ids) != ids:
                 raise ExportError(
                     f"class {row['concept']} stands beside two lists of images, the second on image {row['image_id']}"
@@ -256,7 +263,7 @@ def _beside(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _with_classes(recipe: Mapping[str, Any], beside: Mapping[str, list[str]]) -> dict[str, Any]:
+def _with_classes(recipe: Mapping[str, Any], beside: Mapping[str, list[str] | None]) -> dict[str, Any]:
     rest = {key: value for key, value in recipe.items() if key != CLASSES}
     return rest | ({CLASSES: dict(sorted(beside.items()))} if beside else {})
 

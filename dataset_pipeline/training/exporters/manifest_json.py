@@ -87,7 +87,7 @@ class _Recipe(BaseModel):
     captions: dict[str, Any] = {}
     balance: dict[str, Any] = {}
     tag_kinds: dict[str, list[str]] = {}
-    regularization: dict[str, list[str]] = {}
+    regularization: dict[str, list[str] | None] = {}
     beside: dict[Annotated[str, AfterValidator(_relative_path)], _Sha256] = {}
 
 

@@ -123,6 +123,34 @@ def test_held_out_images_are_compared_by_the_vectors_of_their_stills(tmp_path: P
     assert leaks_in(store, store.read("training_set"), [EPISODE], similarity=0.95) == []
 
 
+def test_regularization_classes_are_judged_by_what_the_chosen_trainer_does_with_them(tmp_path: Path):
+    store = made(tmp_path, {f"show.e1/0000000{number}": "indoors" for number in (1, 2, 3)})
+    rows = [
+        {
+            "image_id": f"woman/{place:08x}",
+            "class": "woman",
+            "caption": "a woman",
+            "place": place,
+            "path": f"{place}.webp",
+            "width_px": 64,
+            "height_px": 64,
+            "file_sha256": str(place),
+        }
+        for place in range(12)
+    ]
+    store.write("regularization_set", SCHEMAS["regularization_set"].table(rows), None)
+    woman = {"name": "woman", "source": "prompts", "prompts": ["1girl"]}
+    given = {"regularization__classes": [woman], "exported_set__profile": "kohya"}
+    found = readiness_of(store, load_settings(resources_folder() / "settings.toml", **given), 1024)
+    [told] = found["regularization"]
+    assert (told["class"], told["pictures"], told["in_an_epoch"], told["used"]) == ("woman", 12, 3, 3)
+    assert [fault["name"] for fault in found["faults"]] == ["unused_regularization"]
+    given["exported_set__profile"] = "onetrainer"
+    found = readiness_of(store, load_settings(resources_folder() / "settings.toml", **given), 1024)
+    assert ([row["used"] for row in found["regularization"]], found["faults"]) == ([12], [])
+    assert readiness_of(store, load_settings(resources_folder() / "settings.toml"), 1024)["regularization"] == []
+
+
 def test_without_a_set_it_says_what_makes_one(tmp_path: Path):
     code, text = said(Store(str(tmp_path / "store")))
     assert code == 1

@@ -104,7 +104,7 @@ def test_manifest_and_checksums_describe_every_file(parted, tmp_path: Path, prof
         assert entry["said"] == {"characters": ["fern"]}
         assert (entry["concept"], entry["multiply"]) == (row["concept"], parted.multiply_of(row))
     assert sum(concept["images"] for concept in manifest["concepts"]) == images
-    classes = {"regularization": {"1girl": []}} if knows_classes else {}
+    classes = {"regularization": {"1girl": None}} if knows_classes else {}
     assert manifest["recipe"] == {"beside": {name: listed[name] for name in (EMB_INIT, WILDCARD)}} | classes
 
 
