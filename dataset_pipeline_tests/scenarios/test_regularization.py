@@ -63,7 +63,8 @@ def test_stills_of_nobody_and_a_folder_stand_beside_the_training_images(
     texts = [path.read_text() for path in sorted((exported / "reg").rglob("*.txt"))]
     assert sorted(texts) == ["1girl, number 0", "1girl, number 1", "1girl, number 2", "scenery", "scenery"]
     subsets = tomllib.loads((exported / "dataset.toml").read_text())["datasets"][0]["subsets"]
-    assert {subset["num_repeats"] for subset in subsets if subset.get("is_reg")} == {1}
+    shown = {subset["image_dir"] for subset in subsets if subset.get("is_reg")}
+    assert {folder.rpartition("_")[2] for folder in shown} == {"own", "scenery"}
     card = (exported / "README.md").read_text()
     assert "scenery" in card
 
