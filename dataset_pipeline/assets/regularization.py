@@ -29,6 +29,7 @@ from dataset_pipeline.models import Tagger
 from dataset_pipeline.models.captioner import Captioner
 from dataset_pipeline.models.generator import Request
 from dataset_pipeline.regularization.folder import from_folder
+from dataset_pipeline.regularization.mirroring import seen_tags
 from dataset_pipeline.regularization.requests import requests_of, wanted_pictures
 from dataset_pipeline.regularization.selection import Looks, select
 from dataset_pipeline.regularization.stills import of_nobody, unfit_stills
@@ -76,7 +77,7 @@ def judges(settings: Settings) -> bool:
     return settings.regularization_selection.judge
 
 
-MIRRORED: tuple[str, ...] = ("training_set", "core_tags", "character_gallery")
+MIRRORED: tuple[str, ...] = ("training_set", "core_tags", "character_gallery", "tag_scores")
 LOOKED_AT: tuple[str, ...] = ("stills", "shots", "detections", "clusters", "tags", "burnt_in_text")
 
 
@@ -84,9 +85,9 @@ LOOKED_AT: tuple[str, ...] = ("stills", "shots", "detections", "clusters", "tags
     kind=Kind.DECIDE,
     reads=[*MIRRORED, *LOOKED_AT],
     reads_if={**dict.fromkeys(MIRRORED, mirrors), **dict.fromkeys(LOOKED_AT, takes_stills)},
-    settings=["regularization", "regularization_selection", "generator", "captions", "tag_rules"],
+    settings=["regularization", "regularization_selection", "generator", "captions", "tag_rules", "tag_thresholds"],
     settings_if={
-        **dict.fromkeys(("captions", "tag_rules"), mirrors),
+        **dict.fromkeys(("captions", "tag_rules", "tag_thresholds"), mirrors),
         "generator": generates,
         "regularization_selection": takes_stills,
     },
@@ -111,14 +112,25 @@ def _asked_for(step: Step) -> list[dict]:
     mirrored = {}
     if a_class.source == "captions":
         names = stored_names(step.read("character_gallery"))
+        core = [{**row, "character": names.get(row["character"], "")} for row in step.rows("core_tags")]
         mirrored = {
             "training_rows": step.rows("training_set"),
-            "core_tags": [{**row, "character": names.get(row["character"], "")} for row in step.rows("core_tags")],
+            "core_tags": core,
+            "seen": _seen(step, {tag for row in core for tag in row["tags"]}),
             "captions": step.settings.captions,
             "rules": load_rules(step.settings.tag_rules),
         }
     rows = requests_of(a_class, settings.seed, settings.over_generate, native_side_px, **mirrored)
     return [{**row, "pixel_sha256": "", "file": ""} for row in rows]
+
+
+def _seen(step: Step, wanted: set[str]) -> dict[str, list[str]]:
+    """Which of these tags are seen on each image, read of one episode at a time, as there are many."""
+    least = step.settings.tag_thresholds.general
+    found: dict[str, list[str]] = {}
+    for episode in step.episodes:
+        found |= seen_tags(step.read("tag_scores", [episode]), wanted, least)
+    return found
 
 
 def _in_folder(step: Step) -> list[dict]:

@@ -7,8 +7,12 @@ free text, where a hole would break the sentence, the class word takes the name'
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
 
 from dataset_pipeline.base.tag_words import counted_people, is_people_count, words
 from dataset_pipeline.characters.names import parse_character
@@ -16,6 +20,8 @@ from dataset_pipeline.settings import CaptionsSettings
 from dataset_pipeline.settings.tag_rules import CHARACTER_KINDS, Rules
 from dataset_pipeline.tags.overlaps import overlapping_tags
 from dataset_pipeline.tags.templates import render
+
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
 HEADS, PIECES, PLACES = ("head", "face"), ("hand", "handdetail"), ("objectdetail",)
 # What a crop shows of somebody, by the kinds of tags; of all others it may show everything.
@@ -60,7 +66,7 @@ class Names:
 
 def mirrored(
     row: Mapping[str, Any],
-    core: Iterable[str],
+    described: Iterable[str],
     class_word: str,
     names: Names,
     settings: CaptionsSettings,
@@ -69,14 +75,14 @@ def mirrored(
     """The caption of a row of `training_set` without whom it shows: rendered as it was, by `[captions]` and with the
     same dice, from the same fields less triggers and names; one line, never empty.
 
-    core: the core tags of its characters, which their names stood for; those come back that its kind of crop can show
-    and that no other tag says. The class word stands where a trigger or a character stood: where none did, there is
-    none. One that counts people yields to what is counted on the image.
+    described: the tags that its names stood for; those come back that no other tag says. The class word stands where a
+    trigger or a character stood: where none did, there is none. One that counts people yields to what is counted
+    on the image.
     """
     fields = {**row, **_whole(row, names), "show": row["show_title"]}
     if names.named_in(fields["show"]):
         fields["show"] = ""
-    back = restored(row, core, names, rules)
+    back = _restored(row, described, names, rules)
     tags = [tag for tag in row["tags"] or () if not names.named_in(tag)]
     first = sum(words(tag) == SOLO for tag in tags[:1])
     fields["tags"] = [*tags[:first], *back, *tags[first:]]
@@ -89,12 +95,33 @@ def mirrored(
     return caption.strip() or class_word
 
 
-def restored(row: Mapping[str, Any], core: Iterable[str], names: Names, rules: Rules) -> list[str]:
-    """The core tags that a mirrored caption says of a row of `training_set`, in their order."""
-    shown = SHOWN.get(row["kind"])
+def seen_tags(tag_scores: pa.Table, wanted: Collection[str], min_score: float) -> dict[str, list[str]]:
+    """Which of the wanted general tags the tagger sees on each image, from min_score on, by its id; without images that
+    it gave no answer for. tag_scores: a table of that name."""
+    answered = tag_scores.filter(pc.is_valid(tag_scores["tags"])).combine_chunks()
+    found: dict[str, list[str]] = {image_id: [] for image_id in answered["image_id"].to_pylist()}
+    if not found:
+        return found
+    entries = pc.list_flatten(answered["tags"]).combine_chunks()
+    ids = answered["image_id"].take(pc.list_parent_indices(answered["tags"]))
+    seen = np.round(entries.field("score").to_numpy(zero_copy_only=False).astype(np.float64), 4) >= min_score
+    seen &= pc.equal(entries.field("category"), "general").to_numpy(zero_copy_only=False)
+    seen &= pc.is_in(entries.field("tag"), pa.array(sorted(wanted), pa.string())).to_numpy(zero_copy_only=False)
+    mask = pa.array(seen)
+    for image_id, tag in zip(ids.filter(mask).to_pylist(), entries.field("tag").filter(mask).to_pylist(), strict=True):
+        found[image_id].append(tag)
+    return found
+
+
+def shown_of(kind: str, core: Iterable[str], rules: Rules) -> list[str]:
+    """Of a character's core tags those that an image of this kind can show."""
+    shown = SHOWN.get(kind)
+    return [tag for tag in core if shown is None or rules.kind_of(tag) in shown]
+
+
+def _restored(row: Mapping[str, Any], described: Iterable[str], names: Names, rules: Rules) -> list[str]:
     there = {words(tag) for tag in row["tags"] or ()}
-    wanted = [tag for tag in dict.fromkeys(core) if words(tag) not in there and not names.named_in(tag)]
-    wanted = [tag for tag in wanted if shown is None or rules.kind_of(tag) in shown]
+    wanted = [tag for tag in dict.fromkeys(described) if words(tag) not in there and not names.named_in(tag)]
     superfluous = overlapping_tags([*(row["tags"] or ()), *wanted], "words", rules.implied)
     return [tag for tag in wanted if tag not in superfluous]
 
@@ -117,8 +144,8 @@ def _who(row: Mapping[str, Any], class_word: str, settings: CaptionsSettings) ->
 
 
 def _rewritten(written: str, back: Sequence[str], class_word: str, names: Names) -> str:
-    """A whole caption by a person, with the class word for each name, and the core tags after the first of its parts
-    that held one; sentences keep their own description."""
+    """A whole caption by a person, with the class word for each name, and what that stood for after the first of
+    its parts that held one; sentences keep their own description."""
     if not names.named_in(written):
         return written
     text = names.replaced(written, class_word)

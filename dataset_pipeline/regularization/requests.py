@@ -11,14 +11,14 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.file_names import slug
 from dataset_pipeline.base.tag_words import MANY, NOBODY, words
 from dataset_pipeline.characters.names import parse_character
-from dataset_pipeline.regularization.mirroring import Names, mirrored
+from dataset_pipeline.regularization.mirroring import Names, mirrored, shown_of
 from dataset_pipeline.settings import CaptionsSettings, RegularizationClass
 from dataset_pipeline.settings.tag_rules import Rules
 from dataset_pipeline.tags.people import OF_A_PIECE
@@ -44,12 +44,15 @@ def requests_of(
     core_tags: Iterable[Mapping[str, Any]] = (),
     captions: CaptionsSettings | None = None,
     rules: Rules | None = None,
+    seen: Mapping[str, Collection[str]] | None = None,
 ) -> Rows:
     """Rows of `regularization_requests` for a class whose pictures are generated. native_side_px: of the square that
     the generator's model was trained on.
 
     What follows is for the source `captions`. training_rows: of `training_set`. core_tags: rows of that table, with
-    characters named as sets are told them. captions, rules: by which the training captions were rendered.
+    characters named as sets are told them. captions, rules: by which the training captions were rendered. seen: by
+    image id the tags that the tagger sees on it; of the core tags of its characters those come back, and for an image
+    that is not in it those that its kind of crop can show.
 
     Raises PermanentError where the class asks for nothing, with what to do.
     """
@@ -58,7 +61,7 @@ def requests_of(
     else:
         assert captions is not None
         assert rules is not None
-        rows = _of_captions(a_class, seed, native_side_px, list(training_rows), core_tags, captions, rules)
+        rows = _of_captions(a_class, seed, native_side_px, list(training_rows), core_tags, captions, rules, seen or {})
     return with_ids(a_class.name, (([row[name] for name in ASKED], row) for row in rows))
 
 
@@ -150,6 +153,7 @@ def _of_captions(
     core_tags: Iterable[Mapping[str, Any]],
     captions: CaptionsSettings,
     rules: Rules,
+    seen: Mapping[str, Collection[str]],
 ) -> Rows:
     """One picture for each training image, or as many as `generate` says, as evenly as that goes."""
     names = names_in(training_rows)
@@ -158,8 +162,12 @@ def _of_captions(
     rows = []
     mirrors = sorted(_beside(a_class, training_rows), key=lambda row: (seed_of(seed, row["image_id"]), row["image_id"]))
     for number, row in enumerate(itertools.islice(itertools.cycle(mirrors), a_class.generate or len(mirrors))):
-        of_row = [tag for stored in row["characters"] or () for tag in core.get((row["show"], stored), ())]
-        caption = mirrored(row, of_row, a_class.class_word, names, captions, rules)
+        described = [tag for stored in row["characters"] or () for tag in core.get((row["show"], stored), ())]
+        if (there := seen.get(row["image_id"])) is None:
+            described = shown_of(row["kind"], described, rules)
+        else:
+            described = [tag for tag in described if tag in there]
+        caption = mirrored(row, described, a_class.class_word, names, captions, rules)
         width, height = _size(a_class, bucket_size(row["width_px"], row["height_px"], native_side_px))
         asked = {"prompt": without_mark(caption), "negative_prompt": a_class.negative_prompt, "caption": caption}
         asked |= {"seed": seed_of(seed, row["image_id"], number // len(mirrors)), "mirrors": row["image_id"]}

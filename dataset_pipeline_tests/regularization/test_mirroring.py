@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from dataset_pipeline.regularization.mirroring import Names, mirrored
+from dataset_pipeline.regularization.mirroring import Names, mirrored, seen_tags, shown_of
 from dataset_pipeline.settings import CaptionsSettings, load_settings, resources_folder
 from dataset_pipeline.settings.tag_rules import load_rules
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.templates import without_mark
 from dataset_pipeline_tests.regularization.rows import training_row
 
@@ -25,7 +26,7 @@ def settings(**changes: object) -> CaptionsSettings:
 
 def mirror(row: dict[str, Any], core: tuple[str, ...] = CORE, class_word: str = "woman", **changes: object) -> str:
     names = Names([*row["characters"], "fern", "Lelouch Lamperouge"], row["activation_tags"])
-    return mirrored(row, core, class_word, names, settings(**changes), RULES)
+    return mirrored(row, shown_of(row["kind"], core, RULES), class_word, names, settings(**changes), RULES)
 
 
 def test_the_class_word_and_the_core_tags_stand_where_the_name_stood():
@@ -63,6 +64,20 @@ def test_core_tags_come_back_that_the_crop_can_show_and_no_tag_says():
     assert mirror(row, core) == "1girl, woman, solo, black robe, smile, very long hair"
     assert mirror(row | {"kind": "head", "tags": ["smile"]}, core) == "1girl, woman, portrait, very long hair, smile"
     assert mirror(row | {"kind": "hand", "tags": []}, core) == "1girl, woman, hand focus"
+
+
+def test_tags_are_seen_from_their_limit_on_and_an_image_without_an_answer_is_unknown():
+    def scored(*tags: tuple[str, float]) -> list[dict[str, Any]]:
+        return [{"tag": tag, "category": "general", "score": score} for tag, score in tags]
+
+    scores = {
+        "a": [*scored(("purple_hair", 0.35), ("smile", 0.9)), {"tag": "hat", "category": "meta", "score": 1.0}],
+        "b": scored(("purple_hair", 0.3499)), "c": None, "d": scored(("hat", 0.5), ("purple_hair", 0.6)), "e": [],
+    }  # fmt: skip
+    table = SCHEMAS["tag_scores"].table([{"image_id": it, "tags": tags} for it, tags in scores.items()])
+    wanted = {"purple_hair", "hat"}
+    assert seen_tags(table, wanted, 0.35) == {"a": ["purple_hair"], "b": [], "d": ["hat", "purple_hair"], "e": []}
+    assert seen_tags(table.slice(0, 0), wanted, 0.35) == {}
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,19 @@ def test_captions_are_mirrored_for_all_that_is_trained_on_and_nothing_else():
     assert asked(of_captions(), rows[:1], side=1024) == [first]  # whatever else is in the set
 
 
+def test_of_the_core_tags_those_come_back_that_are_seen_on_the_image():
+    core = [{**CORE[0], "tags": ["hat", "purple_hair"]}]
+    rows = [
+        training_row(f"show.e1/{at:08d}", characters=["fern"], people="1girl", tags=["smile"], kind="head")
+        for at in (1, 2, 3)
+    ]
+    seen = {"show.e1/00000001": ["hat", "boots"], "show.e1/00000002": []}
+    found = requests_of(of_captions(), 0, 1.0, 512, rows, core, SETTINGS.captions, RULES, seen)
+    assert {row["mirrors"][-1]: row["caption"] for row in found} == {
+        "1": "1girl, portrait, hat, smile", "2": "1girl, portrait, smile", "3": "1girl, portrait, purple hair, smile",
+    }  # fmt: skip
+
+
 def test_the_mark_for_trainers_is_no_part_of_a_prompt():
     captions = SETTINGS.captions.model_copy(update={"keep_mark": "|||"})
     row = training_row(characters=["fern"], people="1girl", tags=["smile"], kind="person")
