@@ -85,11 +85,11 @@ LOOKED_AT: tuple[str, ...] = ("stills", "shots", "detections", "clusters", "tags
     kind=Kind.DECIDE,
     reads=[*MIRRORED, *LOOKED_AT],
     reads_if={**dict.fromkeys(MIRRORED, mirrors), **dict.fromkeys(LOOKED_AT, takes_stills)},
-    settings=["regularization", "regularization_selection", "generator", "captions", "tag_rules", "tag_thresholds"],
+    settings=["regularization", "people", "generator", "captions", "tag_rules", "tag_thresholds"],
     settings_if={
         **dict.fromkeys(("captions", "tag_rules", "tag_thresholds"), mirrors),
         "generator": generates,
-        "regularization_selection": takes_stills,
+        "people": takes_stills,
     },
     generates=True,
     group="regularization",
@@ -142,7 +142,7 @@ def _stills(step: Step) -> list[dict]:
     a_class, settings = class_of(step), step.settings.regularization
     stills = step.read("stills")
     boxes, clusters, tags, texts = (step.read(it) for it in ("detections", "clusters", "tags", "burnt_in_text"))
-    least = step.settings.regularization_selection.min_box_score
+    least = step.settings.people.doubt_score  # nobody is there only beyond doubt
     unfit = unfit_stills(boxes, clusters, tags, texts, least, step.left_out("detections"))
     number = wanted_pictures(a_class, settings.over_generate)
     shots = step.read_columns("shots", ["episode", "start_s"]).to_pylist()

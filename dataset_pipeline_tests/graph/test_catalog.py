@@ -56,10 +56,11 @@ READS_SETTINGS = {
     "sr_set": {"sr_set", "sr_selection", "keyframes", "video"},
     "regularization_requests": {
         "regularization",
-        "regularization_selection",
+        "people",
         "generator",
         "captions",
         "tag_rules",
+        "tag_thresholds",
     },
     "regularization_pictures": {"regularization", "generator", "training_images"},
     "regularization_scores": {"quality_scores"},
