@@ -54,6 +54,7 @@ def of_releases(settings: Settings) -> bool:
     settings=["release_alignment"],
     group="super_resolution",
     labels=["python"],
+    algorithm=2,
     on_demand=True,
     checks={
         "every_named_release_is_there": Check("Each episode that `[release_alignment] pairs` names is registered."),

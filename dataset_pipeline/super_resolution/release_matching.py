@@ -4,12 +4,13 @@ Both are known by 32 x 18 luma signatures of all their frames, so that nothing i
 in time between the two is constant but for places where one of them was cut or holds more; offsets that many stretches
 vote for are the states of a Viterbi search (A. J. Viterbi, Error Bounds for Convolutional Codes, 1967), in which to go
 from one to another costs, and so does to show what the other release lacks. It is run twice: on the correlation of
-signatures, then, once the difference of framing and colours is known, on what is left between the two.
+signatures, then, once the difference of framing and colours is known, on what is left between the two, and on how that
+changes (`release_scenes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,17 +25,16 @@ from dataset_pipeline.super_resolution.release_offsets import (
     likely_offsets,
     looks_of,
 )
-from dataset_pipeline.super_resolution.signature_fit import SIGNATURE, SignatureFit, fit_signatures
+from dataset_pipeline.super_resolution.release_scenes import Search, bounds_of, cost_of, edges_of, scenes_of
+from dataset_pipeline.super_resolution.signature_fit import SIGNATURE, SignatureFit, fit_signatures, softened
 
 UNMATCHED = -1
 _SWITCH_COST = 8.0  # as much as 16 frames of the worst agreement that is still one
 _ABSENT_COST = 0.5  # one minus the correlation of signatures, from which on two frames show different pictures
 _MIN_SEGMENT_S = 0.4  # a shorter one is chance
-_FINE_SWITCH_COST = 60.0
-_FINE_SCALE = 10.0  # half the independent looks of a frame: neighbouring cells and neighbouring frames are off alike
-_FINE_FLOOR = 0.5  # of a squared deviation
 _ABSENT_TIMES, _ABSENT_FROM = 2.0, 4.0  # the squared deviation of most frames that is a different picture's
 _REACH_FRAMES, _SHORT_REACH_FRAMES = 250, 100  # an offset is tried so far beyond where it was found
+_EDGE_FRAMES = 15  # so near what is known scenes of both may begin or end together
 _LEAST_LIKENESS, _LEAST_SPREAD = 0.6, 0.01
 _LESS_ALIKE = 4.0  # times as far below the usual correlation as a tenth of the frames lies
 _FLAT = 4.0  # added to variances, so that what says nothing counts as alike
@@ -148,27 +148,28 @@ def _fine(high: Release, low: Release, coarse: _Path) -> tuple[_Path, np.ndarray
     guessed = np.flatnonzero(matched >= 0)
     if not len(guessed):
         return coarse, matched, np.zeros(count, np.float32)
-    fit = fit_signatures(high.signatures[matched[guessed]], low.signatures[guessed], low.shots[guessed])
-    as_low = fit.as_low(high.signatures)
-    usual = _apart(fit, as_low, matched[guessed], low, guessed)
-    unbiased = low.signatures - fit.bias_of(low.shots)
+    scenes, edges = scenes_of(low.signatures, low.shots), edges_of(scenes_of(high.signatures, high.shots))
+    high_soft, low_soft = (softened(one.signatures) for one in (high, low))
+    fit = fit_signatures(high_soft[matched[guessed]], low_soft[guessed])
+    as_low = fit.as_low(high_soft)
     near = {float(coarse.offsets_s[state]): list[slice]() for _, _, state in coarse.segments()}
     for begin, end, state in coarse.segments():
         near[float(coarse.offsets_s[state])].append(_widened(begin, end, _REACH_FRAMES))
-    for offset_s, stretches in better_offsets(clock, *looks_of(as_low, unbiased), known_s).items():
+    for offset_s, stretches in better_offsets(clock, *looks_of(as_low, low_soft), known_s).items():
         wider = [_widened(one.start, one.stop, _SHORT_REACH_FRAMES) for one in stretches]
         near[offset_s] = near.get(offset_s, []) + wider
+    for offset_s, stretch in _edge_to_edge(clock, matched, scenes, edges):
+        near.setdefault(offset_s, []).append(stretch)
     offsets_s, frames = _offsets_nearby(clock, near)
-    cost = np.full((count, len(offsets_s) + 1), np.inf, np.float32)
-    for state, shown in enumerate(frames):
-        there = np.flatnonzero(shown >= 0)
-        cost[there, state] = _FINE_SCALE * np.log(_FINE_FLOOR + _apart(fit, as_low, shown[there], low, there))
-    absent = max(_ABSENT_FROM, _ABSENT_TIMES * float(np.quantile(usual, 0.9)))
-    cost[:, -1] = _FINE_SCALE * np.log(_FINE_FLOOR + absent)
-    states, total = _cheapest(cost, _FINE_SWITCH_COST)
+    usual = float(np.quantile(_apart(fit, as_low[matched[guessed]], low_soft[guessed]), 0.9))
+    absent = float(cost_of(max(_ABSENT_FROM, _ABSENT_TIMES * usual)))
+    states, total = Search(fit, as_low, low_soft, scenes, frames, edges, absent).cheapest()
+    states = _to_their_ends(
+        states, frames, lambda at, shown: float(fit.apart(as_low[[shown]], low_soft[[at]])[0]) <= usual
+    )
     path = _without_short(_Path(clock, offsets_s, states, total))
     matched = np.where(path.states >= 0, frames[path.states, np.arange(count)], UNMATCHED)
-    likeness = _likeness(as_low, low.signatures, matched)
+    likeness = _likeness(fit.as_low(high.signatures), low.signatures, matched)
     return _without_lookalikes(path, low.shots, matched, likeness)
 
 
@@ -211,14 +212,46 @@ def _offsets_nearby(clock: Clock, near: dict[float, list[slice]]) -> tuple[np.nd
     return np.array(offsets_s), np.stack(list(frames.values()))
 
 
-def _apart(fit: SignatureFit, as_low: np.ndarray, shown: np.ndarray, low: Release, there: np.ndarray) -> np.ndarray:
-    """`SignatureFit.apart` of these high and low frames, in parts that fit into memory."""
-    found = np.zeros(len(there), np.float32)
-    for begin in range(0, len(there), 2048):
-        part = slice(begin, begin + 2048)
-        frames = there[part]
-        found[part] = fit.apart(as_low[shown[part]], low.signatures[frames], low.shots[frames])
-    return found
+def _edge_to_edge(
+    clock: Clock, matched: np.ndarray, scenes: np.ndarray, edges: np.ndarray
+) -> Iterator[tuple[float, slice]]:
+    """Offsets at which a scene of the low release begins or ends with one of the high one, near where it was found."""
+    high_edges = np.flatnonzero(edges)
+    for begin, end in bounds_of(scenes):
+        its = begin + np.flatnonzero(matched[begin:end] >= 0)
+        for edge, known in ((begin, its[:1]), (end, its[-1:])):
+            if not len(known):
+                continue
+            shown = int(matched[known[0]])
+            near = np.abs(high_edges - (shown + edge - known[0])) <= _EDGE_FRAMES
+            its_own = np.searchsorted(high_edges, shown, side="right") - (edge == begin)
+            near[its_own] = True
+            for other in high_edges[near]:
+                apart_s = _begin_s(clock.high_s, int(other)) - _begin_s(clock.low_s, edge)
+                yield round(apart_s / clock.step_s) * clock.step_s, slice(begin, end)
+
+
+def _to_their_ends(states: np.ndarray, frames: np.ndarray, is_alike: Callable[[int, int], bool]) -> np.ndarray:
+    """The states with runs of one grown over frames that have none and are as alike at its offset as usual: by changes
+    alone the first and the last frame of a run are uncertain."""
+    grown = states.copy()
+    for way in (1, -1):
+        for at in range(len(states))[::way][1:]:
+            state = grown[at - way]
+            if grown[at] == -1 and state >= 0 and frames[state, at] >= 0 and is_alike(at, int(frames[state, at])):
+                grown[at] = state
+    return grown
+
+
+def _begin_s(times_s: np.ndarray, frame: int) -> float:
+    """When a frame begins, or the last one ends."""
+    return float(times_s[frame] if frame < len(times_s) else 2 * times_s[-1] - times_s[-2])
+
+
+def _apart(fit: SignatureFit, as_low: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """`SignatureFit.apart` in parts that fit into memory."""
+    parts = range(0, len(low), 2048)
+    return np.concatenate([fit.apart(as_low[begin : begin + 2048], low[begin : begin + 2048]) for begin in parts])
 
 
 def _cheapest(cost: np.ndarray, switch: float) -> tuple[np.ndarray, float]:

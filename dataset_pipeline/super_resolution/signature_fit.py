@@ -1,8 +1,8 @@
-"""What two releases' signatures of the same frames differ by: framing, brightness, colours of each shot, and coding."""
+"""What two releases' signatures of the same frames differ by: framing, brightness, and what is left of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,40 +12,47 @@ SIGNATURE = 18, 32  # rows and columns
 _ROUNDS = 5
 _MOST_FRAMES = 800
 _CUT_OFF = 5.0  # of the deviation: beyond it all differences are alike
-_LEAST_LEVELS, _MOST_OFF = 0.4, 6.0  # levels: a deviation that rounding leaves, one that is of another picture
-_LARGEST_BIAS = 8.0  # levels, by which colours that are mistaken for others change a luma
+_SOFTENING = 1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16
+_LEAST_LEVELS, _MOST_OFF = 0.2, 6.0  # levels: a deviation that rounding leaves, one that is of another picture
+_CHANGE_NOISE, _NOISE_AT_CHANGES = 0.1, 0.5  # variance of changes that differ, what it grows by with the change
+_MOVING_TIMES = 8.0  # the change of most cells, beyond which a change is no motion of all, and tells exactly
 _LEAST_STEP, _MOST_STEP = 0.7, 1.4
 
 
 @dataclass(frozen=True, eq=False)
 class SignatureFit:
     """Cell (x, y) of the low release lies at `start + step * (x, y)` of the high one, in cells from the upper left
-    corner; its level is `gain * level + offset + bias` of the shot. `bias`: float32 [shots, 18, 32]. `noise`: variance
-    of what is left, and `noise_at_edges`: what it grows by with the squared slope of the levels."""
+    corner; its level is `gain * level + offset`. `noise`: variance of what is left, and `noise_at_edges`: what it grows
+    by with the squared slope of the levels."""
 
     start: tuple[float, float] = (0.0, 0.0)
     step: tuple[float, float] = (1.0, 1.0)
     gain: float = 1.0
     offset: float = 0.0
-    bias: np.ndarray = field(default_factory=lambda: np.zeros((1, *SIGNATURE), np.float32))
     noise: float = 1.0
     noise_at_edges: float = 0.01
 
     def as_low(self, high: np.ndarray) -> np.ndarray:
-        """float32 [n, 18, 32]: the high release's signatures as the low one would show them, without its bias."""
+        """float32 [n, 18, 32]: the high release's signatures as the low one would show them."""
         return self.gain * self._framed(high) + self.offset
 
-    def apart(self, as_low: np.ndarray, low: np.ndarray, shots: np.ndarray) -> np.ndarray:
+    def apart(self, as_low: np.ndarray, low: np.ndarray) -> np.ndarray:
         """float32 [n]: mean over the cells of squared deviations, about 1 where they show the same, 25 at most.
-        as_low, low: [n, 18, 32]. shots: int64 [n], of the low release."""
-        off = low - as_low - self.bias_of(shots)
+        as_low, low: [n, 18, 32]."""
+        off = low - as_low
         slope_x, slope_y = _slopes(as_low)
         variance = self.noise + self.noise_at_edges * (slope_x**2 + slope_y**2)
         return np.minimum(off**2 / variance, _CUT_OFF**2).mean(axis=(1, 2))
 
-    def bias_of(self, shots: np.ndarray) -> np.ndarray:
-        """float32 [n, 18, 32] of frames of these shots; none of shots whose frames were not matched."""
-        return self.bias[np.minimum(shots, len(self.bias) - 1)] * (shots < len(self.bias))[:, None, None]
+    def carried(self, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is left of deviations from one frame of the low release to the next, both float32 [18, 32]: the share of
+        each cell that stays, all where nothing changes, and the variance of what comes new."""
+        slope_x, slope_y = _slopes(after[None])
+        whole = self.noise + self.noise_at_edges * (slope_x[0] ** 2 + slope_y[0] ** 2)
+        moving = np.minimum((after - before) ** 2, _MOVING_TIMES * moved(before, after))
+        new = np.minimum(_CHANGE_NOISE + _NOISE_AT_CHANGES * moving, 1.8 * whole)
+        keeps = 1 - new / (2 * whole)
+        return keeps, (1 - keeps**2) * whole
 
     def _framed(self, high: np.ndarray) -> np.ndarray:
         across, down = (
@@ -57,25 +64,41 @@ class SignatureFit:
         return down @ high.astype(np.float32) @ across.T
 
 
-def fit_signatures(high: np.ndarray, low: np.ndarray, shots: np.ndarray) -> SignatureFit:
-    """The fit of frames matched one to one, most of them rightly: both uint8 [n, 18, 32], with the number of the low
-    release's shot, int64 [n]."""
+def moved(before: np.ndarray, after: np.ndarray) -> float:
+    """By how much most of a picture changes, squared: nothing where only a mouth moves."""
+    return float(np.quantile((after - before) ** 2, 0.75))
+
+
+def softened(signatures: np.ndarray) -> np.ndarray:
+    """float32 [n, 18, 32]: signatures without what lies between their cells, so that they can be moved by parts of a
+    cell: a line that moves over the edge of a cell changes it by more than its neighbours tell."""
+    found = signatures.astype(np.float32)
+    for axis in (1, 2):
+        padded = np.pad(found, [(2, 2) if one == axis else (0, 0) for one in range(3)], mode="edge")
+        count, found = found.shape[axis], np.zeros_like(found)
+        for at, share in enumerate(_SOFTENING):
+            found += share * padded.take(range(at, at + count), axis)
+    return found
+
+
+def fit_signatures(high: np.ndarray, low: np.ndarray) -> SignatureFit:
+    """The fit of frames matched one to one, most of them rightly: both [n, 18, 32]."""
     every = slice(None, None, -(-len(high) // _MOST_FRAMES))
     fit = SignatureFit()
     for _ in range(_ROUNDS):
         fit = _corrected(fit, high[every], low[every].astype(np.float32))
-    off = low - fit.as_low(high)
-    bias = np.zeros((int(shots.max()) + 1, *SIGNATURE), np.float32)
-    for shot in np.unique(shots):
-        bias[shot] = np.median(off[shots == shot], axis=0)
-    bias = bias.clip(-_LARGEST_BIAS, _LARGEST_BIAS)
-    off = off[every] - bias[shots[every]]
-    slope_x, slope_y = _slopes(fit.as_low(high[every]))
-    steep = slope_x**2 + slope_y**2
-    noise = max(_LEAST_LEVELS**2, _variance(off[steep <= np.quantile(steep, 0.5)]))
+    framed = fit.as_low(high[every])
+    slope_x, slope_y = _slopes(framed)
+    noise, at_edges = _noise(low[every] - framed, slope_x**2 + slope_y**2, _LEAST_LEVELS**2)
+    return replace(fit, noise=noise, noise_at_edges=at_edges)
+
+
+def _noise(off: np.ndarray, steep: np.ndarray, least: float) -> tuple[float, float]:
+    """The variance of what is off where little is steep, and what it grows by with that."""
+    noise = max(least, _variance(off[steep <= np.quantile(steep, 0.5)]))
     edges = steep > np.quantile(steep, 0.8)
     at_edges = max(0.0, _variance(off[edges]) - noise) / max(1e-6, float(np.median(steep[edges])))
-    return replace(fit, bias=bias, noise=noise, noise_at_edges=max(at_edges, 1e-4))
+    return noise, max(at_edges, 1e-4)
 
 
 def _corrected(fit: SignatureFit, high: np.ndarray, low: np.ndarray) -> SignatureFit:
