@@ -35,6 +35,7 @@ from dataset_pipeline.settings.regularization import (
 )
 from dataset_pipeline.settings.section import NO_RESULT, NamedQuery, Section, SettingsError
 
+LEAST_LOW_SHARE = 0.25  # of a side, to which the low pictures of pairs may be shrunk
 CropKind = Literal["person", "halfbody", "head", "face", "hand"]
 DetectionKind = Literal["person", "halfbody", "head", "face", "hand", "eye"]
 DetailKind = Literal["face", "hand", "eyes", "head", "clothes", "object"]
@@ -616,7 +617,7 @@ class ReleaseAlignmentSettings(Section):
 
 class ReleasePairsSettings(Section):
     scale: Literal[2, 3, 4]
-    shrink_low_to: Annotated[float, Field(ge=0.25, le=1)]
+    shrink_low_to: Annotated[float, Field(ge=LEAST_LOW_SHARE, le=1)]
     per_shot: Annotated[int, Field(ge=1, le=100)]
     most: Annotated[int, Field(ge=0, le=100_000)]
     colours: Literal["of_low", "of_high", "own"]

@@ -9,12 +9,14 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from dataset_pipeline.settings.sections import LEAST_LOW_SHARE
 from dataset_pipeline.super_resolution.release_geometry import (
     Geometry,
     Size,
     fit_geometry,
     shown_by_both,
     warped,
+    whole_frame,
     with_room,
 )
 from dataset_pipeline.super_resolution.release_pairs import ColourMatch, Comparison, compared, fit_colours
@@ -95,6 +97,8 @@ def fitted(
     if not frames:
         raise CannotPair("no frame of both could be read")
     high_px, low_px = ((one.shape[1], one.shape[0]) for one in frames[0])
+    if (whole := whole_frame(high_px, low_px)).largest_scale < 1:
+        raise CannotPair(_too_few_pixels(whole, scale))
     alike = [it for it in frames if it[0].shape == frames[0][0].shape and it[1].shape == frames[0][1].shape]
     try:
         geometry = fit_geometry([(_luma(high), _luma(low)) for high, low in alike])
@@ -117,12 +121,16 @@ def fitted(
 
 def _too_few_pixels(geometry: Geometry, scale: int) -> str:
     times = min(geometry.step_x, geometry.step_y)
-    smaller = geometry.largest_scale
+    smaller, share = geometry.largest_scale, int(100 * times / scale) / 100
     instead = [f"[release_pairs] scale = {smaller}"] if smaller >= 2 else []
-    instead.append(f"[release_pairs] shrink_low_to = {int(100 * times / scale) / 100}, so that the low one is shrunk")
+    if smaller >= 1 and share >= LEAST_LOW_SHARE:
+        instead.append(f"[release_pairs] shrink_low_to = {share}, so that the low one is shrunk")
+    advice = f"set {' or '.join(instead)}" if instead else "no scale and no shrink_low_to gives pairs of these two"
+    if max(geometry.step_x, geometry.step_y) < 1:
+        advice = "name the two the other way round in [release_alignment] pairs, the high one first"
     return (
         f"the high release has {times:.2f} times the low one's pixels along a side, and pairs of scale {scale} would "
-        f"enlarge it; set {' or '.join(instead)}"
+        f"enlarge it; {advice}"
     )
 
 

@@ -196,20 +196,25 @@ def _widened(begin: int, end: int, reach: int) -> slice:
 
 
 def _offsets_nearby(clock: Clock, near: dict[float, list[slice]]) -> tuple[np.ndarray, np.ndarray]:
-    """The offsets and those next to them that lead to other frames, in seconds, [k], and these, int64 [k, n]; -1 but in
+    """The offsets and those next to them that lead to other frames, in seconds, [k], and these, int32 [k, n]; -1 but in
     the stretches `near` an offset, where it is tried."""
-    offsets_s, frames = list[float](), dict[bytes, np.ndarray]()
+    offsets_s, frames = list[float](), dict[bytes, tuple[np.ndarray, np.ndarray]]()
     for offset_s, stretches in near.items():
         tried = np.zeros(len(clock.low_s), bool)
         for stretch in stretches:
             tried[stretch] = True
+        tried = np.flatnonzero(tried)
         for step in (0, -1, 1):
             for phase in _PHASES:
                 exact_s = offset_s + (step + phase) * clock.step_s
-                shown = np.where(tried, clock.high_at(exact_s), -1)
-                if frames.setdefault(shown.tobytes(), shown) is shown:
+                shown = clock.high_at(exact_s, tried)
+                its = tried[shown >= 0], shown[shown >= 0]
+                if frames.setdefault(b"".join(one.tobytes() for one in its), its) is its:
                     offsets_s.append(exact_s)
-    return np.array(offsets_s), np.stack(list(frames.values()))
+    found = np.full((len(frames), len(clock.low_s)), -1, np.int32)
+    for row, (at, shown) in zip(found, frames.values(), strict=True):
+        row[at] = shown
+    return np.array(offsets_s), found
 
 
 def _edge_to_edge(

@@ -39,7 +39,7 @@ class Clock:
     step_s: float  # from one frame of the high release to the next
     speed: float  # of the low release
 
-    def high_at(self, offset_s: float, low: slice = slice(None)) -> np.ndarray:
+    def high_at(self, offset_s: float, low: slice | np.ndarray = slice(None)) -> np.ndarray:
         """int64, for each of these low frames the high frame that is shown `offset_s` later; -1 where there is none."""
         shown_s = self.low_s[low] + offset_s
         frame = np.searchsorted(self.high_s, shown_s, side="right") - 1

@@ -25,6 +25,7 @@ _CHANGE_SCALE = 10.0  # of squared deviations of changes, which are less alike
 _MOST_CHANGED = 10.0
 _DEAD = 0.4  # of them, that framings which are not quite known leave where all of the picture moves
 _DEAD_BY_MOTION = 20.0
+_AT_ONCE = 512  # times of a frame at an offset, of 2 KB each, that are in memory
 _NONE_OF = 0.1  # of the offsets explain a change better than what has none
 
 
@@ -59,7 +60,7 @@ def cost_of(apart: np.ndarray | float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """high: float32 [n_high, 18, 32], `SignatureFit.as_low`. low: uint8 [n, 18, 32], and its `scenes`. frames: int64
+    """high: float32 [n_high, 18, 32], `SignatureFit.as_low`. low: float32 [n, 18, 32], and its `scenes`. frames: int32
     [k, n], the high frame of each low one at each of k offsets, -1 where it is not tried. high_edges: bool
     [n_high + 1], see `edges_of`. absent: what a frame costs that has no offset."""
 
@@ -101,40 +102,60 @@ class Search:
     def _through(self, begin: int, end: int, states: np.ndarray, best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Through a scene: for each of its frames but the first the place among these states and none that the one
         before had, int32 [n, k + 1], and the cost at its end."""
-        shown, its = self.frames[np.ix_(states, np.arange(begin, end))], self.low[begin:end].astype(np.float32)
+        shown, its = self.frames[np.ix_(states, np.arange(begin, end))], self.low[begin:end]
         looks = min(1.0, _LOOKS / (end - begin))
+        if not len(states):
+            return np.zeros((end - begin, 1), np.int32), best + (end - begin) * looks * self.absent
+        distinct, places = _distinct(shown)
         cost = np.full((end - begin, len(states) + 1), looks * self.absent)
-        for place, frames in enumerate(shown):
-            there = frames >= 0
-            cost[~there, place] = np.inf
-            cost[there, place] = looks * cost_of(self.fit.apart(self.high[frames[there]], its[there]))
+        costs = np.array([cost_of(self.fit.apart(self.high[frames], its)) for frames in distinct])
+        cost[:, :-1] = np.where(shown >= 0, looks * np.take_along_axis(costs, places, 0), np.inf).T
         came_from = np.zeros((end - begin, len(states) + 1), np.int32)
         best = best + cost[0]
         switch = _SWITCH_COST * (1 - np.eye(len(states) + 1))
-        for at in range(1, end - begin):
-            total = best[:, None] + switch + self._unexplained(its[at - 1], its[at], shown[:, at - 1], shown[:, at])
-            came_from[at] = total.argmin(axis=0)
-            best = total.min(axis=0) + cost[at]
+        at_once = max(1, _AT_ONCE // len(distinct))
+        for first in range(1, end - begin, at_once):
+            part = slice(first - 1, first + at_once)
+            for at, unexplained in enumerate(self._unexplained(its[part], distinct[:, part], places[:, part]), first):
+                total = best[:, None] + switch + unexplained
+                came_from[at] = total.argmin(axis=0)
+                best = total.min(axis=0) + cost[at]
         return came_from, best
 
-    def _unexplained(
-        self, before: np.ndarray, after: np.ndarray, from_high: np.ndarray, to_high: np.ndarray
-    ) -> np.ndarray:
-        """float32 [k + 1, k + 1]: what it costs that the low release changed from one frame to the next as the high
-        one does not, by the high frames of both, against the offset that goes on best; last that of none."""
+    def _unexplained(self, low: np.ndarray, shown: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """float32 [n - 1, k + 1, k + 1]: what it costs that the low release changed from each of its frames, [n, 18,
+        32], to the next as the high one does not, against the offset that goes on best; last that of none. shown,
+        places: see `_distinct`."""
+        before, after = low[:-1], low[1:]
         keeps, variance = self.fit.carried(before, after)
-        weight = 1 / np.sqrt(variance * variance.size)
-        was = ((before - self.high[from_high]) * keeps * weight).reshape(len(from_high), -1)
-        now = ((after - self.high[to_high]) * weight).reshape(len(to_high), -1)
-        apart = np.full((len(was) + 1, len(now) + 1), np.square((after - before) * weight).sum())
-        known = np.square(was).sum(axis=1)[:, None] + np.square(now).sum(axis=1) - 2 * was @ now.T
-        if len(known):
-            apart[:] = np.quantile(known.diagonal(), _NONE_OF)
-            apart[:-1, :-1] = known
-        more = apart - apart.diagonal().min()
-        dead = min(_DEAD, _DEAD_BY_MOTION * moved(before, after))
-        counted = np.sign(more) * np.clip(np.abs(more) - dead, 0, _MOST_CHANGED)
-        return _CHANGE_SCALE * counted
+        weight = 1 / np.sqrt(variance * variance[0].size)
+        off = low[:, None] - self.high[shown.T]
+        was, now = (
+            (part * by[:, None]).reshape(len(after), len(shown), -1)
+            for part, by in ((off[:-1], keeps * weight), (off[1:], weight))
+        )
+        apart = np.einsum("nki,nki->nk", was, was)[:, :, None] + np.einsum("nki,nki->nk", now, now)[:, None]
+        apart -= 2 * was @ now.transpose(0, 2, 1)
+        by_state = apart[np.arange(len(after))[:, None, None], places.T[:-1, :, None], places.T[1:, None]]
+        goes_on = by_state.diagonal(axis1=1, axis2=2)
+        none = np.quantile(goes_on, _NONE_OF, axis=1)
+        more = np.tile(none[:, None, None], (1, len(places) + 1, len(places) + 1))
+        more[:, :-1, :-1] = by_state
+        more -= np.minimum(goes_on.min(axis=1), none)[:, None, None]
+        dead = np.minimum(_DEAD, _DEAD_BY_MOTION * moved(before, after))[:, None, None]
+        return _CHANGE_SCALE * np.sign(more) * np.clip(np.abs(more) - dead, 0, _MOST_CHANGED)
+
+
+def _distinct(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The high frames that offsets lead to, int [k, n], each once, [d, n], some repeated where others are more, and the
+    place of each among them, int [k, n]: pulldown has many offsets that lead to few."""
+    order = np.argsort(shown, axis=0)
+    ordered, places = np.take_along_axis(shown, order, 0), np.empty_like(shown)
+    rank = np.cumsum(np.diff(ordered, axis=0, prepend=ordered[:1]) != 0, axis=0)
+    np.put_along_axis(places, order, rank, 0)
+    distinct = np.repeat(ordered[:1], rank.max() + 1, axis=0)
+    np.put_along_axis(distinct, rank, ordered, 0)
+    return distinct, places
 
 
 @dataclass(frozen=True, eq=False)

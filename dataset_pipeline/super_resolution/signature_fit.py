@@ -39,20 +39,22 @@ class SignatureFit:
     def apart(self, as_low: np.ndarray, low: np.ndarray) -> np.ndarray:
         """float32 [n]: mean over the cells of squared deviations, about 1 where they show the same, 25 at most.
         as_low, low: [n, 18, 32]."""
-        off = low - as_low
-        slope_x, slope_y = _slopes(as_low)
-        variance = self.noise + self.noise_at_edges * (slope_x**2 + slope_y**2)
-        return np.minimum(off**2 / variance, _CUT_OFF**2).mean(axis=(1, 2))
+        apart = np.square(low - as_low)
+        apart /= self._variance(as_low)
+        return np.minimum(apart, _CUT_OFF**2, out=apart).mean(axis=(1, 2))
 
     def carried(self, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is left of deviations from one frame of the low release to the next, both float32 [18, 32]: the share of
-        each cell that stays, all where nothing changes, and the variance of what comes new."""
-        slope_x, slope_y = _slopes(after[None])
-        whole = self.noise + self.noise_at_edges * (slope_x[0] ** 2 + slope_y[0] ** 2)
-        moving = np.minimum((after - before) ** 2, _MOVING_TIMES * moved(before, after))
+        """What is left of deviations from one frame of the low release to the next, all float32 [n, 18, 32]: the share
+        of each cell that stays, all where nothing changes, and the variance of what comes new."""
+        whole = self._variance(after)
+        moving = np.minimum((after - before) ** 2, _MOVING_TIMES * moved(before, after)[:, None, None])
         new = np.minimum(_CHANGE_NOISE + _NOISE_AT_CHANGES * moving, 1.8 * whole)
         keeps = 1 - new / (2 * whole)
         return keeps, (1 - keeps**2) * whole
+
+    def _variance(self, levels: np.ndarray) -> np.ndarray:
+        """float32 [n, 18, 32], of what is left where two show the same."""
+        return self.noise + self.noise_at_edges * _squared_slopes(levels)
 
     def _framed(self, high: np.ndarray) -> np.ndarray:
         across, down = (
@@ -64,21 +66,23 @@ class SignatureFit:
         return down @ high.astype(np.float32) @ across.T
 
 
-def moved(before: np.ndarray, after: np.ndarray) -> float:
-    """By how much most of a picture changes, squared: nothing where only a mouth moves."""
-    return float(np.quantile((after - before) ** 2, 0.75))
+def moved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """float32 [n]: by how much most of each picture [n, 18, 32] changes, squared: nothing where only a mouth moves."""
+    return np.quantile(np.square(after - before).reshape(len(after), -1), 0.75, axis=1).astype(np.float32)
 
 
 def softened(signatures: np.ndarray) -> np.ndarray:
     """float32 [n, 18, 32]: signatures without what lies between their cells, so that they can be moved by parts of a
     cell: a line that moves over the edge of a cell changes it by more than its neighbours tell."""
-    found = signatures.astype(np.float32)
-    for axis in (1, 2):
-        padded = np.pad(found, [(2, 2) if one == axis else (0, 0) for one in range(3)], mode="edge")
-        count, found = found.shape[axis], np.zeros_like(found)
-        for at, share in enumerate(_SOFTENING):
-            found += share * padded.take(range(at, at + count), axis)
-    return found
+    down, across = (_softening(cells) for cells in SIGNATURE)
+    return down @ signatures.astype(np.float32) @ across.T
+
+
+def _softening(cells: int) -> np.ndarray:
+    matrix, every = np.zeros((cells, cells), np.float32), np.arange(cells)
+    for ahead, share in enumerate(_SOFTENING, -2):
+        matrix[every, (every + ahead).clip(0, cells - 1)] += share
+    return matrix
 
 
 def fit_signatures(high: np.ndarray, low: np.ndarray) -> SignatureFit:
@@ -88,8 +92,7 @@ def fit_signatures(high: np.ndarray, low: np.ndarray) -> SignatureFit:
     for _ in range(_ROUNDS):
         fit = _corrected(fit, high[every], low[every].astype(np.float32))
     framed = fit.as_low(high[every])
-    slope_x, slope_y = _slopes(framed)
-    noise, at_edges = _noise(low[every] - framed, slope_x**2 + slope_y**2, _LEAST_LEVELS**2)
+    noise, at_edges = _noise(low[every] - framed, _squared_slopes(framed), _LEAST_LEVELS**2)
     return replace(fit, noise=noise, noise_at_edges=at_edges)
 
 
@@ -129,6 +132,11 @@ def _corrected(fit: SignatureFit, high: np.ndarray, low: np.ndarray) -> Signatur
 
 def _variance(off: np.ndarray) -> float:
     return float(np.minimum(np.square(off), _MOST_OFF**2).mean()) if off.size else 0.0
+
+
+def _squared_slopes(levels: np.ndarray) -> np.ndarray:
+    slope_x, slope_y = _slopes(levels)
+    return np.square(slope_x) + np.square(slope_y)
 
 
 def _slopes(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

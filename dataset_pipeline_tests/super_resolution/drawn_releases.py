@@ -95,8 +95,8 @@ def write_releases(
     truth = list[int]()
     last: tuple[np.ndarray, np.ndarray] | None = None
     with (
-        _Writer(high, form.high_px, FILM, "libx264", {"crf": "18", "preset": "veryfast"}) as to_high,
-        _Writer(low, form.low_px, low_rate, "mpeg2video", {"qmin": "5", "qmax": "5", "bf": "2", "g": "12"}) as to_low,
+        Writer(high, form.high_px, FILM, "libx264", {"crf": "18", "preset": "veryfast"}) as to_high,
+        Writer(low, form.low_px, low_rate, "mpeg2video", {"qmin": "5", "qmax": "5", "bf": "2", "g": "12"}) as to_low,
     ):
         to_low.stream.codec_context.sample_aspect_ratio = form.sar
         for picture in drawn(seed + 1, f"solo {form.late_frames / 24}", form.high_px):
@@ -113,7 +113,7 @@ def write_releases(
     return Releases(high, low, np.array(truth))
 
 
-class _Writer:
+class Writer:
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction, codec: str, options: dict[str, str]) -> None:
         self.container = av.open(str(path), "w")
         self.stream = self.container.add_stream(codec, rate=rate, options={**options, "threads": "1"})
@@ -125,7 +125,7 @@ class _Writer:
         frame.pts, self.shown = self.shown, self.shown + 1
         self.container.mux(self.stream.encode(frame))
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:

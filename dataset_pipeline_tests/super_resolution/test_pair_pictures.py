@@ -73,6 +73,11 @@ def test_where_no_pair_can_be_made_it_is_said_why(frames):
     )
     with pytest.raises(CannotPair, match=told):
         fitted(frames, 3, "own", shrink_low_to=0.69)
+    with pytest.raises(CannotPair, match=r"0\.43 times .*; name the two the other way round"):
+        fitted([(low, high) for high, low in frames], 2, "own", shrink_low_to=0.25)
+    narrow = [(high[:, : LOW_PX[0] // 2], low) for high, low in frames]
+    with pytest.raises(CannotPair, match=r"0\.50 times .*; no scale and no shrink_low_to"):
+        fitted(narrow, 2, "own", shrink_low_to=0.25)
     with pytest.raises(CannotPair, match="no frame of both"):
         fitted([], 2, "own")
     empty = [(np.zeros_like(high), np.zeros_like(low)) for high, low in frames[:4]]

@@ -14,6 +14,7 @@ from dataset_pipeline.super_resolution.release_geometry import FRAMES as GEOMETR
 from dataset_pipeline.super_resolution.release_geometry import fit_geometry
 from dataset_pipeline.super_resolution.release_matching import UNMATCHED, Matching, Release, match_releases, release_of
 from dataset_pipeline.video.decode import DecodeReport
+from dataset_pipeline_tests.super_resolution.drawn_moves import write_moving_releases
 from dataset_pipeline_tests.super_resolution.drawn_releases import (
     CUTS,
     FILM,
@@ -141,10 +142,7 @@ def test_two_drawn_releases_are_matched_by_their_tables_of_shots_and_then_laid_o
     tmp_path, low_rate, seed, script
 ):
     drawn = write_releases(tmp_path, low_rate, seed, script)
-    releases = []
-    for path in (drawn.high, drawn.low):
-        source = {"path": str(path), "kind": "video", "episode": "drawn.e01"}
-        releases.append(release_of(shots_of(source, probe_source(source), load_settings().shots, DecodeReport())))
+    releases = [looked_at(path) for path in (drawn.high, drawn.low)]
     found = match_releases(*releases)
     assert share_right(found, drawn.truth) >= 0.999
     assert found.missing_from_low(len(releases[0].times_s)) == [(first, again - 1) for first, again in CUTS]
@@ -154,6 +152,23 @@ def test_two_drawn_releases_are_matched_by_their_tables_of_shots_and_then_laid_o
     low, high = luma_of(drawn.low, shown), luma_of(drawn.high, found.high[shown])
     pairs = [(high[int(found.high[frame])], low[int(frame)]) for frame in shown]
     assert corner_error_px(fit_geometry(pairs)) <= 0.05
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("seed", "low_rate", "repeated"), [(31, FILM, 0), (32, Fraction(25), 0), (33, Fraction(30000, 1001), 4)]
+)
+def test_slow_moves_stills_and_shots_of_few_frames_are_matched_rightly(tmp_path, seed, low_rate, repeated):
+    drawn = write_moving_releases(tmp_path, seed, low_rate, repeated)
+    found = match_releases(looked_at(drawn.high), looked_at(drawn.low)).high
+    shows_it = drawn.pictures[found] == drawn.pictures[drawn.truth]
+    right = np.where((found >= 0) & (drawn.truth >= 0), shows_it, found == drawn.truth)
+    assert right.mean() >= 0.999
+
+
+def looked_at(path: Path) -> Release:
+    source = {"path": str(path), "kind": "video", "episode": "drawn.e01"}
+    return release_of(shots_of(source, probe_source(source), load_settings().shots, DecodeReport()))
 
 
 def luma_of(path: Path, numbers: np.ndarray) -> dict[int, np.ndarray]:
