@@ -14,6 +14,7 @@ _LENGTH = 48  # of a vector
 _FLAT_LEVELS = 4.0  # a frame of this spread counts half
 _BLOCK_FRAMES = 128
 _SHORT_FRAMES = 32
+_SAMPLES = 32  # of a block, at most
 _NEARBY_S = 180.0
 _BETTER, _ALIKE = 0.005, 0.7
 _PEAKS = 6  # of each block
@@ -76,8 +77,8 @@ def _leveled(signatures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def clocks_of(high_s: np.ndarray, low_s: np.ndarray, high: Look, low: Look) -> list[Clock]:
-    """Clocks whose speeds bring stretches of 15 s to agree, the likeliest first: that of equal time, that which shows
-    frame for frame, and speeds to and from PAL, where they are near the best of them."""
+    """That of equal time, and clocks whose speeds bring stretches of 15 s to agree, where they are near the best of
+    all: that which shows frame for frame, and speeds to and from PAL. The likeliest first."""
     high_s, low_s = high_s - high_s[0], low_s - low_s[0]
     step_s, low_step_s = _frame_step_s(high_s), _frame_step_s(low_s)
     speeds = [1.0]
@@ -87,7 +88,7 @@ def clocks_of(high_s: np.ndarray, low_s: np.ndarray, high: Look, low: Look) -> l
     clocks = [Clock(high_s, low_s * speed, step_s, speed) for speed in speeds]
     agreed = [_agreement(clock, high, low) for clock in clocks]
     order = np.argsort([-one for one in agreed], kind="stable")
-    return [clocks[one] for one in order if agreed[one] >= max(agreed) - _NEAR_TIE]
+    return [clocks[one] for one in order if not one or agreed[one] >= max(agreed) - _NEAR_TIE]
 
 
 def _frame_step_s(times_s: np.ndarray) -> float:
@@ -148,7 +149,7 @@ def better_offsets(clock: Clock, high: Look, low: Look, known_s: np.ndarray) -> 
 
 def _blocks(clock: Clock, frames: int, hop: int) -> Iterator[tuple[float, np.ndarray]]:
     """When stretches of the low release begin, and how much later its frames that are looked at come, in seconds."""
-    ahead_s = np.arange(0, frames, 2) * clock.step_s
+    ahead_s = np.arange(0, frames, max(2, frames // _SAMPLES)) * clock.step_s
     for begin_s in np.arange(0, clock.low_s[-1], hop * clock.step_s):
         yield float(begin_s), ahead_s
 
