@@ -31,6 +31,7 @@ from dataset_pipeline.super_resolution.signature_fit import SIGNATURE, Signature
 UNMATCHED = -1
 _SWITCH_COST = 8.0  # as much as 16 frames of the worst agreement that is still one
 _ABSENT_COST = 0.5  # one minus the correlation of signatures, from which on two frames show different pictures
+_UNUSUAL = 1.1  # times as much counts the cost of another speed than those of equal time and frame for frame
 _MIN_SEGMENT_S = 0.4  # a shorter one is chance
 _ABSENT_TIMES, _ABSENT_FROM = 2.0, 4.0  # the squared deviation of most frames that is a different picture's
 _REACH_FRAMES, _SHORT_REACH_FRAMES = 250, 100  # an offset is tried so far beyond where it was found
@@ -105,7 +106,8 @@ def match_releases(high: Release, low: Release) -> Matching:
         return Matching(*nothing, speed=1.0, segments=())
     looks = looks_of(high.signatures, low.signatures)
     paths = [_coarse(clock, *looks) for clock in clocks_of(high.times_s, low.times_s, *looks)]
-    return _matching(*_fine(high, low, min(paths, key=lambda path: path.cost)))
+    likeliest = min(paths, key=lambda path: path.cost * (1 if path.clock.is_usual else _UNUSUAL))
+    return _matching(*_fine(high, low, likeliest))
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ class Clock:
     low_s: np.ndarray
     step_s: float  # from one frame of the high release to the next
     speed: float  # of the low release
+    is_usual: bool = True  # of equal time, or frame for frame
 
     def high_at(self, offset_s: float, low: slice | np.ndarray = slice(None)) -> np.ndarray:
         """int64, for each of these low frames the high frame that is shown `offset_s` later; -1 where there is none."""
@@ -81,11 +82,12 @@ def clocks_of(high_s: np.ndarray, low_s: np.ndarray, high: Look, low: Look) -> l
     all: that which shows frame for frame, and speeds to and from PAL. The likeliest first."""
     high_s, low_s = high_s - high_s[0], low_s - low_s[0]
     step_s, low_step_s = _frame_step_s(high_s), _frame_step_s(low_s)
-    speeds = [1.0]
-    for speed in (step_s / low_step_s, SPEED_UP, 1 / SPEED_UP):
+    speeds, frame_for_frame = [1.0], step_s / low_step_s
+    for speed in (frame_for_frame, SPEED_UP, 1 / SPEED_UP):
         if min(abs(speed / other - 1) for other in speeds) > 1e-5:
             speeds.append(speed)
-    clocks = [Clock(high_s, low_s * speed, step_s, speed) for speed in speeds]
+    usual = [min(abs(speed / other - 1) for other in (1.0, frame_for_frame)) <= 1e-5 for speed in speeds]
+    clocks = [Clock(high_s, low_s * speed, step_s, speed, its) for speed, its in zip(speeds, usual, strict=True)]
     agreed = [_agreement(clock, high, low) for clock in clocks]
     order = np.argsort([-one for one in agreed], kind="stable")
     return [clocks[one] for one in order if not one or agreed[one] >= max(agreed) - _NEAR_TIE]
