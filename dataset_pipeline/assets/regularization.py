@@ -34,6 +34,7 @@ from dataset_pipeline.regularization.requests import requests_of, wanted_picture
 from dataset_pipeline.regularization.selection import Looks, select
 from dataset_pipeline.regularization.stills import of_nobody, unfit_stills
 from dataset_pipeline.settings import RegularizationClass, Settings
+from dataset_pipeline.settings.regularization import GENERATED
 from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.left_out import first_reasons, tried
 from dataset_pipeline.store.provenance import Number
@@ -154,7 +155,7 @@ def _stills(step: Step) -> list[dict]:
 @pipeline_asset(
     kind=Kind.RENDER,
     reads=["regularization_requests"],
-    settings=["regularization", "generator", "training_images"],
+    settings=["generator", "training_images"],
     settings_if={"generator": generates, "training_images": takes_pictures},
     generates=True,
     group="regularization",
@@ -168,7 +169,7 @@ def regularization_pictures(step: Step) -> Result:
     """The pictures of a class: generated one by one, each kept as soon as it is there; or those of a folder or of
     stills, as large as training images. One 1024 px picture takes a GPU 3 to 8 s, two cores half an hour."""
     requests = step.rows("regularization_requests")
-    generated = class_of(step).generated
+    generated = any(row["source"] in GENERATED for row in requests)
     maker = step.generator.fingerprint() if generated else None
     of_size = step.settings.training_images.counted() if not generated else {}
 

@@ -64,7 +64,7 @@ def regularization_repairs(step: Step) -> Result:
     pictures = {row["image_id"]: row for row in step.rows("regularization_pictures")}
     requests = {row["image_id"]: row for row in step.rows("regularization_requests")}
     rows = versions_of([image_id for image_id in kept if image_id in regions], asked.versions)
-    maker = step.generator.fingerprint().sha256
+    maker = step.generator.fingerprint(repaints=True).sha256
 
     def made_from(row: Mapping[str, Any]) -> str:
         boxes = [(it.name, it.box) for it in regions[row["of"]]]

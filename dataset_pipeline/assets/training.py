@@ -60,6 +60,7 @@ from dataset_pipeline.training.selection import select
 
 LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same content
 NO_CLIPS = "no clips"  # that on clips of which the profile takes none
+ABSENT = "absent"  # that on classes of which there are no regularization pictures
 LEFT_OUT = "left out"  # that on regularization pictures that the trainer would never show
 CHANGES_NAMED = 20  # of such folders; more are counted
 
@@ -297,7 +298,7 @@ def exported_set(step: Step) -> Result:
     multiplies = {row["concept"]: row["multiply"] for row in rows}
     clips = rows_of_set(step.rows("clips"), step.rows("training_clips"), multiplies)
     beside = regularization_of(step, rows)
-    about |= {"regularization": beside.told} if beside.rows else {}
+    about |= {"regularization": list(beside.told)} if beside.rows else {}
     rows = [*rows, *clips, *beside.rows]
     tags = {tag for row in rows for tag in row["tags"] or ()}
     recipe = recipe_of(behind["captions"], behind["concept_balance"], tags, rules)
@@ -312,7 +313,8 @@ def exported_set(step: Step) -> Result:
         profile, rows, step.encoded_picture, step.export_root, about, step.local_picture, recipe, extra_files
     )
     told = {LEFT_ALONE: left_alone_markdown(report.changed), NO_CLIPS: no_clips_markdown(profile, len(clips))}
-    notes = {name: note for name, note in (told | {LEFT_OUT: report.left_out}).items() if note}
+    told |= {LEFT_OUT: report.left_out, ABSENT: beside.absent}
+    notes = {name: note for name, note in told.items() if note}
     for note in notes.values():
         step.log.warning(note)
     row = {

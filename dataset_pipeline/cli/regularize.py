@@ -67,9 +67,9 @@ def regularize(models: ModelsOption = "", settings_file: SettingsOption = None, 
 
 
 def _stop_if_something_is_missing(settings: Settings) -> None:
-    """End the command where no class is named, or weights or the generator are missing, before anything is made."""
+    """End the command where no class is named, or weights are missing; what else a class needs its own steps say."""
     from dataset_pipeline.graph.declaration import DECLARATIONS
-    from dataset_pipeline.models.injected import generator_of, missing_weights, model_resources
+    from dataset_pipeline.models.injected import missing_weights, model_resources
     from dataset_pipeline.reports.regularization import regularization_assets
 
     if not settings.regularization.classes:
@@ -77,8 +77,6 @@ def _stop_if_something_is_missing(settings: Settings) -> None:
     roles = {role for name in regularization_assets() for role in DECLARATIONS[name].models}
     resources = model_resources(settings)
     missing = missing_weights({role: resources[role] for role in sorted(roles)})
-    if settings.regularization.generates and (fault := generator_of(settings).missing()):
-        missing.append(fault)
     if missing:
         stop("\n".join(missing))
 

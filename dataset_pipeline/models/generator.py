@@ -48,10 +48,11 @@ class Generator:
         """Why no picture can be made, and what to do, on one line; empty if one can."""
         return self._backend.missing()
 
-    def fingerprint(self) -> ModelFingerprint:
-        """What pictures depend on beside their requests. Raises PermanentError where there is no generator."""
+    def fingerprint(self, repaints: bool = False) -> ModelFingerprint:
+        """What pictures depend on beside their requests; repaints: what is drawn again. Raises PermanentError where
+        there is no generator."""
         self._check()
-        asked, facts = self.settings, self._backend.facts()
+        asked, facts = self.settings, self._backend.facts(repaints)
         key = {"backend": asked.backend, "steps": asked.steps, "guidance": asked.guidance, **facts}
         sha256 = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return ModelFingerprint(ROLE, f"{asked.backend} {facts['model']}".strip(), {}, sha256, {}, False)

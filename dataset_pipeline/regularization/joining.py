@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataset_pipeline.regularization.requests import stands_beside
-from dataset_pipeline.settings import GeneratorSettings, RegularizationClass
+from dataset_pipeline.settings import RegularizationClass
+from dataset_pipeline.settings.regularization import GENERATED
 from dataset_pipeline.training.split import TRAIN
 
 KIND = "regularization"  # of the image
@@ -44,28 +45,29 @@ def rows_of_export(
     ]
 
 
-def told_of_classes(
-    classes: Iterable[RegularizationClass],
-    generator: GeneratorSettings,
-    seed: int,
-    made_by: Mapping[str, str],
-    requested: Mapping[str, int],
-    kept: Mapping[str, int],
-) -> list[dict[str, Any]]:
-    """What the card of an export says of each class. seed: of [regularization]. made_by (backend, model and its hash),
-    requested, kept: by class."""
-    how = {name: getattr(generator, name) for name in ("backend", "licence", "steps", "guidance", "sampler")}
-    return [
-        {
-            "class": it.name,
-            "source": it.source,
-            "prompts": list(it.prompts),
-            "negative_prompt": it.negative_prompt,
-            "seed": f"each of {SEEDED_BY[it.source]}, and {seed}" if it.generated else "",
-            "requested": requested.get(it.name, 0),
-            "kept": kept[it.name],
-            "generator": {**how, "model": made_by.get(it.name, "")} if it.generated else {},
-        }
-        for it in classes
-        if kept.get(it.name)
-    ]
+class ClassMade(NamedTuple):
+    """How the pictures of a class were made. asked: its entry in [regularization]. seed: of that section. requested:
+    how many pictures it might have had. generator: that section. model: backend, model and its hash."""
+
+    asked: Mapping[str, Any]
+    seed: int
+    requested: int
+    generator: Mapping[str, Any]
+    model: str
+
+
+def told_of_class(made: ClassMade, licence: str, kept: int) -> dict[str, Any]:
+    """What the card of an export says of a class. licence: of the model's outputs."""
+    asked = made.asked
+    generated = asked["source"] in GENERATED
+    how = {name: made.generator.get(name) for name in ("backend", "steps", "guidance", "sampler")}
+    return {
+        "class": asked["name"],
+        "source": asked["source"],
+        "prompts": list(asked["prompts"]),
+        "negative_prompt": asked["negative_prompt"],
+        "seed": f"each of {SEEDED_BY[asked['source']]}, and {made.seed}" if generated else "",
+        "requested": made.requested,
+        "kept": kept,
+        "generator": {**how, "licence": licence, "model": made.model} if generated else {},
+    }

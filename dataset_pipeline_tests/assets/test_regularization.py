@@ -35,7 +35,7 @@ class Drawing:
     stops_after: int = 1000
     seen: list[Request] = field(default_factory=list)
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self, repaints: bool = False) -> Any:
         return SimpleNamespace(model="drawn", sha256="d" * 64)
 
     def native_side_px(self) -> int:
@@ -148,7 +148,7 @@ def test_a_picture_that_is_gone_is_made_again_as_it_was_and_another_generator_ma
     assert len(classes.generator.seen) == 7
     assert classes.bytes_of("pictures") == before
     other = Drawing()
-    other.fingerprint = lambda: SimpleNamespace(model="drawn", sha256="e" * 64)  # type: ignore[method-assign]
+    other.fingerprint = lambda repaints=False: SimpleNamespace(model="drawn", sha256="e" * 64)  # type: ignore[method-assign]
     classes.generator = other
     classes.made("pictures", generator__steps=12)
     assert len(other.seen) == 6

@@ -62,7 +62,7 @@ READS_SETTINGS = {
         "tag_rules",
         "tag_thresholds",
     },
-    "regularization_pictures": {"regularization", "generator", "training_images"},
+    "regularization_pictures": {"generator", "training_images"},
     "regularization_scores": {"quality_scores"},
     "regularization_detections": {"detections"},
     "regularization_tags": {"tag_scores"},
@@ -242,7 +242,6 @@ def test_assets_read_just_the_settings_and_models_they_declare():
             3,
             {
                 "regularization_requests",
-                "regularization_pictures",
                 "regularization_selection",
                 "regularization_judgements",
             },

@@ -74,6 +74,9 @@ def test_an_export_says_that_classes_were_named_and_never_made(copy_of_finished:
     outcome, _ = copy_of_finished.run(only={"exported_set"}, regularization__classes=classes)
     assert not outcome.failures
     assert not (copy_of_finished.exported_folder / "train" / "reg").exists()
+    pointer = copy_of_finished.store.pointer("exported_set")
+    assert pointer is not None
+    assert "of girl: `dataset-pipeline regularize`" in pointer.provenance.notes["absent"]
 
 
 def test_what_keeps_a_class_from_being_made_is_told_and_costs_no_other(copy_of_finished: Project, tmp_path: Path):

@@ -34,9 +34,9 @@ class Backend(Protocol):
         """Why no picture can be made, and what to do, on one line; empty if one can."""
         ...
 
-    def facts(self) -> dict[str, str]:
-        """What tells apart the model and all else that changes its pictures, beside `[generator]`. Raises
-        PermanentError."""
+    def facts(self, repaints: bool = False) -> dict[str, str]:
+        """What tells apart the model and all else that changes its pictures, beside `[generator]`; repaints: or what is
+        drawn again. Raises PermanentError."""
         ...
 
     def native_side_px(self) -> int:

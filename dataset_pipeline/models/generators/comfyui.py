@@ -49,8 +49,8 @@ class ComfyUI(Server):
             return str(error)
         return fault_of(workflow, self._values(Request("", "", 0, 512, 512)), known)
 
-    def facts(self) -> dict[str, str]:
-        made_by = json.dumps([self._workflow, self._repaint_workflow], sort_keys=True)
+    def facts(self, repaints: bool = False) -> dict[str, str]:
+        made_by = json.dumps(self._repaint_workflow if repaints else self._workflow, sort_keys=True)
         told = json.dumps(self._metadata, sort_keys=True) if self._metadata else ""
         return {
             "model": self.settings.model,

@@ -55,7 +55,7 @@ class Diffusers:
         except PermanentError as error:
             return str(error)
 
-    def facts(self) -> dict[str, str]:
+    def facts(self, repaints: bool = False) -> dict[str, str]:
         files, digest = self._files, hashlib.sha256()
         for path in files.all():
             name = path.name if path == files.weights else path.relative_to(files.folder).as_posix()

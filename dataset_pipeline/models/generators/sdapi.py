@@ -38,7 +38,7 @@ class SdApi(Server):
             return str(error)
         return ""
 
-    def facts(self) -> dict[str, str]:
+    def facts(self, repaints: bool = False) -> dict[str, str]:
         model = self._loaded
         told = str(model.get("sha256") or model.get("hash") or "")
         return {
