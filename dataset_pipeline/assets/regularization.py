@@ -7,12 +7,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dataset_pipeline.assets.descriptions import describe_missing
 from dataset_pipeline.assets.frames import pictures_of_table
 from dataset_pipeline.assets.scores import with_terms
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.characters.names import stored_names
@@ -108,21 +110,29 @@ def regularization_requests(step: Step) -> Result:
 
 def _asked_for(step: Step) -> list[dict]:
     a_class, settings = class_of(step), step.settings.regularization
+    mirrored = _mirrored(step) if a_class.source == "captions" else {}
     has_size = a_class.source == "prompts" and a_class.width_px and a_class.height_px
     native_side_px = a_class.width_px if has_size else step.generator.native_side_px()
-    mirrored = {}
-    if a_class.source == "captions":
-        names = stored_names(step.read("character_gallery"))
-        core = [{**row, "character": names.get(row["character"], "")} for row in step.rows("core_tags")]
-        mirrored = {
-            "training_rows": step.rows("training_set"),
-            "core_tags": core,
-            "seen": _seen(step, {tag for row in core for tag in row["tags"]}),
-            "captions": step.settings.captions,
-            "rules": load_rules(step.settings.tag_rules),
-        }
     rows = requests_of(a_class, settings.seed, settings.over_generate, native_side_px, **mirrored)
     return [{**row, "pixel_sha256": "", "file": ""} for row in rows]
+
+
+def _mirrored(step: Step) -> dict[str, Any]:
+    """What is known of the training images and of how their captions are written."""
+    if absent := [asset for asset in MIRRORED[:3] if not step.pointer(asset)]:
+        raise PermanentError(
+            f"the class {step.episode!r} mirrors the captions of the training set, and there is no "
+            f"{', '.join(absent)} yet: make the set first, with `dataset-pipeline run`"
+        )
+    names = stored_names(step.read("character_gallery"))
+    core = [{**row, "character": names.get(row["character"], "")} for row in step.rows("core_tags")]
+    return {
+        "training_rows": step.rows("training_set"),
+        "core_tags": core,
+        "seen": _seen(step, {tag for row in core for tag in row["tags"]}),
+        "captions": step.settings.captions,
+        "rules": load_rules(step.settings.tag_rules),
+    }
 
 
 def _seen(step: Step, wanted: set[str]) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dataset_pipeline.base.timing import span
 from dataset_pipeline.graph.catalog import PipelineAsset
+from dataset_pipeline.graph.declaration import is_by_class
 from dataset_pipeline.graph.lineage import lineage_of
 from dataset_pipeline.graph.reading import work_of
 from dataset_pipeline.graph.staleness import Present, Verdict, verdict_on
@@ -30,7 +31,9 @@ def materialize(made: PipelineAsset, step: Step) -> tuple[Pointer, bool]:
     work = work_of(step)
     declaration, store, settings = work.declaration, work.store, work.settings
     code_version, inputs = step.code_version, inputs_of(step)
-    if step.episode is not None and (absent := [asset for asset, version in inputs.versions.items() if not version]):
+    # A class may do without what is not of classes: not each class reads all that some class may.
+    needed = [asset for asset in inputs.versions if is_by_class(asset) or not declaration.by_class]
+    if step.episode is not None and (absent := [asset for asset in needed if not inputs.versions[asset]]):
         raise InputsMissing(
             f"{made.name} of {step.episode} needs {', '.join(absent)}, which was never made: materialize that first"
         )

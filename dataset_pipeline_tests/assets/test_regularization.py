@@ -201,3 +201,12 @@ def test_pictures_that_could_not_be_made_are_named_and_cost_no_other(classes: Cl
     assert (reasons.count("selected"), reasons.count("unreadable")) == (4, 1)
     classes.generator = replace(Drawing())
     assert classes.made("pictures").rows in (5, 6)
+
+
+def test_a_class_needs_only_what_its_own_source_reads(classes: Classes):
+    """There is no training set: a class that mirrors it says so, and one of prompts beside it does not care."""
+    mirror = {"name": "mirror", "source": "captions", "class_word": "1girl"}
+    classes.made("requests", regularization__classes=[GIRL, mirror])
+    assert len(classes.rows("requests")) == 6
+    with pytest.raises(PermanentError, match="no training_set, core_tags, character_gallery yet: make the set first"):
+        classes.made("requests", regularization__classes=[mirror | {"name": "girl"}])

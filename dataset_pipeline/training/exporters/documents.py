@@ -153,8 +153,8 @@ def as_json(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of an export. name: of its folder. content: sha256 over the images, the layout and the recipe; who
-    made the set and when is no part of it. texts: card and manifest, by file name."""
+    """The documents of an export. name: of its folder. content: sha256 over the images, the layout, the recipe and
+    how regularization pictures came about; who made the set and when is no part of it. texts: card and manifest, by file name."""
 
     name: str
     content: str
@@ -166,7 +166,8 @@ def documents_of(profile_name: str, profile: Profile, images: ImageSet, places: 
     masks = profile.masks(images, places) if profile.masks and images.has_masks else {}
     listed = [_entry(images, picture, places, masks) for picture in images.pictures]
     layout = {"profile": profile_name, "format": profile.format}
-    content = content_hash({**layout, "images": listed, "recipe": images.recipe})
+    told = {name: images.about[name] for name in ("regularization",) if name in images.about}  # licences, by hand
+    content = content_hash({**layout, "images": listed, "recipe": images.recipe, **told})
     name = f"{images.name}-{profile_name}-{content[:8]}"
     manifest = {
         **layout,
