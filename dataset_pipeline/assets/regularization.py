@@ -317,18 +317,30 @@ def regularization_judgements(step: Step) -> Result:
     judge` wants that; each is asked about once."""
     if not judges(step.settings):
         return Result(SCHEMAS["regularization_judgements"].empty(), {"asked": 0})
-    pictures = {row["image_id"]: row for row in step.rows("regularization_pictures")}
-    left = [pictures[row["image_id"]] for row in _ranked(step, {}) if row["selected"]]
+    pictures = {row["image_id"]: row for row in step.rows(PICTURES)}
     prompt = {"prompt": step.settings.regularization_selection.judge_prompt}
     captioner = Captioner(step.settings.descriptions.model_copy(update=prompt))
-    rows, asked = describe_missing(
-        step,
-        left,
-        captioner.fingerprint(),
-        lambda wanted: captioner.describe(step.readable(row["path"] for row in wanted)),
-    )
-    unanswered = sum(not row["text"] for row in rows)
-    return Result(SCHEMAS["regularization_judgements"].table(rows), {"asked": asked, UNANSWERED: unanswered})
+    rows: dict[str, dict] = {}
+    asked = 0
+    # Of one that is refused the next best takes the place, and is asked about in turn.
+    while wanted := [it for it in _selected(step, rows) if it not in rows]:
+        found, of_them = describe_missing(
+            step,
+            [pictures[it] for it in wanted],
+            captioner.fingerprint(),
+            lambda some: captioner.describe(step.readable(row["path"] for row in some)),
+        )
+        rows |= {row["image_id"]: row for row in found}
+        asked += of_them
+    unanswered = sum(not row["text"] for row in rows.values())
+    table = SCHEMAS["regularization_judgements"].table(list(rows.values()))
+    return Result(table, {"asked": asked, UNANSWERED: unanswered})
+
+
+def _selected(step: Step, judged: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The pictures that stay by all that is known so far."""
+    ranked = _ranked(step, {it: row["text"] for it, row in judged.items()})
+    return [row["image_id"] for row in ranked if row["selected"]]
 
 
 @pipeline_asset(

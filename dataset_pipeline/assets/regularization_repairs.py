@@ -21,6 +21,7 @@ from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.left_out import first_reasons, tried
 from dataset_pipeline.store.schemas import SCHEMAS
 
+LEAST_VERSIONS = 3  # of fewer none can be told from the others
 EVERY_VERSION_IS_THERE = "every_version_is_there"
 DRAWN_AGAIN = ("regularization_requests", "regularization_pictures", "regularization_detections")
 
@@ -116,6 +117,7 @@ def regularization_composites(step: Step) -> Result:
     versions: dict[str, list[dict]] = {}
     for row in step.rows("regularization_repairs"):
         versions.setdefault(row["of"], []).append(row)
+    versions = {image_id: of_it for image_id, of_it in versions.items() if len(of_it) >= LEAST_VERSIONS}
     if not versions:
         return Result(SCHEMAS["regularization_composites"].empty(), {"composed": 0})
     asked, regions, quality = step.settings.regularization_regions, _regions(step), step.model("quality")

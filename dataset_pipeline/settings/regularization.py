@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dataset_pipeline.base.file_names import sha256_of_file, slug
+from dataset_pipeline.base.file_names import slug
 from dataset_pipeline.settings.folders import project_folder
 from dataset_pipeline.settings.section import NO_RESULT, Section
 
@@ -77,12 +77,11 @@ class RegularizationSettings(Section):
         return classes
 
     def content(self) -> str:
-        """A hash of the files in the folders of classes; empty where no class has one."""
-        folders = [it for it in self.classes if it.pictures_folder]
+        """A hash of which files lie in the folders of classes, by path, size and time; empty where no class has one."""
+        folders = {it.name: it.pictures_folder for it in self.classes if it.pictures_folder}
         if not folders:
             return ""
-        files = {it.name: files_of(it.pictures_folder) for it in folders if it.pictures_folder}
-        listed = {name: [(path.name, sha256_of_file(path)) for path in paths] for name, paths in files.items()}
+        listed = {name: files_in(folder) for name, folder in folders.items()}
         return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
     def named(self, name: str) -> RegularizationClass:
@@ -105,9 +104,10 @@ class RegularizationSettings(Section):
         return any(it.source == "stills" for it in self.classes)
 
 
-def files_of(folder: Path) -> list[Path]:
-    """All files below a folder, sorted; none where there is no such folder."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def files_in(folder: Path) -> list[tuple[str, int, int]]:
+    """Path below the folder, bytes and time of change of all files in it, sorted; none where there is no folder."""
+    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [(path.relative_to(folder).as_posix(), it.st_size, it.st_mtime_ns) for path, it in found]
 
 
 class GeneratorSettings(Section):

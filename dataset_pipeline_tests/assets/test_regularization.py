@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import dataset_pipeline.definitions  # noqa: F401  makes the assets known
+from dataset_pipeline.assets import regularization
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import InputsMissing, materialize
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.models.captioner import Description
 from dataset_pipeline.models.generator import Request
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.store import Pointer
@@ -210,3 +212,28 @@ def test_a_class_needs_only_what_its_own_source_reads(classes: Classes):
     assert len(classes.rows("requests")) == 6
     with pytest.raises(PermanentError, match="no training_set, core_tags, character_gallery yet: make the set first"):
         classes.made("requests", regularization__classes=[mirror | {"name": "girl"}])
+
+
+def test_who_takes_the_place_of_a_refused_picture_is_asked_about_too(classes: Classes, monkeypatch: pytest.MonkeyPatch):
+    said = iter(["No.", "yes", "yes", "yes", "No, a hand is wrong", "yes"])
+
+    class Judge:
+        def __init__(self, settings: Any) -> None:
+            self.prompt = settings.prompt
+
+        def fingerprint(self) -> str:
+            return self.prompt
+
+        def describe(self, pictures: Iterable[np.ndarray]) -> Iterator[Description]:
+            return (Description(next(said), "described") for _ in pictures)
+
+    monkeypatch.setattr(regularization, "Captioner", Judge)
+    judging = {"regularization_selection__judge": True}
+    pointers = classes.all_made(**judging)
+    assert pointers["judgements"].provenance.numbers["asked"] == 6
+    answers = {row["image_id"]: row["text"] for row in classes.rows("judgements")}
+    kept = {row["image_id"] for row in classes.rows("selection") if row["selected"]}
+    assert {answers[it] for it in kept} == {"yes"}
+    assert len(kept) == 4
+    assert classes.all_made(**judging)["judgements"].provenance.numbers["asked"] == 6  # and nobody anew
+    assert next(said, None) is None

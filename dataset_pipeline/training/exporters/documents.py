@@ -154,7 +154,8 @@ def as_json(value: Any) -> str:
 @dataclass(frozen=True)
 class Documents:
     """The documents of an export. name: of its folder. content: sha256 over the images, the layout, the recipe and
-    how regularization pictures came about; who made the set and when is no part of it. texts: card and manifest, by file name."""
+    how regularization pictures came about; who made the set and when is no part of it. texts: card and manifest, by
+    file name."""
 
     name: str
     content: str
