@@ -2,8 +2,19 @@
 
 from dataset_pipeline.settings.cut import CutSettings, StratumQuery
 from dataset_pipeline.settings.folders import DEFAULTS, PACKAGE, project_folder, resources_folder
+from dataset_pipeline.settings.kinds import CropKind, ResizeBy, ResizeFilter
 from dataset_pipeline.settings.load import DEMO_DEFAULTS, OVERLAY_NAME, OVERLAY_VARIABLE, load_settings
 from dataset_pipeline.settings.metrics import OF_ANY_MODEL
+from dataset_pipeline.settings.pictures import (
+    BurntInTextSettings,
+    CharacterGallerySettings,
+    ClusteringMethod,
+    CropsSettings,
+    DetailsSettings,
+    NamedCharactersSettings,
+    ReferencesSettings,
+)
+from dataset_pipeline.settings.project import ArrivalsSettings
 from dataset_pipeline.settings.regularization import (
     GeneratorSettings,
     RegularizationClass,
@@ -12,49 +23,42 @@ from dataset_pipeline.settings.regularization import (
     RegularizationSettings,
 )
 from dataset_pipeline.settings.section import CONTENT, NO_RESULT, Section, SettingsError
-from dataset_pipeline.settings.sections import (
-    AlignmentsSettings,
-    ArrivalsSettings,
-    BackdropsSettings,
-    BurntInTextSettings,
-    CaptionsSettings,
-    CharacterGallerySettings,
-    ClipsSettings,
-    ClusteringMethod,
-    ConceptBalanceSettings,
-    ConceptWeight,
-    CoreTagsSettings,
-    CropKind,
-    CropsSettings,
-    DescriptionsSettings,
-    DetailsSettings,
-    DistinctFramesSettings,
-    ExportedSetSettings,
-    FrameDefectsSettings,
-    FramePassSettings,
-    KeyframesSettings,
-    NamedCharactersSettings,
-    PanoramasSettings,
-    PeopleSettings,
-    ReferencesSettings,
+from dataset_pipeline.settings.sections import Settings
+from dataset_pipeline.settings.super_resolution import (
     ReleaseAlignmentSettings,
     ReleasePairsSettings,
-    RepeatedFramesSettings,
-    ResizeBy,
-    ResizeFilter,
-    SelectionSettings,
-    Settings,
     SrSelectionSettings,
     SrSetSettings,
     SrSourcesSettings,
     SrTilesSettings,
+)
+from dataset_pipeline.settings.training_set import (
+    CaptionsSettings,
+    ClipsSettings,
+    ConceptBalanceSettings,
+    ConceptWeight,
+    CoreTagsSettings,
+    DescriptionsSettings,
+    ExportedSetSettings,
+    PeopleSettings,
+    SelectionSettings,
     TagConcept,
     TagsSettings,
     TagThresholdsSettings,
-    TracksSettings,
     TrainingClipsSettings,
     TrainingSetSettings,
     read_weights,
+)
+from dataset_pipeline.settings.video import (
+    AlignmentsSettings,
+    BackdropsSettings,
+    DistinctFramesSettings,
+    FrameDefectsSettings,
+    FramePassSettings,
+    KeyframesSettings,
+    PanoramasSettings,
+    RepeatedFramesSettings,
+    TracksSettings,
 )
 
 __all__ = [

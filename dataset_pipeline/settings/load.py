@@ -21,14 +21,12 @@ from pydantic import (
 from dataset_pipeline.settings.cut import CutSettings
 from dataset_pipeline.settings.folders import DEFAULTS, project_folder
 from dataset_pipeline.settings.metrics import OF_ANY_MODEL, SIGNALS, check_metric_is_known
+from dataset_pipeline.settings.pictures import CharacterGallerySettings
 from dataset_pipeline.settings.section import SettingsError
-from dataset_pipeline.settings.sections import (
-    REDS_MOST_HELD_OUT,
-    CharacterGallerySettings,
-    Settings,
-    TagRulesSettings,
-)
+from dataset_pipeline.settings.sections import Settings
+from dataset_pipeline.settings.super_resolution import REDS_MOST_HELD_OUT
 from dataset_pipeline.settings.tag_rules import RulesError, load_rules
+from dataset_pipeline.settings.training_set import TagRulesSettings
 
 OVERLAY_NAME = "settings.local.toml"
 OVERLAY_VARIABLE = "DATASET_PIPELINE_SETTINGS"

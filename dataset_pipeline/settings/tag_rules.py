@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.tag_words import is_people_count, singular, words
-from dataset_pipeline.settings.sections import TagRulesSettings
+from dataset_pipeline.settings.training_set import TagRulesSettings
 
 Words = tuple[str, ...]
 BLACKLIST, IMPLICATIONS, TRAITS = "blacklist.txt", "implications.csv", "traits.toml"

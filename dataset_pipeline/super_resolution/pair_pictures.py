@@ -9,7 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from dataset_pipeline.settings.sections import LEAST_LOW_SHARE
+from dataset_pipeline.settings.super_resolution import LEAST_LOW_SHARE
 from dataset_pipeline.super_resolution.release_geometry import (
     Geometry,
     Size,

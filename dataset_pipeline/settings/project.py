@@ -1,0 +1,50 @@
+"""Sections of where things lie, how they arrive, and which models look at them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from dataset_pipeline.settings.kinds import Root
+from dataset_pipeline.settings.section import NO_RESULT, Section
+
+
+class EpisodesSettings(Section):
+    roots: list[str]
+
+
+class ArrivalsSettings(Section):
+    settle_s: Annotated[float, Field(ge=0.0, le=86_400.0)]
+    at_once: Annotated[int, Field(ge=1, le=500), NO_RESULT]
+    join_interval_h: Annotated[float, Field(gt=0.0, le=168.0)]
+
+
+class StoreSettings(Section):
+    root: Root
+
+
+class ModelsSettings(Section):
+    pack: Annotated[str, Field(min_length=1)]
+    cache: str
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")]
+    keep_loaded: Annotated[int, Field(ge=1, le=64)]
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    embedder: str
+    detector: list[str]
+    identity: str
+    quality: str
+    tagger: str | list[str]
+    text_detector: str
+
+    @property
+    def taggers(self) -> list[str]:
+        """The taggers named; none = the pack's."""
+        names = [self.tagger] if isinstance(self.tagger, str) else self.tagger
+        return [name for name in names if name]
+
+
+class CorrectionsSettings(Section):
+    root: Root  # what is said counts, not where it lies
