@@ -7,30 +7,28 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dataset_pipeline.assets.descriptions import describe_missing
 from dataset_pipeline.assets.frames import pictures_of_table
-from dataset_pipeline.assets.scores import with_terms
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.file_names import sha256_of_file
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.characters.names import stored_names
-from dataset_pipeline.graph.catalog import MEASURING, Check, pipeline_asset
+from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.staleness import UNANSWERED
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import hash_of
-from dataset_pipeline.images.detections import as_found_boxes
 from dataset_pipeline.images.pictures import open_picture
 from dataset_pipeline.images.resize import fit
-from dataset_pipeline.models import Tagger
 from dataset_pipeline.models.captioner import Captioner
 from dataset_pipeline.models.generator import Request
 from dataset_pipeline.regularization.folder import from_folder
+from dataset_pipeline.regularization.joining import rows_of_set
 from dataset_pipeline.regularization.mirroring import seen_tags
 from dataset_pipeline.regularization.requests import requests_of, wanted_pictures
 from dataset_pipeline.regularization.selection import Looks, select
@@ -41,12 +39,20 @@ from dataset_pipeline.settings.tag_rules import load_rules
 from dataset_pipeline.store.left_out import first_reasons, tried
 from dataset_pipeline.store.provenance import Number
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.tags.scores import scored_tags
 
 EVERY_PICTURE_IS_THERE = "every_picture_is_there"
+EVERY_CLASS_IS_UP_TO_DATE = "every_class_is_up_to_date"
+GENERATOR_SHA256 = "generator_sha256"
 MEASURED = REQUESTS, PICTURES, SCORES, BOXES, TAGS, VECTORS = tuple(
     f"regularization_{it}" for it in ("requests", "pictures", "scores", "detections", "tags", "embeddings")
 )
+
+
+class Maker(NamedTuple):
+    """The generator: its backend and model, and a hash of all that its pictures depend on."""
+
+    model: str
+    sha256: str
 
 
 def class_of(step: Step) -> RegularizationClass:
@@ -180,7 +186,7 @@ def regularization_pictures(step: Step) -> Result:
     stills, as large as training images. One 1024 px picture takes a GPU 3 to 8 s, two cores half an hour."""
     requests = step.rows("regularization_requests")
     generated = any(row["source"] in GENERATED for row in requests)
-    maker = step.generator.fingerprint() if generated else None
+    maker = _maker(step) if generated else None
     of_size = step.settings.training_images.counted() if not generated else {}
 
     def made_from(row: dict) -> str:
@@ -191,9 +197,21 @@ def regularization_pictures(step: Step) -> Result:
     rows, left_out, made = step.generated(requests, made_from, lambda absent: make(step, absent))
     numbers: dict[str, Number] = {"made": made, "taken_over": len(rows) - made}
     if maker:
-        numbers["generator"] = f"{maker.model} {maker.sha256[:12]}"
+        numbers |= {"generator": maker.model, GENERATOR_SHA256: maker.sha256}
     faults = {EVERY_PICTURE_IS_THERE: first_reasons(left_out)}
     return Result(SCHEMAS["regularization_pictures"].table(rows), numbers, faults, left_out=left_out)
+
+
+def _maker(step: Step) -> Maker:
+    """What makes pictures; where it cannot be asked, that of last time, so that what is there can be found again."""
+    try:
+        found = step.generator.fingerprint()
+        return Maker(found.model, found.sha256)
+    except PermanentError:
+        before = step.last.provenance if step.last else None
+        if before is None or before.settings.get("generator") != step.settings.generator.counted():
+            raise
+        return Maker(str(before.numbers["generator"]), str(before.numbers[GENERATOR_SHA256]))
 
 
 def _generate(step: Step, rows: Sequence[dict]) -> Iterator[np.ndarray | Exception]:
@@ -214,92 +232,6 @@ def _resized(step: Step, rows: Sequence[dict]) -> Iterator[np.ndarray | Exceptio
         return fit(picture, settings.resize_by, settings.max_side_px, settings.filter)
 
     return (tried(resized, row) for row in rows)
-
-
-@pipeline_asset(
-    kind=Kind.MEASURE,
-    reads=["regularization_pictures"],
-    settings=["quality_scores"],
-    models=["quality"],
-    group="regularization",
-    labels=["torch"],
-    on_demand=True,
-    by_class=True,
-    checks=MEASURING,
-)
-def regularization_scores(step: Step) -> Result:
-    """How good each picture of a class looks, as `quality_scores` says it of images."""
-    result = step.measure(
-        "quality",
-        step.rows("regularization_pictures"),
-        lambda model, pictures: ({"score": float(score)} for score in model.score(pictures)),
-        keyed_by="quality_scores",
-    )
-    result.table = with_terms(result.table, step.model("quality"))
-    return result
-
-
-@pipeline_asset(
-    kind=Kind.MEASURE,
-    reads=["regularization_pictures"],
-    settings=["detections"],
-    models=["detector"],
-    group="regularization",
-    labels=["onnx"],
-    on_demand=True,
-    by_class=True,
-    checks=MEASURING,
-)
-def regularization_detections(step: Step) -> Result:
-    """Every box of people, faces and hands on the pictures of a class, down to a low score."""
-    kinds = step.settings.detections.kinds
-    return step.measure(
-        "detector",
-        step.rows("regularization_pictures"),
-        lambda model, pictures: as_found_boxes(model.detect(pictures, kinds)),
-        keyed_by="detections",
-    )
-
-
-@pipeline_asset(
-    kind=Kind.MEASURE,
-    reads=["regularization_pictures"],
-    settings=["tag_scores"],
-    models=["tagger"],
-    group="regularization",
-    labels=["onnx"],
-    on_demand=True,
-    by_class=True,
-    checks=MEASURING,
-)
-def regularization_tags(step: Step) -> Result:
-    """The probability of every tag on the pictures of a class, of faults in drawing among them."""
-    floor = step.settings.tag_scores.score_floor
-
-    def tag(model: Tagger, pictures: Iterator[np.ndarray]) -> Iterator[dict]:
-        found = model.tag(pictures)
-        return ({"tags": tags} for tags in scored_tags(found.tags, found.categories, found.scores, floor))
-
-    return step.measure("tagger", step.rows("regularization_pictures"), tag, keyed_by="tag_scores")
-
-
-@pipeline_asset(
-    kind=Kind.MEASURE,
-    reads=["regularization_pictures"],
-    models=["embedder"],
-    group="regularization",
-    labels=["torch"],
-    on_demand=True,
-    by_class=True,
-    checks=MEASURING,
-)
-def regularization_embeddings(step: Step) -> Result:
-    """CLIP vectors of the pictures of a class, which tell those that look alike."""
-    return step.measure(
-        "embedder",
-        step.rows("regularization_pictures"),
-        lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures)),
-    )
 
 
 @pipeline_asset(
@@ -385,23 +317,21 @@ def _ranked(step: Step, judged: Mapping[str, str]) -> list[dict]:
     group="regularization",
     labels=["python"],
     on_demand=True,
+    checks={EVERY_CLASS_IS_UP_TO_DATE: Check("Each picture that a class kept is still one that it asks for.")},
 )
 def regularization_set(step: Step) -> Result:
     """The kept pictures of all classes with their captions, in the order of preference; `exported_set` takes them."""
     assets = (REQUESTS, SCORES, PICTURES, "regularization_composites")
     asked, scores, pictures, mended = ({row["image_id"]: row for row in step.rows(asset)} for asset in assets)
-    pictures |= mended
+    kept = [row for row in step.rows("regularization_selection") if row["selected"]]
     rows = [
-        {
-            "image_id": (it := row["image_id"]),
-            "class": episode_of(it),
-            "caption": asked[it]["caption"],
-            "place": row["place"],
-            "quality": scores[it]["score"] if it in scores else None,
-            **{name: pictures[it][name] for name in ("path", "width_px", "height_px")},
-            "file_sha256": hashlib.sha256(step.encoded_picture(pictures[it]["path"])).hexdigest(),
-        }
-        for row in step.rows("regularization_selection")
-        if row["selected"]
+        {**row, "file_sha256": hashlib.sha256(step.encoded_picture(row["path"])).hexdigest()}
+        for row in rows_of_set(kept, asked, scores, pictures | mended)
     ]
-    return Result(SCHEMAS["regularization_set"].table(rows), dict(Counter(row["class"] for row in rows)))
+    found = Counter(row["class"] for row in rows)
+    lost = Counter(episode_of(row["image_id"]) for row in kept) - found
+    told = [
+        f"{name}: {count} kept pictures are not asked for any more, as a step failed" for name, count in lost.items()
+    ]
+    faults = {EVERY_CLASS_IS_UP_TO_DATE: "; ".join([*told, "run `dataset-pipeline regularize` again"] if told else [])}
+    return Result(SCHEMAS["regularization_set"].table(rows), dict(found), faults)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from dataset_pipeline.assets.regularization import GENERATOR_SHA256
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.regularization.joining import ClassMade, rows_of_export, told_of_class
 from dataset_pipeline.settings import Settings
@@ -54,5 +55,5 @@ def _made(step: Step, name: str) -> ClassMade:
         asked["seed"],
         requests.rows,
         pictures.provenance.settings.get("generator", {}),
-        str(pictures.provenance.numbers.get("generator", "")),
+        " ".join(str(pictures.provenance.numbers.get(it, "")) for it in ("generator", GENERATOR_SHA256)).strip(),
     )

@@ -62,7 +62,7 @@ def regularize(models: ModelsOption = "", settings_file: SettingsOption = None, 
         print_regularization(report)
     if report.failures and not any(it.kept for it in report.classes):
         raise typer.Exit(FAILED)
-    if report.failures or any(it.faults or not it.kept for it in report.classes):
+    if report.failures or report.faults or any(it.faults or not it.kept for it in report.classes):
         raise typer.Exit(PARTLY)
 
 
@@ -90,7 +90,7 @@ def print_regularization(report: RegularizationReport) -> None:
             table.add_row("", reason, str(count))
         table.add_section()
     out.print(table)
-    faults = [f"{it.name}: {fault}" for it in report.classes for fault in it.faults]
+    faults = [*report.faults, *(f"{it.name}: {fault}" for it in report.classes for fault in it.faults)]
     print_troubles({}, faults, report.failures)
     made = sum(it.made for it in report.classes)
     calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))

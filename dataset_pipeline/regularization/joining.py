@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.regularization.requests import stands_beside
 from dataset_pipeline.settings import RegularizationClass
 from dataset_pipeline.settings.regularization import GENERATED
@@ -12,6 +13,28 @@ from dataset_pipeline.training.split import TRAIN
 
 KIND = "regularization"  # of the image
 SEEDED_BY = {"prompts": "the prompt and a count", "captions": "the training image's id"}  # a generator's pictures
+
+
+def rows_of_set(
+    kept: Iterable[Mapping[str, Any]],
+    asked: Mapping[str, Mapping[str, Any]],
+    scores: Mapping[str, Mapping[str, Any]],
+    pictures: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Rows of `regularization_set` but for the hash of each file. kept: rows of `regularization_selection`; those that
+    are not asked for any more, or have no picture, are left out. The others: rows of their tables, by id."""
+    return [
+        {
+            "image_id": (it := row["image_id"]),
+            "class": episode_of(it),
+            "caption": asked[it]["caption"],
+            "place": row["place"],
+            "quality": scores[it]["score"] if it in scores else None,
+            **{name: pictures[it][name] for name in ("path", "width_px", "height_px")},
+        }
+        for row in kept
+        if row["image_id"] in asked and row["image_id"] in pictures
+    ]
 
 
 def rows_of_export(

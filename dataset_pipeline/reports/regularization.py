@@ -28,9 +28,10 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class RegularizationReport:
-    """Plain values, as `--json` prints them."""
+    """Plain values, as `--json` prints them. faults: what speaks against the set of all classes."""
 
     classes: list[ClassReport]
+    faults: list[str]
     failures: list[dict[str, str]]
     seconds: float
     model_calls: dict[str, int]
@@ -54,6 +55,7 @@ def regularization_report_on(
     the_set = store.pointer("regularization_set")
     return RegularizationReport(
         classes,
+        [*the_set.provenance.faults.values()] if the_set else [],
         [asdict(failure) for failure in outcome.failures],
         outcome.seconds,
         model_calls,

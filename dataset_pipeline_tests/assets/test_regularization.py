@@ -35,9 +35,12 @@ class Drawing:
     """Noise by the seed. `stops_after`: so many pictures, then there is no generator any more."""
 
     stops_after: int = 1000
+    is_gone: bool = False
     seen: list[Request] = field(default_factory=list)
 
     def fingerprint(self, repaints: bool = False) -> Any:
+        if self.is_gone:
+            raise PermanentError("the server is gone")
         return SimpleNamespace(model="drawn", sha256="d" * 64)
 
     def native_side_px(self) -> int:
@@ -237,3 +240,27 @@ def test_who_takes_the_place_of_a_refused_picture_is_asked_about_too(classes: Cl
     assert len(kept) == 4
     assert classes.all_made(**judging)["judgements"].provenance.numbers["asked"] == 6  # and nobody anew
     assert next(said, None) is None
+
+
+def test_with_the_generator_gone_what_is_there_can_be_chosen_from_anew(classes: Classes):
+    classes.all_made()
+    classes.made("set")
+    classes.generator = Drawing(is_gone=True)
+    fewer = {"regularization__classes": [GIRL | {"keep": 2, "generate": 4}]}
+    classes.all_made(**fewer)
+    assert len(classes.rows("pictures")) == 4
+    classes.made("set", **fewer)
+    assert len(classes.rows("set", None)) == 2
+
+
+def test_a_class_that_is_half_way_to_new_requests_takes_nothing_from_the_set_but_what_it_lost(classes: Classes):
+    classes.all_made()
+    classes.generator = Drawing(is_gone=True)
+    other = {"regularization__classes": [GIRL | {"prompts": ["a girl", "a cat"]}]}
+    classes.made("requests", **other)
+    with pytest.raises(PermanentError, match="the server is gone"):
+        list(classes.all_made(["pictures"], generator__steps=3, **other))
+    pointer = classes.made("set", **other)
+    assert 0 < len(classes.rows("set", None)) < 4
+    [fault] = pointer.provenance.faults.values()
+    assert "kept pictures are not asked for any more" in fault
