@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def explain(
     image: Annotated[
-        str, typer.Argument(help="An image id, the path of a picture that was exported, or `<episode>/shot-<number>`.")
+        str,
+        typer.Argument(
+            help="An image id, the path of a picture that was exported, `<episode>/shot-<number>`, or `<class>/<id>`."
+        ),
     ],
     everything: Annotated[
         bool, typer.Option("--all", help="Every row of every table, with settings, models and versions.")
@@ -34,6 +37,7 @@ def explain(
     from dataset_pipeline.graph.project import correction_log
     from dataset_pipeline.reports.explain import UnknownImage, clip_lines, clips_of_shot, image_of, with_speakers
     from dataset_pipeline.reports.explain import explain as gather
+    from dataset_pipeline.reports.regularization import class_lines
     from dataset_pipeline.store.store import StoreError
 
     try:
@@ -46,6 +50,9 @@ def explain(
         try:
             if "/shot-" in image_id and (rows := clips_of_shot(store, image_id)):
                 print(json.dumps(rows, indent=1) if as_json else "\n".join(clip_lines(rows)))
+                return
+            if lines := class_lines(store, image_id):
+                print(json.dumps(lines, indent=1) if as_json else "\n".join(lines))
                 return
             found = gather(store, image_id)
             break

@@ -1,4 +1,4 @@
-"""Where the eyes, mouth, nose, brows and hands of a picture are: of drawings by boxes, of realistic faces by points."""
+"""Where the eyes, mouth, nose, brows and hands of a drawing are, by the boxes of its faces, eyes and hands."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ SHARES: dict[RegionName, Box] = {
     "nose": (0.30, 0.56, 0.70, 0.78),
     "mouth": (0.22, 0.68, 0.78, 0.98),
 }
-# Which of the 68 points of a face, in the order of 300-W that DWPose and COCO-WholeBody follow.
-POINTS: dict[RegionName, slice] = {
-    "brows": slice(17, 27),
-    "eyes": slice(36, 48),
-    "nose": slice(27, 36),
-    "mouth": slice(48, 68),
-}
-FACE_POINTS, HAND_POINTS = 68, 21
-KNOWN_SHARE = 0.5  # of a region's points that must be found
 
 
 @dataclass(frozen=True)
@@ -57,27 +48,6 @@ def regions_by_boxes(
                 is_found = name == "eyes" and len(eyes) > 1
                 regions.append(Region(name, _around(eyes[:2]) if is_found else _share_of(face, SHARES[name])))
     return regions + [Region("hands", hand) for hand in of_kind["hand"] if "hands" in wanted]
-
-
-def regions_by_points(
-    faces: Iterable[np.ndarray], hands: Iterable[np.ndarray], wanted: Sequence[RegionName], min_score: float
-) -> list[Region]:
-    """The wanted regions by the points of DWPose. faces: float [68, 3], hands: float [21, 3], with x and y in pixels
-    and a score each; points below min_score do not count, and a region needs half of its own. Raises ValueError for
-    arrays of another shape."""
-    regions = []
-    for points in faces:
-        _check(points, FACE_POINTS)
-        regions += [
-            Region(name, box)
-            for name in wanted
-            if name in POINTS and (box := _box_of_points(points[POINTS[name]], min_score))
-        ]
-    for points in hands:
-        _check(points, HAND_POINTS)
-        if "hands" in wanted and (box := _box_of_points(points, min_score)):
-            regions.append(Region("hands", box))
-    return regions
 
 
 def grown(box: Box, grow: float, size_px: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -125,16 +95,3 @@ def _share_of(face: Box, share: Box) -> Box:
         face[0] + share[2] * width,
         face[1] + share[3] * height,
     )
-
-
-def _box_of_points(points: np.ndarray, min_score: float) -> Box | None:
-    found = points[points[:, 2] >= min_score, :2]
-    if len(found) < KNOWN_SHARE * len(points):
-        return None
-    (x0, y0), (x1, y1) = found.min(0).tolist(), found.max(0).tolist()
-    return x0, y0, x1, y1
-
-
-def _check(points: np.ndarray, number: int) -> None:
-    if points.shape != (number, 3):
-        raise ValueError(f"points of the shape {points.shape}, where ({number}, 3) are x, y and score of each")

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_by_class
 from dataset_pipeline.orchestration.runs import Outcome
 from dataset_pipeline.settings import Settings
@@ -14,8 +15,8 @@ from dataset_pipeline.store.store import Store
 
 @dataclass(frozen=True)
 class ClassReport:
-    """asked: pictures it may have. made: by this run. pictures: how many became what. faults: what speaks against its
-    checks."""
+    """asked: pictures it may have. made: by this run. pictures: how many became what, none where a step of it failed.
+    faults: what speaks against its checks."""
 
     name: str
     source: str
@@ -61,6 +62,31 @@ def regularization_report_on(
         model_calls,
         bool(the_set and the_set.provenance.demo),
     )
+
+
+def class_lines(store: Store, image_id: str) -> list[str]:
+    """Where a picture of a class comes from and why it stays or not, a line each; none for what is no such picture."""
+    name = episode_of(image_id)
+    tables = ("requests", "pictures", "selection")
+    found = [store.find(f"regularization_{table}", name) for table in tables]
+    requests, pictures, selection = (
+        {row["image_id"]: row for row in table.to_pylist()} if table is not None else {} for table in found
+    )
+    if (asked := requests.get(image_id)) is None:
+        return []
+    chosen, picture = selection.get(image_id), pictures.get(image_id)
+    stays = "not judged yet" if chosen is None else chosen["reason"]
+    place = f", place {chosen['place'] + 1}" if chosen and chosen["selected"] else ""
+    score = f", quality {chosen['score']:.3f}" if chosen and chosen["score"] is not None else ""
+    size = f", {asked['width_px']}x{asked['height_px']} px" if asked["width_px"] else ""
+    of = {
+        "prompts": f"asked for: {asked['prompt']} (seed {asked['seed']}{size})",
+        "captions": f"mirrors {asked['mirrors']}: {asked['prompt']} (seed {asked['seed']}{size})",
+        "folder": f"from {asked['file']}",
+        "stills": f"the still {asked['mirrors']}",
+    }
+    lines = [f"{image_id}: {stays}{place}{score}", of[asked["source"]], f"a trainer is told: {asked['caption']}"]
+    return [*lines, f"picture: {store.uri(picture['path'])}"] if picture else lines
 
 
 def _class(store: Store, name: str, source: str, failed: bool) -> ClassReport:

@@ -20,6 +20,7 @@ from dataset_pipeline.graph.materializing import InputsMissing, materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.captioner import Description
 from dataset_pipeline.models.generator import Request
+from dataset_pipeline.reports.regularization import class_lines
 from dataset_pipeline.settings import DEFAULTS, load_settings
 from dataset_pipeline.store.store import Pointer
 from dataset_pipeline_tests.assets.drawn_models import Models
@@ -264,3 +265,14 @@ def test_a_class_that_is_half_way_to_new_requests_takes_nothing_from_the_set_but
     assert 0 < len(classes.rows("set", None)) < 4
     [fault] = pointer.provenance.faults.values()
     assert "kept pictures are not asked for any more" in fault
+
+
+def test_explain_says_where_a_picture_comes_from_and_why_it_stays(classes: Classes):
+    classes.all_made()
+    kept = next(row for row in classes.rows("selection") if row["selected"])
+    asked = next(row for row in classes.rows("requests") if row["image_id"] == kept["image_id"])
+    first, second, third, _ = class_lines(classes.store, kept["image_id"])
+    assert first == f"{kept['image_id']}: selected, place {kept['place'] + 1}, quality 0.900"
+    assert second == f"asked for: {asked['prompt']} (seed {asked['seed']}, 128x128 px)"
+    assert third == f"a trainer is told: {asked['caption']}"
+    assert class_lines(classes.store, "show.e1/00000000") == []

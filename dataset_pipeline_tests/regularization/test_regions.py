@@ -16,7 +16,6 @@ from dataset_pipeline.regularization.regions import (
     mask_of,
     mask_of_all,
     regions_by_boxes,
-    regions_by_points,
 )
 from dataset_pipeline.settings.regularization import Region as RegionName
 from dataset_pipeline_tests.regularization.rows import found_box
@@ -67,26 +66,6 @@ def test_regions_hold_the_eyes_brows_and_mouths_of_drawn_faces():
     print(f"eyes inside {np.mean(eyes):.3f}, the least {min(eyes):.3f}; changes inside {np.mean(moved):.3f}")
     assert np.mean(eyes) > 0.97
     assert np.mean(moved) > 0.97
-
-
-def test_regions_of_a_realistic_face_are_around_its_points():
-    points = np.zeros((68, 3))
-    points[:, 2] = 0.9
-    points[36:42, :2] = [(20, 30), (24, 28), (28, 28), (32, 30), (28, 32), (24, 32)]
-    points[42:48, :2] = [(60, 30), (64, 28), (68, 28), (72, 30), (68, 32), (64, 32)]
-    points[48:68, 0], points[48:68, 1] = np.linspace(35, 57, 20), np.linspace(60, 66, 20)
-    assert regions_by_points([points], [], ["eyes", "mouth"], 0.5) == [
-        Region("eyes", (20, 28, 72, 32)), Region("mouth", (35, 60, 57, 66)),
-    ]  # fmt: skip
-    points[48:58, 2] = 0.1  # ten of twenty are left
-    (mouth,) = regions_by_points([points], [], ["mouth"], 0.5)
-    assert mouth.box[0] == pytest.approx(35 + 22 * 10 / 19)
-    points[58, 2] = 0.1
-    assert regions_by_points([points], [], ["mouth"], 0.5) == []
-    hand = np.column_stack([np.arange(21) + 5, np.arange(21) * 2, np.full(21, 0.8)])
-    assert regions_by_points([], [hand], ["hands"], 0.5) == [Region("hands", (5, 0, 25, 40))]
-    with pytest.raises(ValueError, match=r"shape \(67, 3\), where \(68, 3\)"):
-        regions_by_points([points[:67]], [], ["mouth"], 0.5)
 
 
 def test_a_mask_is_whole_in_the_grown_box_and_nothing_beyond_the_feather():

@@ -81,6 +81,9 @@ def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: M
     notes = []
     if absent:
         notes.append(f"the weights of {', '.join(absent)} are not here: `dataset-pipeline models pull` fetches them")
+    classes = (it.name for it in settings.regularization.classes)
+    if unmade := [name for name in classes if store.pointer("regularization_selection", name) is None]:
+        notes.append(f"no regularization pictures of {', '.join(unmade)}: `dataset-pipeline regularize` makes them")
     unknown = set(store.episodes("video")) - set(episodes)
     if unknown:
         notes.append(
