@@ -92,9 +92,11 @@ def print_regularization(report: RegularizationReport) -> None:
     out.print(table)
     faults = [*report.faults, *(f"{it.name}: {fault}" for it in report.classes for fault in it.faults)]
     print_troubles({}, faults, report.failures)
-    made = sum(it.made for it in report.classes)
-    calls = sum(count for name, count in report.model_calls.items() if name.endswith(".pictures"))
-    out.print(f"{report.seconds:.0f} s, {made} pictures made, {calls} through models", highlight=False)
+    seen = {name: count for name, count in report.model_calls.items() if name.endswith(".pictures")}
+    made = seen.pop("generator.pictures", 0)
+    out.print(
+        f"{report.seconds:.0f} s, {made} pictures generated, {sum(seen.values())} through models", highlight=False
+    )
     if any(it.kept for it in report.classes):
         if report.made_with_demo_models:
             told = "Judged by the demo models, which know only drawn scenes: good for trying things out."

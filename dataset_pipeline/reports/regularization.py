@@ -15,13 +15,12 @@ from dataset_pipeline.store.store import Store
 
 @dataclass(frozen=True)
 class ClassReport:
-    """asked: pictures it may have. made: by this run. pictures: how many became what, none where a step of it failed.
+    """asked: pictures it may have. pictures: how many became what, none where a step of it failed.
     faults: what speaks against its checks."""
 
     name: str
     source: str
     asked: int
-    made: int
     kept: int
     pictures: dict[str, int]
     faults: list[str]
@@ -92,14 +91,13 @@ def class_lines(store: Store, image_id: str) -> list[str]:
 def _class(store: Store, name: str, source: str, failed: bool) -> ClassReport:
     pointers = {asset: store.pointer(asset, name) for asset in sorted(filter(is_by_class, DECLARATIONS))}
     faults = [fault for pointer in pointers.values() if pointer for fault in pointer.provenance.faults.values()]
-    asked, pictures, selection = (pointers[f"regularization_{it}"] for it in ("requests", "pictures", "selection"))
+    asked, selection = (pointers[f"regularization_{it}"] for it in ("requests", "selection"))
     told = store.read("regularization_selection", name)["reason"].to_pylist() if selection else []
     reasons = Counter(reason.partition(":")[0] for reason in told)
     return ClassReport(
         name,
         source,
         asked.rows if asked else 0,
-        int(pictures.provenance.numbers.get("made", 0)) if pictures else 0,
         0 if failed else reasons["selected"],
         {} if failed else dict(reasons),
         faults,
