@@ -67,6 +67,7 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
             measure_episode,
             jobs.rebuild_set(settings, build_definitions),
             process_new_episodes,
+            jobs.regularize(settings, build_definitions),
             jobs.export(settings),
         ],
         schedules=[jobs.nightly(process_new_episodes)],

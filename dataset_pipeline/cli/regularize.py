@@ -42,9 +42,10 @@ def regularize(models: ModelsOption = "", settings_file: SettingsOption = None, 
     import warnings
 
     from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.graph.declaration import regularization_assets
     from dataset_pipeline.models.loading import CALLS, reset_calls
     from dataset_pipeline.orchestration.runs import materialize_all
-    from dataset_pipeline.reports.regularization import regularization_assets, regularization_report_on
+    from dataset_pipeline.reports.regularization import regularization_report_on
 
     settings = settings_from(settings_file, models)
     _stop_if_something_is_missing(settings)
@@ -68,9 +69,8 @@ def regularize(models: ModelsOption = "", settings_file: SettingsOption = None, 
 
 def _stop_if_something_is_missing(settings: Settings) -> None:
     """End the command where no class is named, or weights are missing; what else a class needs its own steps say."""
-    from dataset_pipeline.graph.declaration import DECLARATIONS
+    from dataset_pipeline.graph.declaration import DECLARATIONS, regularization_assets
     from dataset_pipeline.models.injected import missing_weights, model_resources
-    from dataset_pipeline.reports.regularization import regularization_assets
 
     if not settings.regularization.classes:
         stop(NO_CLASSES)

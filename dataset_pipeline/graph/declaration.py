@@ -106,6 +106,11 @@ def is_by_class(asset: str) -> bool:
     return asset in DECLARATIONS and DECLARATIONS[asset].by_class
 
 
+def regularization_assets() -> set[str]:
+    """All that a run for regularization sets makes."""
+    return {name for name in DECLARATIONS if is_by_class(name)} | {"regularization_set"}
+
+
 def parted(asset: str) -> str:
     """What an asset has one table for: `all`, `class` or `episode`."""
     return "all" if is_joined(asset) else "class" if is_by_class(asset) else "episode"

@@ -1,9 +1,10 @@
 """What a person may start by hand in the web UI, and the schedule for those who want no automation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import dagster as dg
 
+from dataset_pipeline.graph.declaration import regularization_assets
 from dataset_pipeline.graph.project import location_prefix, store_of
 from dataset_pipeline.orchestration.arrivals import look_for_new, roots_of
 from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
@@ -57,6 +58,25 @@ def rebuild_set(settings: Settings, build: Callable[[Settings], dg.Definitions])
     return job
 
 
+def regularize(settings: Settings, build: Callable[[Settings], dg.Definitions]) -> dg.JobDefinition:
+    """The pictures of all classes of `[regularization]`, of what has been measured. Each step is a run of its own."""
+
+    @dg.op(name="regularize_op", description="Asks for, judges and chooses the pictures of each class.")
+    def make(context: dg.OpExecutionContext) -> None:
+        _materialize(context, settings, build, [], only=regularization_assets())
+
+    @dg.job(
+        name="regularize",
+        executor_def=dg.in_process_executor,
+        tags=project_tag(settings),
+        description="Make the pictures of the classes of `[regularization]`, which an export lays beside the set.",
+    )
+    def job() -> None:
+        make()
+
+    return job
+
+
 def process_new_episodes(settings: Settings, build: Callable[[Settings], dg.Definitions]) -> dg.JobDefinition:
     """New and replaced episodes are measured, then the set is rebuilt: what sensor and automation do, in one go."""
 
@@ -99,12 +119,13 @@ def _materialize(
     settings: Settings,
     build: Callable[[Settings], dg.Definitions],
     episodes: list[str],
+    only: Collection[str] | None = None,
 ) -> None:
     def log_progress(what: str, done: int, total: int) -> None:
         context.log.info(f"{done + 1} of {total}: {what}")
 
     outcome = materialize_all(
-        build(settings), context.instance, settings, episodes, log_progress, leave_out=["exported_set"]
+        build(settings), context.instance, settings, episodes, log_progress, leave_out=["exported_set"], only=only
     )
     if outcome.failures:
         reasons = "; ".join(f"{failure.asset} {failure.episode}: {failure.error}" for failure in outcome.failures)

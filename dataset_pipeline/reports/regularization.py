@@ -41,11 +41,6 @@ class RegularizationReport:
         return asdict(self)
 
 
-def regularization_assets() -> set[str]:
-    """All that a run for regularization sets makes."""
-    return {name for name in DECLARATIONS if is_by_class(name)} | {"regularization_set"}
-
-
 def regularization_report_on(
     settings: Settings, store: Store, outcome: Outcome, model_calls: dict[str, int]
 ) -> RegularizationReport:

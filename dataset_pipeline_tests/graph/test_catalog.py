@@ -378,7 +378,7 @@ def test_checks_are_named_as_statements_and_bear_the_episode():
 def test_the_jobs_a_person_looks_for_are_there_and_nothing_runs_at_night_unasked():
     defs = build_definitions(load_settings(models__pack="demo"))
     names = {job.name for job in defs.resolve_all_job_defs()}
-    assert {"measure_episode", "rebuild_set", "process_new_episodes", "export"} <= names
+    assert {"measure_episode", "rebuild_set", "process_new_episodes", "export", "regularize"} <= names
     [nightly] = [*(defs.schedules or ())]
     assert nightly.default_status == dg.DefaultScheduleStatus.STOPPED
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from dataset_pipeline.base.ids import shows_nobody
 from dataset_pipeline.demo.scenes import draw_scene
-from dataset_pipeline.reports.regularization import regularization_assets, regularization_report_on
+from dataset_pipeline.graph.declaration import regularization_assets
+from dataset_pipeline.reports.regularization import regularization_report_on
 from dataset_pipeline_tests.scenarios.conftest import DrawnShow, Project
 
 KEPT = 4
