@@ -7,11 +7,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.models import loading
@@ -24,8 +26,9 @@ from dataset_pipeline_tests.models.tiny_pipelines import tiny_sd, tiny_sdxl
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").generator
 KILLED_AFTER_TWO = """
-import os, sys
+import os, sys, torch
 from pathlib import Path
+torch.set_num_threads(1)
 from dataset_pipeline_tests.models.test_generator_on_diffusers import REQUESTS, generator, sha256
 begun = [generator(Path(model)).generate(REQUESTS) for model in sys.argv[1:]]
 for made in begun:
@@ -171,8 +174,17 @@ def model(request: pytest.FixtureRequest, models: list[Path]) -> Path:
     return models[request.param]
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.thorough
+@pytest.mark.usefixtures("threads")
 def test_a_run_that_is_killed_goes_on_with_the_same_bytes(models: list[Path]):
+    torch.set_num_threads(1)  # as in the other process: the last digit hangs on their number
     command = [sys.executable, "-c", KILLED_AFTER_TWO, *map(str, models)]
     killed = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert killed.returncode == 9, killed.stderr
