@@ -8,7 +8,7 @@
   is held out has to fit into memory; of Vimeo90K's clips `center_frame_only` is compared.
 - traiNNer-redux (PairedVideoDataset): TemporalSPAN, whose `num_frames` has to be the data's `clip_size`.
 
-While they train, BasicSR's models of video raise NotImplementedError where pictures of the validation are to be saved.
+While they train, BasicSR's models of video stop with an error where pictures of the validation are to be saved.
 """
 
 from __future__ import annotations
