@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from dataset_pipeline.assets.scores import with_terms
+from dataset_pipeline.assets.scores import measured_tags, with_terms
 from dataset_pipeline.graph.catalog import MEASURING, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.detections import as_found_boxes
-from dataset_pipeline.models import Tagger
-from dataset_pipeline.tags.scores import scored_tags
 
 
 @pipeline_asset(
@@ -74,13 +68,7 @@ def regularization_detections(step: Step) -> Result:
 )
 def regularization_tags(step: Step) -> Result:
     """The probability of every tag on the pictures of a class, of faults in drawing among them."""
-    floor = step.settings.tag_scores.score_floor
-
-    def tag(model: Tagger, pictures: Iterator[np.ndarray]) -> Iterator[dict]:
-        found = model.tag(pictures)
-        return ({"tags": tags} for tags in scored_tags(found.tags, found.categories, found.scores, floor))
-
-    return step.measure("tagger", step.rows("regularization_pictures"), tag, keyed_by="tag_scores")
+    return measured_tags(step, step.rows("regularization_pictures"))
 
 
 @pipeline_asset(

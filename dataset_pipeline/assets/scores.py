@@ -30,6 +30,18 @@ def with_terms(table: pa.Table, model: QualityMetric) -> pa.Table:
     return table
 
 
+def measured_tags(step: Step, pictures: list[dict]) -> Result:
+    """The probability of every tag on each picture (rows with image_id, pixel_sha256, path), down to the floor of
+    `[tag_scores]`."""
+    floor = step.settings.tag_scores.score_floor
+
+    def tag(model: Tagger, pictures: Iterator[np.ndarray]) -> Iterator[dict]:
+        found = model.tag(pictures)
+        return ({"tags": tags} for tags in scored_tags(found.tags, found.categories, found.scores, floor))
+
+    return step.measure("tagger", pictures, tag, keyed_by="tag_scores")
+
+
 @pipeline_asset(
     kind=Kind.MEASURE,
     reads=["images"],
@@ -70,13 +82,7 @@ def quality_scores(step: Step) -> Result:
 )
 def tag_scores(step: Step) -> Result:
     """The probability of every tag on every still and crop, down to a low floor. Decides nothing."""
-    floor = step.settings.tag_scores.score_floor
-
-    def tag(model: Tagger, pictures: Iterator[np.ndarray]) -> Iterator[dict]:
-        found = model.tag(pictures)
-        return ({"tags": tags} for tags in scored_tags(found.tags, found.categories, found.scores, floor))
-
-    return step.measure("tagger", step.rows("images"), tag, keyed_by="tag_scores")
+    return measured_tags(step, step.rows("images"))
 
 
 @pipeline_asset(

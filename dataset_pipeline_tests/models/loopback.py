@@ -12,6 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
+
+from dataset_pipeline.models.generator import Request
+
 
 @dataclass
 class Asked:
@@ -78,3 +82,11 @@ def serving(answer: Callable[[Asked], Reply]) -> Iterator[str]:
         gone.set()
         server.shutdown()
         server.server_close()
+
+
+def requests(*seeds: int) -> list[Request]:
+    return [Request(f"1girl, {seed}", "bad hands", seed, 64, 48) for seed in seeds]
+
+
+def told(made: list[np.ndarray | Exception]) -> list[Any]:
+    return [str(it) if isinstance(it, Exception) else int(it[0, 0, 0]) for it in made]

@@ -16,7 +16,7 @@ from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.images.resize import decode
 from dataset_pipeline.models.generator import PLAIN, SAME_FAULTS, Generator, Request
 from dataset_pipeline.settings import GeneratorSettings, load_settings, resources_folder
-from dataset_pipeline_tests.models.loopback import DROPPED, Asked, Reply, serving
+from dataset_pipeline_tests.models.loopback import DROPPED, Asked, Reply, requests, serving, told
 
 DEFAULTS = load_settings(resources_folder() / "settings.toml").generator
 CHECKPOINTS, SAMPLERS, SCHEDULERS = ["anime.safetensors", "photo.safetensors"], ["euler", "ddim"], ["normal", "karras"]
@@ -153,14 +153,6 @@ def generator(url: str, **changes: Any) -> Generator:
     usual = {"backend": "comfyui", "model": "anime.safetensors", "url": url, "retries": 2, "timeout_s": 20.0}
     settings = GeneratorSettings.model_validate({**DEFAULTS.model_dump(), **usual, **changes})
     return Generator(settings, wait=lambda seconds: None)
-
-
-def requests(*seeds: int) -> list[Request]:
-    return [Request(f"1girl, {seed}", "bad hands", seed, 64, 48) for seed in seeds]
-
-
-def told(made: list[np.ndarray | Exception]) -> list[Any]:
-    return [str(it) if isinstance(it, Exception) else int(it[0, 0, 0]) for it in made]
 
 
 def test_each_request_fills_the_slots_of_the_workflow_and_gives_its_picture(comfy: Comfy, url: str):
