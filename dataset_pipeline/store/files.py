@@ -45,6 +45,11 @@ class Files(Protocol):
         """Put a whole file in place of any other; `durable`: on the disk before this returns."""
         ...
 
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a whole file, safe on the disk, if none is there; whether that was so. Of several who try at once one
+        succeeds, where a lock is to be had."""
+        ...
+
     def keep(self, path: str, size_bytes: int) -> bool:
         """Whether a file of this size is there and safe from a cleaner for a while; if not, write it."""
         ...
@@ -112,6 +117,12 @@ class LocalFiles:
         target = self._at(path)
         self._make(target.parent)
         write_whole(target, data, durable=durable)
+
+    def create(self, path: str, data: bytes) -> bool:
+        with self.locked(path):
+            if is_new := not self._at(path).exists():
+                self.write(path, data, durable=True)
+            return is_new
 
     def keep(self, path: str, size_bytes: int) -> bool:
         try:
@@ -201,6 +212,11 @@ class RemoteFiles:
 
     def write(self, path: str, data: bytes, durable: bool = False) -> None:
         self.system.pipe_file(self._at(path), data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        if is_new := not self.system.exists(self._at(path)):
+            self.write(path, data)
+        return is_new
 
     def keep(self, path: str, size_bytes: int) -> bool:
         # Objects cannot be touched; an old one is put again, which makes it new.

@@ -384,6 +384,24 @@ class Store:
         elif self.notes(about).get(name) != note:
             self._files.write(path, json.dumps(note, indent=1).encode())
 
+    def agree(self, name: str, told: dict[str, Any]) -> dict[str, Any]:
+        """What all who use this store agree on under a name, plain JSON: what was said first, and that is `told` if
+        nothing was. It lies beside the tables, in `_<name>.json`. Raises StoreError for a damaged file."""
+        path = _agreed(name)
+        if self._files.create(path, _agreed_text(told)):
+            return told
+        try:
+            found = json.loads(self._files.read(path))
+            if not isinstance(found, dict):
+                raise ValueError(f"{type(found).__name__} where a table of names was expected")
+        except ValueError as error:
+            raise StoreError(f"{self.uri(path)} is damaged ({error}): remove it, and it is agreed on anew") from None
+        return found
+
+    def replace_agreed(self, name: str, told: dict[str, Any]) -> None:
+        """For a person who changes on purpose what all agree on."""
+        self._files.write(_agreed(name), _agreed_text(told), durable=True)
+
     def local_path(self, path: str) -> Path | None:
         """Where a picture lies on this machine's disk; None if the store is elsewhere."""
         return self._files.local_path(_check_path(path))
@@ -496,6 +514,16 @@ def _kind_of(path: str) -> str | None:
 def _check_asset(asset: str) -> None:
     if not _ASSET.fullmatch(asset):
         raise ValueError(f"{asset!r} is no asset name: a-z, 0-9 and _, beginning with a letter")
+
+
+def _agreed(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9.]*", name):
+        raise ValueError(f"{name!r} is no name for what is agreed on: a-z, 0-9 and dots, beginning with a letter")
+    return f"_{name}.json"
+
+
+def _agreed_text(told: dict[str, Any]) -> bytes:
+    return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _check_path(path: str) -> str:
