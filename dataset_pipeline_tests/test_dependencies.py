@@ -39,6 +39,11 @@ NOT_IMPORTED = {
     "onnx": "torch exports hyperIQA with it",
     "nvidia-curand": "onnxruntime-gpu loads its library",
     "accelerate": "diffusers fills networks with it as it makes them, not a second time",
+    "obstore": "the store in a bucket",
+    "dagster-celery": "the launcher of the cluster",
+    "dagster-postgres": "the cluster's yaml names its storage",
+    "celery": "the cluster's workers",
+    "redis": "celery speaks to the broker with it",
     "rapidocr": "the weights of the text detector are read from its folder",
 }
 TRAINER = PACKAGE / "demo" / "training"  # made the shipped models; the dev group has what it alone needs
@@ -48,7 +53,12 @@ def normal(name: str) -> str:
     return re.sub("[-_.]+", "-", name).lower()
 
 
-EXTRAS = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
+EXTRAS = [
+    line
+    for lines in PROJECT["project"]["optional-dependencies"].values()
+    for line in lines
+    if not line.startswith(f"{PROJECT['project']['name']}[")  # an extra that holds another
+]
 
 
 @cache
@@ -100,6 +110,12 @@ def test_every_declared_package_has_a_floor_and_a_cap_or_is_one_of_those_named_b
     for line in lines:
         assert ">=" in line
         assert "<" in line.replace("<=", "") or name == "fsspec"
+
+
+def test_the_base_install_holds_nothing_of_the_extras_for_several_machines():
+    for extra in ("bucket", "cluster"):
+        lines = PROJECT["project"]["optional-dependencies"][extra]
+        assert {normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in lines} & declared() == set()
 
 
 def test_packages_of_the_trainer_and_the_tests_are_no_dependencies():
