@@ -124,8 +124,9 @@ def _materialize(
     def log_progress(what: str, done: int, total: int) -> None:
         context.log.info(f"{done + 1} of {total}: {what}")
 
+    graph, leave_out = build(settings), ["exported_set"]
     outcome = materialize_all(
-        build(settings), context.instance, settings, episodes, log_progress, leave_out=["exported_set"], only=only
+        *(graph, context.instance, settings, episodes, log_progress, leave_out), only=only, within=context.run_id
     )
     if outcome.failures:
         reasons = "; ".join(f"{failure.asset} {failure.episode}: {failure.error}" for failure in outcome.failures)

@@ -10,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +30,7 @@ from dataset_pipeline.orchestration.unfinished import (
     PARTITION_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
-    process_tag,
+    process_tags,
     project_tag,
 )
 from dataset_pipeline.settings import Settings
@@ -120,9 +120,10 @@ def materialize_all(
     leave_out: Sequence[str] = (),
     time_left: TimeLeft | None = None,
     only: Collection[str] | None = None,
+    within: str = "",
 ) -> Outcome:
     """Run the graph: measuring for `episodes`, everything after a join for all registered ones, where it is due; of it
-    the assets in `only`, or all but those made on demand.
+    the assets in `only`, or all but those made on demand. within: the id of the run that this process carries, if any.
 
     `progress(what, done, total)` is called before each run, and `time_left` learns of the runs. One episode's failure
     leaves the others alone, now and in later runs. Raises KeyboardInterrupt if a run is interrupted.
@@ -133,7 +134,8 @@ def materialize_all(
     )
     try:
         work = _phases_under(settings, leave_out, only)
-        _work(defs, instance, settings, outcome, progress, work, time_left or TimeLeft())
+        make = partial(materialize_assets, defs, instance, settings, within=within)
+        _work(make, instance, settings, outcome, progress, work, time_left or TimeLeft())
     except Exception as error:
         # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
         reason = full_disk(error, instance.storage_directory())
@@ -175,7 +177,7 @@ def earlier_rates(
 
 
 def _work(
-    defs: dg.Definitions,
+    make: Callable[..., list[Failure]],
     instance: dg.DagsterInstance,
     settings: Settings,
     outcome: Outcome,
@@ -186,7 +188,7 @@ def _work(
     episodes, registered = outcome.episodes, outcome.registered
 
     def execute(assets: Sequence[str], **partition: Any) -> bool:
-        failures = materialize_assets(defs, instance, settings, assets, **partition)
+        failures = make(assets, **partition)
         outcome.runs += 1
         outcome.failures += failures
         return not failures
@@ -303,8 +305,10 @@ def materialize_assets(
     assets: Sequence[str],
     partition_key: str | None = None,
     tags: dict[str, str] | None = None,
+    within: str = "",
 ) -> list[Failure]:
-    """One run in this process: of the named assets, of one episode, or of a range of them given by tags.
+    """One run in this process: of the named assets, of one episode, or of a range of them given by tags. within: the id
+    of the run that it belongs to, if any.
 
     Raises KeyboardInterrupt if it is interrupted, which Dagster takes for one more failed step.
     """
@@ -313,7 +317,7 @@ def materialize_assets(
         instance=instance,
         asset_selection=[dg.AssetKey([*location_prefix(settings), name]) for name in assets],
         partition_key=partition_key,
-        tags={**(tags or {}), **process_tag(), **project_tag(settings)},
+        tags={**(tags or {}), **process_tags(instance, within), **project_tag(settings)},
         run_config=QUIET,
         raise_on_error=False,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import logging
 from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 import dagster as dg
-import psutil
 
+from dataset_pipeline.base.host import host_name
 from dataset_pipeline.graph.project import location_prefix, partitions_name
 from dataset_pipeline.orchestration.dagster_internals import (
     BULK_ACTION_TERMINAL_STATUSES,
@@ -17,10 +18,13 @@ from dataset_pipeline.orchestration.dagster_internals import (
     BulkActionStatus,
     PartitionBackfill,
 )
+from dataset_pipeline.orchestration.processes import forget, gone_in, mark_in
 from dataset_pipeline.settings import Settings
 
 PROJECT_TAG = "dataset_pipeline/project"
 PROCESS_TAG = "dataset_pipeline/process"
+WITHIN_TAG = "dataset_pipeline/within"
+HOST_TAG = "dataset_pipeline/host"
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 UNFINISHED = [
@@ -31,15 +35,30 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+log = logging.getLogger(__name__)
+
 
 def project_tag(settings: Settings) -> dict[str, str]:
     """The tag of a run that tells projects apart which share a Dagster instance."""
     return {PROJECT_TAG: partitions_name(settings)}
 
 
-def process_tag() -> dict[str, str]:
-    """The tag of a run inside this process: machine, process id and when the process began."""
-    return {PROCESS_TAG: f"{platform.node()}/{os.getpid()}/{psutil.Process().create_time():.0f}"}
+def host_tag() -> dict[str, str]:
+    """The tag of a run that tells people on which machine it is."""
+    return {HOST_TAG: host_name()}
+
+
+def process_tags(instance: dg.DagsterInstance, within: str = "") -> dict[str, str]:
+    """The tags of a run inside this process: a mark that outlives it, the machine, and the run that it belongs to.
+
+    within: the id of that run, if the process carries one.
+    """
+    tags = host_tag() | ({WITHIN_TAG: within} if within else {})
+    try:
+        return tags | {PROCESS_TAG: mark_in(_folder(instance))}
+    except OSError as error:
+        log.warning("should this process be killed, its runs stay unfinished until they are cancelled: %s", error)
+        return tags
 
 
 def unfinished_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
@@ -60,40 +79,44 @@ def unfinished_backfills(instance: dg.DagsterInstance, settings: Settings) -> li
 
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs whose process on this machine is gone as failed, and give back their pool slots. Returns their ids.
+    """Mark runs whose process is gone as failed, and give back their pool slots. Returns their ids.
 
     Runs that the daemon started are watched by its run monitoring; those inside a process of ours are watched by
-    nobody, and a run that looks unfinished for ever would hold up every join.
+    nobody, and a run that looks unfinished for ever would hold up every join. A process is known to be gone where it
+    had this instance's folder; of a run within another, that the other has ended tells the same on every machine.
     """
-    dead = [run for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if _process_is_gone(run)]
+    gone = gone_in(_folder(instance))
+    dead = _dead(instance, instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)), gone)
     for run in dead:
         instance.report_run_failed(run, "the process of this run is gone")
-    free_slots_of_dead_runs(instance, instance.event_log_storage.get_concurrency_keys())
+    _free_slots(instance, instance.event_log_storage.get_concurrency_keys(), gone)
+    forget(_folder(instance), gone)
     return [run.run_id for run in dead]
 
 
 def free_slots_of_dead_runs(instance: dg.DagsterInstance, pools: Iterable[str]) -> None:
-    """Give back the slots of pools that are held, or queued for, by runs whose process on this machine is gone. Whether
-    such a run counts as finished does not matter: an error of Dagster's own ends a run and leaves its slot taken."""
+    """Give back the slots of pools that are held, or queued for, by runs whose process is gone. Whether such a run
+    counts as finished does not matter: an error of Dagster's own ends a run and leaves its slot taken."""
+    _free_slots(instance, pools, gone_in(_folder(instance)))
+
+
+def _free_slots(instance: dg.DagsterInstance, pools: Iterable[str], gone: AbstractSet[str]) -> None:
     log = instance.event_log_storage
     found = [log.get_concurrency_info(pool) for pool in pools]
     ids = {step.run_id for pool in found for step in [*pool.claimed_slots, *pool.pending_steps]}
-    for run in instance.get_runs(dg.RunsFilter(run_ids=sorted(ids))) if ids else ():
-        if _process_is_gone(run):
-            log.free_concurrency_slots_for_run(run.run_id)
+    for run in _dead(instance, instance.get_runs(dg.RunsFilter(run_ids=sorted(ids))) if ids else (), gone):
+        log.free_concurrency_slots_for_run(run.run_id)
 
 
-def _process_is_gone(run: dg.DagsterRun) -> bool:
-    mark = run.tags.get(PROCESS_TAG)
-    return mark is not None and mark.startswith(f"{platform.node()}/") and not _lives(mark)
+def _dead(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun], gone: AbstractSet[str]) -> list[dg.DagsterRun]:
+    outer = {run.tags[WITHIN_TAG] for run in runs if WITHIN_TAG in run.tags}
+    found = instance.get_runs(dg.RunsFilter(run_ids=sorted(outer), statuses=UNFINISHED)) if outer else ()
+    ended = outer - {run.run_id for run in found}
+    return [run for run in runs if run.tags.get(PROCESS_TAG) in gone or run.tags.get(WITHIN_TAG) in ended]
 
 
-def _lives(mark: str) -> bool:
-    _, process_id, started_s = mark.rsplit("/", 2)
-    try:
-        return abs(psutil.Process(int(process_id)).create_time() - float(started_s)) < 2
-    except psutil.NoSuchProcess:
-        return False
+def _folder(instance: dg.DagsterInstance) -> Path:
+    return Path(instance.root_directory)
 
 
 class UnderWay:

@@ -1,7 +1,6 @@
 """What Dagster reads back from the batched log is what its own log would have kept."""
 
 import _thread
-import platform
 import sqlite3
 import threading
 import time
@@ -209,7 +208,9 @@ def test_who_waits_for_a_slot_takes_it_from_a_run_whose_process_is_gone_and_says
     with two_processes(tmp_path / "home") as (one, other):
         log = other.event_log_storage
         alive = one.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        gone = {PROCESS_TAG: f"{platform.node()}/{2**22 + 1}/0"}
+        (tmp_path / "home" / "processes").mkdir()
+        (tmp_path / "home" / "processes" / "gone.lock").touch()
+        gone = {PROCESS_TAG: "gone"}
         dead = one.create_run_for_job(job, tags=gone, status=dg.DagsterRunStatus.STARTED)
         assert log.claim_concurrency_slot("gpu", alive.run_id, "tags").is_claimed
         assert not log.claim_concurrency_slot("gpu", dead.run_id, "tags").is_claimed

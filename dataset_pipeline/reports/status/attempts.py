@@ -10,6 +10,7 @@ import dagster as dg
 from dataset_pipeline.graph.declaration import declared, is_joined
 from dataset_pipeline.graph.project import location_prefix
 from dataset_pipeline.orchestration.runs import plain_error
+from dataset_pipeline.orchestration.unfinished import HOST_TAG
 from dataset_pipeline.reports.status.states import JOINED, Cell, Place, State
 from dataset_pipeline.settings import Settings
 
@@ -48,7 +49,8 @@ def last_attempts(instance: dg.DagsterInstance, settings: Settings, assets: Sequ
 def _under_way(record: dg.RunRecord) -> Cell:
     since = f" since {datetime.fromtimestamp(record.start_time):%Y-%m-%d %H:%M}" if record.start_time else ""
     state: State = "queued" if record.dagster_run.status in NOT_BEGUN else "running"
-    return Cell(state, f"run {record.dagster_run.run_id[:8]}{since}")
+    host = record.dagster_run.tags.get(HOST_TAG)
+    return Cell(state, f"run {record.dagster_run.run_id[:8]}{f' on {host}' if host else ''}{since}")
 
 
 def _unanswered(instance: dg.DagsterInstance, settings: Settings, assets: Sequence[str]) -> dict[Place, str]:

@@ -22,6 +22,7 @@ from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.injected import NOT_PULLED
 from dataset_pipeline.orchestration.runs import QUIET, phases
+from dataset_pipeline.orchestration.unfinished import HOST_TAG
 from dataset_pipeline.reports.status import attempts
 from dataset_pipeline.reports.status.asset import markdown, status_asset, status_sensor
 from dataset_pipeline.reports.status.judging import status_of
@@ -526,14 +527,14 @@ def test_a_canceled_run_leaves_what_the_store_says(whole):
 
 @pytest.mark.parametrize("event", ["PIPELINE_STARTING", "PIPELINE_START", "PIPELINE_CANCELING"])
 def test_what_a_run_is_to_make_is_queued_and_then_running_until_it_is_made(whole, event):
-    run = planned_run(whole, tags={RANGE_START: "a.e1", RANGE_END: "a.e2"})
+    run = planned_run(whole, tags={RANGE_START: "a.e1", RANGE_END: "a.e2", HOST_TAG: "gpu-2"})
     queued = whole.status().cells["keyframes"]
-    assert queued == {episode: Cell("queued", f"run {run.run_id[:8]}") for episode in EPISODES}
+    assert queued == {episode: Cell("queued", f"run {run.run_id[:8]} on gpu-2") for episode in EPISODES}
     whole.instance.report_dagster_event(dg.DagsterEvent(event, run.job_name), run.run_id)
     status = whole.status()
     for asset in ("keyframes", "frame_embeddings"):
         assert {cell.state for cell in status.cells[asset].values()} == {"running"}
-        assert f"run {run.run_id[:8]}" in status.cells[asset]["a.e1"].why
+        assert f"run {run.run_id[:8]} on gpu-2" in status.cells[asset]["a.e1"].why
     assert status.cells["crops"]["a.e1"] == Cell("waiting", "after keyframes")
     assert status.cells["training_set"][JOINED].state == "waiting"
 
