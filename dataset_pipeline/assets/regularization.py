@@ -119,7 +119,7 @@ def _asked_for(step: Step) -> list[dict]:
     mirrored = _mirrored(step) if a_class.source == "captions" else {}
     has_size = a_class.source == "prompts" and a_class.width_px and a_class.height_px
     native_side_px = a_class.width_px if has_size else step.generator.native_side_px()
-    rows = requests_of(a_class, settings.seed, settings.over_generate, native_side_px, **mirrored)
+    rows = requests_of(a_class, settings.seed, settings.generate, native_side_px, **mirrored)
     return [{**row, "pixel_sha256": "", "file": ""} for row in rows]
 
 
@@ -161,7 +161,7 @@ def _stills(step: Step) -> list[dict]:
     boxes, clusters, tags, texts = (step.read(it) for it in ("detections", "clusters", "tags", "burnt_in_text"))
     least = step.settings.people.doubt_score  # nobody is there only beyond doubt
     unfit = unfit_stills(boxes, clusters, tags, texts, least, step.left_out("detections"))
-    number = wanted_pictures(a_class, settings.over_generate)
+    number = wanted_pictures(a_class, settings.generate)
     shots = step.read_columns("shots", ["episode", "start_s"]).to_pylist()
     rows = of_nobody(stills.to_pylist(), unfit, shots, a_class, number, settings.seed)
     pixels = dict(zip(stills["path"].to_pylist(), stills["pixel_sha256"].to_pylist(), strict=True))

@@ -92,6 +92,9 @@ def print_regularization(report: RegularizationReport) -> None:
     out.print(table)
     faults = [*report.faults, *(f"{it.name}: {fault}" for it in report.classes for fault in it.faults)]
     print_troubles({}, faults, report.failures)
+    for it in report.classes:
+        if it.hint:
+            out.print(f"{it.name}: {it.hint}", highlight=False)
     seen = {name: count for name, count in report.model_calls.items() if name.endswith(".pictures")}
     made = seen.pop("generator.pictures", 0)
     out.print(

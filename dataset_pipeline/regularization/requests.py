@@ -38,7 +38,7 @@ Rows = list[dict[str, Any]]
 def requests_of(
     a_class: RegularizationClass,
     seed: int,
-    over_generate: float,
+    generate: int,
     native_side_px: int,
     training_rows: Iterable[Mapping[str, Any]] = (),
     core_tags: Iterable[Mapping[str, Any]] = (),
@@ -46,8 +46,8 @@ def requests_of(
     rules: Rules | None = None,
     seen: Mapping[str, Collection[str]] | None = None,
 ) -> Rows:
-    """Rows of `regularization_requests` for a class whose pictures are generated. native_side_px: of the square that
-    the generator's model was trained on.
+    """Rows of `regularization_requests` for a class whose pictures are generated. generate: how many, where the class
+    does not say. native_side_px: of the square that the generator's model was trained on.
 
     What follows is for the source `captions`. training_rows: of `training_set`. core_tags: rows of that table, with
     characters named as sets are told them. captions, rules: by which the training captions were rendered. seen: by
@@ -57,7 +57,7 @@ def requests_of(
     Raises PermanentError where the class asks for nothing, with what to do.
     """
     if a_class.source == "prompts":
-        rows = _of_prompts(a_class, seed, wanted_pictures(a_class, over_generate), native_side_px)
+        rows = _of_prompts(a_class, seed, wanted_pictures(a_class, generate), native_side_px)
     else:
         assert captions is not None
         assert rules is not None
@@ -65,9 +65,10 @@ def requests_of(
     return with_ids(a_class.name, (([row[name] for name in ASKED], row) for row in rows))
 
 
-def wanted_pictures(a_class: RegularizationClass, over_generate: float) -> int:
-    """How many pictures a class asks for so that it can keep as many as it wants."""
-    return a_class.generate or math.ceil(over_generate * a_class.keep)
+def wanted_pictures(a_class: RegularizationClass, generate: int) -> int:
+    """How many pictures a class asks for, to choose from; however many it keeps, so that another `keep` asks for no
+    more. generate: where it does not say itself."""
+    return a_class.generate or generate
 
 
 def stands_beside(a_class: RegularizationClass, row: Mapping[str, Any]) -> bool:

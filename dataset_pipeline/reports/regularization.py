@@ -9,14 +9,14 @@ from typing import Any
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_by_class
 from dataset_pipeline.orchestration.runs import Outcome
-from dataset_pipeline.settings import Settings
+from dataset_pipeline.settings import RegularizationClass, Settings
 from dataset_pipeline.store.store import Store
 
 
 @dataclass(frozen=True)
 class ClassReport:
     """asked: pictures it may have. pictures: how many became what, none where a step of it failed.
-    faults: what speaks against its checks."""
+    faults: what speaks against its checks. hint: what to do where `keep` wants more; else empty."""
 
     name: str
     source: str
@@ -24,6 +24,7 @@ class ClassReport:
     kept: int
     pictures: dict[str, int]
     faults: list[str]
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def regularization_report_on(
 ) -> RegularizationReport:
     """Read the tables of all classes into a report. A class of which a step failed tells of no pictures."""
     failed = {failure.episode for failure in outcome.failures}
-    classes = [_class(store, it.name, it.source, it.name in failed) for it in settings.regularization.classes]
+    classes = [_class(store, it, it.name in failed) for it in settings.regularization.classes]
     the_set = store.pointer("regularization_set")
     return RegularizationReport(
         classes,
@@ -83,17 +84,23 @@ def class_lines(store: Store, image_id: str) -> list[str]:
     return [*lines, f"picture: {store.uri(picture['path'])}"] if picture else lines
 
 
-def _class(store: Store, name: str, source: str, failed: bool) -> ClassReport:
+def _class(store: Store, a_class: RegularizationClass, failed: bool) -> ClassReport:
+    name = a_class.name
     pointers = {asset: store.pointer(asset, name) for asset in sorted(filter(is_by_class, DECLARATIONS))}
     faults = [fault for pointer in pointers.values() if pointer for fault in pointer.provenance.faults.values()]
     asked, selection = (pointers[f"regularization_{it}"] for it in ("requests", "selection"))
     told = store.read("regularization_selection", name)["reason"].to_pylist() if selection else []
     reasons = Counter(reason.partition(":")[0] for reason in told)
-    return ClassReport(
-        name,
-        source,
-        asked.rows if asked else 0,
-        0 if failed else reasons["selected"],
-        {} if failed else dict(reasons),
-        faults,
-    )
+    made = asked.rows if asked else 0
+    kept = 0 if failed else reasons["selected"]
+    hint = "" if failed else hint_on(a_class, made, kept)
+    return ClassReport(name, a_class.source, made, kept, {} if failed else dict(reasons), faults, hint)
+
+
+def hint_on(a_class: RegularizationClass, made: int, kept: int) -> str:
+    """What to do where a generator made too few for as many to stay as `keep` wants. A class of one mirror for each
+    training image has all that it asked for."""
+    has_all = not a_class.generated or (a_class.source == "captions" and not a_class.generate)
+    if has_all or kept >= a_class.keep:
+        return ""
+    return f"{kept} of {made} pictures stay, and keep = {a_class.keep}: raise `generate` of the class for more"

@@ -67,7 +67,7 @@ class RegularizationClass(Section):
 class RegularizationSettings(Section):
     classes: list[RegularizationClass]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    over_generate: Annotated[float, Field(ge=1.0, le=100.0)]
+    generate: Annotated[int, Field(ge=1, le=10_000_000)]
 
     @field_validator("classes")
     @classmethod

@@ -20,8 +20,8 @@ from dataset_pipeline.graph.materializing import InputsMissing, materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.models.captioner import Description
 from dataset_pipeline.models.generator import Request
-from dataset_pipeline.reports.regularization import class_lines
-from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.reports.regularization import class_lines, hint_on
+from dataset_pipeline.settings import DEFAULTS, RegularizationClass, load_settings
 from dataset_pipeline.store.store import Pointer
 from dataset_pipeline_tests.assets.drawn_models import Models
 from dataset_pipeline_tests.assets.drawn_project import DrawnProject
@@ -131,18 +131,37 @@ def test_another_keep_or_threshold_asks_neither_generator_nor_models(classes: Cl
     classes.made("set")
     assert len(classes.generator.seen) == 6
     classes.models.seen, classes.generator.seen = {}, []
-    for changes in (
-        {"regularization__classes": [GIRL | {"keep": 2}]},
-        {"regularization_selection__hands_per_person": 1},
+    for changes, kept in (
+        ({"regularization__classes": [GIRL | {"keep": 2}]}, 2),
+        ({"regularization__classes": [GIRL | {"keep": 5}]}, 5),
+        ({"regularization__classes": [GIRL | {"keep": 1000}]}, 6),
+        ({"regularization_selection__hands_per_person": 1, "regularization_selection__max_likeness": 0.5}, 4),
+        ({"regularization_selection__min_quality": 0.95}, 0),
     ):
         classes.all_made(**changes)
         classes.made("set", **changes)
-        kept = changes.get("regularization__classes", [GIRL])[0]["keep"]
-        assert [row["place"] for row in sorted(classes.rows("set", None), key=lambda row: row["place"])] == [
-            *range(kept)
-        ]
+        assert sorted(row["place"] for row in classes.rows("set", None)) == [*range(kept)]
     assert classes.generator.seen == []
     assert classes.models.seen == {}
+
+
+def test_how_many_are_made_is_a_number_of_its_own_that_no_keep_changes(classes: Classes):
+    unsaid = {name: told for name, told in GIRL.items() if name != "generate"}
+    for keep in (1, 3, 9):
+        changes = {"regularization__classes": [unsaid | {"keep": keep}], "regularization__generate": 5}
+        classes.all_made((*CHAIN, "set"), **changes)
+        assert len(classes.rows("set", None)) == min(keep, 5)
+    assert len(classes.generator.seen) == 5
+    classes.all_made(regularization__classes=[unsaid], regularization__generate=7)
+    assert len(classes.generator.seen) == 7  # and the two that are new
+
+
+def test_a_class_of_which_fewer_stay_than_it_wants_is_told_to_make_more():
+    girl, mirror = RegularizationClass.model_validate(GIRL), {"name": "m", "source": "captions", "class_word": "1girl"}
+    assert hint_on(girl, 6, 4) == ""
+    assert hint_on(girl, 6, 3) == "3 of 6 pictures stay, and keep = 4: raise `generate` of the class for more"
+    assert hint_on(RegularizationClass.model_validate(mirror), 150, 120) == ""  # one for each training image
+    assert hint_on(RegularizationClass.model_validate(mirror | {"generate": 150}), 150, 120) != ""
 
 
 def test_a_picture_that_is_gone_is_made_again_as_it_was_and_another_generator_makes_all_anew(classes: Classes):

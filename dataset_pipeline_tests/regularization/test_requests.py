@@ -38,12 +38,13 @@ def of_captions(**changes: Any) -> RegularizationClass:
 
 
 def asked(a_class: RegularizationClass, rows: list[dict[str, Any]] = [], seed: int = 0, side: int = 512) -> list[dict]:  # noqa: B006
-    return requests_of(a_class, seed, 3.5, side, rows, CORE, SETTINGS.captions, RULES)
+    return requests_of(a_class, seed, 14, side, rows, CORE, SETTINGS.captions, RULES)
 
 
-def test_a_class_asks_for_more_than_it_keeps_evenly_over_its_prompts():
-    rows = asked(of_prompts(prompts=["a", "b", "c"], keep=3))
-    assert Counter(row["prompt"] for row in rows) == {"a": 4, "b": 4, "c": 3}  # 3.5 x 3 = 10.5
+def test_a_class_asks_for_as_many_as_are_to_be_generated_evenly_over_its_prompts_however_many_it_keeps():
+    rows = asked(of_prompts(prompts=["a", "b", "c"]))
+    assert Counter(row["prompt"] for row in rows) == {"a": 5, "b": 5, "c": 4}  # 14 where the class does not say
+    assert [asked(of_prompts(prompts=["a", "b", "c"], keep=keep)) for keep in (1, 5000)] == [rows, rows]
     assert Counter(row["prompt"] for row in asked(of_prompts(generate=5))) == {"a woman": 3, "a woman outdoors": 2}
     assert {(row["width_px"], row["height_px"], row["caption"] == row["prompt"]) for row in rows} == {(512, 512, True)}
     assert {(row["width_px"], row["height_px"]) for row in asked(of_prompts(width_px=640))} == {(640, 512)}
@@ -121,7 +122,7 @@ def test_of_the_core_tags_those_come_back_that_are_seen_on_the_image():
         for at in (1, 2, 3)
     ]
     seen = {"show.e1/00000001": ["hat", "boots"], "show.e1/00000002": []}
-    found = requests_of(of_captions(), 0, 1.0, 512, rows, core, SETTINGS.captions, RULES, seen)
+    found = requests_of(of_captions(), 0, 1, 512, rows, core, SETTINGS.captions, RULES, seen)
     assert {row["mirrors"][-1]: row["caption"] for row in found} == {
         "1": "1girl, portrait, hat, smile", "2": "1girl, portrait, smile", "3": "1girl, portrait, purple hair, smile",
     }  # fmt: skip
@@ -130,7 +131,7 @@ def test_of_the_core_tags_those_come_back_that_are_seen_on_the_image():
 def test_the_mark_for_trainers_is_no_part_of_a_prompt():
     captions = SETTINGS.captions.model_copy(update={"keep_mark": "|||"})
     row = training_row(characters=["fern"], people="1girl", tags=["smile"], kind="person")
-    (found,) = requests_of(of_captions(), 0, 1.0, 512, [row], CORE, captions, RULES)
+    (found,) = requests_of(of_captions(), 0, 1, 512, [row], CORE, captions, RULES)
     assert found["caption"] == "1girl ||| purple hair, smile"
     assert found["prompt"] == "1girl, purple hair, smile"
 
