@@ -19,18 +19,14 @@ from dagster._core.execution.backfill import (
     BulkActionStatus,
     PartitionBackfill,
 )
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 
-class SqliteEventLog(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, with what it keeps private of storing an event and of who it belongs to."""
-
-    @property
-    def folder(self) -> Path:
-        return Path(self._base_dir)
+class OpenEventLog(SqlEventLogStorage):
+    """Dagster's event log in a database, with what it keeps private of storing an event and of who it belongs to."""
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -49,6 +45,14 @@ class SqliteEventLog(SqliteEventLogStorage):
         self._store_asset_event(connection, event, number)
 
 
+class SqliteEventLog(SqliteEventLogStorage):
+    """Dagster's event log in SQLite, with the folder that it lies in."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self._base_dir)
+
+
 FAILURE_PREFIX = "dagster._core.definitions.events.Failure: "  # of the message of a step that raised dg.Failure
 
 __all__ = [
@@ -61,6 +65,7 @@ __all__ = [
     "ConcurrencyClaimStatus",
     "ConfigurableClassData",
     "EventLogEntry",
+    "OpenEventLog",
     "PartitionBackfill",
     "SqlEventLogStorageTable",
     "SqliteEventLog",

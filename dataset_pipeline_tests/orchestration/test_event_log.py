@@ -1,9 +1,10 @@
-"""What Dagster reads back from the batched log is what its own log would have kept."""
+"""What is read back from the batched logs is what Dagster's own would have kept; slots are claimed one at a time."""
 
 import _thread
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any, NoReturn
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import Engine, event
 
-from dataset_pipeline.orchestration import event_log
+from dataset_pipeline.orchestration import shared_log
 from dataset_pipeline.orchestration.event_log import BatchedSqliteEventLog
 from dataset_pipeline.orchestration.runs import QUIET
 from dataset_pipeline.orchestration.unfinished import PROCESS_TAG
 from dataset_pipeline.settings import PACKAGE
+from dataset_pipeline_tests.servers.postgresql import postgresql
+from dataset_pipeline_tests.servers.server import INSTALL, Server
 
 EPISODES = [f"a.e{number}" for number in range(7)]
 PARTITIONS = dg.DynamicPartitionsDefinition(name="episodes")
@@ -29,6 +33,39 @@ event_log_storage:
   class: BatchedSqliteEventLog
   config: {base_dir: %s}
 """
+IN_POSTGRESQL = """
+run_storage:
+  module: dagster_postgres.run_storage
+  class: PostgresRunStorage
+  config: {postgres_url: "%(url)s"}
+event_log_storage:
+  module: %(module)s
+  class: %(name)s
+  config: {postgres_url: "%(url)s"}
+"""
+DAGSTERS = {"module": "dagster_postgres.event_log", "name": "PostgresEventLogStorage"}
+OURS = {"module": "dataset_pipeline.orchestration.postgres_log", "name": "BatchedPostgresEventLog"}
+ON_BOTH = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.thorough)])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    pytest.importorskip("dagster_postgres", reason=INSTALL)
+    with postgresql() as started:
+        yield started
+
+
+@pytest.fixture
+def database_url(server: Server) -> Callable[[], str]:
+    """Makes a database that nobody has used."""
+
+    def make() -> str:
+        name = f"made_{uuid.uuid4().hex}"
+        with sa.create_engine(server.url, isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        return sa.make_url(server.url).set(database=name).render_as_string(hide_password=False)
+
+    return make
 
 
 @contextmanager
@@ -114,6 +151,43 @@ def test_a_run_of_many_episodes_is_recorded_as_dagsters_own_log_records_it(tmp_p
     assert all(entry["in_order"] and entry["planned"] for entry in own)
 
 
+@pytest.mark.thorough
+def test_a_run_of_many_episodes_is_recorded_as_dagsters_own_log_in_postgresql_records_it(tmp_path, database_url):
+    with opened(tmp_path / "own", IN_POSTGRESQL % {"url": database_url(), **DAGSTERS}) as instance:
+        own = story(instance)
+    with opened(tmp_path / "batched", IN_POSTGRESQL % {"url": database_url(), **OURS}) as instance:
+        assert type(instance.event_log_storage).__name__ == "BatchedPostgresEventLog"
+        batched = story(instance)
+    assert batched == own
+    assert own[1]["materialized"] == set(EPISODES)
+
+
+@pytest.mark.thorough
+def test_what_a_run_plans_for_many_episodes_goes_to_postgresql_in_few_statements(tmp_path, database_url):
+    counted = {}
+    for name, log in (("own", DAGSTERS), ("batched", OURS)):
+        with opened(tmp_path / name, IN_POSTGRESQL % {"url": database_url(), **log}) as instance:
+            with inserts_of_events() as found:
+                run(instance, "a.e0", "a.e6", "v1")
+            counted[name] = len(found)
+    assert counted["batched"] <= counted["own"] - len(EPISODES) + 1
+
+
+@contextmanager
+def inserts_of_events() -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def look(connection: Any, cursor: Any, text: str, *rest: Any) -> None:
+        if text.startswith("INSERT INTO event_logs"):
+            found.append(text)
+
+    event.listen(Engine, "before_cursor_execute", look)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", look)
+
+
 def test_a_batch_that_the_index_refuses_leaves_nothing_in_the_log_of_its_run(tmp_path, monkeypatch):
     with opened(tmp_path / "batched", BATCHED % (tmp_path / "events")) as instance:
         log = instance.event_log_storage
@@ -139,10 +213,15 @@ def test_the_projects_instance_uses_the_batched_log():
     assert config["event_log_storage"]["config"]["base_dir"].startswith(config["run_storage"]["config"]["base_dir"])
 
 
-@contextmanager
-def two_processes(home: Path) -> Iterator[list[dg.DagsterInstance]]:
+@pytest.fixture
+def two_processes(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[dg.DagsterInstance]]:
     """Dagster's history opened twice, as by two commands, with one slot in the pool `gpu`."""
-    settings = f"{BATCHED % (home / 'events')}concurrency: {{pools: {{granularity: op, default_limit: 1}}}}\n"
+    home = tmp_path / "home"
+    if database == "postgresql":
+        settings = IN_POSTGRESQL % {"url": request.getfixturevalue("database_url")(), **OURS}
+    else:
+        settings = BATCHED % (home / "events")
+    settings += "concurrency: {pools: {granularity: op, default_limit: 1}}\n"
     with opened(home, settings) as one, dg.DagsterInstance.from_config(str(home)) as other:
         one.event_log_storage.initialize_concurrency_limit_to_default("gpu")
         yield [one, other]
@@ -167,74 +246,79 @@ def meanwhile(statement: str, done: Callable[[], object]) -> Iterator[None]:
     threads[0].join()
 
 
-def test_a_slot_freed_while_another_process_queues_for_it_is_handed_on(tmp_path):
-    with two_processes(tmp_path / "home") as (one, other):
-        holder, waiting = one.event_log_storage, other.event_log_storage
-        assert holder.claim_concurrency_slot("gpu", "first", "tags").is_claimed
-        with meanwhile("INSERT INTO pending_steps", lambda: holder.free_concurrency_slot_for_step("first", "tags")):
-            waiting.claim_concurrency_slot("gpu", "second", "tags")
-        assert waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
+@ON_BOTH
+def test_a_slot_freed_while_another_process_queues_for_it_is_handed_on(two_processes):
+    one, other = two_processes
+    holder, waiting = one.event_log_storage, other.event_log_storage
+    assert holder.claim_concurrency_slot("gpu", "first", "tags").is_claimed
+    with meanwhile("INSERT INTO pending_steps", lambda: holder.free_concurrency_slot_for_step("first", "tags")):
+        waiting.claim_concurrency_slot("gpu", "second", "tags")
+    assert waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
 
 
-def test_a_slot_whose_holder_was_killed_before_handing_it_on_goes_to_who_waits(tmp_path, monkeypatch):
-    with two_processes(tmp_path / "home") as (one, other):
-        holder, waiting = one.event_log_storage, other.event_log_storage
-        assert holder.claim_concurrency_slot("gpu", "first", "tags").is_claimed
-        assert not waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
-        monkeypatch.setattr(holder, "assign_pending_steps", lambda pools: None)
-        holder.free_concurrency_slot_for_step("first", "tags")
-        assert waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
+@ON_BOTH
+def test_a_slot_whose_holder_was_killed_before_handing_it_on_goes_to_who_waits(two_processes, monkeypatch):
+    one, other = two_processes
+    holder, waiting = one.event_log_storage, other.event_log_storage
+    assert holder.claim_concurrency_slot("gpu", "first", "tags").is_claimed
+    assert not waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
+    monkeypatch.setattr(holder, "assign_pending_steps", lambda pools: None)
+    holder.free_concurrency_slot_for_step("first", "tags")
+    assert waiting.claim_concurrency_slot("gpu", "second", "tags").is_claimed
 
 
-def test_two_processes_never_hold_the_one_slot_together(tmp_path):
-    with two_processes(tmp_path / "home") as (one, other):
-        for run_id in ("first", "second"):  # as where both look for a free slot before either is queued
-            one.event_log_storage.add_pending_step("gpu", run_id, "tags", should_assign=True)
-        claims = {}
+@ON_BOTH
+def test_two_processes_never_hold_the_one_slot_together(two_processes):
+    one, other = two_processes
+    for run_id in ("first", "second"):  # as where both look for a free slot before either is queued
+        one.event_log_storage.add_pending_step("gpu", run_id, "tags", should_assign=True)
+    claims = {}
 
-        def claim(instance: dg.DagsterInstance, run_id: str) -> None:
-            claims[run_id] = instance.event_log_storage.claim_concurrency_slot("gpu", run_id, "tags").is_claimed
+    def claim(instance: dg.DagsterInstance, run_id: str) -> None:
+        claims[run_id] = instance.event_log_storage.claim_concurrency_slot("gpu", run_id, "tags").is_claimed
 
-        with meanwhile("UPDATE concurrency_slots SET run_id", lambda: claim(other, "second")):
-            claim(one, "first")
-        assert claims == {"first": True, "second": False}
+    with meanwhile("UPDATE concurrency_slots SET run_id", lambda: claim(other, "second")):
+        claim(one, "first")
+    assert claims == {"first": True, "second": False}
 
 
+@ON_BOTH
 def test_who_waits_for_a_slot_takes_it_from_a_run_whose_process_is_gone_and_says_whom_else_it_waits_for(
-    tmp_path, monkeypatch, caplog
+    two_processes, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(event_log, "TOLD_AFTER_S", 0.0)
+    monkeypatch.setattr(shared_log, "TOLD_AFTER_S", 0.0)
     job = dg.Definitions(assets=[dg.asset(name="tags")(lambda: None)]).resolve_implicit_global_asset_job_def()
-    with two_processes(tmp_path / "home") as (one, other):
-        log = other.event_log_storage
-        alive = one.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        (tmp_path / "home" / "processes").mkdir()
-        (tmp_path / "home" / "processes" / "gone.lock").touch()
-        gone = {PROCESS_TAG: "gone"}
-        dead = one.create_run_for_job(job, tags=gone, status=dg.DagsterRunStatus.STARTED)
-        assert log.claim_concurrency_slot("gpu", alive.run_id, "tags").is_claimed
-        assert not log.claim_concurrency_slot("gpu", dead.run_id, "tags").is_claimed
-        assert not log.claim_concurrency_slot("gpu", "third", "tags").is_claimed
-        assert f"tags of run {alive.run_id} holds" in caplog.text
-        log.free_concurrency_slot_for_step(alive.run_id, "tags")
-        assert log.claim_concurrency_slot("gpu", "third", "tags").is_claimed
+    one, other = two_processes
+    log = other.event_log_storage
+    alive = one.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    (tmp_path / "home" / "processes").mkdir()
+    (tmp_path / "home" / "processes" / "gone.lock").touch()
+    gone = {PROCESS_TAG: "gone"}
+    dead = one.create_run_for_job(job, tags=gone, status=dg.DagsterRunStatus.STARTED)
+    assert log.claim_concurrency_slot("gpu", alive.run_id, "tags").is_claimed
+    assert not log.claim_concurrency_slot("gpu", dead.run_id, "tags").is_claimed
+    assert not log.claim_concurrency_slot("gpu", "third", "tags").is_claimed
+    assert f"tags of run {alive.run_id} holds" in caplog.text
+    log.free_concurrency_slot_for_step(alive.run_id, "tags")
+    assert log.claim_concurrency_slot("gpu", "third", "tags").is_claimed
 
 
-def test_a_run_that_waits_for_a_slot_can_be_interrupted_and_leaves_no_claim(tmp_path):
+@ON_BOTH
+def test_a_run_that_waits_for_a_slot_can_be_interrupted_and_leaves_no_claim(two_processes):
     @dg.asset(pool="gpu")
     def tags() -> None: ...
 
-    with two_processes(tmp_path / "home") as (one, other):
-        assert one.event_log_storage.claim_concurrency_slot("gpu", "first", "tags").is_claimed
-        job = dg.Definitions(assets=[tags]).resolve_implicit_global_asset_job_def()
+    one, other = two_processes
+    assert one.event_log_storage.claim_concurrency_slot("gpu", "first", "tags").is_claimed
+    job = dg.Definitions(assets=[tags]).resolve_implicit_global_asset_job_def()
 
-        def interrupt_once_it_waits() -> None:
-            while len(one.event_log_storage.get_concurrency_info("gpu").pending_steps) < 2:
-                time.sleep(0.1)
-            _thread.interrupt_main()
+    def interrupt_once_it_waits() -> None:
+        while len(one.event_log_storage.get_concurrency_info("gpu").pending_steps) < 2:
+            time.sleep(0.1)
+        _thread.interrupt_main()
 
-        threading.Thread(target=interrupt_once_it_waits, daemon=True).start()
-        result = job.execute_in_process(instance=other, run_config=QUIET, raise_on_error=False)
-        failures = result.filter_events(lambda entry: entry.is_failure)
-        assert [entry.event_specific_data.error.cls_name for entry in failures] == ["DagsterExecutionInterruptedError"]
-        assert [step.run_id for step in one.event_log_storage.get_concurrency_info("gpu").pending_steps] == ["first"]
+    threading.Thread(target=interrupt_once_it_waits, daemon=True).start()
+    result = job.execute_in_process(instance=other, run_config=QUIET, raise_on_error=False)
+    failures = result.filter_events(lambda entry: entry.is_failure)
+    assert [entry.event_specific_data.error.cls_name for entry in failures] == ["DagsterExecutionInterruptedError"]
+    assert [step.run_id for step in one.event_log_storage.get_concurrency_info("gpu").pending_steps] == ["first"]
