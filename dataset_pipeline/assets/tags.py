@@ -19,6 +19,7 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.settings.tag_rules import Rules, load_rules
+from dataset_pipeline.sources.roots import absence
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.tags.captions import CaptionSources, decide_captions, face_positions
 from dataset_pipeline.tags.composition import composition_of
@@ -49,7 +50,7 @@ def hand_edited_tags(step: Step) -> Result:
     faults: list[str] = []
     if source["kind"] == "folder":
         if not Path(source["path"]).is_dir():
-            raise FileNotFoundError(f"{source['path']}, the source of {step.episode}, is not there: bring it back")
+            raise FileNotFoundError(absence(source["episode"], source["root"], source["path"]))
         keyframes = step.read("keyframes").select(["image_id", "source_file"]).to_pylist()
         rows, faults = hand_edited_rows(Path(source["path"]), keyframes)
     return Result(SCHEMAS["hand_edited_tags"].table(rows), faults={"files_of_tags_can_be_read": "; ".join(faults)})

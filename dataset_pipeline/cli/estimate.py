@@ -41,8 +41,8 @@ def estimate(
     Nothing is kept of it. What is done already costs nothing; with too little room on a disk the exit code is 1. Where
     images are to be described, the service is asked about those of the excerpts."""
     from dataset_pipeline.definitions import build_definitions
-    from dataset_pipeline.orchestration.arrivals import roots_of
     from dataset_pipeline.reports.estimate.measuring import estimate as measure
+    from dataset_pipeline.sources.roots import roots_of
 
     settings = settings_from(settings_file, models)
     places = paths or roots_of(settings)

@@ -136,10 +136,10 @@ def run_graph(
     from dataset_pipeline.graph.declaration import DECLARATIONS
     from dataset_pipeline.graph.project import store_of
     from dataset_pipeline.models.loading import CALLS, reset_calls
-    from dataset_pipeline.orchestration.arrivals import roots_of
     from dataset_pipeline.orchestration.registration import carry_over, register
     from dataset_pipeline.orchestration.runs import earlier_rates, materialize_all
     from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
+    from dataset_pipeline.sources.roots import roots_of
 
     store, places = store_of(settings), paths or roots_of(settings)
     roles = None if only is None else {role for name in only for role in DECLARATIONS[name].models}
@@ -193,7 +193,7 @@ def find_in(
             stop("\n".join(missing))
         if roles is None and (fault := cut_fault(settings, resources["quality"])):
             stop(fault)
-        found = find_sources(places, owner_in(store_of(settings)), folders_of_shows=folders_of_shows)
+        found = find_sources(places, owner_in(store_of(settings), settings), folders_of_shows=folders_of_shows)
         if resources and settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)

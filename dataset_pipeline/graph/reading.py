@@ -14,6 +14,7 @@ from dataset_pipeline.graph.declaration import Declaration, ancestors, declared,
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.roots import path_of
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.left_out import Undeclared
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -216,7 +217,8 @@ class Reading:
             raise LookupError(f"{self.declaration.name} declares neither video nor video_probe, so it has no source")
         pointer = self._work.store.pointer("video", episode)
         row = self._work.store.read("video", episode).to_pylist()[0]
-        return row | {"path": pointer.provenance.path if pointer else ""}
+        root = pointer.provenance.root if pointer else ""
+        return row | {"root": root, "path": path_of(self._work.settings, pointer)}
 
     def rows_of(self, asset: str, episode: str) -> list[dict]:
         """The rows of one episode, as in `source_of`, with what the schema wants read `alone`."""

@@ -31,7 +31,7 @@ from dataset_pipeline.orchestration.registration import (
     write_source,
 )
 from dataset_pipeline.orchestration.unfinished import fail_dead_runs, project_tag, unfinished_backfills, unfinished_runs
-from dataset_pipeline.settings import Settings, project_folder
+from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import (
     READS_AT_ONCE,
     Capacity,
@@ -49,6 +49,7 @@ from dataset_pipeline.sources.finding import Content, ContentOf, Discovery, cont
 from dataset_pipeline.sources.keys import claims_of, keys_of, source_of
 from dataset_pipeline.sources.locations import path_key, whereabouts
 from dataset_pipeline.sources.passed_over import remember_passed_over
+from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
@@ -78,7 +79,7 @@ def arrivals_sensor(
         done = plan(before, listings, content_at.known, settings.arrivals, facts, now_s)
         _carry_over(done, context.instance, store, settings)
         for source in _registered_by(done):
-            write_source(store, source)
+            write_source(store, settings, source)
         for note in done.notes:
             context.log.info(note)
         _keep_looks(store, listings)
@@ -144,11 +145,6 @@ def look_for_new(settings: Settings, store: Store, instance: dg.DagsterInstance)
         if key not in on_record or on_record[key].fingerprint != fingerprint:
             new.append(source_of(item, key, fingerprint))
     return sorted(new, key=lambda source: source.key)
-
-
-def roots_of(settings: Settings) -> list[Path]:
-    """The folders of `[episodes] roots`; relative ones lie in the project folder."""
-    return [Path(os.path.abspath(project_folder() / Path(root).expanduser())) for root in settings.episodes.roots]
 
 
 def survey(roots: Sequence[Path], content_at: ContentOf) -> list[Listing]:

@@ -6,12 +6,13 @@ import dagster as dg
 
 from dataset_pipeline.graph.declaration import regularization_assets
 from dataset_pipeline.graph.project import location_prefix, store_of
-from dataset_pipeline.orchestration.arrivals import look_for_new, roots_of
+from dataset_pipeline.orchestration.arrivals import look_for_new
 from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import carry_over, register
 from dataset_pipeline.orchestration.runs import materialize_all, phases
 from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.roots import roots_of
 
 NIGHTLY = "0 3 * * *"
 

@@ -10,12 +10,12 @@ import dagster as dg
 
 from dataset_pipeline.graph.aliases import current_id
 from dataset_pipeline.graph.project import partitions_name
-from dataset_pipeline.orchestration.arrivals import roots_of
 from dataset_pipeline.orchestration.registration import recorded
 from dataset_pipeline.orchestration.unfinished import UnderWay, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.finding import list_sources
 from dataset_pipeline.sources.locations import root_of, whereabouts
+from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.store.store import Store
 
 

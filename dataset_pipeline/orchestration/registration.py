@@ -1,6 +1,7 @@
 """Making an episode known: its row in the store, its partition, and the fingerprint reported for `video`.
 
-Where the source lies and when it was written stand in the pointer, so that tables are the same on every machine.
+Where the source lies and when it was written stand in the pointer, so that tables are the same on every machine; of
+that, what lies in a root of `[episodes] roots` stands there so that every machine finds it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.keys import OwnerOf, may_go_by
 from dataset_pipeline.sources.locations import path_key, root_of, whereabouts
+from dataset_pipeline.sources.roots import path_of, told
 from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -62,7 +64,7 @@ def carry_over(
     """
     sources = list(sources)
     given, copies = {source.key for source in sources}, Counter(source.fingerprint for source in sources)
-    held = _Held.of(store)
+    held = _Held.of(store, settings)
     partitions = partitions_name(settings)
     registered = instance.get_dynamic_partitions(partitions)
     under_way = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
@@ -80,7 +82,7 @@ def carry_over(
             carried.notes.append(f"{old} becomes {source.key} once {work} has ended")
         else:
             rekey(store, old, source.key)
-            write_source(store, source)
+            write_source(store, settings, source)
             _add_partitions(instance, partitions, [source.key])
             instance.delete_dynamic_partition(partitions, old)
             store.forget(old)
@@ -108,12 +110,12 @@ class _Held:
     alike: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: Store) -> _Held:
+    def of(cls, store: Store, settings: Settings) -> _Held:
         held, episodes = cls(), store.episodes("video")
         pointers = map_all(lambda episode: usable_pointer(store, "video", episode), episodes)
         for episode, pointer in zip(episodes, pointers, strict=True):
             if pointer is not None and pointer.provenance.fingerprint:
-                held._add(episode, pointer.provenance.path, pointer.provenance.fingerprint)
+                held._add(episode, path_of(settings, pointer), pointer.provenance.fingerprint)
         return held
 
     def _add(self, episode: str, path: str, fingerprint: str) -> None:
@@ -174,7 +176,7 @@ def register(instance: dg.DagsterInstance, store: Store, settings: Settings, sou
     changed = []
     for source in sources:
         pointer = usable_pointer(store, "video", source.key)
-        write_source(store, source)
+        write_source(store, settings, source)
         there = pointer is not None and pointer.provenance.fingerprint == source.fingerprint
         if not there or source.key not in known or known[source.key].fingerprint != source.fingerprint:
             changed.append(source.key)
@@ -191,11 +193,12 @@ def _add_partitions(instance: dg.DagsterInstance, name: str, keys: list[str]) ->
         instance.add_dynamic_partitions(name, keys)
 
 
-def write_source(store: Store, source: Source) -> None:
+def write_source(store: Store, settings: Settings, source: Source) -> None:
     """Write the source's row of `video`; its pointer says where it lies."""
     row = asdict(source) | {"episode": source.key}
     table = SCHEMAS["video"].table([{name: row[name] for name in SCHEMAS["video"].columns}])
-    origin = Provenance(path=str(source.path), mtime_ns=source.mtime_ns, fingerprint=source.fingerprint)
+    root, path = told(settings, source.path)
+    origin = Provenance(root=root, path=path, mtime_ns=source.mtime_ns, fingerprint=source.fingerprint)
     store.write("video", table, source.key, origin)
 
 
@@ -226,18 +229,18 @@ def recorded(
         metadata = {name: str(event.metadata[name].value) for name in ("path", "run_key") if name in event.metadata}
         found[event.partition] = Recorded(
             fingerprint=(event.tags or {}).get(FINGERPRINT_TAG, ""),
-            path=(pointer.provenance.path if pointer else "") or metadata.get("path", ""),
+            path=path_of(settings, pointer) or metadata.get("path", ""),
             run_key=metadata.get("run_key", ""),
         )
     return found
 
 
-def owner_in(store: Store) -> OwnerOf:
+def owner_in(store: Store, settings: Settings) -> OwnerOf:
     """Tells where the source of an episode lies, if the store knows it and it is still there."""
 
     def owner_of(key: str) -> Path | None:
         pointer = usable_pointer(store, "video", key)
-        path = pointer.provenance.path if pointer else ""
+        path = path_of(settings, pointer)
         return Path(path) if path and Path(path).exists() else None
 
     return owner_of

@@ -169,7 +169,8 @@ def explain(store: Store, image: str) -> Explanation:
     for decision in decisions if is_clip(image) else ():
         if decision.asset == "clips" and "shot" in decision.row:
             decision.row.update(_about_clip(store, episode, decision.row))
-    return _explanation(store, image, video.provenance.path, decisions)
+    source = "/".join(filter(None, (video.provenance.root, video.provenance.path)))
+    return _explanation(store, image, source, decisions)
 
 
 def _about_clip(store: Store, episode: str, clip: Mapping[str, Any]) -> dict[str, Any]:

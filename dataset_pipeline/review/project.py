@@ -17,6 +17,7 @@ from dataset_pipeline.review.pictures import Pictures
 from dataset_pipeline.review.runs import Run
 from dataset_pipeline.review.session import Session
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.roots import path_of
 from dataset_pipeline.store.store import Store
 
 
@@ -56,5 +57,5 @@ class Project:
     def _sources(self, episodes: Sequence[str]) -> list[str]:
         """Where the sources of episodes lie, of those that are still there."""
         pointers = (self.store.pointer("video", episode_of(episode)) for episode in episodes)
-        paths = (pointer.provenance.path for pointer in pointers if pointer)
+        paths = (path_of(self.settings, pointer) for pointer in pointers)
         return [path for path in paths if path and Path(path).exists()]

@@ -19,6 +19,7 @@ from dataset_pipeline.images.defects import as_row
 from dataset_pipeline.images.pictures import PictureError, iter_pictures, list_pictures
 from dataset_pipeline.settings import KeyframesSettings, TrainingClipsSettings
 from dataset_pipeline.sources.passed_over import PassedOver, left_in, summaries
+from dataset_pipeline.sources.roots import absence
 from dataset_pipeline.sources.shots_look import HANDED_ON, Fingerprints, Looked, ShotsLook, with_fingerprints
 from dataset_pipeline.video.clip_files import ClipFile, clip_files
 from dataset_pipeline.video.color import Conversion
@@ -54,9 +55,7 @@ def passed_over_in(source: Mapping[str, Any]) -> list[str]:
 def _present(source: Mapping[str, Any]) -> Path:
     path = Path(source["path"])
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path}, the source of {source['episode']}, is not there: bring it back, or `run` it at its new place"
-        )
+        raise FileNotFoundError(absence(source["episode"], source.get("root", ""), str(path)))
     return path
 
 

@@ -20,7 +20,8 @@ class Provenance:
     models: fingerprints as plain values, in the order declared. demo: demo models had a part in it. inputs: version by
     table read. numbers: what a person would plot. faults: what speaks against a check, by its name. notes: Markdown by
     title. left_out: by image id, why there is no row or no picture.
-    path, mtime_ns, fingerprint: of a source, a row of `video`: where it lies, when it changed, what versions it.
+    root, path, mtime_ns, fingerprint: of a source, a row of `video`: in which root it lies and where (see
+    `sources/roots.py`), when it changed, what versions it.
     holds: of a side table, the names of older tables whose rows it has; None for any other.
     unknown: what only other versions know. recorded: the fields that are recorded even if they hold nothing.
     """
@@ -35,6 +36,7 @@ class Provenance:
     faults: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    root: str = ""
     path: str = ""
     mtime_ns: int | None = None
     fingerprint: str = ""

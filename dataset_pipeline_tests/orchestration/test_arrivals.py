@@ -39,6 +39,7 @@ from dataset_pipeline.sources.keys import keys_of
 from dataset_pipeline.sources.locations import whereabouts
 from dataset_pipeline.sources.names import ReleaseName
 from dataset_pipeline.sources.passed_over import BESIDE_VIDEOS, NOTES, last_summaries
+from dataset_pipeline.sources.roots import path_of
 from dataset_pipeline.sources.source import Found
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -710,7 +711,8 @@ def test_the_sensor_registers_reports_and_runs_an_arrival(daemon, tmp_path):
     event = daemon.latest("show.e01")
     pointer = daemon.store.pointer("video", "show.e01")
     assert event.tags == {"dagster/data_version": pointer.provenance.fingerprint}
-    assert event.metadata["path"].value == str(path) == pointer.provenance.path
+    assert event.metadata["path"].value == str(path) == path_of(daemon.settings, pointer)
+    assert pointer.provenance.path == "Show/01.mkv"
     assert event.metadata["size_bytes"].value == 5
     assert event.metadata["run_key"].value == request.run_key
     assert daemon.ticks(3) == []
@@ -805,7 +807,7 @@ def test_a_moved_source_is_found_at_its_new_place(daemon, tmp_path):
     daemon.ticks()
     moved = path.rename(path.with_name("Show - 01.mkv"))
     assert daemon.ticks(4) == []
-    assert daemon.store.pointer("video", "show.e01").provenance.path == str(moved)
+    assert daemon.store.pointer("video", "show.e01").provenance.path == "Show/Show - 01.mkv"
     assert daemon.latest("show.e01").metadata["path"].value == str(moved)
 
 

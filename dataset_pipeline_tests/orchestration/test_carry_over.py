@@ -17,7 +17,7 @@ from dataset_pipeline.orchestration.registration import carry_over, owner_in, re
 from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.reports.explain import UnknownImage, explain
 from dataset_pipeline.reports.status.judging import status_of
-from dataset_pipeline.settings import Settings
+from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.keys import may_go_by
 from dataset_pipeline.sources.source import Source
@@ -31,7 +31,7 @@ FILE = "[Grp] Paper Comet - 20 (S01E20) [1080p].mkv"
 
 
 def found_at(tree: Path, store: Store) -> list[Source]:
-    return find_sources([tree], owner_in(store)).sources
+    return find_sources([tree], owner_in(store, load_settings())).sources
 
 
 def lay(tree: Path, name: str = FILE, content: bytes = b"1") -> Path:
@@ -139,7 +139,7 @@ def test_a_touched_video_given_by_itself_keeps_the_key_that_its_tree_gave_it(ins
     path = lay(tree / "My Show", "Other - 02.mkv")
     register(instance, store, settings, found_at(tree, store))
     os.utime(path, ns=(1, 1))
-    carried = carry_over(instance, store, settings, find_sources([path], owner_in(store)).sources)
+    carried = carry_over(instance, store, settings, find_sources([path], owner_in(store, settings)).sources)
     assert register(instance, store, settings, carried.sources) == ["my-show.e02"]
     assert store.episodes("video") == ["my-show.e02"]
 
@@ -147,8 +147,8 @@ def test_a_touched_video_given_by_itself_keeps_the_key_that_its_tree_gave_it(ins
 def test_the_place_of_a_source_says_more_than_content_that_it_shares_with_another(instance, store, settings, tmp_path):
     lay(tmp_path / "t")
     [source] = found_at(tmp_path / "t", store)
-    write_source(store, replace(source, key="another.e01", path=tmp_path / "t" / "gone.mkv"))
-    write_source(store, replace(source, key=OLD, fingerprint="of before"))
+    write_source(store, settings, replace(source, key="another.e01", path=tmp_path / "t" / "gone.mkv"))
+    write_source(store, settings, replace(source, key=OLD, fingerprint="of before"))
     carried = carry_over(instance, store, settings, [source])
     assert [note.partition(" is now ")[0] for note in carried.notes] == [OLD]
     assert store.episodes("video") == ["another.e01", NEW]
@@ -237,7 +237,7 @@ def test_a_video_given_by_itself_keeps_the_key_that_its_tree_gave_it(instance, s
     path = lay(tree / "My Show", "Other - 02.mkv")
     register(instance, store, settings, found_at(tree, store))
     assert store.episodes("video") == ["my-show.e02"]
-    [alone] = find_sources([path], owner_in(store)).sources
+    [alone] = find_sources([path], owner_in(store, settings)).sources
     assert alone.key == "other.e02"
     [kept] = carry_over(instance, store, settings, [alone]).sources
     assert (kept.key, kept.show, kept.episode) == ("my-show.e02", "my-show", "e02")
@@ -249,7 +249,7 @@ def test_a_disk_that_is_away_renames_nothing(instance, store, settings, tmp_path
     (tmp_path / "disk").mkdir()
     away = lay(tmp_path / "disk" / "t", "Paper Comet S01E01.mkv")
     [source] = found_at(tmp_path / "disk" / "t", store)
-    write_source(store, source)
+    write_source(store, settings, source)
     away.unlink()
     away.parent.rmdir()  # an empty mount point
     there = lay(tmp_path / "disk2", "Paper Comet S01E02.mkv")
@@ -264,7 +264,7 @@ def copied_and_away(store: Store, media: Path, inside: str) -> Source:
     known, copy = media / "DISK1" / inside, media / "DISK2" / "Another Title" / "a.mkv"
     copy.parent.mkdir(parents=True)
     [source] = find_sources([lay(copy.parent, copy.name)]).sources
-    write_source(store, replace(source, key="show.e01", path=known))
+    write_source(store, load_settings(), replace(source, key="show.e01", path=known))
     return replace(source, key="another-title.e01")
 
 

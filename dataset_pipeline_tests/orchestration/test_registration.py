@@ -9,6 +9,7 @@ import dagster as dg
 
 from dataset_pipeline.orchestration import registration
 from dataset_pipeline.orchestration.registration import (
+    carry_over,
     found_event,
     owner_in,
     recorded,
@@ -17,7 +18,9 @@ from dataset_pipeline.orchestration.registration import (
     write_source,
 )
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.settings.project import EpisodesSettings
 from dataset_pipeline.sources.arrival_plan import Recorded
+from dataset_pipeline.sources.roots import ROOTS_VARIABLE
 from dataset_pipeline.sources.source import Source
 from dataset_pipeline_tests.store.looks import intact
 
@@ -60,7 +63,7 @@ def test_a_changed_source_is_reported_and_a_moved_one_only_written(instance, sto
 
 def test_a_source_written_before_a_crash_is_still_reported(instance, store, settings, tmp_path):
     register(instance, store, settings, [source(tmp_path)])
-    write_source(store, source(tmp_path, fingerprint="f2"))  # and then the process died
+    write_source(store, settings, source(tmp_path, fingerprint="f2"))  # and then the process died
     assert register(instance, store, settings, [source(tmp_path, fingerprint="f2")]) == ["show.e01"]
     assert versions(instance, settings) == ["f1", "f2"]
 
@@ -91,10 +94,27 @@ def test_projects_on_one_instance_keep_to_themselves(instance, store, settings, 
     assert instance.get_dynamic_partitions("episodes_demo") == []
 
 
-def test_an_owner_is_known_as_long_as_its_file_is_there(store, tmp_path):
-    write_source(store, source(tmp_path))
-    owner_of = owner_in(store)
+def test_an_owner_is_known_as_long_as_its_file_is_there(store, settings, tmp_path):
+    write_source(store, settings, source(tmp_path))
+    owner_of = owner_in(store, settings)
     assert owner_of("show.e01") == tmp_path / "01.mkv"
     assert owner_of("show.e02") is None
     (tmp_path / "01.mkv").unlink()
     assert owner_of("show.e01") is None
+
+
+def test_a_machine_with_its_roots_elsewhere_finds_the_sources_of_another_and_registers_nothing_anew(
+    instance, store, settings, tmp_path, monkeypatch
+):
+    settings = settings.model_copy(update={"episodes": EpisodesSettings(roots=[str(tmp_path / "there")])})
+    (tmp_path / "there").mkdir()
+    found = source(tmp_path / "there")
+    assert register(instance, store, settings, [found]) == ["show.e01"]
+    (tmp_path / "there").rename(tmp_path / "here")
+    monkeypatch.setenv(ROOTS_VARIABLE, f"{tmp_path / 'there'}={tmp_path / 'here'}")
+    moved = replace(found, path=tmp_path / "here" / "01.mkv")
+    assert owner_in(store, settings)("show.e01") == moved.path
+    assert recorded(instance, store, settings, ["show.e01"])["show.e01"].path == str(moved.path)
+    carried = carry_over(instance, store, settings, [moved])
+    assert (carried.sources, carried.notes) == ([moved], [])
+    assert register(instance, store, settings, carried.sources) == []

@@ -15,6 +15,7 @@ import pytest
 
 from dataset_pipeline.graph.declaration import behind
 from dataset_pipeline.images.resize import decode
+from dataset_pipeline.sources.roots import path_of
 from dataset_pipeline.super_resolution.release_geometry import Geometry
 from dataset_pipeline_tests.scenarios.conftest import Project, new_project
 from dataset_pipeline_tests.super_resolution.drawn_releases import (
@@ -140,9 +141,7 @@ def _low_pictures_are_own_pixels(project: Project, pairs: dict[str, dict]) -> No
 
 
 def _frames_of_low(project: Project, episode: str) -> list[np.ndarray]:
-    pointer = project.store.pointer("video", episode)
-    assert pointer is not None
-    with av.open(pointer.provenance.path) as container:
+    with av.open(path_of(project.settings, project.store.pointer("video", episode))) as container:
         return [frame.to_ndarray(format="gray").astype(int) for frame in container.decode(video=0)]
 
 

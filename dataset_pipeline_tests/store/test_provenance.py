@@ -43,7 +43,7 @@ def made(store: Store, episode: str, result: Result) -> None:
 def whole_store(store: Store) -> None:
     """A source, tables with and without anything to tell, a side table, and tables of other versions."""
     source = Source(EPISODE, "show", "e01", "Show", "01", Path("/show/01.mkv"), "video", 9, 0, "f1")
-    write_source(store, source)
+    write_source(store, load_settings(), source)
     made(store, EPISODE, Result(SCHEMAS["crops"].empty()))
     made(store, "show.e02", Result(SCHEMAS["crops"].empty(), {"kept": 0}, {}, {"a": "b"}, {"show.e02/1": "gone"}))
     for name, score in (("a", 0.5), ("b", 0.25)):

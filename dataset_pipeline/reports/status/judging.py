@@ -25,6 +25,7 @@ from dataset_pipeline.reports.status.attempts import last_attempts
 from dataset_pipeline.reports.status.states import ABSENT, FRESH, JOINED, Cell, Place, Status
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.passed_over import last_summaries
+from dataset_pipeline.sources.roots import path_of
 from dataset_pipeline.store.condition import Condition, Glances
 from dataset_pipeline.store.files import StoreError
 from dataset_pipeline.store.provenance import ANIMATIONS
@@ -46,7 +47,7 @@ def status_of(
     weights = known_weights(model_resources(settings)) if weights is None else weights
     assets = [asset for phase in phases() for asset in phase.assets]
     episodes = tuple(sorted(instance.get_dynamic_partitions(partitions_name(settings))))
-    tables, gone = _read_tables(store, episodes)
+    tables, gone = _read_tables(settings, store, episodes)
     judge = _Judge(
         Present(settings, weights),
         assets,
@@ -106,7 +107,9 @@ def _moving(tables: Mapping[Place, Condition], episodes: Sequence[str]) -> list[
 # ------------------------------------------------------------------------------------------------ the store
 
 
-def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, Condition], dict[str, str]]:
+def _read_tables(
+    settings: Settings, store: Store, episodes: Sequence[str]
+) -> tuple[dict[Place, Condition], dict[str, str]]:
     """Every table, of made and external assets; and the episodes whose source is gone, with its path."""
     glance = Glances(store)
     names = {*DECLARATIONS, *(read for declaration in DECLARATIONS.values() for read in declaration.reads)}
@@ -114,8 +117,7 @@ def _read_tables(store: Store, episodes: Sequence[str]) -> tuple[dict[Place, Con
 
     def read(episode: str) -> tuple[dict[Place, Condition], str]:
         tables = {(asset, episode): glance(asset, episode) for asset in single}
-        pointer = tables.get(("video", episode), ABSENT_TABLE).pointer
-        path = pointer.provenance.path if pointer else ""
+        path = path_of(settings, tables.get(("video", episode), ABSENT_TABLE).pointer)
         return tables, "" if not path or os.path.exists(path) else path
 
     found: dict[Place, Condition] = {}
