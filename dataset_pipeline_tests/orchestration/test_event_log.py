@@ -1,6 +1,7 @@
 """What is read back from the batched logs is what Dagster's own would have kept; slots are claimed one at a time."""
 
 import _thread
+import os
 import sqlite3
 import threading
 import time
@@ -171,6 +172,47 @@ def test_what_a_run_plans_for_many_episodes_goes_to_postgresql_in_few_statements
                 run(instance, "a.e0", "a.e6", "v1")
             counted[name] = len(found)
     assert counted["batched"] <= counted["own"] - len(EPISODES) + 1
+
+
+@pytest.mark.thorough
+def test_the_log_in_postgresql_is_written_and_read_on_after_its_server_was_killed_and_started_again(
+    tmp_path, server, database_url
+):
+    with opened(tmp_path / "batched", IN_POSTGRESQL % {"url": database_url(), **OURS}) as instance:
+        before = recorded(instance, run(instance, "a.e0", "a.e4", "v1"))
+        server.kill()
+        server.start()
+        after = recorded(instance, run(instance, "a.e3", "a.e6", "v2"))
+    assert after["materialized"] == set(EPISODES)
+    assert after["events"][: len(before["events"])] == before["events"]
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_asks_postgresql_on_a_connection_of_its_own(tmp_path, database_url):
+    with opened(tmp_path / "batched", IN_POSTGRESQL % {"url": database_url(), **OURS}) as instance:
+        assert instance.get_dynamic_partitions("episodes") == EPISODES
+        with connections() as made:
+            child = os.fork()
+            if child == 0:
+                seen = instance.get_dynamic_partitions("episodes") == EPISODES
+                os._exit(0 if seen and len(made) == 1 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert instance.get_dynamic_partitions("episodes") == EPISODES
+
+
+@contextmanager
+def connections() -> Iterator[list[Any]]:
+    made: list[Any] = []
+
+    def look(connection: Any, record: Any) -> None:
+        made.append(record)
+
+    event.listen(Engine, "connect", look)
+    try:
+        yield made
+    finally:
+        event.remove(Engine, "connect", look)
 
 
 @contextmanager
