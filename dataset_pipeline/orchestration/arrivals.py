@@ -33,6 +33,7 @@ from dataset_pipeline.orchestration.registration import (
 from dataset_pipeline.orchestration.unfinished import fail_dead_runs, project_tag, unfinished_backfills, unfinished_runs
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.arrival_plan import (
+    CLOCKS_APART_S,
     READS_AT_ONCE,
     Capacity,
     KnownFile,
@@ -115,27 +116,27 @@ def arrivals_sensor(
 
 
 def look_for_new(settings: Settings, store: Store, instance: dg.DagsterInstance) -> list[Source]:
-    """What lies in the roots, has settled by its age, and is new or differs from what is on record of it.
+    """What lies in the roots, has settled by its age, and is new or differs from what is on record of it. What is of
+    the last day has to look the same a second time, `settle_s` later: its date is by the clock of who keeps it.
 
     What else lies there is kept in the store, for `status` to tell of.
     """
-    now_s = time.time()
+    now_s, settle_s = time.time(), settings.arrivals.settle_s
     listings = survey(roots_of(settings), content_of)
     _keep_looks(store, listings)
     for listing in listings:
         if listing.fault:
             log.warning(listing.fault)
-    found = list({item.real_path: item for listing in reversed(listings) for item in listing.found}.values())
+    found = _found_in(listings)
     on_record = recorded(instance, store, settings, [key for claim in claims_of(found) for key in claim])
 
     def owner_of(key: str) -> Path | None:
         path = Path(on_record[key].path) if key in on_record else None
         return path if path and path.exists() else None
 
-    new = []
+    new: dict[Found, Source] = {}
     for item, key in zip(found, keys_of(found, owner_of), strict=True):
-        age_s = abs(now_s - item.mtime_ns / 1e9)
-        if item.unfinished or age_s < settings.arrivals.settle_s:
+        if item.unfinished or abs(now_s - item.mtime_ns / 1e9) < settle_s:
             continue
         try:
             fingerprint = item.fingerprint()
@@ -143,8 +144,17 @@ def look_for_new(settings: Settings, store: Store, instance: dg.DagsterInstance)
             log.warning(f"{item.path} cannot be read: {error.strerror or error}")
             continue
         if key not in on_record or on_record[key].fingerprint != fingerprint:
-            new.append(source_of(item, key, fingerprint))
-    return sorted(new, key=lambda source: source.key)
+            new[item] = source_of(item, key, fingerprint)
+    if settle_s and any(now_s - item.mtime_ns / 1e9 < settle_s + CLOCKS_APART_S for item in new):
+        time.sleep(settle_s)
+        same = {(item.real_path, item.stamp) for item in _found_in(survey(roots_of(settings), content_of))}
+        new = {item: source for item, source in new.items() if (item.real_path, item.stamp) in same}
+    return sorted(new.values(), key=lambda source: source.key)
+
+
+def _found_in(listings: Sequence[Listing]) -> list[Found]:
+    """What was found, each once; of a source that several roots hold the first root's."""
+    return list({item.real_path: item for listing in reversed(listings) for item in listing.found}.values())
 
 
 def survey(roots: Sequence[Path], content_at: ContentOf) -> list[Listing]:

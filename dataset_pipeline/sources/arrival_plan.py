@@ -25,6 +25,7 @@ READS_AT_ONCE = 200  # files opened, and candidates looked up, in one tick, whic
 ARRIVALS_AT_ONCE = 20
 EVENTS_AT_ONCE = 50  # Dagster's daemon takes up to 50 ms to record each
 CALM_S = 120
+CLOCKS_APART_S = 86_400.0  # at most, of two machines; a wrong time zone is less
 NAMED = 3  # so many paths are named in a note
 
 Whereabouts = Literal["there", "gone", "unseen"]
@@ -182,8 +183,9 @@ class Plan:
 
 
 def has_settled(mtime_ns: int, since_s: float, settle_s: float, now_s: float) -> bool:
-    """Whether a file that has looked the same since `since_s` is old enough, even by a clock that is ahead of ours."""
-    return now_s - min(mtime_ns / 1e9, since_s) >= settle_s
+    """Whether a file that has looked the same since `since_s`, by our clock, is old enough. Its own date is by the
+    clock of the machine that keeps it, and counts only if it is old by whichever clock."""
+    return now_s - since_s >= settle_s or now_s - mtime_ns / 1e9 >= settle_s + CLOCKS_APART_S
 
 
 def plan(

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from PIL import Image
 
+from dataset_pipeline.orchestration import arrivals
 from dataset_pipeline.orchestration.arrivals import SettledContent, arrivals_sensor, look_for_new, survey
 from dataset_pipeline.orchestration.prune import prune
 from dataset_pipeline.orchestration.registration import carry_over, register, video_key
@@ -180,6 +182,22 @@ def test_a_file_that_grows_is_not_opened_before_it_has_settled(world, show):
 
 def test_a_file_from_the_future_settles_all_the_same(world, show):
     put(show / "01.mkv", mtime_s=NOON_S + 1000 * HOUR_S)
+    assert world.looks(2) == ["show.e01"]
+
+
+@pytest.mark.parametrize("behind_s", [-14 * HOUR_S, 600, 14 * HOUR_S])
+def test_a_file_that_grows_on_a_server_whose_clock_is_off_is_not_opened_before_it_has_settled(world, show, behind_s):
+    world.limit(settle_s=3 * TICK_S)
+    for size in range(2):
+        put(show / "01.mkv", "x" * size, mtime_s=world.now_s - behind_s)
+        assert world.looks(2) == []
+    assert world.opened == []
+    assert world.looks(3) == ["show.e01"]
+
+
+def test_a_file_of_days_ago_is_taken_at_the_second_look(world, show):
+    world.limit(settle_s=3 * TICK_S)
+    put(show / "01.mkv", mtime_s=NOON_S - 48 * HOUR_S)
     assert world.looks(2) == ["show.e01"]
 
 
@@ -953,6 +971,22 @@ def test_the_nightly_job_finds_what_is_new_or_replaced_and_old_enough(daemon, tm
     assert "away" in caplog.text
     register(daemon.instance, daemon.store, daemon.settings, found)
     assert look_for_new(daemon.settings, daemon.store, daemon.instance) == []
+
+
+def test_the_nightly_job_looks_twice_at_files_of_the_last_day(daemon, tmp_path, monkeypatch):
+    root = tmp_path / "episodes"
+    daemon.settings = settings_in(tmp_path, arrivals__settle_s=30.0, episodes__roots=[str(root)])
+    an_hour_ago_s, slept_s = time.time() - HOUR_S, []
+    put(root / "Show" / "01.mkv", "whole", mtime_s=an_hour_ago_s)
+    growing = put(root / "Show" / "02.mkv", "half", mtime_s=an_hour_ago_s)
+
+    def meanwhile(seconds: float) -> None:
+        slept_s.append(seconds)
+        put(growing, "more than half", mtime_s=an_hour_ago_s)
+
+    monkeypatch.setattr(arrivals.time, "sleep", meanwhile)
+    assert [source.key for source in look_for_new(daemon.settings, daemon.store, daemon.instance)] == ["show.e01"]
+    assert slept_s == [30.0]
 
 
 @pytest.mark.parametrize("by_sensor", [True, False])

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-import time
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,13 @@ def write_folder(
     raise ExportError(f"{root} holds a thousand changed copies of {name}; remove some")
 
 
-def clean_unfinished(root: Path, grace_s: float, now_s: float | None = None) -> tuple[int, int]:
-    """Remove folders of sets that were interrupted, of which nothing was written in the last `grace_s` seconds: (how
-    many, their bytes). One that is being written grows all the time, so an hour is the least."""
-    now_s, removed, size_bytes = time.time() if now_s is None else now_s, 0, 0
-    for partial in sorted(root.glob(f".*{PARTIAL}")) if root.is_dir() else ():
+def clean_unfinished(root: Path, grace_s: float) -> tuple[int, int]:
+    """Remove folders of sets that were interrupted, of which nothing was written in the last `grace_s` seconds, by the
+    clock of the drive that they lie on: (how many, their bytes). One that is being written grows all the time, so an
+    hour is the least."""
+    partials = sorted(root.glob(f".*{PARTIAL}")) if root.is_dir() else []
+    now_s, removed, size_bytes = _now_s_on_drive(root) if partials else 0.0, 0, 0
+    for partial in partials:
         if partial.is_symlink() or not partial.is_dir():
             continue
         try:
@@ -98,6 +100,11 @@ def clean_unfinished(root: Path, grace_s: float, now_s: float | None = None) -> 
             patiently(lambda it=partial: shutil.rmtree(it))
             removed, size_bytes = removed + 1, size_bytes + size
     return removed, size_bytes
+
+
+def _now_s_on_drive(folder: Path) -> float:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".now-") as file:
+        return os.stat(file.name).st_mtime
 
 
 def differences_in(folder: Path) -> list[str]:
