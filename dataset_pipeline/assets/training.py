@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from dataset_pipeline.assets.corrections import rows_of
 from dataset_pipeline.assets.crops import has_details
@@ -46,6 +47,7 @@ from dataset_pipeline.training.exporters import PROFILES, export, load_profile
 from dataset_pipeline.training.exporters.documents import EMB_INIT, WILDCARD
 from dataset_pipeline.training.exporters.remake import recipe_of
 from dataset_pipeline.training.manifest import (
+    OF_SET,
     balance_rows,
     faults_of_set,
     funnel,
@@ -53,7 +55,9 @@ from dataset_pipeline.training.manifest import (
     images_over_quota,
     images_unreadable,
     manifest,
+    missing_from_set,
     multiply_rows,
+    outcomes,
 )
 from dataset_pipeline.training.score_cut import check_metric
 from dataset_pipeline.training.selection import select
@@ -62,6 +66,7 @@ LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same c
 NO_CLIPS = "no clips"  # that on clips of which the profile takes none
 ABSENT = "absent"  # that on classes of which there are no regularization pictures
 LEFT_OUT = "left out"  # that on regularization pictures that the trainer would never show
+EPISODES_AT_ONCE = 256
 CHANGES_NAMED = 20  # of such folders; more are counted
 
 
@@ -240,32 +245,51 @@ def training_set(step: Step) -> Result:
 
     Shows what became of every frame.
     """
-    selection = step.read("selection")
-    images, captions, multiplies = (step.read(asset) for asset in ("training_images", "captions", "multiplies"))
-    table = manifest(images, captions, multiplies, selection, step.settings.training_set)
-    frames, crops = (step.read(asset).select(["reason"]).to_pylist() for asset in ("distinct_frames", "crops"))
-    rows = table.select(["image_id", "caption"]).to_pylist()
+    parts = [_part_of_set(step, episodes) for episodes in _batches(sorted(step.episodes))]
+    table = pa.concat_tables([SCHEMAS["training_set"].empty(), *(part.table for part in parts)])
+    missing = pa.chunked_array([ids for part in parts for ids in part.missing.chunks], pa.string())
     balance = step.read("concept_balance")
-    too_many = images_over_quota(balance, selection, table)
-    unreadable = images_unreadable(step.left_out("training_images"), balance, selection, table)
-    details = step.read("details").select(["reason"]).to_pylist() if "details" in step.declaration.reads else ()
-    stitched = [row for asset in STITCHED for row in step.read(asset).select(["verdict", "reason"]).to_pylist()]
+    unreadable = images_unreadable(step.left_out("training_images"), balance, missing)
+    counted = {
+        asset: outcomes(step.read_columns(asset, ["reason"]))
+        for asset in ("distinct_frames", "crops", "details")
+        if asset in step.declaration.reads
+    }
     stages = funnel(
-        frames,
-        crops,
-        selection.select(["reason"]).to_pylist(),
-        rows,
-        too_many,
+        counted["distinct_frames"],
+        counted["crops"],
+        sum((part.outcomes for part in parts), Counter()),
+        table.num_rows,
+        images_over_quota(balance, missing),
         len(unreadable),
-        details=details,
-        stitched=stitched,
+        details=counted.get("details"),
+        stitched=[step.read_columns(asset, ["verdict", "reason"]) for asset in STITCHED],
     )
     return Result(
         table,
         {f"{stage}: {outcome}": count for stage, outcome, count in stages},
-        faults_of_set(rows, stages, unreadable),
+        faults_of_set(table, stages, unreadable),
         {"funnel": funnel_markdown(stages)},
     )
+
+
+class _PartOfSet(NamedTuple):
+    """Of some episodes: their rows of the set, what became of their images, and which selected ones are missing."""
+
+    table: pa.Table
+    outcomes: Counter[str]
+    missing: pa.ChunkedArray
+
+
+def _part_of_set(step: Step, episodes: Sequence[str]) -> _PartOfSet:
+    images, captions, multiplies, selection = (step.read_columns(*it, episodes) for it in OF_SET.items())
+    table = manifest(images, captions, multiplies, selection, step.settings.training_set)
+    return _PartOfSet(table, Counter(outcomes(selection)), missing_from_set(selection, table))
+
+
+def _batches(episodes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """So many at a time that what the set is made from never lies in memory as a whole."""
+    return (episodes[start : start + EPISODES_AT_ONCE] for start in range(0, len(episodes), EPISODES_AT_ONCE))
 
 
 @pipeline_asset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -35,5 +35,29 @@ def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], threads
 
 def map_all(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
     """The answers for all items, from READERS threads. Raises the first error among them."""
+    waiting = deque(enumerate(items))
+    answers: dict[int, Answer] = {}
+    errors: dict[int, BaseException] = {}
+
+    def work() -> None:
+        while waiting:
+            try:
+                place, item = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                answers[place] = function(item)
+            except BaseException as error:
+                errors[place] = error
+                waiting.clear()
+
     with ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(function, items))
+        try:
+            wait(
+                [readers.submit(work) for _ in items[:READERS]]
+            )  # a task for each item would cost more than most items
+        finally:
+            waiting.clear()
+    if errors:
+        raise errors[min(errors)]
+    return [answers[place] for place in range(len(items))]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
@@ -12,7 +11,7 @@ from dataset_pipeline.graph.reading import Reading, work_of
 from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
 from dataset_pipeline.store.provenance import Provenance
-from dataset_pipeline.store.store import Pointer, Store
+from dataset_pipeline.store.store import Pointer
 
 SOURCE = "video_probe"  # whose table changes with what a source holds, and not with where it lies or since when
 
@@ -20,26 +19,42 @@ SOURCE = "video_probe"  # whose table changes with what a source holds, and not 
 def lineage_of(step: Reading) -> Lineage:
     """The lineage of what a joined step makes now, its own settings among them."""
     work, name = work_of(step), step.declaration.name
-    found = lineage_in(work.store, step.ancestors, step.episodes)
+
+    def pointer_of(asset: str, episode: str | None) -> Pointer | None:
+        # Those of what it reads are at hand; all others would fill the memory if they were kept.
+        is_read = asset in step.declaration.reads
+        return step.pointer(asset, episode) if is_read else work.store.pointer(asset, episode)
+
+    found = lineage_in(pointer_of, step.ancestors, step.episodes)
     sections = {section: getattr(work.settings, section).counted() for section in work.declaration.settings}
     own = Made(str(work.declaration.algorithm), sections)
     return replace(found, steps={**found.steps, name: {JOINED: own}})
 
 
-def lineage_in(store: Store, made_from: Iterable[str], episodes: Iterable[str]) -> Lineage:
-    """The lineage of what would be made now from these assets, the ancestors of a joined one. Raises TableOutdated for
-    a damaged pointer."""
+def lineage_in(
+    pointer_of: Callable[[str, str | None], Pointer | None], made_from: Iterable[str], episodes: Iterable[str]
+) -> Lineage:
+    """The lineage of what would be made now from these assets, the ancestors of a joined one. pointer_of: what is
+    current of an asset for an episode. Raises TableOutdated for a damaged pointer."""
     behind = sorted(asset for asset in made_from if asset in DECLARATIONS)
     keys = sorted(episodes)
     places = [(asset, key) for asset in behind for key in ([JOINED] if is_joined(asset) else keys)]
-    found = map_all(lambda place: store.pointer(place[0], place[1] or None), places)
-    pointers = {place: pointer for place, pointer in zip(places, found, strict=True) if pointer}
+
+    def found_at(place: tuple[str, str]) -> tuple[Made, str, str] | None:
+        asset, key = place
+        pointer = pointer_of(asset, key or None)
+        source = version_of(pointer) if pointer and asset == SOURCE else ""
+        return (made_by(pointer.provenance), table_name(pointer), source) if pointer else None
+
+    sources: dict[str, str] = {}
     steps: dict[str, dict[str, Made]] = {}
     tables: dict[str, dict[str, str]] = {}
-    for (asset, key), pointer in pointers.items():
-        steps.setdefault(asset, {})[key] = made_by(pointer.provenance)
-        tables.setdefault(asset, {})[key] = table_name(pointer)
-    sources = {key: version_of(pointers[SOURCE, key]) for key in keys if (SOURCE, key) in pointers}
+    for (asset, key), found in zip(places, map_all(found_at, places), strict=True):
+        if found is None:
+            continue
+        steps.setdefault(asset, {})[key], tables.setdefault(asset, {})[key], source = found
+        if asset == SOURCE:
+            sources[key] = source
     return Lineage(sources, steps, tables)
 
 
@@ -52,4 +67,4 @@ def made_by(provenance: Provenance) -> Made:
 
 def table_name(pointer: Pointer) -> str:
     """The name of the table without its ending: its content hash."""
-    return PurePosixPath(pointer.file).stem
+    return pointer.file.rpartition("/")[2].partition(".")[0]

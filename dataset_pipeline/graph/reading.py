@@ -102,9 +102,9 @@ class Reading:
         that are named, one after another."""
         return self._read(asset, episodes)
 
-    def read_columns(self, asset: str, columns: Sequence[str]) -> pa.Table:
-        """Those columns of `read`, of an asset made episode by episode; of this episode the others are not decoded."""
-        return self._read(asset, None, columns).select(list(columns))
+    def read_columns(self, asset: str, columns: Sequence[str], episodes: Sequence[str] | None = None) -> pa.Table:
+        """Those columns of `read`, of an asset made episode by episode; the others are not decoded."""
+        return self._read(asset, episodes, columns).select(list(columns))
 
     def _read(self, asset: str, episodes: Sequence[str] | None, columns: Sequence[str] | None = None) -> pa.Table:
         self._declared(asset)
@@ -118,7 +118,7 @@ class Reading:
             else:
                 for episode in episodes or ():
                     self._mine(asset, episode)
-                table = store.read_many(asset, keys if episodes is None else episodes)
+                table = store.read_many(asset, keys if episodes is None else episodes, columns)
         return self._pictures.named_in(table)
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:

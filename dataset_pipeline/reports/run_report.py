@@ -20,7 +20,7 @@ from dataset_pipeline.reports.references import naming_of
 from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Pointer, Store, TableOutdated
-from dataset_pipeline.training.manifest import funnel, images_over_quota, images_unreadable
+from dataset_pipeline.training.manifest import funnel, images_over_quota, images_unreadable, missing_from_set, outcomes
 
 if TYPE_CHECKING:
     from dataset_pipeline.orchestration.runs import Outcome
@@ -156,27 +156,24 @@ def account(store: Store, episodes: Iterable[str]) -> list[tuple[str, str, int]]
         SCHEMAS[asset].empty() if (table := store.find(asset)) is None else table
         for asset in ("training_set", "concept_balance")
     )
-    selection = store.read_many("selection", episodes)
+    selection = store.read_many("selection", episodes, ["image_id", "selected", "reason"])
+    missing = missing_from_set(selection, training_set)
     pointers = (_pointer(store, "training_images", episode) for episode in episodes)
     left_out = {it: why for pointer in pointers if pointer for it, why in pointer.provenance.left_out.items()}
 
-    def reasons(asset: str) -> list[dict]:
-        return store.read_many(asset, episodes).select(["reason"]).to_pylist()
+    def counted(asset: str) -> dict[str, int]:
+        return outcomes(store.read_many(asset, episodes, ["reason"]))
 
     return funnel(
-        reasons("distinct_frames"),
-        reasons("crops"),
-        selection.select(["reason"]).to_pylist(),
-        training_set.select(["image_id"]).to_pylist(),
-        images_over_quota(balance, selection, training_set),
-        len(images_unreadable(left_out, balance, selection, training_set)),
-        reasons("clips"),
-        reasons("details"),
-        [
-            row
-            for asset in STITCHED
-            for row in store.read_many(asset, episodes).select(["verdict", "reason"]).to_pylist()
-        ],
+        counted("distinct_frames"),
+        counted("crops"),
+        outcomes(selection),
+        training_set.num_rows,
+        images_over_quota(balance, missing),
+        len(images_unreadable(left_out, balance, missing)),
+        counted("clips"),
+        counted("details"),
+        [store.read_many(asset, episodes, ["verdict", "reason"]) for asset in STITCHED],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,9 @@ class Provenance:
         """What a pointer records; `to_json` gives the same again."""
         known = {name: value for name, value in told.items() if name in _NOTHING}
         unknown = {name: value for name, value in told.items() if name not in _NOTHING}
+        for name in ("settings", "models"):
+            if name in known:
+                known[name] = _shared(known[name])
         return cls(**known, unknown=unknown, recorded=frozenset(known))
 
     def to_json(self) -> dict[str, Any]:
@@ -66,3 +70,10 @@ _NOTHING = {name: value for name, value in vars(NOTHING_RECORDED).items() if nam
 OF_AN_ASSET = frozenset(
     ("code_version", "settings_hash", "settings", "models", "demo", "inputs", "numbers", "faults", "notes")
 )
+
+_SHARED: dict[str, Any] = {}  # by what it says
+
+
+def _shared(told: Any) -> Any:
+    """One object for all that say the same: thousands of tables are made by the same settings and weights."""
+    return _SHARED.setdefault(json.dumps(told), told)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import logging
 import re
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -34,11 +35,12 @@ from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.lineage import Lineage
 from dataset_pipeline.store.provenance import NOTHING_RECORDED, Provenance
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
-from dataset_pipeline.store.versions import canonical, content_hash, version_of_canonical, versions_of_parts
+from dataset_pipeline.store.versions import canonical, content_hash, pc, version_of_canonical, versions_of_parts
 
 POINTER = "current.json"
 ALL_EPISODES = "_all"
 MEASURED_SUFFIX = "__measured"
+ROW_GROUP = 100_000  # rows that are encoded at a time, and can be read so
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ class Store:
         materialize."""
         table = self.find(asset, episode, columns)
         if table is None:
-            raise TableMissing(f"there is no table yet of {_label(asset, episode)}: materialize {asset} first")
+            raise _never_written(asset, episode)
         return table
 
     def find(self, asset: str, episode: str | None = None, columns: Sequence[str] | None = None) -> pa.Table | None:
@@ -164,25 +166,44 @@ class Store:
             return None
 
     def missing_pictures(self, asset: str, episode: str | None = None) -> set[str]:
-        """Paths in the current table's `path` column that no file is at. Raises what `read` raises."""
-        table = self.read(asset, episode)
-        if "path" not in table.column_names:
+        """Paths in the current table's `path` column that no file is at. Every byte of the table is read. Raises what
+        `read` raises."""
+        if (pointer := self.pointer(asset, episode)) is None:
+            raise _never_written(asset, episode)
+        with self._opened(pointer, asset, episode) as file:
+            _aligned(file.schema_arrow.empty_table(), schema_of(asset), _label(asset, episode))
+            groups = (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
+            paths = [group["path"] for group in groups if "path" in group.column_names]
+        if not paths:
             return set()
-        named = {path for path in table["path"].to_pylist() if path}
-        paths = {path for path in named if not fault_of_path(path)}  # no other is looked for
-        folders = sorted({path.rpartition("/")[0] for path in paths})
+        named = pa.chunked_array([chunk for path in paths for chunk in path.chunks], pa.string()).unique()
+        named = named.filter(pc.not_equal(named, ""))
+        folders = pc.replace_substring_regex(named, "/?[^/]*$", "").unique().to_pylist()
+        folders = [folder for folder in folders if not fault_of_path(folder)]  # no other is looked into
         listings = zip(folders, map_all(self._files.names, folders), strict=True)
-        there = {f"{folder}/{name}" for folder, names in listings for name in names}
-        return named - there
+        there = [f"{folder}/{name}" for folder, names in listings for name in names if not fault_of_path(name)]
+        return set(named.filter(pc.invert(pc.is_in(named, value_set=pa.array(there, pa.string())))).to_pylist())
 
-    def read_many(self, asset: str, episodes: Sequence[str]) -> pa.Table:
-        """The tables of several episodes one after another, with nulls for what the schema wants read `alone`;
-        episodes without one are skipped."""
+    def read_many(self, asset: str, episodes: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The tables of several episodes one after another, only those columns or all, with nulls for what the schema
+        wants read `alone`; episodes without one are skipped."""
         schema = schema_of(asset)
-        columns = [name for name in schema.columns if name not in schema.alone] if schema.alone else None
-        found = map_all(lambda episode: self.find(asset, episode, columns), episodes)
-        tables = [table for table in found if table is not None]
-        return pa.concat_tables(tables) if tables else schema_of(asset).empty()
+        if columns is not None:
+            wanted = {*columns, *schema.key}
+            schema = replace(schema, columns={name: kind for name, kind in schema.columns.items() if name in wanted})
+        stored = schema.columns.keys() - schema.alone if columns is None else schema.columns.keys()
+
+        def load(episode: str) -> pa.Table | None:
+            pointer = self.pointer(asset, episode)
+            return self._load(pointer, asset, episode, stored) if pointer and pointer.rows else None
+
+        loaded = zip(episodes, map_all(load, episodes), strict=True)
+        there = [(episode, table) for episode, table in loaded if table is not None]
+        tables = [schema.empty()]
+        for _, alike in itertools.groupby(there, key=lambda it: it[1].schema):
+            episodes_alike, tables_alike = zip(*alike, strict=True)
+            tables.append(_aligned(pa.concat_tables(tables_alike), schema, _label(asset, episodes_alike[0])))
+        return pa.concat_tables(tables).select(list(columns or schema.columns))
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
         """What is current, or None if nothing was ever written. Raises TableOutdated if it cannot be read."""
@@ -477,6 +498,13 @@ class Store:
         self, pointer: Pointer, asset: str, episode: str | None, columns: Collection[str] | None = None
     ) -> pa.Table:
         """The table that a pointer names, as it was written; only those of `columns` that it has."""
+        with self._opened(pointer, asset, episode) as file:
+            there = file.schema_arrow.names
+            return file.read([name for name in there if columns is None or name in columns], use_threads=False)
+
+    @contextmanager
+    def _opened(self, pointer: Pointer, asset: str, episode: str | None) -> Iterator[pq.ParquetFile]:
+        """The file of the table that a pointer names, for what reads it. Raises TableMissing and TableOutdated."""
         try:
             encoded = self._files.read(pointer.file)
         except FileNotFoundError:
@@ -484,13 +512,15 @@ class Store:
                 f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
             ) from None
         try:
-            file = pq.ParquetFile(pa.BufferReader(encoded), page_checksum_verification=True)
-            there = file.schema_arrow.names
-            return file.read([name for name in there if columns is None or name in columns], use_threads=False)
+            yield pq.ParquetFile(pa.BufferReader(encoded), page_checksum_verification=True)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # a broken page is an OSError
             raise TableOutdated(
                 f"{self.uri(pointer.file)} cannot be read ({error}): materialize {asset} again, which replaces it"
             ) from None
+
+
+def _never_written(asset: str, episode: str | None) -> TableMissing:
+    return TableMissing(f"there is no table yet of {_label(asset, episode)}: materialize {asset} first")
 
 
 def _picture_path(asset: str, episode: str, image_id: str, digest: str, suffix: str) -> str:
@@ -587,7 +617,9 @@ def _first_of_each(tables: Sequence[pa.Table], schema: TableSchema) -> pa.Table:
 def _parquet(table: pa.Table) -> bytes:
     """The same bytes for the same table, on the same version of pyarrow."""
     sink = BytesIO()
-    pq.write_table(
-        table.replace_schema_metadata(None), sink, compression="zstd", write_statistics=False, write_page_checksum=True
-    )
+    table = table.replace_schema_metadata(None)
+    options: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
+    with pq.ParquetWriter(sink, table.schema, **options) as writer:
+        for start in range(0, max(1, table.num_rows), ROW_GROUP):
+            writer.write_table(table.slice(start, ROW_GROUP).combine_chunks())  # chunks would show in the bytes
     return sink.getvalue()

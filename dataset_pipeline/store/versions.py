@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ pc: Any = pyarrow.compute  # makes its functions at import, where type checkers 
 
 
 def canonical(table: pa.Table, schema: TableSchema) -> pa.Table:
-    """The table with the schema's columns in their order, sorted by its key, in one chunk a column.
+    """The table with the schema's columns in their order, sorted by its key, in any chunks.
 
     Raises ValueError if columns are missing, unknown or of another type, a key is null or two rows share one.
     """
@@ -27,13 +28,13 @@ def canonical(table: pa.Table, schema: TableSchema) -> pa.Table:
     for name, kind in schema.columns.items():
         if (found := table.schema.field(name).type) != kind:
             raise ValueError(f"{schema.name}.{name} is {found}, not {kind}")
-    table = table.select(list(schema.columns)).cast(schema.arrow).combine_chunks()
+    table = table.select(list(schema.columns)).cast(schema.arrow)
     for name in schema.key:
         if table[name].null_count:
             raise ValueError(f"{schema.name} has a row without {name}, which is part of its key")
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in schema.key])
     if not np.array_equal(order.to_numpy(), np.arange(table.num_rows)):
-        table = table.take(order).combine_chunks()
+        table = table.combine_chunks().take(order)
     if (same := repeats(table, schema.key)).any():
         row = int(np.argmax(same))
         raise ValueError(f"{schema.name} has two rows for {[table[name][row].as_py() for name in schema.key]}")
@@ -86,46 +87,62 @@ def content_hash(table: pa.Table) -> str:
 
 def _feed_column(digest: Any, name: str, column: pa.ChunkedArray, decimals: int | None) -> None:
     _tag(digest, f"column {name}", len(column))
-    _feed(digest, column.combine_chunks(), decimals)
+    _feed(digest, column.type, column.chunks, decimals)
 
 
-def _feed(digest: Any, array: pa.Array, decimals: int | None) -> None:
-    """Feed an array's values. Every part is led by its kind and length, so no two contents give the same bytes."""
-    kind = array.type
-    if array.null_count:
-        _tag(digest, "nulls", array.null_count)
-        digest.update(np.packbits(array.is_null().to_numpy(zero_copy_only=False)))
+def _feed(digest: Any, kind: pa.DataType, chunks: Sequence[pa.Array], decimals: int | None) -> None:
+    """Feed the values of an array that lies in chunks, a chunk at a time: very large ones fill no memory. Every part is
+    led by its kind and length, so no two contents give the same bytes."""
+    length = sum(map(len, chunks))
+    if nulls := sum(chunk.null_count for chunk in chunks):
+        _tag(digest, "nulls", nulls)
+        are_null = [chunk.is_null().to_numpy(zero_copy_only=False) for chunk in chunks]
+        digest.update(np.packbits(np.concatenate(are_null)))
     if pa.types.is_struct(kind):
         _tag(digest, "struct", kind.num_fields)
-        for field, values in zip(kind, array.flatten(), strict=True):
-            _tag(digest, field.name, len(values))
-            _feed(digest, values, decimals)
+        fields = [chunk.flatten() for chunk in chunks]
+        for number, field in enumerate(kind):
+            _tag(digest, field.name, length)
+            _feed(digest, field.type, [values[number] for values in fields], decimals)
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        values = array.flatten()
-        _tag(digest, "list", len(values))
-        digest.update(_numpy(array.value_lengths(), 0, "<i8"))
-        _feed(digest, values, decimals)
+        values = [chunk.flatten() for chunk in chunks]
+        _tag(digest, "list", sum(map(len, values)))
+        for chunk in chunks:
+            digest.update(_numpy(chunk.value_lengths(), 0, "<i8"))
+        _feed(digest, kind.value_type, values, decimals)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
-        is_text = not pa.types.is_binary(kind)
-        text = pc.fill_null(array, "" if is_text else b"").cast(pa.large_string() if is_text else pa.large_binary())
-        offsets = np.frombuffer(text.buffers()[1], dtype="<i8")[text.offset : text.offset + len(text) + 1]
-        _tag(digest, "string" if is_text else "binary", len(text))
-        if len(text):
-            digest.update(np.ascontiguousarray(np.diff(offsets)))
-            data = text.buffers()[2]
-            digest.update(memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b"")
+        _tag(digest, "binary" if pa.types.is_binary(kind) else "string", length)
+        for chunk in chunks:
+            digest.update(_numpy(pc.binary_length(chunk), 0, "<i8"))
+        for chunk in chunks:
+            digest.update(_bytes_of(chunk))
     elif pa.types.is_boolean(kind):
-        _tag(digest, "bool", len(array))
-        digest.update(_numpy(array, False, "u1"))
+        _tag(digest, "bool", length)
+        for chunk in chunks:
+            digest.update(_numpy(chunk, False, "u1"))
     elif pa.types.is_integer(kind):
-        _tag(digest, "int", len(array))
-        digest.update(_numpy(array, 0, "<i8"))
+        _tag(digest, "int", length)
+        for chunk in chunks:
+            digest.update(_numpy(chunk, 0, "<i8"))
     elif pa.types.is_floating(kind):
-        _tag(digest, "float32" if kind == pa.float32() else "float64", len(array))
-        values = _numpy(array, 0.0, "<f4" if kind == pa.float32() else "<f8")
-        digest.update(values if decimals is None else _rounded(values, decimals))
+        _tag(digest, "float32" if kind == pa.float32() else "float64", length)
+        for chunk in chunks:
+            values = _numpy(chunk, 0.0, "<f4" if kind == pa.float32() else "<f8")
+            digest.update(values if decimals is None else _rounded(values, decimals))
     else:
         raise TypeError(f"no way to hash a column of type {kind}")
+
+
+def _bytes_of(texts: pa.Array) -> memoryview | bytes:
+    """The texts of an array one after another."""
+    if texts.null_count:  # whose places may hold anything
+        texts = pc.fill_null(texts, pa.scalar("" if not pa.types.is_binary(texts.type) else b"", texts.type))
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return b""
+    width = "<i8" if pa.types.is_large_string(texts.type) else "<i4"
+    ends = np.frombuffer(offsets, dtype=width)[[texts.offset, texts.offset + len(texts)]]
+    return memoryview(data)[ends[0] : ends[1]]
 
 
 def _tag(digest: Any, text: str, length: int) -> None:

@@ -6,13 +6,12 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute
 
-from dataset_pipeline.base.ids import episode_of, show_of
+from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.characters.names import named
 from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.settings import SelectionSettings, TrainingSetSettings
@@ -22,7 +21,7 @@ from dataset_pipeline.training.arrangement import arrange, columns_of
 from dataset_pipeline.training.balance import ConceptShare, balance
 from dataset_pipeline.training.quotas import LeftOut, left_out_of_set
 from dataset_pipeline.training.score_cut import OF_CUT
-from dataset_pipeline.training.split import TRAIN, VALIDATION, held_out
+from dataset_pipeline.training.split import TRAIN, VALIDATION, are_held_out, held_out
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
@@ -32,6 +31,13 @@ OF_CAPTIONS = (
     "people", "n_people", "series", "artists", "image_type", "rating", "face_position", "quality_word",
     "activation_tags", "tags", "text", "written",
 )  # fmt: skip
+# What the set is made from, by asset, and of each the columns that it takes.
+OF_SET = {
+    "training_images": ("image_id", "path", "width_px", "height_px", "file_sha256"),
+    "captions": ("image_id", "characters", "show", "caption", *OF_CAPTIONS),
+    "multiplies": ("image_id", "concept", "multiply"),
+    "selection": ("image_id", "kind", "selected", "reason", "quality"),
+}
 
 
 class Balanced(NamedTuple):
@@ -101,13 +107,13 @@ def manifest(
     there = functools.reduce(pc.and_, map(pc.is_valid, places))
     images = images.filter(there)
     captions, multiplies, selected = (part.take(place.filter(there)) for part, place in zip(parts, places, strict=True))
-    image_ids = images["image_id"].to_pylist()
-    episodes = [episode_of(image_id) for image_id in image_ids]
-    validation = held_out(image_ids, settings.validation_share, settings.seed)
+    image_ids = images["image_id"]
+    episodes = pc.replace_substring_regex(image_ids, "/.*", "")
+    validation = are_held_out(image_ids, settings.validation_share, settings.seed)
     columns = {
-        "image_id": images["image_id"],
-        "episode": pa.array(episodes, pa.string()),
-        "show": pa.array([show_of(episode) for episode in episodes], pa.string()),
+        "image_id": image_ids,
+        "episode": episodes,
+        "show": pc.replace_substring_regex(episodes, "[.].*", ""),
         "kind": selected["kind"],
         "characters": captions["characters"],
         "concept": multiplies["concept"],
@@ -115,7 +121,7 @@ def manifest(
         "caption": captions["caption"],
         **{name: captions[name] for name in OF_CAPTIONS},
         "show_title": captions["show"],
-        "split": pa.array([VALIDATION if image_id in validation else TRAIN for image_id in image_ids], pa.string()),
+        "split": pc.if_else(validation, VALIDATION, TRAIN),
         "quality": selected["quality"],
         **{name: images[name] for name in ("path", "width_px", "height_px", "file_sha256")},
     }
@@ -123,64 +129,85 @@ def manifest(
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
+def left_out_of_balance(concept_balance: pa.Table) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """The images that the set goes without, and of each the reason as in `training.score_cut`; null where a table does
+    not say."""
+    lists = zip(concept_balance["over_quota"], concept_balance["over_quota_reasons"], strict=True)
+    told = [(ids.values, reasons.values) for ids, reasons in lists if ids.is_valid]
+    reasons = [pa.nulls(len(ids), pa.string()) if reasons is None else reasons for ids, reasons in told]
+    return pa.chunked_array([ids for ids, _ in told], pa.string()), pa.chunked_array(reasons, pa.string())
+
+
 def left_out_reasons(concept_balance: pa.Table) -> dict[str, str]:
-    """By id why the set goes without an image, as in `training.score_cut`; empty where a table does not say."""
-    lists = (concept_balance[name].to_pylist() for name in ("over_quota", "over_quota_reasons"))
-    return {
-        image_id: reason or ""
-        for ids, reasons in zip(*lists, strict=True)
-        for image_id, reason in zip_longest(ids or (), reasons or ())
-    }
+    """The same by id, empty where a table does not say."""
+    ids, reasons = (column.to_pylist() for column in left_out_of_balance(concept_balance))
+    return {image_id: reason or "" for image_id, reason in zip(ids, reasons, strict=True)}
 
 
-def images_over_quota(concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table) -> dict[str, int]:
-    """How many selected images are not in the set because they are below the cut, or a quota left them out."""
-    selected = set(selection.filter(selection["selected"])["image_id"].to_pylist())
-    left = selected - set(training_set["image_id"].to_pylist())
-    reasons = left_out_reasons(concept_balance).items()
-    return Counter(BELOW_CUT if why in OF_CUT else OVER_QUOTA for image_id, why in reasons if image_id in left)
+def missing_from_set(selection: pa.Table, training_set: pa.Table) -> pa.ChunkedArray:
+    """The selected images that are not in the set."""
+    selected = selection["image_id"].filter(selection["selected"])
+    return selected.filter(pc.invert(pc.is_in(selected, value_set=training_set["image_id"].combine_chunks())))
+
+
+def images_over_quota(concept_balance: pa.Table, missing: pa.ChunkedArray) -> dict[str, int]:
+    """How many of the images `missing_from_set` are below the cut, or a quota left them out."""
+    ids, reasons = left_out_of_balance(concept_balance)
+    left_out = reasons.filter(pc.is_in(ids, value_set=missing.combine_chunks()))
+    return Counter(BELOW_CUT if why in OF_CUT else OVER_QUOTA for why in left_out.to_pylist())
+
+
+def images_unreadable(
+    left_out: Mapping[str, str], concept_balance: pa.Table, missing: pa.ChunkedArray
+) -> dict[str, str]:
+    """Of the images that `training_images` left out, with their reasons, those that nothing else keeps from the set."""
+    over_quota = pc.list_flatten(concept_balance["over_quota"]).combine_chunks()
+    lost = missing.filter(pc.invert(pc.is_in(missing, value_set=over_quota)))
+    lost = lost.filter(pc.is_in(lost, value_set=pa.array(left_out, pa.string())))
+    return {image_id: left_out[image_id] for image_id in lost.to_pylist()}
 
 
 def funnel(
-    distinct_frames: Iterable[Mapping[str, Any]],
-    crops: Iterable[Mapping[str, Any]],
-    selection: Iterable[Mapping[str, Any]],
-    training_set: Iterable[Mapping[str, Any]],
+    distinct_frames: Mapping[str, int],
+    crops: Mapping[str, int],
+    selection: Mapping[str, int],
+    in_set: int,
     over_quota: Mapping[str, int] | None = None,
     unreadable: int = 0,
-    clips: Iterable[Mapping[str, Any]] = (),
-    details: Iterable[Mapping[str, Any]] = (),
-    stitched: Iterable[Mapping[str, Any]] = (),
+    clips: Mapping[str, int] | None = None,
+    details: Mapping[str, int] | None = None,
+    stitched: Iterable[pa.Table] = (),
 ) -> list[tuple[str, str, int]]:
-    """(stage, outcome, images) from extracted frames to the set. over_quota: how many images the cut and the quotas
-    left out, as `images_over_quota` says; unreadable: of how many others the picture could not be read or written.
+    """(stage, outcome, images) from extracted frames to the set. Rows of tables are given as `outcomes` counts them,
+    those of panoramas and of plates as they are. in_set: images of the set. over_quota: how many images the cut and the
+    quotas left out, as `images_over_quota` says; unreadable: of how many others the picture could not be read or
+    written.
 
     The outcomes of a stage add up to what came into it: frames; panoramas and plates, if there are rows of any in
     `stitched`; then stills and found boxes as crops, and what was found for details if there is any; then every kept
     still, crop and detail as selected or not; then the selected as in the set, below the cut, over a quota, unreadable
     or left out (a run that failed on the way). Clips, if there are rows of any, come last: kept, or why not.
     """
-    images = _by_reason("images", selection)
-    judged = [
-        {"reason": row["reason"] if row["verdict"] == KEEP else f"{row['verdict']}: {row['reason']}"}
-        for row in stitched
-    ]
-    table = [*_by_reason("frames", distinct_frames), *_by_reason("panoramas and plates", judged)]
-    table += [*_by_reason("crops", crops), *_by_reason("details", details), *images]
-    in_set = sum(1 for _ in training_set)
+    rows = (row for table in stitched for row in table.select(["verdict", "reason"]).to_pylist())
+    judged = Counter(row["reason"] if row["verdict"] == KEEP else f"{row['verdict']}: {row['reason']}" for row in rows)
+    table = [*_stage("frames", distinct_frames), *_stage("panoramas and plates", judged)]
+    table += [*_stage("crops", crops), *_stage("details", details or {}), *_stage("images", selection)]
     table.append(("set", "in the set", in_set))
     too_many = dict(over_quota or {})
     table += [("set", outcome, count) for outcome, count in sorted(too_many.items())]
     if unreadable:
         table.append(("set", "unreadable", unreadable))
-    selected = sum(count for _, reason, count in images if reason == "selected")
-    if left_out := selected - in_set - sum(too_many.values()) - unreadable:
+    if left_out := selection.get("selected", 0) - in_set - sum(too_many.values()) - unreadable:
         table.append(("set", "left out", left_out))
-    return table + _by_reason("clips", clips)
+    return table + _stage("clips", clips or {})
 
 
-def _by_reason(stage: str, rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
-    counts = Counter(row["reason"] for row in rows)
+def outcomes(table: pa.Table) -> dict[str, int]:
+    """How many rows of a table bear each `reason`."""
+    return {row["values"]: row["counts"] for row in table["reason"].value_counts().to_pylist()}
+
+
+def _stage(stage: str, counts: Mapping[str, int]) -> list[tuple[str, str, int]]:
     return [(stage, reason, counts[reason]) for reason in sorted(counts, key=lambda r: (-counts[r], r))]
 
 
@@ -191,31 +218,17 @@ def funnel_markdown(stages: Iterable[tuple[str, str, int]]) -> str:
 
 
 def faults_of_set(
-    rows: Iterable[Mapping[str, Any]],
-    stages: Iterable[tuple[str, str, int]],
-    unreadable: Mapping[str, str] | None = None,
+    training_set: pa.Table, stages: Iterable[tuple[str, str, int]], unreadable: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """What speaks against a set's checks: images without a caption, selected images that are not in it.
 
     unreadable: of some of these, why, by image id.
     """
-    silent = [row["image_id"] for row in rows if not row["caption"].strip()]
+    silent = training_set["image_id"].filter(pc.equal(pc.utf8_trim_whitespace(training_set["caption"]), ""))
     lost = (("set", "left out"), ("set", "unreadable"))
     left_out = sum(count for stage, outcome, count in stages if (stage, outcome) in lost)
     why = f": {first_reasons(unreadable)}" if unreadable else ""
     return {
-        "every_image_has_a_caption": f"{len(silent)} have none, the first is {silent[0]}" if silent else "",
+        "every_image_has_a_caption": f"{len(silent)} have none, the first is {silent[0]}" if len(silent) else "",
         "every_selected_image_is_in_the_set": f"{left_out} are not{why}" if left_out else "",
     }
-
-
-def images_unreadable(
-    left_out: Mapping[str, str], concept_balance: pa.Table, selection: pa.Table, training_set: pa.Table
-) -> dict[str, str]:
-    """Of the images that `training_images` left out, with their reasons, those that nothing else keeps from the set."""
-    if not left_out:
-        return {}
-    selected = set(selection.filter(selection["selected"])["image_id"].to_pylist())
-    elsewhere = set(pc.list_flatten(concept_balance["over_quota"]).to_pylist())
-    elsewhere |= set(training_set["image_id"].to_pylist())
-    return {it: reason for it, reason in left_out.items() if it in selected and it not in elsewhere}

@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -45,12 +46,13 @@ from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.images.stills import images_of, stills_of
+from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.registration import register
-from dataset_pipeline.orchestration.runs import Failure, materialize_all, materialize_assets
+from dataset_pipeline.orchestration.runs import Failure, materialize_all, materialize_assets, phases
 from dataset_pipeline.reports.status.judging import status_of
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.sources.source import Source
-from dataset_pipeline.store.schemas import MEASURED, SCHEMAS
+from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 
 CANDIDATES, STILLS = 120, 100  # frames an episode, and those that stay; each of these has one crop of a person
@@ -70,6 +72,10 @@ event_log_storage:
   class: BatchedSqliteEventLog
   config: {{base_dir: "{history}/runs"}}
 """
+NOTHING_OF = (  # what may be without rows
+    *("shots", "tracks", "hand_edited_tags", "screen_marks", "burnt_in_text", "details"),
+    *("alignments", "panoramas", "backdrops", "stitched_embeddings", "matched_corrections"),
+)
 RATINGS = ("general", "sensitive", "questionable", "explicit")
 
 
@@ -242,9 +248,7 @@ def memory_peak() -> str:
 def add(project: Project, episodes: Sequence[str], characters: int) -> None:
     """Register and draw episodes. characters: how many of the show's are in them; without any, strangers alone."""
     register(project.instance, project.store, project.settings, [source(project.root, name) for name in episodes])
-    resources = project.definitions.resources
-    assert resources is not None
-    bundle = _Resources(**{name: getattr(value, "inner_resource", value) for name, value in resources.items()})
+    bundle = bundle_of(project.settings)
     shared: dict[str, dict[str, Any]] = defaultdict(dict)
     prefix = location_prefix(project.settings)
     for episode in episodes:
@@ -252,7 +256,8 @@ def add(project: Project, episodes: Sequence[str], characters: int) -> None:
         measured = {name for name, it in DECLARATIONS.items() if not (it.joined or it.projection or it.on_demand)}
         if undrawn := measured - tables.keys():
             sys.exit(f"this benchmark draws no tables of {', '.join(sorted(undrawn))} yet: add them to drawn()")
-        for asset, table in tables.items():
+        for asset in phases()[0].assets:
+            table = tables[asset]
             step = Step(DECLARATIONS[asset], bundle, episode, None, [episode], shared[asset])
             pointer, _ = materialize(replace(ASSETS[asset], function=lambda step, table=table: Result(table)), step)
             project.instance.report_runless_asset_event(
@@ -268,11 +273,9 @@ def add(project: Project, episodes: Sequence[str], characters: int) -> None:
             )
 
 
-class _Resources:
+def bundle_of(settings: Settings) -> SimpleNamespace:
     """Resources by name, as a run hands them to its steps."""
-
-    def __init__(self, **resources: Any) -> None:
-        self.__dict__.update(resources)
+    return SimpleNamespace(settings=settings, store=store_of(settings), **model_resources(settings))
 
 
 def source(root: Path, episode: str) -> Source:
@@ -285,7 +288,7 @@ def source(root: Path, episode: str) -> Source:
 
 
 def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str, pa.Table]]:
-    """The measured tables of an episode in the order of the graph."""
+    """The measured tables of an episode."""
     rng = np.random.default_rng(list(hashlib.sha256(episode.encode()).digest()))
     resources: Any = project.definitions.resources
     roles = ("embedder", "detector", "identity", "quality", "tagger", "text_detector")
@@ -296,10 +299,12 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     crops = [crop_id(still, "person", tuple(box), (1920, 1080)) for still, box in zip(stills, boxes, strict=True)]
     pixels = {image: hashlib.sha256(image.encode()).hexdigest() for image in [*frames, *crops]}
 
-    def measured(asset: str, images: Sequence[str], role: str, column: str, values: pa.Array) -> tuple[str, pa.Table]:
-        same = {"model_sha256": weights[role], "algorithm": "1"}
+    def measured(
+        asset: str, images: Sequence[str], role: str, column: str, values: pa.Array, **same: Any
+    ) -> tuple[str, pa.Table]:
+        same |= {"model_sha256": weights[role], "algorithm": "1"}
         columns = {"image_id": images, "pixel_sha256": [pixels[image] for image in images]}
-        columns |= {name: [same[name]] * len(images) for name in MEASURED if name in same}
+        columns |= {name: [value] * len(images) for name, value in same.items()}
         return asset, pa.table({**columns, column: values}, schema=SCHEMAS[asset].arrow)
 
     yield "video_probe", SCHEMAS["video_probe"].table([probe(episode)])
@@ -360,10 +365,10 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
     yield measured("crop_embeddings", crops, "identity", "embedding", people(rng, episode, characters))
     images = sorted([*stills, *crops])
     scores = pa.array(rng.uniform(0.2, 0.9, len(images)))
-    yield measured("quality_scores", images, "quality", "score", scores)
+    yield measured("quality_scores", images, "quality", "score", scores, **resources["quality"].terms())
     yield measured("tag_scores", images, "tagger", "tags", scored_tags(rng, len(images)))
     yield measured("text_lines", sorted(stills), "text_detector", "lines", pa.array([[]] * len(stills)))
-    for nothing in ("shots", "tracks", "hand_edited_tags", "screen_marks", "burnt_in_text"):
+    for nothing in NOTHING_OF:
         yield nothing, SCHEMAS[nothing].empty()
 
 

@@ -16,7 +16,9 @@ from dataset_pipeline.training.manifest import (
     funnel,
     images_over_quota,
     manifest,
+    missing_from_set,
     multiply_rows,
+    outcomes,
 )
 from dataset_pipeline.training.split import held_out
 
@@ -226,22 +228,22 @@ def test_images_over_quota_are_no_images_left_out():
             {"concept": "zz", "image_ids": []},
         ]
     )
-    assert images_over_quota(balance, table, images("")) == {"over quota": 1, "below the cut": 2}
-    assert images_over_quota(balance, table, images("bd")) == {"over quota": 1}
-    assert images_over_quota(SCHEMAS["concept_balance"].empty(), table, images("b")) == {}
-    assert images_over_quota(balance, selection(), images("")) == {}
+    assert images_over_quota(balance, missing_from_set(table, images(""))) == {"over quota": 1, "below the cut": 2}
+    assert images_over_quota(balance, missing_from_set(table, images("bd"))) == {"over quota": 1}
+    assert images_over_quota(SCHEMAS["concept_balance"].empty(), missing_from_set(table, images("b"))) == {}
+    assert images_over_quota(balance, missing_from_set(selection(), images(""))) == {}
     too_many = {"over quota": 1, "below the cut": 1}
-    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}], too_many)
+    stages = funnel({}, {}, outcomes(table), 1, too_many)
     assert stages[-4:] == [
         ("set", "in the set", 1), ("set", "below the cut", 1), ("set", "over quota", 1), ("set", "left out", 1)
     ]  # fmt: skip
-    stages = funnel([], [], table.to_pylist(), [{"caption": "x"}] * 2, too_many)
-    assert faults_of_set([], stages)["every_selected_image_is_in_the_set"] == ""
+    stages = funnel({}, {}, outcomes(table), 2, too_many)
+    assert faults_of_set(captions("a"), stages)["every_selected_image_is_in_the_set"] == ""
 
 
 def test_every_stage_adds_up_and_what_was_left_out_is_told():
-    frames = [{"reason": "kept"}] * 3 + [{"reason": "duplicate"}] * 5
-    stages = funnel(frames, [], selection(a=True, b=True, c=False).to_pylist(), [{"caption": "x"}])
+    frames, images = {"kept": 3, "duplicate": 5}, outcomes(selection(a=True, b=True, c=False))
+    stages = funnel(frames, {}, images, 1)
     assert stages == [
         ("frames", "duplicate", 5),
         ("frames", "kept", 3),
@@ -250,10 +252,10 @@ def test_every_stage_adds_up_and_what_was_left_out_is_told():
         ("set", "in the set", 1),
         ("set", "left out", 1),
     ]
-    clips = [{"reason": "held"}] * 2 + [{"reason": "kept"}] * 3
-    with_clips = funnel(frames, [], selection(a=True, b=True, c=False).to_pylist(), [{"caption": "x"}], clips=clips)
+    with_clips = funnel(frames, {}, images, 1, clips={"held": 2, "kept": 3})
     assert with_clips == [*stages, ("clips", "kept", 3), ("clips", "held", 2)]
-    assert faults_of_set([{"image_id": "a", "caption": " "}], stages) == {
-        "every_image_has_a_caption": "1 have none, the first is a",
+    silent = pa.table({"image_id": ["a", "b"], "caption": ["x", " \n\u3000"]})
+    assert faults_of_set(silent, stages) == {
+        "every_image_has_a_caption": "1 have none, the first is b",
         "every_selected_image_is_in_the_set": "1 are not",
     }

@@ -370,7 +370,7 @@ def _named(store: Store, name: str) -> str | None:
 
 def _of_now(store: Store, own: Provenance) -> Lineage:
     """The lineage of a current set that was made before lineages were noted, as the pointers have it now."""
-    found = lineage_in(store, ancestors(training_set.declaration), store.episodes("selection"))
+    found = lineage_in(store.pointer, ancestors(training_set.declaration), store.episodes("selection"))
     steps = {**found.steps, SET: {JOINED: made_by(own)}}
     return Lineage.from_json(replace(found, steps=steps).to_json(with_tables=True))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from dataset_pipeline.repeated.near_duplicates import DEFECTS
@@ -353,8 +354,8 @@ def test_every_verdict_on_a_panorama_or_a_plate_has_a_meaning():
             )
         ),
     ]
-    rows = [{"verdict": verdict, "reason": reason} for verdict, reason in of_place]
-    stages = funnel([], [], [{"reason": "in_panorama"}, {"reason": "of_plate"}], [], stitched=rows)
+    rows = pa.table({"verdict": [it for it, _ in of_place], "reason": [it for _, it in of_place]})
+    stages = funnel({}, {}, {"in_panorama": 1, "of_plate": 1}, 0, stitched=[rows])
     told = readiness(SCHEMAS["training_set"].table(healthy()), stages, count_tokens=words)["left_out"]
     assert sum(it["images"] for it in told if it["stage"] == "panoramas and plates") == len(of_place)
     assert [it for it in told if not it["meaning"]] == []
