@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -63,7 +63,7 @@ def main() -> None:
         root = given.root or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if given.here:
             return make(root, given.assets, keys, given.profile)
-        draw(root, keys, given.images)
+        draw(root, keys, given.images, {it for asset in given.assets for it in DECLARATIONS[asset].reads})
         print(ROW.format("made", "rows", "CPU s", "wall s", "peak MB", "data version"))
         for asset in given.assets:
             print(ROW.format(*by_itself(root, asset, given)), flush=True)
@@ -110,16 +110,15 @@ class _Log:
         return lambda text: None
 
 
-def draw(root: Path, keys: Sequence[str], images: int) -> None:
-    """Write the tables of all episodes into the store below `root`, unless they are there."""
+def draw(root: Path, keys: Sequence[str], images: int, read: Set[str]) -> None:
+    """Write the tables of all episodes into the store below `root`, unless they are there. read: by what is made."""
     store = drawing.store_of(drawing.settings_of(root))
     if absent := [key for key in keys if store.pointer("multiplies", key) is None]:
         start_s = time.perf_counter()
         drawn = drawn_show(root / "drawn", images)
-        joined, all_read = ({it for asset in assets for it in DECLARATIONS[asset].reads} for assets in (JOINS, ORDER))
         with mock.patch("os.fsync"):
             for key in absent:
-                copy(drawn, store, key, all_read if key in keys[:PROJECTED] else joined)
+                copy(drawn, store, key, read)
         print(f"{len(absent)} episodes in {time.perf_counter() - start_s:.0f} s", flush=True)
 
 
@@ -140,7 +139,7 @@ def drawn_show(root: Path, images: int) -> Store:
         return project.store
 
 
-def copy(drawn: Store, store: Store, key: str, read: set[str]) -> None:
+def copy(drawn: Store, store: Store, key: str, read: Set[str]) -> None:
     """Write the tables of the drawn episode of that number under another key; those that nothing reads are empty."""
     show = key.partition(".")[0]
     of = key.replace(show, SHOW)
