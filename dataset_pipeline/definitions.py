@@ -13,15 +13,13 @@ from dataset_pipeline.assets.video import video as video_spec
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
 from dataset_pipeline.graph.framework import asset_definition
-from dataset_pipeline.graph.project import export_root, location_prefix, partitions_name, store_of
+from dataset_pipeline.graph.project import LOCATIONS, export_root, location_prefix, partitions_name, store_of
 from dataset_pipeline.models.injected import generator_of, known_weights, model_resources
 from dataset_pipeline.orchestration import jobs
 from dataset_pipeline.orchestration.arrivals import arrivals_sensor
 from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
 from dataset_pipeline.reports.status.asset import status_asset, status_sensor
-from dataset_pipeline.settings import DEMO_DEFAULTS, Settings, load_settings
-
-DEMO_EPISODES = "data/demo/episodes"
+from dataset_pipeline.settings import Settings
 
 
 def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -96,14 +94,17 @@ def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) 
     )
 
 
+def _of_location(name: str) -> dg.Definitions:
+    return build_definitions(LOCATIONS[name]())
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """The user's project."""
-    return build_definitions(load_settings())
+    return _of_location("defs")
 
 
 @dg.definitions
 def demo_defs() -> dg.Definitions:
     """The same graph on the shipped demo models, over the drawn episodes, in a store of its own."""
-    changes = {"models__pack": "demo", "episodes__roots": [DEMO_EPISODES]}
-    return build_definitions(load_settings(pack_defaults=DEMO_DEFAULTS, **changes))
+    return _of_location("demo_defs")

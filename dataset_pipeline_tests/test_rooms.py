@@ -34,6 +34,7 @@ ROOMS = (
     "reports",
     "review",
     "definitions",
+    "cluster",
     "demo",
     "demo.training",
     "cli",

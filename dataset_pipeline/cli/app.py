@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.cli.cluster import cluster, engine_app, worker, workers
 from dataset_pipeline.cli.common import FAILED, INTERRUPTED
 from dataset_pipeline.cli.console import err
 from dataset_pipeline.cli.dev import dev
@@ -51,6 +52,9 @@ for command in (demo, run, sr, regularize, estimate):
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(dev)
 for command in (status, explain, find, export, recaption, rebalance, report, diff, clean, prune, doctor):
     app.command()(command)
+for command in (cluster, worker, workers):
+    app.command()(command)
+app.add_typer(engine_app, name="engine")
 app.add_typer(references_app, name="references")
 app.add_typer(review_app, name="review")
 app.add_typer(models_app, name="models")

@@ -66,13 +66,18 @@ def store_to_write(settings: Settings) -> Store:
 
 
 @contextmanager
-def dagster_instance(home: Path | None) -> Iterator[dg.DagsterInstance]:
-    """The instance of the web UI: DAGSTER_HOME if set, else the project's dagster.yaml; or one that lies in `home`."""
+def dagster_instance(home: Path | None, settings: Settings | None = None) -> Iterator[dg.DagsterInstance]:
+    """The instance of the web UI: that of `[cluster]` if the settings name one, else DAGSTER_HOME if set, else the
+    project's dagster.yaml; or one that lies in `home`."""
     import dagster as dg
     from filelock import FileLock
 
     chosen = os.environ.get("DAGSTER_HOME")
-    if home is not None:
+    if home is None and settings is not None and settings.cluster.is_set:
+        from dataset_pipeline.cluster.home import cluster_home
+
+        chosen = str(cluster_home(settings))
+    elif home is not None:
         home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     elif chosen and not Path(chosen).is_dir():

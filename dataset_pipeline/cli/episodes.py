@@ -74,7 +74,7 @@ def prune(
 
     settings = settings_from(settings_file, models)
     store = store_to_write(settings)
-    with dagster_instance(None) as instance, warnings.catch_warnings():
+    with dagster_instance(None, settings) as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         chosen = episodes or gone_episodes(settings, store, instance)
         if not yes and as_json:

@@ -51,7 +51,7 @@ def regularize(models: ModelsOption = "", settings_file: SettingsOption = None, 
     _stop_if_something_is_missing(settings)
     store = store_to_write(settings)
     reset_calls()
-    with dagster_instance(None) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
+    with dagster_instance(None, settings) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
         warnings.simplefilter("ignore")
         outcome = materialize_all(
             build_definitions(settings), instance, settings, [], show.outer, only=regularization_assets()

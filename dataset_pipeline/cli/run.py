@@ -29,6 +29,9 @@ from dataset_pipeline.cli.console import FOR_PATHS, err, out, showing_progress, 
 from dataset_pipeline.settings import Settings, project_folder
 
 if TYPE_CHECKING:
+    import dagster as dg
+
+    from dataset_pipeline.orchestration.registration import CarriedOver
     from dataset_pipeline.orchestration.runs import Outcome
     from dataset_pipeline.reports.run_report import Report
     from dataset_pipeline.reports.super_resolution import SrReport
@@ -80,9 +83,15 @@ def run(
     models: ModelsOption = "",
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Hand what is to be measured to the queue of the daemon, and return.")
+    ] = False,
 ) -> None:
     """Turn episodes into a training set. What has been done before is kept; files stay where they lie."""
     settings = settings_from(settings_file, models)
+    if submit:
+        submit_graph(settings, paths, as_json)
+        return
     finish(make_set(settings, paths, as_json), settings, as_json)
 
 
@@ -133,11 +142,74 @@ def run_graph(
     import warnings
 
     from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.models.loading import CALLS, reset_calls
+    from dataset_pipeline.orchestration.runs import earlier_rates, materialize_all
+
+    looked = _look(settings, paths, only)
+    reset_calls()
+    with dagster_instance(home, settings) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
+        warnings.simplefilter("ignore")
+        carried = _registered(instance, settings, looked)
+        sizes = {source.key: float(source.size_bytes) for source in carried.sources}
+        settings = narrowed(settings, list(sizes))
+        show.time_left = TimeLeft(sizes, earlier_rates(instance, settings, sizes, only=only))
+        outcome = materialize_all(
+            build_definitions(settings),
+            instance,
+            settings,
+            list(sizes),
+            show.outer,
+            time_left=show.time_left,
+            only=only,
+        )
+    return Ran(outcome, looked.rejected, dict(CALLS), carried.notes, looked.passed_over)
+
+
+def submit_graph(settings: Settings, paths: list[Path] | None, as_json: bool) -> None:
+    """Find the sources as `make_set`, and ask the daemon to measure those for which that is due. All that follows is
+    the automation's."""
+    import warnings
+
+    from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.orchestration.runs import submit_measuring
+
+    looked = _look(settings, paths, None)
+    with dagster_instance(None, settings) as instance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        carried = _registered(instance, settings, looked)
+        asked = submit_measuring(
+            build_definitions(settings), instance, settings, [source.key for source in carried.sources]
+        )
+    told = {"backfill": asked.backfill_id, "episodes": asked.episodes, "renamed": list(carried.notes)}
+    if as_json:
+        print(json.dumps(told | {"rejected": looked.rejected}, indent=1))
+        return
+    print_troubles(looked.rejected, [*carried.notes, *looked.passed_over], ())
+    if not asked.episodes:
+        out.print("nothing to measure: all is there already")
+        return
+    out.print(
+        f"backfill {asked.backfill_id} measures {len(asked.episodes)} episodes; joins and the set follow by themselves"
+    )
+    out.print(
+        "to follow it: `dataset-pipeline status`, the web UI (Runs), on several machines `dataset-pipeline workers`"
+    )
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What lies in the places that were given, at least one source, and why paths are none."""
+
+    places: Sequence[Path]
+    found: Discovery
+    rejected: dict[str, str]
+    passed_over: Sequence[str]
+
+
+def _look(settings: Settings, paths: list[Path] | None, only: Collection[str] | None) -> _Looked:
+    """Ends the command where there is no episode, and where the store is another's."""
     from dataset_pipeline.graph.declaration import DECLARATIONS
     from dataset_pipeline.graph.project import store_of
-    from dataset_pipeline.models.loading import CALLS, reset_calls
-    from dataset_pipeline.orchestration.registration import carry_over, register
-    from dataset_pipeline.orchestration.runs import earlier_rates, materialize_all
     from dataset_pipeline.sources.passed_over import remember_passed_over, summaries_by_root
     from dataset_pipeline.sources.roots import roots_of
 
@@ -155,25 +227,20 @@ def run_graph(
         for sentence in [*(f"{path}: {reason}" for path, reason in rejected.items()), *passed_over]:
             err.print(sentence, style="red", **FOR_PATHS)
         stop(f"no episodes in {', '.join(map(str, places))}")
-    reset_calls()
-    with dagster_instance(home) as instance, warnings.catch_warnings(), showing_progress(as_json) as show:
-        warnings.simplefilter("ignore")
-        trees = [Path(os.path.abspath(place)) for place in [*places, *roots_of(settings)]]
-        carried = carry_over(instance, store, settings, found.sources, trees)
-        register(instance, store, settings, carried.sources)
-        sizes = {source.key: float(source.size_bytes) for source in carried.sources}
-        settings = narrowed(settings, list(sizes))
-        show.time_left = TimeLeft(sizes, earlier_rates(instance, settings, sizes, only=only))
-        outcome = materialize_all(
-            build_definitions(settings),
-            instance,
-            settings,
-            list(sizes),
-            show.outer,
-            time_left=show.time_left,
-            only=only,
-        )
-    return Ran(outcome, rejected, dict(CALLS), carried.notes, passed_over)
+    return _Looked(places, found, rejected, passed_over)
+
+
+def _registered(instance: dg.DagsterInstance, settings: Settings, looked: _Looked) -> CarriedOver:
+    """The sources under their keys of today, made known to Dagster and the store."""
+    from dataset_pipeline.graph.project import store_of
+    from dataset_pipeline.orchestration.registration import carry_over, register
+    from dataset_pipeline.sources.roots import roots_of
+
+    store = store_of(settings)
+    trees = [Path(os.path.abspath(place)) for place in [*looked.places, *roots_of(settings)]]
+    carried = carry_over(instance, store, settings, looked.found.sources, trees)
+    register(instance, store, settings, carried.sources)
+    return carried
 
 
 def find_in(

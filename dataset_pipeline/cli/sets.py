@@ -50,7 +50,7 @@ def export(
     settings = settings_from(settings_file, models, exported_set__profile=profile)
     store = store_to_write(settings)
     _stop_without_a_set(settings, store)
-    with dagster_instance(None) as instance:
+    with dagster_instance(None, settings) as instance:
         failures = materialize_assets(build_definitions(settings), instance, settings, ["exported_set"])
     if failures:
         stop(failures[0].error)

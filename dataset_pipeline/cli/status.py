@@ -55,7 +55,7 @@ def status(
 
     settings = settings_from(settings_file, models)
     store = store_to_write(settings)
-    with dagster_instance(None) as instance:
+    with dagster_instance(None, settings) as instance:
         found = status_of(settings, store, instance)
     if as_json:
         print(json.dumps(found.as_dict(), indent=1))

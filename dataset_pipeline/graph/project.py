@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dataset_pipeline.corrections.log import CorrectionLog
 from dataset_pipeline.models import load_registry
-from dataset_pipeline.settings import Settings, project_folder
+from dataset_pipeline.settings import DEMO_DEFAULTS, Settings, load_settings, project_folder
 from dataset_pipeline.store.files import open_files
 from dataset_pipeline.store.store import Store
 
 DEMO = "demo"
+DEMO_EPISODES = "data/demo/episodes"
+# The projects that definitions.py has code locations for, by their names there: their settings, read anew.
+LOCATIONS: dict[str, Callable[[], Settings]] = {
+    "defs": lambda: load_settings(),
+    "demo_defs": lambda: load_settings(pack_defaults=DEMO_DEFAULTS, models__pack=DEMO, episodes__roots=[DEMO_EPISODES]),
+}
 
 
 def store_of(settings: Settings) -> Store:

@@ -3,7 +3,9 @@
 Each is used because nothing public does it; a test asserts that no other module reaches for one.
 """
 
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,13 @@ from dagster._core.execution.backfill import (
     BulkActionStatus,
     PartitionBackfill,
 )
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster._utils.concurrency import ConcurrencyClaimStatus
+from dagster._utils.interrupts import capture_interrupts
 
 
 class OpenEventLog(SqlEventLogStorage):
@@ -53,6 +58,46 @@ class SqliteEventLog(SqliteEventLogStorage):
         return Path(self._base_dir)
 
 
+def instance_of(part: Any) -> dg.DagsterInstance:
+    """The instance that a launcher or a coordinator of runs belongs to."""
+    return part._instance
+
+
+def backfill_of(
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    assets: Sequence[dg.AssetKey],
+    partitions: Sequence[str],
+    tags: Mapping[str, str],
+    title: str,
+) -> PartitionBackfill:
+    """One run of the assets for each partition, to be added to the instance; the daemon starts them."""
+    return PartitionBackfill.from_asset_partitions(
+        backfill_id=uuid.uuid4().hex[:8],
+        asset_graph=defs.resolve_asset_graph(),
+        partition_names=partitions,
+        asset_selection=assets,
+        backfill_timestamp=time.time(),
+        tags=tags,
+        dynamic_partitions_store=instance,
+        all_partitions=False,
+        title=title,
+        description=None,
+        run_config=None,
+    )
+
+
+def execute_run(run_id: str, instance: dg.DagsterInstance) -> bool:
+    """Carry a run that was launched, in this process, by definitions read anew. Returns whether it went well; what did
+    not is told in the run's own log."""
+    from dagster._cli.api import _execute_run_command_body
+    from dagster._core.definitions.reconstruct import ReconstructableJob
+
+    ReconstructableJob.get_definition.cache_clear()  # type: ignore[attr-defined]
+    ReconstructableJob.get_repository_definition.cache_clear()  # type: ignore[attr-defined]
+    return _execute_run_command_body(run_id, instance, lambda event: None, True) == 0
+
+
 FAILURE_PREFIX = "dagster._core.definitions.events.Failure: "  # of the message of a step that raised dg.Failure
 
 __all__ = [
@@ -62,13 +107,22 @@ __all__ = [
     "AssetKeyPartitionKey",
     "BulkActionStatus",
     "BulkActionsFilter",
+    "CheckRunHealthResult",
     "ConcurrencyClaimStatus",
     "ConfigurableClassData",
     "EventLogEntry",
+    "LaunchRunContext",
     "OpenEventLog",
     "PartitionBackfill",
+    "QueuedRunCoordinator",
     "SqlEventLogStorageTable",
     "SqliteEventLog",
+    "SubmitRunContext",
     "UnresolvedAssetJobDefinition",
+    "WorkerStatus",
+    "backfill_of",
+    "capture_interrupts",
+    "execute_run",
+    "instance_of",
     "raise_execution_interrupts",
 ]

@@ -25,7 +25,7 @@ from dataset_pipeline.graph.project import location_prefix, partitions_name, sto
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.injected import model_resources
-from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX
+from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX, backfill_of
 from dataset_pipeline.orchestration.unfinished import (
     PARTITION_TAG,
     RANGE_END_TAG,
@@ -144,6 +144,36 @@ def materialize_all(
         outcome.failures.append(Failure("Dagster's history", "", reason))
     outcome.seconds = time.monotonic() - start_s
     return outcome
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A backfill that the daemon carries out; empty if there is nothing to do."""
+
+    backfill_id: str
+    episodes: list[str]
+
+
+def submit_measuring(
+    defs: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, episodes: Sequence[str]
+) -> Asked:
+    """Ask the daemon for one run of the measuring assets for each episode for which that is due."""
+    measuring = phases()[0].assets
+    found = due(measuring, instance, settings, store_of(settings), episodes)
+    wanted = set().union(*(members for _, members in found))
+    asked = [episode for episode in episodes if episode in wanted]
+    if not asked:
+        return Asked("", [])
+    backfill = backfill_of(
+        defs,
+        instance,
+        [dg.AssetKey([*location_prefix(settings), name]) for name in measuring],
+        asked,
+        {**project_tag(settings)},
+        f"measure {len(asked)} episodes",
+    )
+    instance.add_backfill(backfill)
+    return Asked(backfill.backfill_id, asked)
 
 
 def _phases_under(settings: Settings, leave_out: Sequence[str], only: Collection[str] | None) -> list[Phase]:

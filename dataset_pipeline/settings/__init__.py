@@ -14,7 +14,7 @@ from dataset_pipeline.settings.pictures import (
     NamedCharactersSettings,
     ReferencesSettings,
 )
-from dataset_pipeline.settings.project import ArrivalsSettings
+from dataset_pipeline.settings.project import ArrivalsSettings, ClusterSettings
 from dataset_pipeline.settings.regularization import (
     GeneratorSettings,
     RegularizationClass,
@@ -77,6 +77,7 @@ __all__ = [
     "CaptionsSettings",
     "CharacterGallerySettings",
     "ClipsSettings",
+    "ClusterSettings",
     "ClusteringMethod",
     "ConceptBalanceSettings",
     "ConceptWeight",

@@ -99,6 +99,8 @@ def _check(settings: Settings) -> None:
     _check_panoramas(settings)
     _check_metrics(settings)
     _check_super_resolution(settings)
+    if bool(settings.cluster.broker) != bool(settings.cluster.database):
+        raise SettingsError("cluster.broker and cluster.database belong together: set both, or none for one machine")
     for section in ("selection", "sr_selection"):
         cut = getattr(settings, section)
         _check_cut(section, cut, cut.strata)

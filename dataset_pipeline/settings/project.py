@@ -48,3 +48,21 @@ class ModelsSettings(Section):
 
 class CorrectionsSettings(Section):
     root: Root  # what is said counts, not where it lies
+
+
+class ClusterSettings(Section):
+    """Several machines that share one history. Nothing of it counts for a version."""
+
+    broker: Annotated[str, Field(pattern=r"^($|rediss?://)", description="empty, or redis://<host>:6379/0"), NO_RESULT]
+    database: Annotated[
+        str,
+        Field(pattern=r"^($|postgresql://)", description="empty, or postgresql://<user>:<password>@<host>:5432/<name>"),
+        NO_RESULT,
+    ]
+    gpu_slots: Annotated[int, Field(ge=1, le=1000), NO_RESULT]
+    head_slots: Annotated[int, Field(ge=1, le=1000), NO_RESULT]
+    silent_s: Annotated[float, Field(ge=2.0, le=3600.0), NO_RESULT]
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.broker)

@@ -21,6 +21,7 @@ from dataset_pipeline.settings.pictures import (
 )
 from dataset_pipeline.settings.project import (
     ArrivalsSettings,
+    ClusterSettings,
     CorrectionsSettings,
     EpisodesSettings,
     ModelsSettings,
@@ -81,6 +82,7 @@ class Settings(Section):
     arrivals: ArrivalsSettings
     store: StoreSettings
     corrections: CorrectionsSettings
+    cluster: ClusterSettings
     models: ModelsSettings
     video: VideoSettings
     shots: ShotsSettings

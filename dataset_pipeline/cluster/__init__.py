@@ -1,0 +1,1 @@
+"""Several machines on one project: Celery hands Dagster's runs to workers. Needs the extra [cluster]."""

@@ -1,0 +1,116 @@
+"""Whether a machine may work on runs: asked before it joins, and again before each run.
+
+A worker that cannot see the sources fails one episode after another, faster than any that can: it has to stand back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+
+from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.cluster.tags import SETTINGS_TAG, STORE_TAG, VERSIONS_TAG, settings_hash, store_id, versions
+from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.models.device import DeviceUnavailable, onnx_device, torch_device
+from dataset_pipeline.models.injected import known_weights, missing_weights, model_resources
+from dataset_pipeline.orchestration.arrivals import roots_of
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import Store
+
+PATIENCE_S = 60.0  # for a network drive that does not answer
+LOCK = "models.lock"
+
+
+def faults(settings: Settings, asks_models: bool) -> list[str]:
+    """Why this machine cannot work on a project, in sentences. asks_models: whether it will run models."""
+    checks: list[Callable[[], Iterator[str]]] = [
+        lambda: store_faults(store_of(settings)),
+        lambda: _source_faults(settings, store_of(settings)),
+    ]
+    if asks_models:
+        checks += [lambda: weight_faults(settings), lambda: _device_faults(settings)]
+    return _in_time(lambda: [fault for check in checks for fault in check()])
+
+
+def mismatches(settings: Settings, tags: Mapping[str, str]) -> list[str]:
+    """What differs here from what a run was asked for with, in sentences."""
+    found = []
+    if tags.get(VERSIONS_TAG, versions()) != versions():
+        found.append(
+            f"the head has {tags[VERSIONS_TAG]}, this worker {versions()}: bring both to the same, and start it again"
+        )
+    if tags.get(SETTINGS_TAG, here := settings_hash(settings)) != here:
+        found.append("its settings are not those of the head: copy settings.local.toml and what that names")
+    if STORE_TAG in tags:
+        store = store_of(settings)
+        if _in_time(lambda: [store_id(store)]) != [tags[STORE_TAG]]:
+            found.append(f"{store.root}, its store, is not the store of the head: let [store] root name the same one")
+    return found
+
+
+def lock_weights(settings: Settings) -> dict[str, str]:
+    """Make the weights of this machine those that all workers must have. Returns their sha256 by role. Raises
+    ClusterError where some are missing."""
+    weights = known_weights(model_resources(settings))
+    if missing := missing_weights(model_resources(settings)):
+        raise PermanentError("\n".join(missing))
+    store_of(settings).replace_agreed(LOCK, weights)
+    return weights
+
+
+def _source_faults(settings: Settings, store: Store) -> Iterator[str]:
+    """The roots are there, and none is an empty folder where something is known to lie."""
+    known = bool(store.episodes("video"))
+    for root in roots_of(settings):
+        try:
+            with os.scandir(root) as entries:
+                empty = next(entries, None) is None
+        except OSError as error:
+            yield f"{root}, of [episodes] roots, cannot be read: {error.strerror or error}"
+            continue
+        if empty and known:
+            yield f"{root}, of [episodes] roots, is empty, and the store knows episodes: mount what belongs there"
+
+
+def store_faults(store: Store) -> Iterator[str]:
+    try:
+        store_id(store)
+    except (OSError, PermanentError) as error:
+        yield f"the store {store.root} cannot be used: {error}"
+
+
+def weight_faults(settings: Settings) -> Iterator[str]:
+    resources = model_resources(settings)
+    if missing := missing_weights(resources):
+        yield from missing
+        return
+    here = known_weights(resources)
+    agreed = store_of(settings).agree(LOCK, here)
+    for role in sorted({role for role in here.keys() | agreed.keys() if here.get(role) != agreed.get(role)}):
+        yield (
+            f"the weights of the {role} are not those of the cluster: pull them again, or, if they shall change for "
+            "all, run `dataset-pipeline engine init --weights` here"
+        )
+
+
+def _device_faults(settings: Settings) -> Iterator[str]:
+    if not settings.models.device.startswith("cuda"):
+        return
+    try:
+        torch_device(settings.models.device)
+        onnx_device(settings.models.device)
+    except DeviceUnavailable as error:
+        yield str(error)
+
+
+def _in_time(check: Callable[[], list[str]]) -> list[str]:
+    """What a check says, or that it takes too long: a network drive may hang for ever."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(check).result(PATIENCE_S)
+    except TookTooLong:
+        return [f"sources or store did not answer within {PATIENCE_S:.0f} s"]
+    finally:
+        pool.shutdown(wait=False)

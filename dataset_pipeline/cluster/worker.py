@@ -1,0 +1,122 @@
+"""A worker: takes runs from a queue and carries each in one of its processes, which keep their models over runs.
+
+The parent answers who asks for it while its processes work. A process that was interrupted, or whose run failed, is
+replaced: a library that was interrupted while it was imported stays broken for as long as the process lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import uuid
+from typing import Any
+
+import dagster as dg
+from celery import Celery, signals
+from celery.exceptions import Ignore
+from celery.worker import state as worker_state
+from celery.worker.control import control_command, inspect_command
+
+from dataset_pipeline.base.host import host_name
+from dataset_pipeline.cluster.fitness import faults, mismatches
+from dataset_pipeline.cluster.home import GPU, QUEUE_TAG
+from dataset_pipeline.cluster.launcher import TASK, hand_over
+from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG, settings_of, versions
+from dataset_pipeline.orchestration.dagster_internals import capture_interrupts, execute_run
+from dataset_pipeline.orchestration.unfinished import host_tag
+
+STANDS_BACK_S = 60.0  # who refused a run leaves the queue to others for so long
+TOLD_S = 10.0
+
+log = logging.getLogger(__name__)
+standing: dict[str, Any] = {"queue": "", "slots": 0, "refuses": ""}  # of the parent
+
+
+def serve(app: Celery, queue: str, slots: int) -> int:
+    """Take runs until told to stop. Returns the exit code."""
+    standing.update(queue=queue, slots=slots)
+    app.task(carry_run, bind=True, name=TASK)
+    name = f"{queue}-{uuid.uuid4().hex[:6]}@{host_name()}"  # one that comes back is not the one that was lost
+    worker = app.Worker(
+        hostname=name, queues=[queue], concurrency=slots, pool="prefork", loglevel="INFO", without_mingle=True
+    )
+    worker.start()
+    return worker.exitcode or 0
+
+
+def carry_run(task: Any, run_id: str) -> None:
+    """The task. Leaves by SystemExit, which ends its process, where the run did not go well."""
+    name = task.request.hostname
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run)
+        if run is None or run.status != dg.DagsterRunStatus.STARTING:
+            raise Ignore  # cancelled while it waited, or delivered twice
+        if reasons := unfit_for(run):
+            _refuse(task.app, instance, run, name, " ".join(reasons))
+            raise Ignore
+        instance.add_run_tags(run_id, {WORKER_TAG: name, REFUSED_TAG: "", **host_tag()})
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with capture_interrupts():  # between steps an interrupt waits for the next
+                went_well = execute_run(run_id, instance)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    if not went_well:
+        raise SystemExit(0)
+
+
+def unfit_for(run: dg.DagsterRun) -> list[str]:
+    """Why this machine cannot take a run; nothing if it can."""
+    settings = settings_of(run)
+    if settings is None:
+        return []
+    asks_models = run.tags.get(QUEUE_TAG, GPU) == GPU
+    return mismatches(settings, run.tags) or faults(settings, asks_models)
+
+
+def _refuse(app: Celery, instance: dg.DagsterInstance, run: dg.DagsterRun, name: str, reason: str) -> None:
+    """Leave the run to another worker, and the queue for a while. It is told once."""
+    told = f"{name} refuses this run: {reason}"
+    log.warning(told)
+    if run.tags.get(REFUSED_TAG) != told:
+        instance.add_run_tags(run.run_id, {REFUSED_TAG: told})
+        instance.report_engine_event(told, run)
+    app.control.broadcast("stand_back", {"reason": reason}, destination=[name], reply=True, timeout=TOLD_S, limit=1)
+    hand_over(app, run.run_id, run.tags.get(QUEUE_TAG, GPU))
+
+
+@inspect_command()
+def describe(state: Any, **_: Any) -> dict[str, Any]:
+    """What a worker says of itself; `runs`: those it has taken."""
+    return {**standing, "runs": sorted(worker_state.requests), "versions": versions(), "process": os.getpid()}
+
+
+@control_command(args=[("reason", str)])
+def stand_back(state: Any, reason: str, **_: Any) -> dict[str, str]:
+    """Take no runs for a while: then the next is looked at again."""
+    queue, consumer = standing["queue"], state.consumer
+    consumer.cancel_task_queue(queue)
+    standing["refuses"] = reason
+
+    def again() -> None:
+        standing["refuses"] = ""
+        consumer.add_task_queue(queue)
+
+    consumer.timer.call_after(STANDS_BACK_S, again)
+    return {"ok": f"stands back from {queue}"}
+
+
+@signals.worker_process_init.connect
+def _warm_up(**_: Any) -> None:
+    """Import what a run will need: an interrupt in the middle of an import would spoil the process."""
+    versions.cache_clear()
+    versions()  # of the code that is imported now
+    import dataset_pipeline.definitions  # noqa: F401
+
+    if standing["queue"] == GPU:
+        import cv2  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import torch  # noqa: F401
