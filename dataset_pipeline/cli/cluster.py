@@ -97,7 +97,7 @@ def engine_init(
         out.print("database and broker answer")
         store = store_to_write(settings)
         instance.event_log_storage.set_concurrency_slots("gpu", settings.cluster.gpu_slots)
-        if reasons := [*store_faults(store)]:
+        if reasons := [*store_faults(settings)]:
             stop("\n".join(reasons))
         out.print("the store can be written:", store.root, **FOR_PATHS)
         if weights:

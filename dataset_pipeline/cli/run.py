@@ -191,9 +191,7 @@ def submit_graph(settings: Settings, paths: list[Path] | None, as_json: bool) ->
     out.print(
         f"backfill {asked.backfill_id} measures {len(asked.episodes)} episodes; joins and the set follow by themselves"
     )
-    out.print(
-        "to follow it: `dataset-pipeline status`, the web UI (Runs), on several machines `dataset-pipeline workers`"
-    )
+    out.print("to follow it: `dataset-pipeline status`, on several machines `dataset-pipeline workers`, and the web UI")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from dataset_pipeline.models.device import DeviceUnavailable, onnx_device, torch
 from dataset_pipeline.models.injected import known_weights, missing_weights, model_resources
 from dataset_pipeline.orchestration.arrivals import roots_of
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.store.store import Store
 
 PATIENCE_S = 60.0  # for a network drive that does not answer
 LOCK = "models.lock"
@@ -25,13 +24,8 @@ LOCK = "models.lock"
 
 def faults(settings: Settings, asks_models: bool) -> list[str]:
     """Why this machine cannot work on a project, in sentences. asks_models: whether it will run models."""
-    checks: list[Callable[[], Iterator[str]]] = [
-        lambda: store_faults(store_of(settings)),
-        lambda: _source_faults(settings, store_of(settings)),
-    ]
-    if asks_models:
-        checks += [lambda: weight_faults(settings), lambda: _device_faults(settings)]
-    return _in_time(lambda: [fault for check in checks for fault in check()])
+    checks = [_source_faults, *([weight_faults, _device_faults] if asks_models else [])]
+    return _in_time(lambda: [*store_faults(settings)] or [fault for check in checks for fault in check(settings)])
 
 
 def mismatches(settings: Settings, tags: Mapping[str, str]) -> list[str]:
@@ -60,9 +54,9 @@ def lock_weights(settings: Settings) -> dict[str, str]:
     return weights
 
 
-def _source_faults(settings: Settings, store: Store) -> Iterator[str]:
+def _source_faults(settings: Settings) -> Iterator[str]:
     """The roots are there, and none is an empty folder where something is known to lie."""
-    known = bool(store.episodes("video"))
+    known = bool(store_of(settings).episodes("video"))
     for root in roots_of(settings):
         try:
             with os.scandir(root) as entries:
@@ -74,11 +68,12 @@ def _source_faults(settings: Settings, store: Store) -> Iterator[str]:
             yield f"{root}, of [episodes] roots, is empty, and the store knows episodes: mount what belongs there"
 
 
-def store_faults(store: Store) -> Iterator[str]:
+def store_faults(settings: Settings) -> Iterator[str]:
+    """Why this machine cannot write the store."""
     try:
-        store_id(store)
+        store_id(store_of(settings))
     except (OSError, PermanentError) as error:
-        yield f"the store {store.root} cannot be used: {error}"
+        yield f"[store] root = {settings.store.root!r} cannot be used: {error}"
 
 
 def weight_faults(settings: Settings) -> Iterator[str]:

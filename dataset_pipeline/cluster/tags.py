@@ -25,7 +25,7 @@ HEAD_JOBS = frozenset({"export"})
 
 
 def queue_of(run: dg.DagsterRun) -> str:
-    """`head` for what is only joined, projected, decided or exported, where no model is asked; else `gpu`."""
+    """`head` for what is joined, projected, decided or exported and asks no model; else `gpu`."""
     if chosen := run.tags.get(QUEUE_TAG):
         return chosen
     if run.job_name in HEAD_JOBS:

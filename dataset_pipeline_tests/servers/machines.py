@@ -3,6 +3,7 @@ namespaces of its own, so that it has another name, sees no process of the other
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -18,7 +19,10 @@ from dataset_pipeline.settings import PACKAGE
 
 WORKSPACE = """load_from:
   - python_module:
-      {module_name: dataset_pipeline.definitions, attribute: defs, working_directory: ., location_name: dataset_pipeline}
+      module_name: dataset_pipeline.definitions
+      attribute: defs
+      working_directory: .
+      location_name: dataset_pipeline
 """
 APART = ["unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
@@ -106,10 +110,8 @@ class Machine:
         for process in [it for it in self.processes() if it.ppid() == (self._process and self._process.pid)]:
             process.send_signal(signal.SIGTERM)
         if self._process is not None:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def said(self) -> str:

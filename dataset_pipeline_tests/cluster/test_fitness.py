@@ -1,0 +1,139 @@
+"""Who may take which run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+import dataset_pipeline.assets  # noqa: F401  (declares what there is)
+from dataset_pipeline.cluster import fitness
+from dataset_pipeline.cluster.fitness import faults, lock_weights, mismatches
+from dataset_pipeline.cluster.tags import (
+    SETTINGS_TAG,
+    STORE_TAG,
+    VERSIONS_TAG,
+    expectations,
+    queue_of,
+    settings_hash,
+    versions,
+)
+from dataset_pipeline.graph.project import store_of
+from dataset_pipeline.settings import DEFAULTS, Settings, load_settings
+from dataset_pipeline.store.schemas import SCHEMAS
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "sources" / "show").mkdir(parents=True)
+    return changed(tmp_path)
+
+
+def changed(folder: Path, **changes: Any) -> Settings:
+    usual = {
+        "models__pack": "demo",
+        "models__device": "cpu",
+        "episodes__roots": [str(folder / "sources")],
+        "store__root": str(folder / "store"),
+    }
+    return load_settings(DEFAULTS, **(usual | changes))
+
+
+def run_of(*assets: str, job: str = "__ASSET_JOB", **tags: str) -> dg.DagsterRun:
+    keys = frozenset(dg.AssetKey(["demo", name]) for name in assets) or None
+    return dg.DagsterRun(job_name=job, asset_selection=keys, tags=tags)
+
+
+def test_runs_that_ask_models_go_to_the_gpu_and_joins_and_exports_to_the_head():
+    assert queue_of(run_of("detections", "stills")) == "gpu"
+    assert queue_of(run_of("reference_embeddings")) == "gpu"
+    assert queue_of(run_of("training_set")) == "head"
+    assert queue_of(run_of("tags", "selection")) == "head"
+    assert queue_of(run_of("exported_set")) == "head"
+    assert queue_of(run_of("keyframes")) == "gpu"
+    assert queue_of(run_of(job="measure_episode")) == "gpu"
+    assert queue_of(run_of(job="export")) == "head"
+    assert queue_of(run_of("training_set", **{"dagster-celery/queue": "gpu"})) == "gpu"
+
+
+def test_a_machine_that_sees_sources_store_and_weights_is_fit(settings: Settings):
+    assert faults(settings, asks_models=True) == []
+
+
+def test_a_machine_without_the_sources_is_not(settings: Settings, tmp_path: Path):
+    (tmp_path / "sources" / "show").rmdir()
+    assert faults(settings, asks_models=False) == []  # nothing is known to lie there
+    store_of(settings).write("video", SCHEMAS["video"].table([]), "show.e1")
+    [told] = faults(settings, asks_models=False)
+    assert f"{tmp_path / 'sources'}, of [episodes] roots, is empty" in told
+    (tmp_path / "sources").rmdir()
+    [told] = faults(settings, asks_models=False)
+    assert "cannot be read: No such file" in told
+
+
+def test_a_store_that_cannot_be_written_is_told(settings: Settings, tmp_path: Path):
+    (tmp_path / "store").write_text("a file in its place")
+    told = faults(settings, asks_models=False)
+    assert any(str(tmp_path / "store") in fault for fault in told)
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(tmp_path: Path, settings: Settings):
+    told = faults(changed(tmp_path, models__device="cuda:9"), asks_models=True)
+    assert any("cuda:9" in fault for fault in told)
+    assert faults(changed(tmp_path, models__device="cuda:9"), asks_models=False) == []
+
+
+def test_other_weights_than_the_clusters_are_refused_until_a_person_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    assert faults(settings, asks_models=True) == []
+    known = fitness.known_weights
+    monkeypatch.setattr(fitness, "known_weights", lambda resources: known(resources) | {"detector": "others"})
+    [told] = faults(settings, asks_models=True)
+    assert "the weights of the detector are not those of the cluster" in told
+    lock_weights(settings)
+    assert faults(settings, asks_models=True) == []
+
+
+def test_a_drive_that_hangs_is_told_in_time(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fitness, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(fitness, "roots_of", lambda settings: time.sleep(0.5) or [])
+    assert faults(settings, asks_models=False) == ["sources or store did not answer within 0 s"]
+
+
+def test_a_machine_that_has_what_the_head_has_takes_the_run(settings: Settings):
+    assert mismatches(settings, expectations(settings)) == []
+    assert mismatches(settings, {}) == []
+
+
+def test_other_settings_other_code_and_another_store_are_told_apart(settings: Settings, tmp_path: Path):
+    tags = expectations(settings)
+    [told] = mismatches(settings, tags | {SETTINGS_TAG: "0" * 12})
+    assert "its settings are not those of the head" in told
+    [told] = mismatches(settings, tags | {VERSIONS_TAG: "dataset-pipeline 9.9"})
+    assert "the head has dataset-pipeline 9.9" in told
+    assert versions() in told
+    [told] = mismatches(changed(tmp_path, store__root=str(tmp_path / "mine")), tags)
+    assert f"{tmp_path / 'mine'}, its store, is not the store of the head" in told
+    assert mismatches(settings, tags | {STORE_TAG: tags[STORE_TAG]}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"crops__person_min_side_px": 77}, True),
+        ({"models__pack": "real"}, True),
+        ({"models__quality": "hyperiqa"}, True),
+        ({"models__device": "cuda"}, False),
+        ({"models__batch_size": 3}, False),
+        ({"models__keep_loaded": 2}, False),
+        ({"store__root": "elsewhere"}, False),
+        ({"episodes__roots": ["elsewhere"]}, False),
+        ({"cluster__silent_s": 9.0}, False),
+    ],
+)
+def test_settings_differ_by_what_decides_a_result(settings: Settings, tmp_path: Path, changes: dict, counts: bool):
+    assert (settings_hash(changed(tmp_path, **changes)) != settings_hash(settings)) == counts
