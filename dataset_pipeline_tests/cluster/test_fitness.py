@@ -80,9 +80,13 @@ def test_a_store_that_cannot_be_written_is_told(settings: Settings, tmp_path: Pa
     assert any(str(tmp_path / "store") in fault for fault in told)
 
 
-def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(tmp_path: Path, settings: Settings):
-    told = faults(changed(tmp_path, models__device="cuda:9"), asks_models=True)
-    assert any("cuda:9" in fault for fault in told)
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dataset_pipeline.models.device.torch_cuda_problem", lambda index: f"there is no GPU {index}")
+    [told] = faults(changed(tmp_path, models__device="cuda:9"), asks_models=True)
+    assert "cuda:9" in told
+    assert "there is no GPU 9" in told
     assert faults(changed(tmp_path, models__device="cuda:9"), asks_models=False) == []
 
 
