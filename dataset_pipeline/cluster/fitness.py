@@ -15,8 +15,8 @@ from dataset_pipeline.cluster.tags import SETTINGS_TAG, STORE_TAG, VERSIONS_TAG,
 from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.device import DeviceUnavailable, onnx_device, torch_device
 from dataset_pipeline.models.injected import known_weights, missing_weights, model_resources
-from dataset_pipeline.orchestration.arrivals import roots_of
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.sources.roots import roots_of
 
 PATIENCE_S = 60.0  # for a network drive that does not answer
 LOCK = "models.lock"
