@@ -180,13 +180,15 @@ def submit_graph(settings: Settings, paths: list[Path] | None, as_json: bool) ->
         asked = submit_measuring(
             build_definitions(settings), instance, settings, [source.key for source in carried.sources]
         )
-    told = {"backfill": asked.backfill_id, "episodes": asked.episodes, "renamed": list(carried.notes)}
     if as_json:
-        print(json.dumps(told | {"rejected": looked.rejected}, indent=1))
+        told = {"backfill": asked.backfill_id, "episodes": asked.episodes, "under_way": asked.under_way}
+        print(json.dumps(told | {"renamed": list(carried.notes), "rejected": looked.rejected}, indent=1))
         return
     print_troubles(looked.rejected, [*carried.notes, *looked.passed_over], ())
+    if asked.under_way:
+        out.print(f"{len(asked.under_way)} episodes are under way already")
     if not asked.episodes:
-        out.print("nothing to measure: all is there already")
+        out.print("nothing else is to be measured")
         return
     out.print(
         f"backfill {asked.backfill_id} measures {len(asked.episodes)} episodes; joins and the set follow by themselves"

@@ -57,7 +57,12 @@ def lock_weights(settings: Settings) -> dict[str, str]:
 def _source_faults(settings: Settings) -> Iterator[str]:
     """The roots are there, and none is an empty folder where something is known to lie."""
     known = bool(store_of(settings).episodes("video"))
-    for root in roots_of(settings):
+    try:
+        roots = roots_of(settings)
+    except PermanentError as error:
+        yield str(error)
+        return
+    for root in roots:
         try:
             with os.scandir(root) as entries:
                 empty = next(entries, None) is None

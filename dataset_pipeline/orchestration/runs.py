@@ -30,8 +30,11 @@ from dataset_pipeline.orchestration.unfinished import (
     PARTITION_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
+    UnderWay,
     process_tags,
     project_tag,
+    unfinished_backfills,
+    unfinished_runs,
 )
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
@@ -148,10 +151,12 @@ def materialize_all(
 
 @dataclass(frozen=True)
 class Asked:
-    """A backfill that the daemon carries out; empty if there is nothing to do."""
+    """A backfill that the daemon carries out; empty if there is nothing to do. under_way: episodes that were due and
+    have a run or a backfill already."""
 
     backfill_id: str
     episodes: list[str]
+    under_way: list[str]
 
 
 def submit_measuring(
@@ -161,9 +166,12 @@ def submit_measuring(
     measuring = phases()[0].assets
     found = due(measuring, instance, settings, store_of(settings), episodes)
     wanted = set().union(*(members for _, members in found))
-    asked = [episode for episode in episodes if episode in wanted]
+    registered = instance.get_dynamic_partitions(partitions_name(settings))
+    work = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
+    under_way = [episode for episode in episodes if episode in wanted and work.on(episode)]
+    asked = [episode for episode in episodes if episode in wanted and episode not in under_way]
     if not asked:
-        return Asked("", [])
+        return Asked("", [], under_way)
     backfill = backfill_of(
         defs,
         instance,
@@ -173,7 +181,7 @@ def submit_measuring(
         f"measure {len(asked)} episodes",
     )
     instance.add_backfill(backfill)
-    return Asked(backfill.backfill_id, asked)
+    return Asked(backfill.backfill_id, asked, under_way)
 
 
 def _phases_under(settings: Settings, leave_out: Sequence[str], only: Collection[str] | None) -> list[Phase]:

@@ -90,6 +90,13 @@ class Machine:
         except psutil.NoSuchProcess:
             return []
 
+    def carriers(self) -> list[psutil.Process]:
+        """Of a worker: the processes that runs are carried in."""
+        assert self._process is not None
+        main = psutil.Process(self._process.pid)
+        main = main.children()[0] if can_be_apart() else main
+        return [it for it in main.children() if "resource_tracker" not in " ".join(it.cmdline())]
+
     def kill(self) -> None:
         """As a power cut: all its processes at once."""
         if self._process is None:

@@ -1,0 +1,298 @@
+"""Several machines on one project: what they make is what one makes, and whoever is killed costs time alone.
+
+The tests share one cluster and are one story: they stand in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+from dataset_pipeline_tests.servers.machines import Machine
+from dataset_pipeline_tests.servers.postgresql import postgresql
+from dataset_pipeline_tests.servers.redis import redis
+from dataset_pipeline_tests.servers.server import INSTALL, Server, free_port
+from dataset_pipeline_tests.store.looks import intact
+
+pytest.importorskip("dagster_celery", reason=INSTALL)
+pytest.importorskip("dagster_postgres", reason=INSTALL)
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200)]
+
+SCRIPTS = (
+    "solo 1.2, talk 1.6, pair 1",
+    "solo 0.7, pair 1.2, talk 1",
+    "establish 1, trio 1, talk 1.6",
+    "talk 1.6, solo 1, pair 1",
+    "pair 1, solo 1, trio 1",
+    "talk 1, pair 1, solo 1.2",
+)
+PROJECT = """
+[models]
+pack = "demo"
+device = "cpu"
+[episodes]
+roots = ["{shows}"]
+[arrivals]
+settle_s = 0.0
+[crops]
+person_min_side_px = 60
+head_min_side_px = 48
+[selection]
+min_short_side_px = 48
+[store]
+root = "{store}"
+[corrections]
+root = "{root}/corrections"
+[exported_set]
+root = "{root}/exports"
+"""
+SILENT_S = 8.0
+CLUSTER = """
+[cluster]
+broker = "{broker}"
+database = "{database}"
+gpu_slots = 2
+silent_s = {silent_s}
+"""
+FAILED_WITHIN_S, BEGUN_AGAIN_WITHIN_S = 45, 60
+MEASURED_WITHIN_S = 420
+STATUS = dg.DagsterRunStatus
+WORKER_TAG = "dataset_pipeline/worker"
+
+
+@dataclass
+class Lab:
+    """A head and two workers; `alone`: the store of a machine that made the same episodes by itself."""
+
+    root: Path
+    database: Server
+    broker: Server
+    settings: str
+    alone: Store
+    machines: dict[str, Machine] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        return Store(str(self.root / "store"))
+
+    def machine(self, name: str, settings: str = "") -> Machine:
+        self.machines[name] = Machine(name, self.root / name, settings or self.settings)
+        return self.machines[name]
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.machines["head"].folder / ".dagster" / "cluster"))
+
+    def runs(self, *statuses: STATUS) -> list[dg.DagsterRun]:
+        with self.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(statuses=list(statuses)) if statuses else None))
+
+    def run(self, run_id: str) -> dg.DagsterRun:
+        with self.instance() as instance:
+            found = instance.get_run_by_id(run_id)
+        assert found is not None
+        return found
+
+    def being_measured(self) -> dg.DagsterRun:
+        """A run that a worker is in the middle of: some asset of it is made, others are not."""
+
+        def found() -> dg.DagsterRun | None:
+            with self.instance() as instance:
+                for run in instance.get_runs(dg.RunsFilter(job_name="measure_episode", statuses=[STATUS.STARTED])):
+                    steps = instance.get_run_stats(run.run_id).steps_succeeded
+                    if 2 <= steps <= 15:
+                        return run
+            return None
+
+        return self.wait_for(found, "a run in the middle of its work", 240)
+
+    def worker_of(self, run: dg.DagsterRun) -> Machine:
+        return self.machines[run.tags[WORKER_TAG].rpartition("@")[2]]
+
+    def wait_for(self, what: Callable[[], object], name: str, patience_s: float):
+        give_up_s = time.monotonic() + patience_s
+        trouble = ""
+        while time.monotonic() < give_up_s:
+            try:
+                if found := what():
+                    return found
+            except Exception as error:  # the database may be away
+                trouble = str(error)
+            time.sleep(1)
+        logs = "\n".join(f"--- {it.name}\n{it.said()[-3000:]}" for it in self.machines.values())
+        pytest.fail(f"no {name} within {patience_s} s {trouble}\n{logs}")
+
+    def wait_until(self, run_id: str, status: STATUS, patience_s: float) -> None:
+        self.wait_for(lambda: self.run(run_id).status == status, f"{status.value} of run {run_id}", patience_s)
+
+    def begun_again(self, run_id: str) -> dg.DagsterRun:
+        """The run in which a failed one is tried again, once a worker has taken it up."""
+
+        def found() -> dg.DagsterRun | None:
+            tries = [it for it in self.runs(STATUS.STARTED, STATUS.SUCCESS) if it.parent_run_id == run_id]
+            return tries[0] if tries else None
+
+        return self.wait_for(found, f"other try of {run_id}", BEGUN_AGAIN_WITHIN_S)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    root = tmp_path_factory.mktemp("lab")
+    write_show(root / "drawn", replace(TEST_SHOW, scripts=SCRIPTS, size=(320, 180)))
+    shutil.move(root / "drawn", root / "shows" / "robins")
+    project = PROJECT.format(shows=root / "shows", store="{store}", root=root)
+    alone = Machine("alone", root / "alone", project.format(store=root / "alone_store"))
+    said = alone.say("run", "--json", timeout_s=900)
+    assert said.returncode == 0, said.stdout + said.stderr
+    shutil.copytree(root / "alone_store" / "_identities", root / "store" / "_identities")
+    with ExitStack() as stack:
+        database, broker = stack.enter_context(postgresql()), stack.enter_context(redis(root / "redis"))
+        url = database.url.replace("+psycopg2", "")
+        cluster = CLUSTER.format(broker=broker.url, database=url, silent_s=SILENT_S)
+        settings = project.format(store=root / "store") + cluster
+        made = Lab(root, database, broker, settings, Store(str(root / "alone_store")))
+        head = made.machine("head")
+        said = head.say("engine", "init")
+        assert said.returncode == 0, said.stdout + said.stderr
+        try:
+            yield made
+        finally:
+            for machine in made.machines.values():
+                machine.kill()
+
+
+def test_a_worker_with_other_settings_leaves_runs_to_those_that_have_the_heads(lab: Lab):
+    odd = lab.machine("odd", lab.settings.replace("head_min_side_px = 48", "head_min_side_px = 47"))
+    odd.start("worker")
+    lab.machines["head"].start("cluster", "--port", str(free_port()))
+
+    def refused() -> dg.DagsterRun | None:
+        for run in lab.runs(STATUS.STARTING):
+            if "its settings are not" in run.tags.get("dataset_pipeline/refused", ""):
+                return run
+        return None
+
+    run = lab.wait_for(refused, "run that is refused", 240)
+    said = json.loads(lab.machines["head"].say("workers", "--json").stdout)
+    assert [it["run_id"] for it in said["refused"]] == [run.run_id]
+    assert sum(it["queue"] == "gpu" and "its settings" in it["refuses"] for it in said["workers"].values()) == 1
+    for name in ("gpu-1", "gpu-2"):
+        lab.machine(name).start("worker")
+    lab.wait_for(lambda: lab.run(run.run_id).tags.get(WORKER_TAG), "worker that takes it", 120)
+    assert lab.worker_of(lab.run(run.run_id)).name in ("gpu-1", "gpu-2")
+    odd.kill()
+
+
+def test_the_run_of_a_process_that_is_killed_begins_again(lab: Lab):
+    run = lab.being_measured()
+    [process] = lab.worker_of(run).carriers()
+    process.kill()
+    lab.wait_until(run.run_id, STATUS.FAILURE, FAILED_WITHIN_S)
+    lab.begun_again(run.run_id)
+
+
+def test_the_run_of_a_machine_that_is_lost_begins_again_elsewhere(lab: Lab):
+    run = lab.being_measured()
+    lost = lab.worker_of(run)
+    lost.kill()
+    lab.wait_until(run.run_id, STATUS.FAILURE, FAILED_WITHIN_S)
+    again = lab.begun_again(run.run_id)
+    assert lab.worker_of(again).name != lost.name
+    assert again.tags["dataset_pipeline/host"] != lost.name
+    lab.wait_for(lambda: run.run_id not in slots(lab), "slot that is given back", 30)
+    lost.start("worker")
+
+
+def slots(lab: Lab) -> set[str]:
+    with lab.instance() as instance:
+        found = instance.event_log_storage.get_concurrency_info("gpu")
+    return {it.run_id for it in [*found.claimed_slots, *found.pending_steps]}
+
+
+def test_a_run_that_is_cancelled_ends_and_is_not_tried_again(lab: Lab):
+    run = lab.being_measured()
+    with lab.instance() as instance:
+        assert instance.run_coordinator.cancel_run(run.run_id)
+    lab.wait_until(run.run_id, STATUS.CANCELED, FAILED_WITHIN_S)
+    said = lab.machines["head"].say("run", "--submit", "--json")
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert run.tags["dagster/partition"] in json.loads(said.stdout)["episodes"]
+    assert not [it for it in lab.runs() if it.parent_run_id == run.run_id]
+
+
+def test_a_broker_that_is_killed_and_comes_back_costs_no_run(lab: Lab):
+    run = lab.being_measured()
+    lab.broker.kill()
+    time.sleep(3)
+    lab.broker.start()
+    lab.wait_until(run.run_id, STATUS.SUCCESS, 240)
+
+
+def test_a_database_that_is_killed_and_comes_back_leaves_no_run_behind(lab: Lab):
+    run = lab.being_measured()
+    lab.database.kill()
+    time.sleep(3)
+    lab.database.start()
+    lab.wait_for(lambda: lab.run(run.run_id).is_finished, "end of the run", 240)
+    if lab.run(run.run_id).status == STATUS.FAILURE:
+        lab.begun_again(run.run_id)
+
+
+def test_all_episodes_are_measured_once_all_are_back(lab: Lab):
+    measured = set(lab.alone.episodes("tag_scores"))
+    assert len(measured) == len(SCRIPTS)
+    lab.wait_for(lambda: set(lab.store.episodes("tag_scores")) == measured, "table of each episode", MEASURED_WITHIN_S)
+    lab.wait_for(lambda: not lab.runs(STATUS.STARTED, STATUS.STARTING, STATUS.QUEUED), "rest", MEASURED_WITHIN_S)
+
+
+def test_the_set_is_the_one_that_a_machine_alone_makes(lab: Lab):
+    expected = lab.alone.pointer("training_set")
+    assert expected is not None
+
+    def made() -> bool:
+        found = lab.store.pointer("training_set")
+        return found is not None and found.file == expected.file
+
+    lab.wait_for(made, "training set like that of one machine", MEASURED_WITHIN_S)
+    other = []
+    for asset in SCHEMAS:
+        for episode in [*lab.alone.episodes(asset), None]:
+            one, many = lab.alone.pointer(asset, episode), lab.store.pointer(asset, episode)
+            if one is None or asset in ("exported_set", "video"):
+                continue
+            if many is None or many.file != one.file:
+                other.append(f"{asset} {episode}")
+            assert intact(lab.store, asset, episode), (asset, episode)
+    assert other == []
+    assert not [*(lab.root / "store").rglob("*.tmp")]
+
+
+def test_a_worker_that_does_not_see_the_sources_does_not_join(lab: Lab):
+    (lab.root / "nothing").mkdir()
+    blind = lab.machine("blind", lab.settings.replace(str(lab.root / "shows"), str(lab.root / "nothing")))
+    said = blind.say("worker")
+    assert said.returncode == 1
+    assert "this machine cannot be a worker" in said.stderr
+    assert f"{lab.root / 'nothing'}, of [episodes] roots, is empty" in said.stderr
+    del lab.machines["blind"]
+
+
+def test_in_the_end_no_run_is_left_and_no_slot_is_kept(lab: Lab):
+    open_runs = (STATUS.STARTED, STATUS.STARTING, STATUS.QUEUED, STATUS.CANCELING, STATUS.NOT_STARTED)
+    lab.wait_for(lambda: not lab.runs(*open_runs), "rest", MEASURED_WITHIN_S)
+    assert slots(lab) == set()
+    said = json.loads(lab.machines["head"].say("workers", "--json").stdout)
+    assert {name.rpartition("@")[2] for name in said["workers"]} == {"head", "gpu-1", "gpu-2"}
+    assert not any(it["runs"] for it in said["workers"].values())
+    assert said["silent"] == []
