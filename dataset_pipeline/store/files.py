@@ -8,17 +8,19 @@ import logging
 import os
 import stat
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.paths import long_path, patiently, write_whole
+from dataset_pipeline.store.names import TEMPORARY_SUFFIX
 
-TEMPORARY_SUFFIX = ".tmp"
 # Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
 REFRESH_S = 3600.0
 # Locks are a fixed number of empty files that stay: removing one while another process waits for it would split them.
@@ -32,6 +34,13 @@ log = logging.getLogger(__name__)
 
 class StoreError(PermanentError):
     """Something in the store cannot be used; the message says what to do."""
+
+
+class Mark(NamedTuple):
+    """What tells one content of a file from another."""
+
+    tag: str
+    version: str = ""  # beside it, where a client wants both back
 
 
 class Files(Protocol):
@@ -50,8 +59,22 @@ class Files(Protocol):
         succeeds, where a lock is to be had."""
         ...
 
-    def keep(self, path: str, size_bytes: int) -> bool:
-        """Whether a file of this size is there and safe from a cleaner for a while; if not, write it."""
+    def read_marked(self, path: str) -> tuple[bytes, Mark]:
+        """As `read`, with the mark of this content."""
+        ...
+
+    def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
+        """Put a whole file, safe on the disk, in place of the content of this mark, or of none: its mark, or None if
+        something else is there."""
+        ...
+
+    def keep(self, path: str, data: bytes, closely: bool = False) -> None:
+        """Have a file of this size there, safe from a cleaner for a while, writing it if need be; `closely`: durable,
+        and of this very content."""
+        ...
+
+    def refresh(self, path: str) -> bool:
+        """Whether a file is there, which is then safe from a cleaner for a while."""
         ...
 
     def folders(self, path: str) -> list[str]:
@@ -62,8 +85,13 @@ class Files(Protocol):
         """Names of the files right in `path`, sorted."""
         ...
 
+    def below(self, path: str) -> list[str]:
+        """Paths of all files below a folder, sorted."""
+        ...
+
     def age_and_size(self, path: str) -> tuple[float, int]:
-        """Seconds since the file was written and its bytes. Raises FileNotFoundError."""
+        """Seconds since the file was written, by the clock of what holds it, and its bytes. Raises
+        FileNotFoundError."""
         ...
 
     def remove(self, path: str) -> None:
@@ -102,6 +130,7 @@ def open_files(root: str) -> Files:
 class LocalFiles:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self._is_warned = False
         try:
             if not stat.S_ISDIR(os.stat(self.root).st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -124,14 +153,34 @@ class LocalFiles:
                 self.write(path, data, durable=True)
             return is_new
 
-    def keep(self, path: str, size_bytes: int) -> bool:
+    def read_marked(self, path: str) -> tuple[bytes, Mark]:
+        data = self.read(path)
+        return data, _mark_of(data)
+
+    def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
+        with self.locked(path):
+            if _mark_now(self, path) != before:
+                return None
+            self.write(path, data, durable=True)
+        return _mark_of(data)
+
+    def keep(self, path: str, data: bytes, closely: bool = False) -> None:
         try:
-            age_s, size = self.age_and_size(path)
+            age_s, size_bytes = self.age_and_size(path)
+        except FileNotFoundError:
+            size_bytes = -1
+        if size_bytes != len(data) or (closely and self.read(path) != data):
+            self.write(path, data, durable=closely)
+        elif age_s > REFRESH_S:
+            os.utime(self._at(path))
+
+    def refresh(self, path: str) -> bool:
+        try:
+            if self.age_and_size(path)[0] > REFRESH_S:
+                os.utime(self._at(path))
         except FileNotFoundError:
             return False
-        if size == size_bytes and age_s > REFRESH_S:
-            os.utime(self._at(path))
-        return size == size_bytes
+        return True
 
     def folders(self, path: str) -> list[str]:
         return self._list(path, lambda entry: entry.is_dir())
@@ -146,9 +195,29 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def below(self, path: str) -> list[str]:
+        folders, found = [path], []
+        while folders:
+            folder = folders.pop()
+            found += [f"{folder}/{name}" for name in self.names(folder)]
+            folders += [f"{folder}/{name}" for name in self.folders(folder)]
+        return sorted(found)
+
     def age_and_size(self, path: str) -> tuple[float, int]:
         status = self._at(path).stat()
-        return time.time() - status.st_mtime, status.st_size
+        return max(0.0, time.time() + self._clock_ahead_s - status.st_mtime), status.st_size
+
+    @cached_property
+    def _clock_ahead_s(self) -> float:
+        """How much the clock of the drive is ahead of this machine's; 0 where nothing can be written."""
+        beside = self._at(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
+        try:
+            beside.touch()
+            ahead_s = beside.stat().st_mtime - time.time()
+            beside.unlink(missing_ok=True)
+        except OSError:
+            return 0.0
+        return ahead_s
 
     def remove(self, path: str) -> None:
         target = self._at(path)
@@ -172,7 +241,9 @@ class LocalFiles:
         except (OSError, RuntimeError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
-            log.warning("%s cannot be locked (%s): runs at once may measure a picture twice", file, error)
+            if not self._is_warned:
+                self._is_warned = True
+                log.warning("%s cannot be locked (%s): runs at once may measure a picture twice", file, error)
         try:
             yield
         finally:
@@ -197,7 +268,7 @@ class LocalFiles:
 
 
 class RemoteFiles:
-    """An object store: a put shows the whole object or nothing, and replaces at once."""
+    """What fsspec reaches. For one writer: nothing is locked here, and others may put theirs between two steps."""
 
     def __init__(self, system: Any, root: str) -> None:
         self.system, self.root = system, root.rstrip("/")
@@ -218,13 +289,32 @@ class RemoteFiles:
             self.write(path, data)
         return is_new
 
-    def keep(self, path: str, size_bytes: int) -> bool:
-        # Objects cannot be touched; an old one is put again, which makes it new.
+    def read_marked(self, path: str) -> tuple[bytes, Mark]:
+        data = self.read(path)
+        return data, _mark_of(data)
+
+    def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
+        if _mark_now(self, path) != before:
+            return None
+        self.write(path, data)
+        return _mark_of(data)
+
+    def keep(self, path: str, data: bytes, closely: bool = False) -> None:
         try:
-            age_s, size = self.age_and_size(path)
+            age_s, size_bytes = self.age_and_size(path)
+        except FileNotFoundError:
+            age_s, size_bytes = 0.0, -1
+        # Files cannot be touched; an old one is put again, which makes it new.
+        if size_bytes != len(data) or age_s > REFRESH_S or (closely and self.read(path) != data):
+            self.write(path, data)
+
+    def refresh(self, path: str) -> bool:
+        try:
+            if self.age_and_size(path)[0] > REFRESH_S:
+                self.write(path, self.read(path))
         except FileNotFoundError:
             return False
-        return size == size_bytes and age_s <= REFRESH_S
+        return True
 
     def folders(self, path: str) -> list[str]:
         return self._list(path, "directory")
@@ -238,6 +328,10 @@ class RemoteFiles:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == kind)
+
+    def below(self, path: str) -> list[str]:
+        root = self._at("")
+        return sorted(name.removeprefix(root).lstrip("/") for name in self.system.find(self._at(path)))
 
     def age_and_size(self, path: str) -> tuple[float, int]:
         at = self._at(path)
@@ -260,6 +354,17 @@ class RemoteFiles:
 
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
+
+
+def _mark_of(data: bytes) -> Mark:
+    return Mark(hashlib.sha256(data).hexdigest())
+
+
+def _mark_now(files: Files, path: str) -> Mark | None:
+    try:
+        return files.read_marked(path)[1]
+    except FileNotFoundError:
+        return None
 
 
 def _no_root(root: Path | str, error: Exception) -> StoreError:

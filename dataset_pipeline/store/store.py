@@ -1,12 +1,13 @@
 """Where tables and pictures live.
 
-`<asset>/<episode or _all>/<content hash>.parquet` never changes once written; `current.json` beside it names the one
-that counts and is replaced last. Pictures lie in the same folder under a name that holds id and content hash. Beside a
-training set `<content hash>.json` is its lineage, so that sets which are not current can be compared.
+`<asset>/<episode or _all>/<content hash>.parquet` never changes once written; the pointer that names the one that
+counts (`pointers.py`) is replaced last, and only as long as it is the one that the writer saw. Pictures lie in the same
+folder under a name that holds id and content hash. Beside a training set `<content hash>.json` is its lineage, so that
+sets which are not current can be compared.
 
 Side tables, `<asset>__measured`, only ever gain rows. Their pointer also says which older tables the current one
 `holds`; whatever else lies beside it was written by another run at the same moment, and counts too. So a lost race
-loses no row, on object stores as well, which know no locks.
+loses no row, on drives without locks as well.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import hashlib
 import itertools
 import json
 import logging
-import re
+import random
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,27 +29,32 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_pipeline.base.ids import check_episode, check_image, file_name
 from dataset_pipeline.base.parallel import map_all
-from dataset_pipeline.base.paths import OutsideError, fault_of_path, is_device
-from dataset_pipeline.store.files import TEMPORARY_SUFFIX, StoreError, open_files
+from dataset_pipeline.base.paths import fault_of_path
+from dataset_pipeline.store.cleaning import Cleaned, cleaned
+from dataset_pipeline.store.files import StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.lineage import Lineage
+from dataset_pipeline.store.names import (
+    LINEAGE,
+    MEASURED_SUFFIX,
+    TABLE,
+    agreed_path,
+    check_path,
+    folder_of,
+    label_of,
+    picture_path,
+)
+from dataset_pipeline.store.pointers import Pointer, Pointers, TableOutdated
 from dataset_pipeline.store.provenance import NOTHING_RECORDED, Provenance
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.versions import canonical, content_hash, pc, version_of_canonical, versions_of_parts
 
-POINTER = "current.json"
-ALL_EPISODES = "_all"
-MEASURED_SUFFIX = "__measured"
 ROW_GROUP = 100_000  # rows that are encoded at a time, and can be read so
+TURNS = 200  # how often a writer tries whose pointer is replaced meanwhile: each lost turn is another's progress
+LONGEST_TURN_S = 0.25
 
 log = logging.getLogger(__name__)
-
-_ASSET = re.compile(r"[a-z][a-z0-9_]*")
-_TABLE = re.compile(r"[0-9a-f]{12}\.parquet")
-_LINEAGE = re.compile(r"[0-9a-f]{12}\.json")
-_PICTURE = re.compile(r"[^.]+@[^.]+-[0-9a-f]{12}\.[a-z0-9]+")
 
 
 class PictureGone(StoreError):
@@ -56,22 +63,6 @@ class PictureGone(StoreError):
 
 class TableMissing(StoreError):
     """A table that was never written, or whose file is gone."""
-
-
-class TableOutdated(StoreError):
-    """A table written under a schema that the present one cannot stand in for, or whose file cannot be read."""
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """What is current. `file`: relative to the root. `provenance`: how the table came about.
-    `parts`: data versions by value of the schema's `part`, if it has one."""
-
-    file: str
-    rows: int
-    data_version: str
-    provenance: Provenance = NOTHING_RECORDED
-    parts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,17 +87,6 @@ class Version:
     current: bool
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """What was removed. `unreadable`: a sentence for each damaged table, for whose sake files stay."""
-
-    tables: int
-    pictures: int
-    temporary: int
-    size_bytes: int
-    unreadable: tuple[str, ...] = ()
-
-
 def schema_of(asset: str) -> TableSchema:
     """The schema of an asset's table, or of the side table `<asset>__measured`. Raises ValueError if there is none."""
     base = asset.removesuffix(MEASURED_SUFFIX)
@@ -126,6 +106,7 @@ class Store:
     def __init__(self, root: str) -> None:
         self.root = root
         self._files = open_files(root)
+        self._pointers = Pointers(self._files)
 
     @property
     def identity_log(self) -> IdentityLog:
@@ -155,7 +136,7 @@ class Store:
         if asset.endswith(MEASURED_SUFFIX) and (tables := self._side_tables(asset, episode, pointer)[0]):
             return _first_of_each(tables, schema)
         stored = self._load(pointer, asset, episode, None if columns is None else {*columns, *schema.key})
-        return _aligned(stored, schema, _label(asset, episode))
+        return _aligned(stored, schema, label_of(asset, episode))
 
     def previous(self, asset: str, episode: str | None = None) -> pa.Table | None:
         """What there is to take rows over from: like `find`, but also None, with a warning, if it cannot be used."""
@@ -171,7 +152,7 @@ class Store:
         if (pointer := self.pointer(asset, episode)) is None:
             raise _never_written(asset, episode)
         with self._opened(pointer, asset, episode) as file:
-            _aligned(file.schema_arrow.empty_table(), schema_of(asset), _label(asset, episode))
+            _aligned(file.schema_arrow.empty_table(), schema_of(asset), label_of(asset, episode))
             groups = (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
             paths = [group["path"] for group in groups if "path" in group.column_names]
         if not paths:
@@ -202,20 +183,12 @@ class Store:
         tables = [schema.empty()]
         for _, alike in itertools.groupby(there, key=lambda it: it[1].schema):
             episodes_alike, tables_alike = zip(*alike, strict=True)
-            tables.append(_aligned(pa.concat_tables(tables_alike), schema, _label(asset, episodes_alike[0])))
+            tables.append(_aligned(pa.concat_tables(tables_alike), schema, label_of(asset, episodes_alike[0])))
         return pa.concat_tables(tables).select(list(columns or schema.columns))
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
         """What is current, or None if nothing was ever written. Raises TableOutdated if it cannot be read."""
-        path = f"{_folder(asset, episode)}/{POINTER}"
-        try:
-            return _pointer(json.loads(self._files.read(path)))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, RecursionError) as error:
-            raise TableOutdated(
-                f"{self.uri(path)} is damaged ({error}): materialize {asset} again, which replaces it"
-            ) from None
+        return self._pointers.read(asset, episode)
 
     def write(
         self,
@@ -230,10 +203,28 @@ class Store:
         Equal content leaves the files as they are, but for a pointer whose provenance differs. Raises ValueError if
         the table does not fit the asset's schema, TypeError if the provenance is not plain JSON.
         """
+        table = canonical(table, schema_of(asset))
+        seen = self._pointers.see(asset, episode)
+        pointer = self._put(asset, table, episode, provenance, lineage)
+        for _ in _turns(label_of(asset, episode)):
+            before = seen.usable
+            if pointer == before or self._pointers.swap(asset, episode, pointer, seen):
+                break
+            seen = self._pointers.see(asset, episode)
+        changed = before is None or before.file != pointer.file
+        return Written(pointer.file, pointer.rows, pointer.data_version, changed, pointer)
+
+    def _put(
+        self,
+        asset: str,
+        table: pa.Table,
+        episode: str | None,
+        provenance: Provenance,
+        lineage: Lineage | None = None,
+    ) -> Pointer:
+        """Have a canonical table lie in its place, and give the pointer that would make it current."""
         schema = schema_of(asset)
-        folder = _folder(asset, episode)
-        table = canonical(table, schema)
-        path = f"{folder}/{content_hash(table)}.parquet"
+        path = f"{folder_of(asset, episode)}/{content_hash(table)}.parquet"
         pointer = Pointer(
             path,
             table.num_rows,
@@ -241,29 +232,18 @@ class Store:
             Provenance.from_json(json.loads(json.dumps(provenance.to_json(), allow_nan=False))),
             versions_of_parts(table, schema),
         )
-        try:
-            before = self.pointer(asset, episode)
-        except TableOutdated:
-            before = None  # writing a whole new pointer is the cure
-        encoded = _parquet(table)
-        if not self._files.keep(path, len(encoded)) or self._files.read(path) != encoded:
-            self._files.write(path, encoded, durable=True)
+        self._files.keep(path, _parquet(table), closely=True)
         if lineage is not None:
             note = json.dumps(lineage.to_json(with_tables=True), sort_keys=True).encode()
             self._files.write(f"{path.removesuffix('.parquet')}.json", note)
-        if pointer != before:
-            told = vars(pointer) | {"provenance": pointer.provenance.to_json()}
-            text = json.dumps(told, indent=1, sort_keys=True) + "\n"
-            self._files.write(f"{folder}/{POINTER}", text.encode(), durable=True)
-        changed = before is None or before.file != path
-        return Written(path, pointer.rows, pointer.data_version, changed, pointer)
+        return pointer
 
     def versions(self, asset: str) -> list[Version]:
         """The tables of a joined asset that still lie here, the current one first, then the youngest."""
-        folder, pointer = _folder(asset, None), self.pointer(asset)
+        folder, pointer = folder_of(asset, None), self.pointer(asset)
         found = []
         for name in self._files.names(folder):
-            if _TABLE.fullmatch(name):
+            if TABLE.fullmatch(name):
                 with suppress(FileNotFoundError):
                     age_s, _ = self._files.age_and_size(f"{folder}/{name}")
                     is_current = pointer is not None and pointer.file == f"{folder}/{name}"
@@ -272,10 +252,10 @@ class Store:
 
     def lineage(self, asset: str, name: str) -> Lineage | None:
         """What the table of this name, of a joined asset, was made from; None if that was not noted."""
-        if not _LINEAGE.fullmatch(f"{name}.json"):
+        if not LINEAGE.fullmatch(f"{name}.json"):
             return None
         try:
-            told = json.loads(self._files.read(f"{_folder(asset, None)}/{name}.json"))
+            told = json.loads(self._files.read(f"{folder_of(asset, None)}/{name}.json"))
             return replace(Lineage.from_json(told), of=name)
         except FileNotFoundError:
             return None
@@ -285,47 +265,48 @@ class Store:
 
     def version(self, asset: str, name: str, episode: str | None = None) -> pa.Table | None:
         """The table of this name, current or not; None if it is gone. Raises TableOutdated if it cannot be read."""
-        if not _TABLE.fullmatch(f"{name}.parquet"):
+        if not TABLE.fullmatch(f"{name}.parquet"):
             return None
-        pointer = Pointer(f"{_folder(asset, episode)}/{name}.parquet", 0, "")
+        pointer = Pointer(f"{folder_of(asset, episode)}/{name}.parquet", 0, "")
         try:
             stored = self._load(pointer, asset, episode)
         except TableMissing:
             return None
-        return _aligned(stored, schema_of(asset), _label(asset, episode))
+        return _aligned(stored, schema_of(asset), label_of(asset, episode))
 
     def add_rows(self, asset: str, rows: pa.Table, episode: str | None) -> pa.Table:
         """Add to a side table the rows whose key it does not have yet, and return the whole of it.
 
-        Nothing that another run adds at the same time is lost. On a disk the first row of a key is everybody's answer;
-        in an object store, where nothing is locked, each run may go on with its own, and one of them is kept. Raises
-        TimeoutError if another process keeps the table locked.
+        Nothing that another run adds at the same time is lost, and the first row of a key is everybody's answer. Where
+        files can neither be locked nor replaced on a condition, each run may go on with its own, and one of them is
+        kept. Raises TimeoutError if another process keeps the pointer locked.
         """
-        schema, folder = schema_of(asset), _folder(asset, episode)
-        with self._files.locked(folder):
-            try:
-                pointer = self.pointer(asset, episode)
-            except TableOutdated:
-                pointer = None  # its tables are still there, and are read again once there is a pointer
+        schema = schema_of(asset)
+        for _ in _turns(label_of(asset, episode)):
+            seen = self._pointers.see(asset, episode)
+            pointer = seen.usable  # of a damaged one the tables are still there, and read again once there is a pointer
             tables, names = ([], []) if pointer is None else self._side_tables(asset, episode, pointer)
             table = _first_of_each([*tables, rows], schema)
-            if len(tables) != 1 or table.num_rows > tables[0].num_rows:
-                own = f"{content_hash(canonical(table, schema))}.parquet"
-                self.write(asset, table, episode, Provenance(holds=sorted({*names} - {own})))
+            if len(tables) == 1 and table.num_rows == tables[0].num_rows:
+                break
+            own = f"{content_hash(table)}.parquet"
+            mine = self._put(asset, table, episode, Provenance(holds=sorted({*names} - {own})))
+            if self._pointers.swap(asset, episode, mine, seen):
+                break
         return table
 
     def _side_tables(self, asset: str, episode: str | None, pointer: Pointer) -> tuple[list[pa.Table], list[str]]:
         """What makes up a side table: the current table, and those beside it that it does not hold. Also the names of
         all tables whose rows are in these. What cannot be read is passed over with a warning."""
         folder, current = pointer.file.rpartition("/")[::2]
-        names = [name for name in self._files.names(folder) if _TABLE.fullmatch(name)]
+        names = [name for name in self._files.names(folder) if TABLE.fullmatch(name)]
         held, tables = set(pointer.provenance.holds or ()), []
         for name in [current, *(name for name in names if name != current)]:
             if name in held:
                 continue
             try:
                 stored = self._load(replace(pointer, file=f"{folder}/{name}"), asset, episode)
-                tables.append(_aligned(stored, schema_of(asset), _label(asset, episode)))
+                tables.append(_aligned(stored, schema_of(asset), label_of(asset, episode)))
             except (TableMissing, TableOutdated) as error:
                 log.warning("Earlier rows are not reused. %s", error)
                 if name == current:
@@ -334,22 +315,19 @@ class Store:
 
     def episodes(self, asset: str) -> list[str]:
         """The episodes that have a table of this asset, sorted."""
-        _check_asset(asset)
-        folders = [name for name in self._files.folders(asset) if name != ALL_EPISODES]
-        written = map_all(lambda name: POINTER in self._files.names(f"{asset}/{name}"), folders)
-        return sorted(_episode(name) for name, there in zip(folders, written, strict=True) if there)
+        return self._pointers.episodes(asset)
 
     def assets_of(self, episode: str) -> list[str]:
         """The assets that have a table of the episode, side tables among them, sorted."""
-        assets = [asset for asset in self._files.folders("") if _ASSET.fullmatch(asset)]
-        return [asset for asset in assets if POINTER in self._files.names(_folder(asset, episode))]
+        assets = self._pointers.assets()
+        found = map_all(lambda asset: self._pointers.see(asset, episode).content is not None, assets)
+        return [asset for asset, is_there in zip(assets, found, strict=True) if is_there]
 
     def forget(self, episode: str) -> None:
         """Remove the pointers of all the episode's tables, that of `video` last, so that a broken-off call can be
         repeated. Tables and pictures are then reached by nothing, and left to `clean` and its grace period."""
-        assets = [asset for asset in self._files.folders("") if _ASSET.fullmatch(asset)]
-        for asset in sorted(assets, key=lambda asset: (asset == "video", asset)):
-            self._files.remove(f"{_folder(asset, episode)}/{POINTER}")
+        for asset in sorted(self._pointers.assets(), key=lambda asset: (asset == "video", asset)):
+            self._pointers.remove(asset, episode)
 
     def put_picture(
         self, asset: str, episode: str, image_id: str, encoded: bytes, suffix: str, made_from: str = ""
@@ -360,26 +338,20 @@ class Store:
         what it is made from, under which `picture_made_from` finds it again; it stands for the content.
         """
         digest = made_from or hashlib.sha256(encoded).hexdigest()
-        path = _picture_path(asset, episode, image_id, digest, suffix)
-        if not self._files.keep(path, len(encoded)):
-            self._files.write(path, encoded)
+        path = picture_path(asset, episode, image_id, digest, suffix)
+        self._files.keep(path, encoded)
         return path
 
     def picture_made_from(self, asset: str, episode: str, image_id: str, made_from: str, suffix: str) -> str:
         """The path of a picture that was put under that hash, now safe from a cleaner for a while; empty if there is
         none."""
-        path = _picture_path(asset, episode, image_id, made_from, suffix)
-        try:
-            size_bytes = self._files.age_and_size(path)[1]
-        except FileNotFoundError:
-            return ""
-        self._files.keep(path, size_bytes)
-        return path
+        path = picture_path(asset, episode, image_id, made_from, suffix)
+        return path if self._files.refresh(path) else ""
 
     def read_picture(self, path: str) -> bytes:
         """The encoded picture at a path of `put_picture`. Raises PictureGone; OSError if the store cannot be read."""
         try:
-            return self._files.read(_check_path(path))
+            return self._files.read(check_path(path))
         except FileNotFoundError:
             if not self._files.folders(""):
                 what = "the store is not there: connect its drive and run again"
@@ -408,7 +380,7 @@ class Store:
     def agree(self, name: str, told: dict[str, Any]) -> dict[str, Any]:
         """What all who use this store agree on under a name, plain JSON: what was said first, and that is `told` if
         nothing was. It lies beside the tables, in `_<name>.json`. Raises StoreError for a damaged file."""
-        path = _agreed(name)
+        path = agreed_path(name)
         if self._files.create(path, _agreed_text(told)):
             return told
         try:
@@ -421,15 +393,15 @@ class Store:
 
     def replace_agreed(self, name: str, told: dict[str, Any]) -> None:
         """For a person who changes on purpose what all agree on."""
-        self._files.write(_agreed(name), _agreed_text(told), durable=True)
+        self._files.write(agreed_path(name), _agreed_text(told), durable=True)
 
     def local_path(self, path: str) -> Path | None:
         """Where a picture lies on this machine's disk; None if the store is elsewhere."""
-        return self._files.local_path(_check_path(path))
+        return self._files.local_path(check_path(path))
 
     def uri(self, path: str) -> str:
         """The picture's address, e.g. file:///... or s3://..."""
-        return self._files.uri(_check_path(path))
+        return self._files.uri(check_path(path))
 
     def clean(self, grace_s: float) -> Cleaned:
         """Remove what no pointer reaches and nobody wrote or kept in the last `grace_s` seconds.
@@ -439,60 +411,15 @@ class Store:
         a run writes its pictures before the table that names them. Where a table cannot be read, all of its episode
         stays; if it is of all episodes, so do all pictures.
         """
-        folders = [
-            f"{asset}/{episode}"
-            for asset in self._files.folders("")
-            if _ASSET.fullmatch(asset)
-            for episode in self._files.folders(asset)
-        ]
-        # Files are listed before pointers are read: what becomes current meanwhile is too young to be removed.
-        listed = {folder: self._files.names(folder) for folder in folders}
-        reached: set[str] = set()
-        unreadable: dict[str, str] = {}
-        for folder, names in listed.items():
-            if POINTER in names:
-                try:
-                    reached |= self._reached_from(folder, names)
-                except TableOutdated as error:
-                    unreadable[folder] = str(error)
-        spared = {folder.rpartition("/")[2] for folder in unreadable}
-        for name in spared - {ALL_EPISODES}:  # what was renamed has pictures under its former keys
-            if (formers := self.previous("episode_aliases", _episode(name))) is not None:
-                spared = spared | {_folder("video", key).partition("/")[2] for key in formers["former"].to_pylist()}
-        counts = {"tables": 0, "pictures": 0, "temporary": 0, "lineages": 0, "size_bytes": 0}
-        for folder, names in listed.items():
-            if folder.rpartition("/")[2] in spared:
-                continue
-            for path in (f"{folder}/{name}" for name in names):
-                kind = _kind_of(path)
-                if kind is None or path in reached or (kind == "pictures" and ALL_EPISODES in spared):
-                    continue
-                try:
-                    age_s, size = self._files.age_and_size(path)
-                except FileNotFoundError:
-                    continue
-                if age_s >= grace_s:
-                    self._files.remove(path)
-                    counts[kind] += 1
-                    counts["size_bytes"] += size
-        del counts["lineages"]  # each lay beside a table that was counted
-        return Cleaned(**counts, unreadable=tuple(unreadable.values()))
+        return cleaned(self._files, self._pointers, self.paths_in, self.previous, grace_s)
 
-    def _reached_from(self, folder: str, names: Sequence[str]) -> set[str]:
-        asset, _, name = folder.partition("/")
-        episode = None if name == ALL_EPISODES else _episode(name)
-        pointer = self.pointer(asset, episode)
-        if pointer is None:
-            return set()
-        beside: set[str] = set()
-        if (held := pointer.provenance.holds) is not None:
-            beside = {f"{folder}/{name}" for name in names if _TABLE.fullmatch(name) and name not in held}
+    def paths_in(self, asset: str, episode: str | None, pointer: Pointer) -> list[str]:
+        """The pictures that a table names, if it is there and has a column of them. Raises TableOutdated."""
         try:
             table = self._load(pointer, asset, episode, columns=["path"])
         except TableMissing:
-            return beside
-        beside.add(f"{pointer.file.removesuffix('.parquet')}.json")
-        return {pointer.file, *beside, *(table["path"].to_pylist() if table.num_columns else ())}
+            return []
+        return table["path"].to_pylist() if table.num_columns else []
 
     def _load(
         self, pointer: Pointer, asset: str, episode: str | None, columns: Collection[str] | None = None
@@ -509,7 +436,7 @@ class Store:
             encoded = self._files.read(pointer.file)
         except FileNotFoundError:
             raise TableMissing(
-                f"{self.uri(pointer.file)}, the table of {_label(asset, episode)}, is gone: materialize {asset} again"
+                f"{self.uri(pointer.file)}, the table of {label_of(asset, episode)}, is gone: materialize {asset} again"
             ) from None
         try:
             yield pq.ParquetFile(pa.BufferReader(encoded), page_checksum_verification=True)
@@ -520,75 +447,19 @@ class Store:
 
 
 def _never_written(asset: str, episode: str | None) -> TableMissing:
-    return TableMissing(f"there is no table yet of {_label(asset, episode)}: materialize {asset} first")
-
-
-def _picture_path(asset: str, episode: str, image_id: str, digest: str, suffix: str) -> str:
-    suffix = suffix.removeprefix(".")
-    if not re.fullmatch(r"[a-z0-9]{1,8}", suffix):
-        raise ValueError(f"{suffix!r} is no suffix for the picture {image_id}")
-    return f"{_folder(asset, episode)}/{file_name(check_image(image_id))}-{digest[:12]}.{suffix}"
-
-
-def _kind_of(path: str) -> str | None:
-    name = path.rpartition("/")[2]
-    if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX):
-        return "temporary"
-    if _TABLE.fullmatch(name):
-        return "tables"
-    if _LINEAGE.fullmatch(name):
-        return "lineages"
-    return "pictures" if _PICTURE.fullmatch(name) else None
-
-
-def _check_asset(asset: str) -> None:
-    if not _ASSET.fullmatch(asset):
-        raise ValueError(f"{asset!r} is no asset name: a-z, 0-9 and _, beginning with a letter")
-
-
-def _agreed(name: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9.]*", name):
-        raise ValueError(f"{name!r} is no name for what is agreed on: a-z, 0-9 and dots, beginning with a letter")
-    return f"_{name}.json"
+    return TableMissing(f"there is no table yet of {label_of(asset, episode)}: materialize {asset} first")
 
 
 def _agreed_text(told: dict[str, Any]) -> bytes:
     return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _check_path(path: str) -> str:
-    # Links are followed: whoever keeps pictures on another disk made them, and no table can.
-    if fault := fault_of_path(path):
-        raise OutsideError(f"{path!r} is no path inside the store: it {fault}. Materialize again what names it")
-    return path
-
-
-def _pointer(told: Any) -> Pointer:
-    """The pointer in a file's JSON. Raises ValueError or TypeError for one that is none."""
-    found = Pointer(**{"provenance": {}, **told})
-    if fault := fault_of_path(found.file):
-        raise OutsideError(f"file {found.file!r} {fault}")
-    for name, kind in (("rows", int), ("data_version", str), ("provenance", dict), ("parts", dict)):
-        if not isinstance(getattr(found, name), kind):
-            raise TypeError(f"{name} is {getattr(found, name)!r}")
-    return replace(found, provenance=Provenance.from_json(told.get("provenance", {})))
-
-
-def _folder(asset: str, episode: str | None) -> str:
-    _check_asset(asset)
-    if episode is None:
-        return f"{asset}/{ALL_EPISODES}"
-    if check_episode(episode) == ALL_EPISODES:
-        raise ValueError(f"{ALL_EPISODES!r} cannot be the key of an episode")
-    return f"{asset}/{file_name(episode) if is_device(episode) else episode}"
-
-
-def _episode(folder_name: str) -> str:
-    return folder_name.replace("~", ".")
-
-
-def _label(asset: str, episode: str | None) -> str:
-    return asset if episode is None else f"{asset} for episode {episode}"
+def _turns(what: str) -> Iterator[int]:
+    """Turns to put one's own in place. Raises TimeoutError where all of them are lost."""
+    for turn in range(TURNS):
+        yield turn
+        time.sleep(random.uniform(0, min(0.002 * 2 ** min(turn, 8), LONGEST_TURN_S)))
+    raise TimeoutError(f"{what} was changed by others {TURNS} times while it was to be written: run again")
 
 
 def _aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:

@@ -14,6 +14,7 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -127,7 +128,7 @@ def test_the_same_rows_come_out_of_a_full_count(project: Project):
     project.made("core_tags")
     project.add("other.e2", "blue_hair")
     kept = project.made("core_tags")[0]
-    (project.root / "store" / "core_tags" / "_all" / "current.json").unlink()
+    (project.root / "store" / pointer_path("core_tags", None)).unlink()
     assert project.made("core_tags")[0] == kept
 
 

@@ -22,6 +22,7 @@ from dataset_pipeline.settings.project import EpisodesSettings
 from dataset_pipeline.sources.arrival_plan import Recorded
 from dataset_pipeline.sources.roots import ROOTS_VARIABLE
 from dataset_pipeline.sources.source import Source
+from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline_tests.store.looks import intact
 
 
@@ -70,7 +71,7 @@ def test_a_source_written_before_a_crash_is_still_reported(instance, store, sett
 
 def test_a_damaged_pointer_is_written_and_reported_anew(instance, store, settings, tmp_path):
     register(instance, store, settings, [source(tmp_path)])
-    (tmp_path / "store" / "video" / "show.e01" / "current.json").write_text("{")
+    (tmp_path / "store" / pointer_path("video", "show.e01")).write_text("{")
     assert register(instance, store, settings, [source(tmp_path)]) == ["show.e01"]
     assert intact(store, "video", "show.e01")
 

@@ -131,10 +131,8 @@ def test_two_runs_in_two_folders_give_the_same_bytes(finished, drawn_show, fresh
 def tables_of(project) -> dict[str, str]:
     """The current table's file, named by its content, by asset and episode."""
     root = project.root / "store"
-    return {
-        path.parent.relative_to(root).as_posix(): json.loads(path.read_text())["file"]
-        for path in sorted(root.rglob("current.json"))
-    }
+    files = (json.loads(path.read_text())["file"] for path in sorted(root.glob("_pointers/*/*.json")))
+    return {file.rpartition("/")[0]: file for file in files}
 
 
 def test_explain_leads_from_a_picture_back_to_its_second_and_box(finished, drawn_show):
@@ -265,6 +263,8 @@ def test_an_earlier_episode_that_arrives_later_moves_no_image_to_another_charact
 
     for folder in (finished.root / "store").glob(f"*/{new}"):  # as it was measured
         shutil.copytree(folder, later.root / "store" / folder.parent.name / new, dirs_exist_ok=True)
+    for pointer in (finished.root / "store").glob(f"_pointers/*/{new}.json"):
+        shutil.copy(pointer, later.root / "store" / "_pointers" / pointer.parent.name)
     outcome, calls = later.run(*drawn_show.episodes)
     assert (outcome.failures, calls) == ([], {})
     assert {row["character"] for row in later.rows("character_gallery")} >= ids
@@ -293,3 +293,5 @@ def forget_all_of(episode: str, project) -> None:
     shutil.rmtree(project.root / "store" / "_identities")
     for folder in (project.root / "store").glob("*/_all"):
         shutil.rmtree(folder)
+    for pointer in (project.root / "store").glob("_pointers/*/_all.json"):
+        pointer.unlink()

@@ -20,6 +20,7 @@ from dataset_pipeline.repeated.copies import segment_of
 from dataset_pipeline.repeated.segments import Segment
 from dataset_pipeline.repeated.tables import FINGERPRINT_BYTES, tracks_of
 from dataset_pipeline.settings import DEFAULTS, load_settings
+from dataset_pipeline.store.files import Mark
 from dataset_pipeline.store.identity_log import Event
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -115,16 +116,21 @@ def looks(moves: dict[str, str], root: Path, monkeypatch: pytest.MonkeyPatch) ->
         aliases = SCHEMAS["episode_aliases"].table([{"former": former, "episode": today}])
         store.write("episode_aliases", aliases, today)
     counted: list[str] = []
-    read = store._files.read
+    read, read_marked = store._files.read, store._files.read_marked
 
     def counting(path: str) -> bytes:
         counted.append(path)
         return read(path)
 
+    def counting_marked(path: str) -> tuple[bytes, Mark]:
+        counted.append(path)
+        return read_marked(path)
+
     resources = SimpleNamespace(store=store, settings=load_settings(DEFAULTS))
     step = Step(character_gallery.declaration, resources, None, None, sorted(moves.values()))
     with monkeypatch.context() as patch:
         patch.setattr(store._files, "read", counting)
+        patch.setattr(store._files, "read_marked", counting_marked)
         for former, today in moves.items():
             [event] = step.identity_log.events(show_of(today))
             assert event.character == f"c-{short_hash(former)}"

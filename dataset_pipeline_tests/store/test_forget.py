@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.store.looks import intact
@@ -47,7 +48,7 @@ def test_forgetting_ends_with_the_source_so_that_it_can_be_repeated(store, monke
     removed = []
     monkeypatch.setattr(store._files, "remove", removed.append)
     store.forget("a.e01")
-    assert removed[-1] == "video/a.e01/current.json"
+    assert removed[-1] == pointer_path("video", "a.e01")
     assert len(removed) == len(ASSETS)
 
 

@@ -18,9 +18,10 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.orchestration.registration import write_source
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.source import Source
+from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline.store.provenance import OF_AN_ASSET, Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import POINTER, Store
+from dataset_pipeline.store.store import Store
 
 EPISODE = "show.e01"
 OF_AN_EARLIER_VERSION: dict[str, Any] = {"code_version": "1-abc", "inputs": {}, "models": [{"sha256": "m"}]}
@@ -56,12 +57,12 @@ def whole_store(store: Store) -> None:
 
 def test_every_pointer_of_a_store_is_written_again_to_the_last_byte(store, tmp_path):
     whole_store(store)
-    found = sorted(tmp_path.rglob(POINTER))
+    found = sorted(tmp_path.glob("_pointers/*/*.json"))
     assert len(found) == 7
     for path in found:
         before = path.read_bytes()
         told = json.loads(before)
-        asset, episode = path.relative_to(tmp_path).parts[:2]
+        asset, episode = path.parent.name, path.stem
         pointer = store.pointer(asset, episode)
         assert pointer is not None
         assert pointer.provenance.to_json() == told["provenance"]
@@ -81,7 +82,7 @@ def test_what_an_asset_makes_records_every_field_even_if_it_holds_nothing(store)
 
 def test_a_pointer_that_records_no_provenance_is_sound(store, tmp_path):
     store.write("tags", SCHEMAS["tags"].empty(), EPISODE)
-    [path] = tmp_path.rglob(POINTER)
+    path = tmp_path / pointer_path("tags", EPISODE)
     without = {name: value for name, value in json.loads(path.read_bytes()).items() if name != "provenance"}
     path.write_text(json.dumps(without))
     pointer = store.pointer("tags", EPISODE)

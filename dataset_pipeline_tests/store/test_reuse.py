@@ -15,9 +15,10 @@ import pytest
 
 from dataset_pipeline.store import files
 from dataset_pipeline.store.files import LocalFiles
+from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
-from dataset_pipeline.store.store import POINTER, Store, schema_of
+from dataset_pipeline.store.store import Store, schema_of
 
 EPISODE = "frieren.s01e01"
 A, B, C, D = (f"{EPISODE}/{ms:08d}" for ms in range(4))
@@ -298,13 +299,13 @@ HOLDER = """
         print("held", flush=True)
         time.sleep(60)
 """
-SIDE_TABLE = f"quality_scores__measured/{EPISODE}"
+SIDE_POINTER = pointer_path("quality_scores__measured", EPISODE)
 
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
     """A process that holds the lock of the side table for a minute."""
-    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(tmp_path / "store"), SIDE_TABLE]
+    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(tmp_path / "store"), SIDE_POINTER]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -322,7 +323,7 @@ def test_a_writer_killed_while_it_holds_the_lock_does_not_block_the_next(tmp_pat
 
 def test_a_lock_that_is_never_given_back_is_an_error_that_names_it(tmp_path: Path, holder, monkeypatch) -> None:
     monkeypatch.setattr(files, "LOCK_WAIT_S", 0.05)
-    with pytest.raises(TimeoutError, match=rf"{SIDE_TABLE}.*another process.*\.locks"):
+    with pytest.raises(TimeoutError, match=rf"{SIDE_POINTER}.*another process.*\.locks"):
         measure(Store(str(tmp_path / "store")), Scorer(), wanted(A))
 
 
@@ -357,10 +358,9 @@ def test_a_disk_that_cannot_lock_loses_no_row_either(tmp_path: Path, monkeypatch
 def raced(store: Store, disk) -> None:
     """A is measured, then two runs add B and C at the same moment without a lock: the pointer of C's comes last."""
     measure(store, Scorer(), wanted(A))
-    pointer = f"{SIDE_TABLE}/{POINTER}"
-    before = disk.files()[pointer]
+    before = disk.files()[SIDE_POINTER]
     measure(store, Scorer(), wanted(A, B))
-    disk.put(pointer, before)
+    disk.put(SIDE_POINTER, before)
     for path in [path for path in disk.files() if path.endswith(".parquet") and path not in before.decode()]:
         hidden = (path, disk.files()[path])
         disk.remove(path)
@@ -390,10 +390,10 @@ def test_cleaning_keeps_the_rows_of_a_lost_race_and_removes_tables_that_the_curr
 
 def test_a_pointer_that_comes_late_hides_no_row(store: Store, disk) -> None:
     measure(store, Scorer(), wanted(A))
-    late = disk.files()[f"{SIDE_TABLE}/{POINTER}"]
+    late = disk.files()[SIDE_POINTER]
     measure(store, Scorer(), wanted(A, B))
     measure(store, Scorer(), wanted(A, B, C))
-    disk.put(f"{SIDE_TABLE}/{POINTER}", late)
+    disk.put(SIDE_POINTER, late)
     _, reuse = measure(store, Scorer(), wanted(A, B, C))
     assert reuse == Reuse(measured=0, reused=3)
 
@@ -403,7 +403,7 @@ def test_a_side_table_of_an_earlier_version_is_read_and_cleaned_as_before(store:
     schema = schema_of("quality_scores__measured")
     store.write(schema.name, schema.table([{**rows[0], "score": 0.5}]), EPISODE)
     store.write(schema.name, schema.table([{**row, "score": 0.5} for row in rows]), EPISODE)
-    assert "holds" not in json.loads(disk.files()[f"{SIDE_TABLE}/{POINTER}"])["provenance"]
+    assert "holds" not in json.loads(disk.files()[SIDE_POINTER])["provenance"]
     _, reuse = measure(store, Scorer(), wanted(A, B))
     assert reuse == Reuse(measured=0, reused=2)
     assert store.clean(0).tables == 1

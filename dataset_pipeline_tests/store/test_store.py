@@ -14,7 +14,9 @@ import pytest
 
 from dataset_pipeline.base import paths
 from dataset_pipeline.store import store as store_module
+from dataset_pipeline.store.files import Mark
 from dataset_pipeline.store.left_out import is_of_one
+from dataset_pipeline.store.pointers import NONE_APART, pointer_path
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
 from dataset_pipeline.store.store import (
@@ -26,7 +28,8 @@ from dataset_pipeline.store.store import (
     TableOutdated,
     schema_of,
 )
-from dataset_pipeline_tests.store.looks import intact
+from dataset_pipeline_tests.store.conftest import Disk
+from dataset_pipeline_tests.store.looks import intact, of_tables
 
 EPISODE = "frieren.s01e01"
 
@@ -106,7 +109,7 @@ def test_another_provenance_alone_replaces_only_the_pointer(store: Store, disk) 
     assert not second.changed
     assert store.pointer("quality_scores", EPISODE).provenance.to_json() == {"run": 2}
     assert disk.age_s(first.path) > 50
-    assert disk.age_s(f"quality_scores/{EPISODE}/current.json") < 50
+    assert disk.age_s(pointer_path("quality_scores", EPISODE)) < 50
 
 
 def test_the_same_table_gives_the_same_bytes_in_every_store(store: Store, disk, tmp_path: Path) -> None:
@@ -132,19 +135,16 @@ def test_a_writer_killed_before_the_pointer_leaves_the_old_table_current(
     store: Store, disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
-    put = store._files.write
 
-    def killed(path: str, data: bytes, durable: bool = False) -> None:
-        if path.endswith("current.json"):
-            raise KeyboardInterrupt
-        put(path, data, durable)
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._files, "write", killed)
+        patch.setattr(store._files, "swap", killed)
         with pytest.raises(KeyboardInterrupt):
             store.write("quality_scores", scores((0, 0.75)), EPISODE)
     assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [0.5]
-    assert len(disk.files()) == 3
+    assert len(of_tables(disk)) == 3
     assert store.write("quality_scores", scores((0, 0.75)), EPISODE).changed
     assert store.read("quality_scores", EPISODE)["score"].to_pylist() == [0.75]
 
@@ -174,7 +174,7 @@ def test_leftovers_of_a_killed_run_do_not_disturb(store: Store, disk) -> None:
 def test_a_pointer_held_open_by_a_reader_is_replaced_a_moment_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusals = iter([True, True, False, True, False])
+    refusals = iter([True, True, False, True, False, False])
     replace = os.replace
 
     def refused(*where: object) -> None:
@@ -233,7 +233,7 @@ def test_of_writers_at_once_in_several_processes_one_wins_whole(tmp_path: Path) 
     assert set(table["score"].to_pylist()) == {float(pointer.provenance.unknown["writer"])}
     assert not list(root.rglob("*.tmp"))
     assert store.clean(0).tables == 3 * WRITERS - 1
-    assert len([path for path in root.rglob("*") if path.is_file()]) == 2
+    assert len(of_tables(Disk(str(root)))) == 2
 
 
 def test_of_writers_at_once_in_several_threads_one_wins_whole(store: Store) -> None:
@@ -288,7 +288,7 @@ def test_names_that_are_no_asset_are_refused(store: Store, asset: str) -> None:
 
 def test_a_show_named_like_a_windows_device_gets_a_folder_that_windows_can_make(store: Store, disk) -> None:
     store.write("quality_scores", scores((0, 0.5)), "aux.e01")
-    assert all(path.startswith("quality_scores/aux~e01/") for path in disk.files())
+    assert all("/aux~e01" in path for path in of_tables(disk))
     assert store.episodes("quality_scores") == ["aux.e01"]
     assert store.read("quality_scores", "aux.e01").num_rows == 1
     assert store.clean(0) == store_module.Cleaned(0, 0, 0, 0)
@@ -348,8 +348,8 @@ def test_a_table_of_another_schema_is_refused_until_it_is_written_again(
 
 def test_a_damaged_pointer_or_table_is_named_and_cured_by_writing_again(store: Store, disk) -> None:
     path = store.write("quality_scores", scores((0, 0.5)), EPISODE).path
-    disk.put(f"quality_scores/{EPISODE}/current.json", b'{"file": ')
-    with pytest.raises(TableOutdated, match=r"current\.json is damaged"):
+    disk.put(pointer_path("quality_scores", EPISODE), b'{"file": ')
+    with pytest.raises(TableOutdated, match=r"frieren\.s01e01\.json is damaged"):
         store.read("quality_scores", EPISODE)
     assert store.write("quality_scores", scores((0, 0.5)), EPISODE).path == path
     assert intact(store, "quality_scores", EPISODE)
@@ -426,11 +426,11 @@ def test_pictures_have_a_place_and_an_address(store: Store, disk) -> None:
 def test_a_pointer_that_names_a_file_out_of_the_store_is_damaged_and_written_anew(tmp_path: Path, file: object) -> None:
     store = Store(str(tmp_path / "store"))
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
-    pointer = tmp_path / "store" / "quality_scores" / EPISODE / "current.json"
+    pointer = tmp_path / "store" / pointer_path("quality_scores", EPISODE)
     told = json.loads(pointer.read_text())
     (tmp_path / "x.parquet").write_bytes((tmp_path / "store" / told["file"]).read_bytes())
     pointer.write_text(json.dumps({**told, "file": file}))
-    with pytest.raises(TableOutdated, match=r"current\.json is damaged .*: materialize quality_scores again"):
+    with pytest.raises(TableOutdated, match=r"\.json is damaged .*: materialize quality_scores again"):
         store.read("quality_scores", EPISODE)
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
     assert store.read("quality_scores", EPISODE).num_rows == 1
@@ -440,7 +440,7 @@ def test_a_pointer_that_names_a_file_out_of_the_store_is_damaged_and_written_ane
 def test_a_pointer_of_other_kinds_of_values_is_damaged(change: dict, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
-    [pointer] = tmp_path.rglob("current.json")
+    pointer = tmp_path / pointer_path("quality_scores", EPISODE)
     pointer.write_text(json.dumps(json.loads(pointer.read_text()) | change))
     with pytest.raises(TableOutdated, match="is damaged"):
         store.pointer("quality_scores", EPISODE)
@@ -502,9 +502,9 @@ def test_cleaning_keeps_what_pointers_reach_and_what_is_young(store: Store, disk
 
     assert store.clean(2000) == store_module.Cleaned(0, 0, 0, 0)
     assert store.clean(500) == store_module.Cleaned(tables=1, pictures=1, temporary=1, size_bytes=size)
-    assert set(disk.files()) == {
+    assert set(of_tables(disk)) == {
         kept, current, joined, young, "notes.txt", f"crops/{EPISODE}/notes.txt",
-        f"distinct_frames/{EPISODE}/current.json", "training_set/_all/current.json",
+        pointer_path("distinct_frames", EPISODE), pointer_path("training_set", None),
     }  # fmt: skip
     assert store.read("distinct_frames", EPISODE).num_rows == 2
 
@@ -523,14 +523,13 @@ def test_an_old_table_made_current_again_is_not_cleaned_under_the_writer(
     first = store.write("quality_scores", scores((0, 0.5)), EPISODE)
     store.write("quality_scores", scores((0, 0.75)), EPISODE)
     disk.make_older(100_000)
-    put = store._files.write
+    put = store._files.swap
 
-    def cleaned_in_between(path: str, data: bytes, durable: bool = False) -> None:
-        if path.endswith("current.json"):
-            Store(store.root).clean(50_000)
-        put(path, data, durable)
+    def cleaned_in_between(path: str, data: bytes, before: Mark | None) -> Mark | None:
+        Store(store.root).clean(50_000)
+        return put(path, data, before)
 
-    monkeypatch.setattr(store._files, "write", cleaned_in_between)
+    monkeypatch.setattr(store._files, "swap", cleaned_in_between)
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
     assert store.pointer("quality_scores", EPISODE).file == first.path
     assert intact(store, "quality_scores", EPISODE)
@@ -557,7 +556,7 @@ def test_cleaning_leaves_all_pictures_where_a_joined_table_is_damaged(store: Sto
     old = store.write("quality_scores", scores((0, 0.5)), EPISODE).path
     store.write("quality_scores", scores((0, 0.75)), EPISODE)
     joined = store.write("training_set", SCHEMAS["training_set"].empty()).path
-    disk.put(joined if damaged == "table" else "training_set/_all/current.json", b"{")
+    disk.put(joined if damaged == "table" else pointer_path("training_set", None), b"{")
     disk.make_older(1000)
     cleaned = store.clean(0)
     assert (cleaned.tables, cleaned.pictures, len(cleaned.unreadable)) == (1, 0, 1)
@@ -589,7 +588,7 @@ def test_a_file_url_is_a_local_store(tmp_path: Path) -> None:
 def test_files_are_plain_parquet_and_json_without_times(store: Store, disk) -> None:
     store.write("quality_scores", scores((0, 0.5)), EPISODE)
     found = disk.files()
-    pointer = json.loads(found[f"quality_scores/{EPISODE}/current.json"])
+    pointer = json.loads(found[pointer_path("quality_scores", EPISODE)])
     assert sorted(pointer) == ["data_version", "file", "parts", "provenance", "rows"]
     file = pq.ParquetFile(pa.BufferReader(found[pointer["file"]]))
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
@@ -628,3 +627,77 @@ def test_what_an_object_stores_client_raises_is_an_error_of_the_store(monkeypatc
     with pytest.raises(OSError, match=r"memory://.*cannot be read: Could not connect") as caught:
         store.read_picture(path)
     assert not is_of_one(caught.value)
+
+
+def part_them(disk) -> None:
+    """Lay out a store as earlier versions did: each pointer beside its table."""
+    for path, content in disk.files().items():
+        if path.startswith("_pointers/"):
+            if path != NONE_APART:
+                disk.put(json.loads(content)["file"].rpartition("/")[0] + "/current.json", content)
+            disk.remove(path)
+
+
+def test_pointers_of_an_earlier_version_are_read_where_they_lie_and_put_together_by_the_next_write(
+    store: Store, disk
+) -> None:
+    for episode, score in ((EPISODE, 0.5), ("aux.e01", 0.25)):
+        store.write("quality_scores", scores((0, score)), episode)
+    store.write("training_set", SCHEMAS["training_set"].empty())
+    part_them(disk)
+    old = Store(store.root)
+    assert old.episodes("quality_scores") == ["aux.e01", EPISODE]
+    assert old.assets_of(EPISODE) == ["quality_scores"]
+    assert old.read("quality_scores", EPISODE)["score"].to_pylist() == [0.5]
+    assert not old.write("quality_scores", scores((0, 0.5)), EPISODE).changed
+    assert old.write("quality_scores", scores((0, 0.75)), EPISODE).changed
+    lying = [path for path in disk.files() if path.endswith("current.json")]
+    assert sorted(lying) == ["quality_scores/aux~e01/current.json", "training_set/_all/current.json"]
+    assert Store(store.root).episodes("quality_scores") == ["aux.e01", EPISODE]
+    old.forget("aux.e01")
+    assert Store(store.root).episodes("quality_scores") == [EPISODE]
+
+
+def test_cleaning_puts_pointers_together_and_then_none_is_looked_for_elsewhere(
+    store: Store, disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    store.write("training_set", SCHEMAS["training_set"].empty())
+    part_them(disk)
+    assert Store(store.root).clean(0) == store_module.Cleaned(0, 0, 0, 0)
+    assert not [path for path in disk.files() if path.endswith("current.json")]
+    together = Store(store.root)
+    asked: list[str] = []
+    read = together._files.read
+    monkeypatch.setattr(together._files, "read", lambda path: asked.append(path) or read(path))
+    assert together.pointer("training_set") is not None
+    assert together.pointer("crops", EPISODE) is together.pointer("crops", "other.e01") is None
+    assert [path for path in asked if "current.json" in path] == []
+    assert intact(together, "quality_scores", EPISODE)
+
+
+def test_a_damaged_pointer_of_an_earlier_version_is_named_and_replaced(store: Store, disk) -> None:
+    store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    part_them(disk)
+    disk.put(f"quality_scores/{EPISODE}/current.json", b"{")
+    old = Store(store.root)
+    with pytest.raises(TableOutdated, match=r"current\.json is damaged"):
+        old.read("quality_scores", EPISODE)
+    old.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert intact(old, "quality_scores", EPISODE)
+
+
+def test_a_pointer_that_another_replaced_meanwhile_is_replaced_in_turn(store: Store, monkeypatch) -> None:
+    swap = store._files.swap
+    others = iter([Store(store.root), None, None])
+
+    def overtaken(path: str, data: bytes, before: Mark | None) -> Mark | None:
+        if other := next(others):
+            other.write("quality_scores", scores((0, 0.25)), EPISODE)
+        return swap(path, data, before)
+
+    monkeypatch.setattr(store._files, "swap", overtaken)
+    written = store.write("quality_scores", scores((0, 0.5)), EPISODE)
+    assert written.changed
+    assert store.pointer("quality_scores", EPISODE) == written.pointer
+    assert next(others) is None

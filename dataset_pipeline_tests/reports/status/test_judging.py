@@ -28,6 +28,7 @@ from dataset_pipeline.reports.status.asset import markdown, status_asset, status
 from dataset_pipeline.reports.status.judging import status_of
 from dataset_pipeline.reports.status.states import JOINED, Cell, Status
 from dataset_pipeline.settings import load_settings
+from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline.store.provenance import Provenance
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -244,7 +245,7 @@ def test_an_arriving_episode_lets_the_joined_assets_wait(whole):
 
 
 def test_a_damaged_pointer_and_a_table_that_is_cut_off_are_missing(whole, tmp_path):
-    (tmp_path / "store" / "crops" / "a.e1" / "current.json").write_text('{"file": ')
+    (tmp_path / "store" / pointer_path("crops", "a.e1")).write_text('{"file": ')
     table = whole.store.local_path(whole.store.pointer("keyframes", "a.e2").file)
     table.write_bytes(table.read_bytes()[:-3])
     whole.store.local_path(whole.store.pointer("training_set").file).unlink()
@@ -270,7 +271,7 @@ def before(asset: str) -> set[str]:
 
 
 def with_other_columns(project: Project) -> None:
-    pointer = project.store.local_path("crops/a.e1/current.json")
+    pointer = project.store.local_path(pointer_path("crops", "a.e1"))
     told = json.loads(pointer.read_text())
     table = project.store.read("crops", "a.e1").append_column("mood", pa.nulls(0, pa.string()))
     pq.write_table(table, project.store.local_path(told["file"]))
@@ -314,7 +315,7 @@ TAMPERED = {
         "crops",
         "missing",
         "its pointer is damaged: materialize it again",
-        lambda project: project.store.local_path("crops/a.e1/current.json").write_text("{"),
+        lambda project: project.store.local_path(pointer_path("crops", "a.e1")).write_text("{"),
     ),
 }
 
