@@ -5,7 +5,6 @@ A worker that cannot see the sources fails one episode after another, faster tha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
@@ -16,7 +15,7 @@ from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.device import DeviceUnavailable, onnx_device, torch_device
 from dataset_pipeline.models.injected import known_weights, missing_weights, model_resources
 from dataset_pipeline.settings import Settings
-from dataset_pipeline.sources.roots import roots_of
+from dataset_pipeline.sources.roots import root_fault
 
 PATIENCE_S = 60.0  # for a network drive that does not answer
 LOCK = "models.lock"
@@ -58,19 +57,9 @@ def _source_faults(settings: Settings) -> Iterator[str]:
     """The roots are there, and none is an empty folder where something is known to lie."""
     known = bool(store_of(settings).episodes("video"))
     try:
-        roots = roots_of(settings)
+        yield from filter(None, (root_fault(root, may_be_empty=not known) for root in settings.episodes.roots))
     except PermanentError as error:
         yield str(error)
-        return
-    for root in roots:
-        try:
-            with os.scandir(root) as entries:
-                empty = next(entries, None) is None
-        except OSError as error:
-            yield f"{root}, of [episodes] roots, cannot be read: {error.strerror or error}"
-            continue
-        if empty and known:
-            yield f"{root}, of [episodes] roots, is empty, and the store knows episodes: mount what belongs there"
 
 
 def store_faults(settings: Settings) -> Iterator[str]:

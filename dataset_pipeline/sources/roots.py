@@ -58,13 +58,23 @@ def absence(episode: str, root: str, path: str) -> str:
             f"{path}, the source of {episode}, is not there: bring it back, or `run` it at its new place. It was given "
             f"by its full path; other machines than its own find what lies in a folder of [episodes] roots"
         )
+    remedy = root_fault(root) or "bring it back, or `run` it at its new place"
+    return f"{path}, the source of {episode}, is not there: {remedy}"
+
+
+def root_fault(root: str, may_be_empty: bool = False) -> str:
+    """Why a root of `[episodes] roots` is not to be had on this machine, and what to do; empty if it is."""
     folder = _folder(root, _elsewhere())
-    if folder.is_dir() and any(folder.iterdir()):
-        return f"{path}, the source of {episode}, is not there: bring it back, or `run` it at its new place"
-    lacking = "is an empty folder" if folder.is_dir() else "is no folder"
+    try:
+        with os.scandir(folder) as entries:
+            fault = "" if may_be_empty or next(entries, None) else "is empty"
+    except OSError as error:
+        fault = f"cannot be read ({error.strerror or error})"
+    if not fault:
+        return ""
     return (
-        f"{path}, the source of {episode}, is not there: {folder} {lacking} on {host_name()}, and {root!r} of "
-        f"[episodes] roots shall lie there. Mount it there, or say where it lies: {ROOTS_VARIABLE}={root}=<folder>"
+        f"{folder} {fault} on {host_name()}, and {root!r} of [episodes] roots shall lie there: mount it, or say where "
+        f"it lies with {ROOTS_VARIABLE}={root}=<folder>"
     )
 
 

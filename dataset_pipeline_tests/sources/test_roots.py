@@ -92,10 +92,11 @@ def test_a_full_path_of_an_older_store_is_found_where_this_machine_has_the_root(
 def test_a_machine_that_does_not_have_a_root_is_told_what_to_set(machine, tmp_path):
     machine("gpu-2", f"{ROOT}={tmp_path / 'nas'}")
     said = absence("show.e01", str(ROOT), str(tmp_path / "nas" / "Show" / "01.mkv"))
-    assert f"{tmp_path / 'nas'} is no folder on gpu-2" in said
+    assert f"{tmp_path / 'nas'} cannot be read (" in said
+    assert ") on gpu-2" in said
     assert f"{ROOTS_VARIABLE}={ROOT}=<folder>" in said
     (tmp_path / "nas").mkdir()
-    assert "is an empty folder on gpu-2" in absence("show.e01", str(ROOT), "x")
+    assert "is empty on gpu-2" in absence("show.e01", str(ROOT), "x")
     (tmp_path / "nas" / "Show").mkdir()
     assert ROOTS_VARIABLE not in absence("show.e01", str(ROOT), "x")
     assert "full path" in absence("show.e01", "", "/downloads/01.mkv")
