@@ -90,13 +90,12 @@ def engine_init(
 ) -> None:
     """Try the addresses of database, broker and store, open a fresh database, and write down which weights all use."""
     settings = _settings(settings_file)
-    with _instance(settings) as instance:
+    with _instance(settings):
         from dataset_pipeline.cluster.fitness import lock_weights, store_faults, weight_faults
         from dataset_pipeline.graph.project import store_of
 
         out.print("database and broker answer")
         store = store_to_write(settings)
-        instance.event_log_storage.set_concurrency_slots("gpu", settings.cluster.gpu_slots)
         if reasons := [*store_faults(settings)]:
             stop("\n".join(reasons))
         out.print("the store can be written:", store.root, **FOR_PATHS)

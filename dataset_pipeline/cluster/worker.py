@@ -6,9 +6,11 @@ replaced: a library that was interrupted while it was imported stays broken for 
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
+import sys
 import uuid
 from typing import Any
 
@@ -26,6 +28,7 @@ from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG, settings_of, 
 from dataset_pipeline.orchestration.dagster_internals import capture_interrupts, execute_run
 from dataset_pipeline.orchestration.unfinished import host_tag
 
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 STANDS_BACK_S = 60.0  # who refused a run leaves the queue to others for so long
 TOLD_S = 10.0
 
@@ -38,9 +41,8 @@ def serve(app: Celery, queue: str, slots: int) -> int:
     standing.update(queue=queue, slots=slots)
     app.task(carry_run, bind=True, name=TASK)
     name = f"{queue}-{uuid.uuid4().hex[:6]}@{host_name()}"  # one that comes back is not the one that was lost
-    worker = app.Worker(
-        hostname=name, queues=[queue], concurrency=slots, pool="prefork", loglevel="INFO", without_mingle=True
-    )
+    quiet = {"without_mingle": True, "without_gossip": True, "without_heartbeat": True}  # workers ask nothing of others
+    worker = app.Worker(hostname=name, queues=[queue], concurrency=slots, pool="prefork", loglevel="INFO", **quiet)
     worker.start()
     return worker.exitcode or 0
 
@@ -61,10 +63,11 @@ def carry_run(task: Any, run_id: str) -> None:
         before = signal.getsignal(signal.SIGTERM)
         try:
             with capture_interrupts():  # between steps an interrupt waits for the next
-                went_well = execute_run(run_id, instance)
+                execute_run(run_id, instance)
         finally:
             signal.signal(signal.SIGTERM, before)
-    if not went_well:
+        ended = instance.get_run_by_id(run_id)
+    if ended is None or ended.status != dg.DagsterRunStatus.SUCCESS:
         raise SystemExit(0)
 
 
@@ -112,6 +115,9 @@ def stand_back(state: Any, reason: str, **_: Any) -> dict[str, str]:
 @signals.worker_process_init.connect
 def _warm_up(**_: Any) -> None:
     """Import what a run will need: an interrupt in the middle of an import would spoil the process."""
+    os.setpgrp()  # Ctrl-C is for the parent, which then waits for the run
+    if sys.platform == "linux":  # whose parent was killed works for nobody
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     versions.cache_clear()
     versions()  # of the code that is imported now
     import dataset_pipeline.definitions  # noqa: F401

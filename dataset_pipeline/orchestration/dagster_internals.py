@@ -87,15 +87,15 @@ def backfill_of(
     )
 
 
-def execute_run(run_id: str, instance: dg.DagsterInstance) -> bool:
-    """Carry a run that was launched, in this process, by definitions read anew. Returns whether it went well; what did
-    not is told in the run's own log."""
+def execute_run(run_id: str, instance: dg.DagsterInstance) -> None:
+    """Carry a run that was launched, in this process, by definitions read anew. What becomes of it, errors too, stands
+    in the run's own log."""
     from dagster._cli.api import _execute_run_command_body
     from dagster._core.definitions.reconstruct import ReconstructableJob
 
     ReconstructableJob.get_definition.cache_clear()  # type: ignore[attr-defined]
     ReconstructableJob.get_repository_definition.cache_clear()  # type: ignore[attr-defined]
-    return _execute_run_command_body(run_id, instance, lambda event: None, True) == 0
+    _execute_run_command_body(run_id, instance, lambda event: None, False)
 
 
 FAILURE_PREFIX = "dagster._core.definitions.events.Failure: "  # of the message of a step that raised dg.Failure
