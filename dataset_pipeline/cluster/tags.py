@@ -57,10 +57,12 @@ def expectations(settings: Settings) -> dict[str, str]:
 
 
 def settings_hash(settings: Settings) -> str:
-    """Over all sections that assets read, and which models are chosen: what decides a result."""
+    """Over all sections that assets read, which models are chosen, and what the roots are called, by which pointers
+    name them: what decides a result, and whether sources are found."""
     sections = {section for declaration in DECLARATIONS.values() for section in declaration.settings}
     chosen = settings.models.model_dump(include={"pack", "embedder", "detector", "identity", "quality", "tagger"})
-    told = json.dumps([settings.section_hash(*sections), chosen, settings.models.text_detector], sort_keys=True)
+    others = [chosen, settings.models.text_detector, sorted(settings.episodes.roots)]
+    told = json.dumps([settings.section_hash(*sections), *others], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 

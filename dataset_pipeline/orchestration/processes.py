@@ -8,20 +8,22 @@ Dagster instance, so that of a process elsewhere nothing is there to be judged b
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from filelock import FileLock, Timeout
-
-from dataset_pipeline.base.paths import IS_WINDOWS
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 FOLDER = "processes"
 SUFFIX = ".lock"
 
-_held: dict[tuple[Path, int], FileLock] = {}  # by the process too: a fork holds nothing of its parent's
+_held: dict[Path, tuple[str, int]] = {}  # by folder the mark of this process there and the file that it keeps open
 _one_at_a_time = Lock()
 
 
@@ -32,18 +34,18 @@ def mark_in(instance_folder: Path) -> str:
     """
     folder = _folder(instance_folder)
     with _one_at_a_time:
-        if (lock := _held.get((folder, os.getpid()))) is None:
+        if folder not in _held:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _new_lock(folder)
-            _held[folder, os.getpid()] = lock
-        return Path(lock.lock_file).stem
+            _held[folder] = _locked_anew(folder)
+        return _held[folder][0]
 
 
 def gone_in(instance_folder: Path) -> set[str]:
     """The marks in the folder whose processes have ended."""
     gone = set()
     for file in _folder(instance_folder).glob(f"*{SUFFIX}"):
-        with suppress(Timeout, OSError), FileLock(file, timeout=0, thread_local=False):
+        with suppress(OSError):
+            os.close(_lock(file))
             gone.add(file.stem)
     return gone
 
@@ -52,21 +54,62 @@ def forget(instance_folder: Path, gone: Iterable[str]) -> None:
     """Remove the files of processes that have ended and whose runs have been seen to."""
     for mark in gone:
         file = _folder(instance_folder) / f"{mark}{SUFFIX}"
-        with suppress(Timeout, OSError):
-            with FileLock(file, timeout=0, thread_local=False):
-                if not IS_WINDOWS:  # which removes no open file; elsewhere nobody may lock it before it is gone
-                    file.unlink(missing_ok=True)
-            if IS_WINDOWS:
-                file.unlink(missing_ok=True)
+        with suppress(OSError):
+            held = _lock(file)
+            try:
+                if (
+                    sys.platform != "win32"
+                ):  # which removes no open file; elsewhere nobody may lock it before it is gone
+                    file.unlink()
+            finally:
+                os.close(held)
+            if sys.platform == "win32":
+                file.unlink()
 
 
-def _new_lock(folder: Path) -> FileLock:
+def _locked_anew(folder: Path) -> tuple[str, int]:
     while True:
-        lock = FileLock(folder / f"{uuid.uuid4().hex}{SUFFIX}", thread_local=False)
-        lock.acquire()
-        if os.path.exists(lock.lock_file):  # else it was taken for an ended process's before it was locked
-            return lock
-        lock.release()
+        file = folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        try:
+            held = _lock(file, os.O_CREAT | os.O_EXCL)
+        except BlockingIOError:
+            continue  # somebody looks at this very moment whether its process has ended
+        if file.exists():
+            return file.stem, held
+        os.close(held)  # and has removed it, as nobody held it yet
+
+
+def _lock(file: Path, flags: int = 0) -> int:
+    """The open file, locked until it is closed. Raises BlockingIOError if another process, or another open file of this
+    one, has it locked; OSError if it cannot be opened or locked."""
+    descriptor = os.open(file, os.O_RDWR | flags)
+    try:
+        if sys.platform == "win32":
+            _lock_on_windows(descriptor)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock_on_windows(descriptor: int) -> None:
+    assert sys.platform == "win32"
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError(error.errno, error.strerror) from error
+
+
+def _hold_nothing_of_parent() -> None:
+    for _, descriptor in _held.values():
+        os.close(descriptor)  # which frees no lock as long as the parent has the file open
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_hold_nothing_of_parent)
 
 
 def _folder(instance_folder: Path) -> Path:

@@ -135,9 +135,11 @@ def test_other_settings_other_code_and_another_store_are_told_apart(settings: Se
         ({"models__batch_size": 3}, False),
         ({"models__keep_loaded": 2}, False),
         ({"store__root": "elsewhere"}, False),
-        ({"episodes__roots": ["elsewhere"]}, False),
+        ({"episodes__roots": ["elsewhere"]}, True),
         ({"cluster__silent_s": 9.0}, False),
     ],
 )
-def test_settings_differ_by_what_decides_a_result(settings: Settings, tmp_path: Path, changes: dict, counts: bool):
+def test_settings_differ_by_what_decides_a_result_and_by_the_names_of_roots(
+    settings: Settings, tmp_path: Path, changes: dict, counts: bool
+):
     assert (settings_hash(changed(tmp_path, **changes)) != settings_hash(settings)) == counts

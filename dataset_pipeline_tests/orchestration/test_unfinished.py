@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -116,17 +118,39 @@ def test_runs_go_on_unwatched_where_no_process_can_leave_its_mark(instance, monk
 
 
 def test_a_mark_that_was_taken_away_before_it_was_locked_is_replaced(tmp_path, monkeypatch):
-    class TakenAway(processes.FileLock):
-        def acquire(self, *args, **options):
-            held = super().acquire(*args, **options)
-            monkeypatch.setattr(processes, "FileLock", real)
-            Path(self.lock_file).unlink()
-            return held
+    really = processes._lock
 
-    real = processes.FileLock
-    monkeypatch.setattr(processes, "FileLock", TakenAway)
+    def taken_away(file: Path, flags: int = 0) -> int:
+        monkeypatch.setattr(processes, "_lock", really)
+        held = really(file, flags)
+        file.unlink()
+        return held
+
+    monkeypatch.setattr(processes, "_lock", taken_away)
     mark = processes.mark_in(tmp_path)
     assert [file.stem for file in (tmp_path / "processes").iterdir()] == [mark]
+
+
+def test_to_look_at_marks_changes_nothing(tmp_path, carrier):
+    gone, (_, living) = killed(carrier, tmp_path), carrier(tmp_path)
+    assert processes.gone_in(tmp_path) == processes.gone_in(tmp_path) == {gone}
+    processes.forget(tmp_path, [gone, living])
+    assert [file.stem for file in (tmp_path / "processes").iterdir()] == [living]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_what_a_process_forked_does_not_keep_it_alive(tmp_path):
+    forks = CARRIES.replace("input()", "import os, time\nprint(os.fork(), flush=True)\ntime.sleep(60)")
+    process = subprocess.Popen([sys.executable, "-c", forks, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    mark, *forked = (process.stdout.readline().strip() for _ in range(3))
+    try:
+        assert processes.gone_in(tmp_path) == set()
+        process.kill()
+        process.wait()
+        assert processes.gone_in(tmp_path) == {mark}
+    finally:
+        os.kill(max(map(int, forked)), signal.SIGKILL)
 
 
 def test_slots_of_a_run_whose_process_is_gone_are_given_back_though_the_run_has_ended(tmp_path, carrier):
