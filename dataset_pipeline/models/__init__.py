@@ -3,6 +3,8 @@
 Importing this package imports no model library.
 """
 
+import logging
+
 from dataset_pipeline.models.detector import Box, Detector
 from dataset_pipeline.models.device import DeviceUnavailable
 from dataset_pipeline.models.embedder import FrameEmbedder
@@ -11,6 +13,9 @@ from dataset_pipeline.models.quality import QualityMetric
 from dataset_pipeline.models.registry import ModelFingerprint, ModelPack, RegistryError, WeightsMissing, load_registry
 from dataset_pipeline.models.tagger import Tagger, TagScores
 from dataset_pipeline.models.text_detector import TextDetector
+
+# pyiqa and diffusers import it, and on some processors it warns of kernels that nothing here uses.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 __all__ = [
     "Box",

@@ -59,6 +59,12 @@ def regularization_report_on(
     )
 
 
+def unmade_classes(store: Store, settings: Settings) -> list[str]:
+    """The names of regularization classes of which no pictures were ever chosen."""
+    names = (it.name for it in settings.regularization.classes)
+    return [name for name in names if store.pointer("regularization_selection", name) is None]
+
+
 def class_lines(store: Store, image_id: str) -> list[str]:
     """Where a picture of a class comes from and why it stays or not, a line each; none for what is no such picture."""
     name = episode_of(image_id)

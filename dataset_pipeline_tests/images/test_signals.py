@@ -9,6 +9,7 @@ import pytest
 from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.images.signals import SIGNALS, banding, blockiness, grid_of, noise, png_bytes, signals_of
+from dataset_pipeline.settings import metrics
 
 SIZE = 512, 384
 
@@ -123,6 +124,10 @@ def test_pictures_of_any_size_have_all_signals(size: tuple[int, int]):
         found = signals_of(picture)
         assert list(found) == list(SIGNALS)
         assert all(np.isfinite(value) and value >= 0 for value in found.values())
+
+
+def test_settings_name_the_signals_that_there_are():
+    assert list(metrics.SIGNALS) == list(SIGNALS)
 
 
 def test_what_is_no_picture_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 
 import pytest
@@ -64,3 +65,8 @@ def test_a_device_setting_that_is_none_is_an_error():
 def test_a_library_that_is_not_installed_has_no_version(without_gpu, monkeypatch):
     monkeypatch.setattr(environment, "LIBRARIES", ("torch", "no-such-library"))
     assert list(device_report("cpu").libraries) == ["torch"]
+
+
+def test_what_a_library_warns_of_that_nothing_here_uses_is_not_printed():
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
+    assert logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.ERROR)

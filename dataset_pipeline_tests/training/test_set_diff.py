@@ -103,6 +103,10 @@ def image(number: int, episode: str = E1, crop: str = "", rules: Rules = RULES, 
     return Image(**{"image_id": image_id, "caption": caption, "kind": kind, "fields": fields, **usual, **sizes, **more})
 
 
+def of_class(name: str) -> Image:
+    return replace(image(9), image_id=f"scenery/{name}0000000", part="reg", concept="scenery")
+
+
 def compared(old: TrainingSet, new: TrainingSet) -> SetDiff:
     return diff(old, new, BEHIND, JOINS)
 
@@ -248,6 +252,15 @@ def test_images_come_and_go_with_their_episode_and_with_better_copies_in_another
     ]
     assert reasons(new, old, LEFT) == ["episode a.e2 is gone"]
     assert reasons(new, old, CAME)[0].endswith("since episode a.e2 is gone")
+
+
+def test_pictures_of_regularization_classes_are_of_a_class_and_of_no_episode():
+    old, new = made_set([image(1), of_class("a")]), made_set([image(1)])
+    assert reasons(old, new, LEFT) == ["class scenery is gone"]
+    assert reasons(new, old, CAME) == ["class scenery is new"]
+    other = made_set([image(1), of_class("b")])
+    assert reasons(old, other, LEFT) == ["the class scenery does not keep it"]
+    assert reasons(old, other, CAME) == ["the class scenery keeps it"]
 
 
 def test_an_episode_that_is_called_otherwise_is_neither_new_nor_gone():

@@ -49,7 +49,8 @@ class Fault:
 class Judged:
     """What the rules look at. train: the rows for training of `table`. n_held_out: its other rows. leaked, stages: as
     `judging.readiness` takes them. with_text: ids of images in the set that text lies on. classes: of
-    `classes.classes_of`. concepts, characters, lengths: the figures of `train`."""
+    `classes.classes_of`. unmade: names of classes without pictures. concepts, characters, lengths: the
+    figures of `train`."""
 
     table: pa.Table
     train: pa.Table
@@ -63,6 +64,7 @@ class Judged:
     made_with_demo_models: bool
     with_text: Sequence[str] = ()
     classes: Sequence[Mapping[str, Any]] = ()
+    unmade: Sequence[str] = ()
 
 
 def faults_of(judged: Judged) -> list[Fault]:
@@ -81,6 +83,7 @@ def faults_of(judged: Judged) -> list[Fault]:
         _cropped(judged.train, judged.resolution),
         _with_text(judged.with_text),
         _unused_classes(judged.classes),
+        _unmade_classes(judged.unmade),
         _of_demo_models(judged.made_with_demo_models, judged.train.num_rows),
     ]
     return sorted((fault for fault in found if fault), key=lambda fault: SEVERITIES.index(fault.severity))
@@ -274,6 +277,17 @@ def _unused_classes(classes: Sequence[Mapping[str, Any]]) -> Fault | None:
         unused, examples,
         "The numbers follow the images to train on and their repeats. Keep fewer ([regularization] classes, keep), or "
         "raise the multiplies in [concept_balance]; a class without any stands beside no image of the set.",
+    )  # fmt: skip
+
+
+def _unmade_classes(unmade: Sequence[str]) -> Fault | None:
+    if not unmade:
+        return None
+    return Fault(
+        "unmade_regularization", "warning",
+        f"{_number(len(unmade), 'regularization class was', 'regularization classes were')} never made.",
+        len(unmade), tuple(unmade[:EXAMPLES]),
+        "`dataset-pipeline regularize` makes them; or take them out of [regularization] classes.",
     )  # fmt: skip
 
 

@@ -135,6 +135,7 @@ def readiness(
     count_tokens: Callable[[str], int] | None = None,
     text: Mapping[str, Any] | None = None,
     classes: Sequence[Mapping[str, Any]] = (),
+    unmade: Sequence[str] = (),
     made_with_demo_models: bool = False,
 ) -> dict[str, Any]:
     """Everything the report says, as plain JSON: `set`, `worst`, `faults`, `buckets`, `enlargement`, `concepts`,
@@ -143,7 +144,7 @@ def readiness(
     training_set: its table. stages: of `manifest.funnel`. resolution: what the set is to be trained at, px. leaked: of
     `leakage.leaks`. face_sides_px: the shorter side of every face, in pixels of the picture that shows it.
     count_tokens: of one caption, such as `clip_token_counter()`. text: of `texts.text_in`. classes: of
-    `classes.classes_of`.
+    `classes.classes_of`. unmade: names of classes that were never made.
     """
     held_out = np.array([part == VALIDATION for part in training_set["split"].to_pylist()], dtype=bool)
     train = training_set.filter(pa.array(~held_out))
@@ -160,6 +161,7 @@ def readiness(
         made_with_demo_models=made_with_demo_models,
         with_text=(text or {}).get("left_in", ()),
         classes=classes,
+        unmade=unmade,
     )
     faults = faults_of(judged)
     return {

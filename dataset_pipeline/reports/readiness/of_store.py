@@ -20,6 +20,7 @@ from dataset_pipeline.reports.readiness.leakage import Embedded, Leak, leaks
 from dataset_pipeline.reports.readiness.page import page
 from dataset_pipeline.reports.readiness.texts import text_in
 from dataset_pipeline.reports.readiness.tokens import clip_token_counter
+from dataset_pipeline.reports.regularization import unmade_classes
 from dataset_pipeline.reports.run_report import account
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
@@ -45,6 +46,7 @@ def readiness_of(store: Store, settings: Settings, resolution: int) -> dict[str,
         count_tokens=clip_token_counter(),
         text=text_in(store, table, episodes),
         classes=_classes(store, settings, table),
+        unmade=unmade_classes(store, settings),
         made_with_demo_models=pointer is not None and pointer.provenance.demo,
     )
 

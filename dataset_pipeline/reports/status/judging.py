@@ -21,6 +21,7 @@ from dataset_pipeline.models.injected import NOT_PULLED, known_weights, model_re
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.reports.corrections import account_of
 from dataset_pipeline.reports.notices import in_words
+from dataset_pipeline.reports.regularization import unmade_classes
 from dataset_pipeline.reports.status.attempts import last_attempts
 from dataset_pipeline.reports.status.states import ABSENT, FRESH, JOINED, Cell, Place, Status
 from dataset_pipeline.settings import Settings
@@ -82,8 +83,7 @@ def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: M
     notes = []
     if absent:
         notes.append(f"the weights of {', '.join(absent)} are not here: `dataset-pipeline models pull` fetches them")
-    classes = (it.name for it in settings.regularization.classes)
-    if unmade := [name for name in classes if store.pointer("regularization_selection", name) is None]:
+    if unmade := unmade_classes(store, settings):
         notes.append(f"no regularization pictures of {', '.join(unmade)}: `dataset-pipeline regularize` makes them")
     unknown = set(store.episodes("video")) - set(episodes)
     if unknown:

@@ -56,8 +56,11 @@ def _joined(what: str, causes: tuple[str, ...], cause: str) -> str:
 
 
 def most_frequent(reasons: Iterable[Reason]) -> tuple[str, ...]:
-    """The causes that most of the reasons have, an episode that came or left among them; none where none has any."""
-    counts = Counter(it.causes or (it.what,) for it in reasons if it.causes or it.what.startswith("episode "))
+    """The causes that most of the reasons have, an episode or a class that came or left among them; none where none has
+    any."""
+    counts = Counter(
+        it.causes or (it.what,) for it in reasons if it.causes or it.what.startswith(("episode ", "class "))
+    )
     if not counts:
         return ()
     causes, _ = counts.most_common(1)[0]

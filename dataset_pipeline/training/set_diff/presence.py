@@ -18,6 +18,7 @@ from dataset_pipeline.corrections.answers import CHOSEN, EXCLUDED, KEPT, REJECTE
 from dataset_pipeline.images.crops import DRAWN, NO_FACE, NO_HEAD, REPLACED
 from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.settings import CutSettings
+from dataset_pipeline.training.exporters.image_set import REGULARIZATION
 from dataset_pipeline.training.score_cut import OF_CUT
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
@@ -75,6 +76,8 @@ class Presence:
 
     def why(self, image: Image) -> Reason:
         episode = image.episode
+        if image.part == REGULARIZATION:
+            return Reason(self._of_class(episode))
         if episode not in self._episodes:
             return Reason(self._of_episode(episode))
         if is_clip(image.image_id):
@@ -111,6 +114,12 @@ class Presence:
             old, new = (episode, renamed) if self.is_gone else (renamed, episode)
             return f"episode {old} is called {new} now"
         return f"episode {episode} is {'gone' if self.is_gone else 'new'}"
+
+    def _of_class(self, name: str) -> str:
+        """Of a picture of a regularization class."""
+        if any(it.part == REGULARIZATION and it.episode == name for it in self.without.images.values()):
+            return f"the class {name} {'does not keep it' if self.is_gone else 'keeps it'}"
+        return f"class {name} is {'gone' if self.is_gone else 'new'}"
 
     def _says(self, what: str) -> str:
         return what if self.is_gone else f"no longer {what}"

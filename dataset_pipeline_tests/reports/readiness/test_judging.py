@@ -130,6 +130,10 @@ SEEDED: list[tuple[Callable[[], dict[str, Any]], str, str, str, int]] = [
         "unused_regularization", "warning",
         "musubi-tuner knows no regularization pictures: 3 are left out.", 3,
     ),
+    (
+        lambda: judged(healthy(), unmade=["man"]), "unmade_regularization", "warning",
+        "1 regularization class was never made.", 1,
+    ),
     (with_a_tag_everywhere, "tag_of_everything", "note", "red_hair is on nearly all images of aki.", 1),
     (
         lambda: judged(healthy(), made_with_demo_models=True), "demo_models", "note",

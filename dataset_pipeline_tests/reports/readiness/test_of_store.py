@@ -138,9 +138,12 @@ def test_regularization_classes_are_judged_by_what_the_chosen_trainer_does_with_
         }
         for place in range(12)
     ]
-    store.write("regularization_set", SCHEMAS["regularization_set"].table(rows), None)
     woman = {"name": "woman", "source": "prompts", "prompts": ["1girl"]}
     given = {"regularization__classes": [woman], "exported_set__profile": "kohya"}
+    [fault] = readiness_of(store, load_settings(resources_folder() / "settings.toml", **given), 1024)["faults"]
+    assert (fault["name"], fault["examples"]) == ("unmade_regularization", ["woman"])
+    store.write("regularization_set", SCHEMAS["regularization_set"].table(rows), None)
+    store.write("regularization_selection", SCHEMAS["regularization_selection"].empty(), "woman")
     found = readiness_of(store, load_settings(resources_folder() / "settings.toml", **given), 1024)
     [told] = found["regularization"]
     assert (told["class"], told["pictures"], told["in_an_epoch"], told["used"]) == ("woman", 12, 3, 3)
