@@ -160,7 +160,9 @@ def _stills(step: Step) -> list[dict]:
     stills = step.read("stills")
     boxes, clusters, tags, texts = (step.read(it) for it in ("detections", "clusters", "tags", "burnt_in_text"))
     least = step.settings.people.doubt_score  # nobody is there only beyond doubt
-    unfit = unfit_stills(boxes, clusters, tags, texts, least, step.left_out("detections"))
+    areas_px = {row["image_id"]: row["width_px"] * row["height_px"] for row in stills.to_pylist()}
+    unlooked = step.left_out("detections")
+    unfit = unfit_stills(boxes, clusters, tags, texts, least, unlooked, areas_px, settings.max_text_share)
     number = wanted_pictures(a_class, settings.generate)
     shots = step.read_columns("shots", ["episode", "start_s"]).to_pylist()
     rows = of_nobody(stills.to_pylist(), unfit, shots, a_class, number, settings.seed)

@@ -21,6 +21,7 @@ from dagster._core.execution.backfill import (
     BulkActionStatus,
     PartitionBackfill,
 )
+from dagster._core.execution.scripts import watch_orphans as watcher
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
@@ -28,6 +29,10 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster._utils.interrupts import capture_interrupts
+
+from dataset_pipeline.orchestration import watch_orphans
+
+watcher.__file__ = watch_orphans.__file__  # the program that it starts beside a step; ours ignores Ctrl-C
 
 
 class OpenEventLog(SqlEventLogStorage):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
+from dataset_pipeline.base.boxes import area, box_of
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.file_names import slug
 from dataset_pipeline.base.ids import PLATE_WITH_SUBJECT, episode_of, kind_of_span, show_of, shows_nobody, still_of
@@ -32,12 +34,16 @@ def unfit_stills(
     burnt_in_text: pa.Table,
     min_score: float,
     not_looked_at: Collection[str] = (),
+    areas_px: Mapping[str, int] = {},
+    max_text_share: float = 1.0,
 ) -> dict[str, str]:
     """Why stills of an episode are none on which nobody is, by id: somebody, text, bars, not_looked_at.
 
     The first four are tables of these names. Somebody is where a box of a person or of a piece of one reaches
     min_score, where somebody is known on the still or a crop of it, or where its tags or boxes count people; never on
     a clean plate. not_looked_at: stills without an answer of the detector; of these only plates show nobody for sure.
+    Text is what was laid over a still, and lettering of the drawing, such as a title, that covers more than
+    max_text_share of it. areas_px: of stills.
     """
     of_people = pc.is_in(detections["kind"], pa.array(PIECES_OF_PEOPLE))
     sure = detections.filter(pc.and_(of_people, pc.greater_equal(detections["score"], min_score)))
@@ -55,6 +61,10 @@ def unfit_stills(
             reasons[still] = BARS
     laid_over = burnt_in_text.filter(burnt_in_text["burnt_in"])
     reasons |= {still_of(it): TEXT for it in pc.unique(laid_over["image_id"]).to_pylist()}
+    lettered: dict[str, float] = defaultdict(float)
+    for row in burnt_in_text.to_pylist():
+        lettered[row["image_id"]] += area(box_of(row))
+    reasons |= {it: TEXT for it, px in lettered.items() if it in areas_px and px > max_text_share * areas_px[it]}
     reasons |= {it: NOT_LOOKED_AT for it in not_looked_at if not shows_nobody(it)}
     return reasons | {it: SOMEBODY for it in somebody if not shows_nobody(it)}
 

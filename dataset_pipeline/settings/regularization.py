@@ -68,6 +68,7 @@ class RegularizationSettings(Section):
     classes: list[RegularizationClass]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     generate: Annotated[int, Field(ge=1, le=10_000_000)]
+    max_text_share: Annotated[float, Field(ge=0.0, le=1.0)]
 
     @field_validator("classes")
     @classmethod

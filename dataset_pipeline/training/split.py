@@ -13,7 +13,7 @@ from dataset_pipeline.base.ids import episode_of, pts_ms_of, still_of
 
 pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 
-TRAIN, VALIDATION = "train", "validation"
+TRAIN, VALIDATION, REGULARIZATION = "train", "validation", "reg"
 STRETCH_MS = 60_000  # frames of one scene lie close together, and a trainer would know one held-out frame by another
 FRAME = r"^(?P<episode>[^/]*/)(?P<ms>[0-9]{8,17})(?:#.*)?$"  # an image of a frame
 

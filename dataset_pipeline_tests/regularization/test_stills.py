@@ -50,6 +50,16 @@ def test_who_is_known_or_counted_on_a_crop_is_on_its_still():
     assert unfit(tags=[{"image_id": "s.e/00000001", "tags": ["no_humans", "outdoors"], "n_people": 0}]) == {}
 
 
+def test_a_still_that_is_lettered_over_some_of_its_area_is_no_place():
+    """Two lines of 60 x 20 px on 400 x 300 are 2 % of it."""
+    line = {"image_id": "s.e/00000001", "kind": "sign", "score": 0.9, "found_by": "lettering", "burnt_in": False}
+    lines = [line | {"x0_px": 0.0, "x1_px": 60.0, "y0_px": 40.0 * at, "y1_px": 40.0 * at + 20} for at in range(2)]
+    of_size = {"areas_px": {"s.e/00000001": 400 * 300}}
+    assert unfit(text=lines, max_text_share=0.019, **of_size) == {"s.e/00000001": "text"}
+    assert unfit(text=lines, max_text_share=0.02, **of_size) == {}
+    assert unfit(text=lines[:1], max_text_share=0.019, **of_size) == {}
+
+
 def test_text_and_bars_are_left_out_where_they_are_known():
     corners = {"x0_px": 1.0, "y0_px": 1.0, "x1_px": 9.0, "y1_px": 9.0, "score": 1.0, "found_by": "", "kind": "sign"}
     lines = [{"image_id": f"s.e/0000000{at}", **corners, "burnt_in": at == 1} for at in (1, 2)]

@@ -37,7 +37,7 @@ def test_ctrl_c_ends_the_command_at_once_and_a_later_run_goes_on_from_there(fres
     process = start(fresh.root, pictures.parent)
     try:
         wait_for(fresh.root / "store" / "keyframes", process)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
         output, errors = process.communicate(timeout=15)
     finally:
         process.kill()

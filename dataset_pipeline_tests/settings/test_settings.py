@@ -389,7 +389,7 @@ HASHES = {
     "sr_tiles": "93e97ca3c869",
     "sr_selection": "5357ac60f1f3",
     "sr_set": "debe24567798",
-    "regularization": "d94dd58697ac",
+    "regularization": "6ef4162f724f",
     "generator": "72ad7ea1409b",
     "regularization_selection": "046d5ed278dd",
     "regularization_regions": "8ad541ade581",

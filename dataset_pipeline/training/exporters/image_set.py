@@ -17,10 +17,9 @@ from dataset_pipeline.tags.templates import without_mark
 from dataset_pipeline.training.arrangement import safe_name
 from dataset_pipeline.training.exporters.folder import ExportError, File, copy_file
 from dataset_pipeline.training.num_repeats import num_repeats
-from dataset_pipeline.training.split import TRAIN, VALIDATION
+from dataset_pipeline.training.split import REGULARIZATION, TRAIN, VALIDATION
 
 # Held-out images and regularization images lie in folders of their own, where no trainer takes them for the others.
-REGULARIZATION = "reg"
 CLASSES = "regularization"  # the key of a recipe with what its classes stand beside
 # So do clips, as trainers of pictures take none. By the split of a clip:
 CLIP_PARTS = {TRAIN: "clips", VALIDATION: "clips_validation"}

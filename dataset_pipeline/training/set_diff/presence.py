@@ -18,10 +18,10 @@ from dataset_pipeline.corrections.answers import CHOSEN, EXCLUDED, KEPT, REJECTE
 from dataset_pipeline.images.crops import DRAWN, NO_FACE, NO_HEAD, REPLACED
 from dataset_pipeline.images.stills import KEEP
 from dataset_pipeline.settings import CutSettings
-from dataset_pipeline.training.exporters.image_set import REGULARIZATION
 from dataset_pipeline.training.score_cut import OF_CUT
 from dataset_pipeline.training.set_diff.changes import Changes, Key, Reason
 from dataset_pipeline.training.set_diff.sets import Image, Row, Rows, TrainingSet
+from dataset_pipeline.training.split import REGULARIZATION
 
 STILL = "still"
 # Of these goes what is said of a clip, and not whether there is one.
