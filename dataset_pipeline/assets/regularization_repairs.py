@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from dataset_pipeline.assets.regularization_scores import finds_points
+from dataset_pipeline.base.ids import still_of
 from dataset_pipeline.graph.catalog import Check, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
@@ -15,6 +17,7 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import hash_of
 from dataset_pipeline.models.generator import Request
 from dataset_pipeline.regularization.composites import composed, pieces
+from dataset_pipeline.regularization.points import on_picture, regions_by_points, window_of_id
 from dataset_pipeline.regularization.regions import Region, mask_of_all, regions_by_boxes
 from dataset_pipeline.regularization.versions import seed_of_version, versions_of
 from dataset_pipeline.settings import Settings
@@ -23,7 +26,7 @@ from dataset_pipeline.store.schemas import SCHEMAS
 
 LEAST_VERSIONS = 3  # of fewer none can be told from the others
 EVERY_VERSION_IS_THERE = "every_version_is_there"
-DRAWN_AGAIN = ("regularization_requests", "regularization_pictures", "regularization_detections")
+DRAWN_AGAIN = ("regularization_requests", "regularization_pictures")
 
 
 def repairs(settings: Settings) -> bool:
@@ -31,20 +34,44 @@ def repairs(settings: Settings) -> bool:
     return settings.regularization_regions.enabled
 
 
+def finds_boxes(settings: Settings) -> bool:
+    """Whether they are found by the boxes of faces, eyes and hands."""
+    return settings.regularization_regions.by_boxes
+
+
+FOUND_BY = {"regularization_detections": finds_boxes, "regularization_points": finds_points}
+
+
 def _regions(step: Step) -> dict[str, list[Region]]:
     """What is drawn again of each picture, by its id; only those with something to draw."""
+    asked = step.settings.regularization_regions
+    found = _by_points(step) if asked.by_points else _by_boxes(step)
+    return {image_id: regions for image_id, regions in found.items() if regions}
+
+
+def _by_boxes(step: Step) -> dict[str, list[Region]]:
     asked, least = step.settings.regularization_regions, step.settings.regularization_selection.min_box_score
     boxes: dict[str, list[dict]] = {}
     for row in step.rows("regularization_detections"):
         boxes.setdefault(row["image_id"], []).append(row)
-    found = {image_id: regions_by_boxes(of_it, asked.regions, least) for image_id, of_it in boxes.items()}
-    return {image_id: regions for image_id, regions in found.items() if regions}
+    return {image_id: regions_by_boxes(of_it, asked.regions, least) for image_id, of_it in boxes.items()}
+
+
+def _by_points(step: Step) -> dict[str, list[Region]]:
+    asked = step.settings.regularization_regions
+    sizes = {row["image_id"]: (row["width_px"], row["height_px"]) for row in step.rows("regularization_pictures")}
+    people: dict[str, list[np.ndarray]] = {}
+    for row in step.rows("regularization_points"):
+        image_id = still_of(row["image_id"])
+        window = window_of_id(row["image_id"], sizes[image_id])
+        people.setdefault(image_id, []).append(on_picture(row["points"], window))
+    return {it: regions_by_points(of_it, asked.regions, asked.min_point_score) for it, of_it in people.items()}
 
 
 @pipeline_asset(
     kind=Kind.RENDER,
-    reads=[*DRAWN_AGAIN, "regularization_selection"],
-    reads_if=dict.fromkeys(DRAWN_AGAIN, repairs),
+    reads=[*DRAWN_AGAIN, *FOUND_BY, "regularization_selection"],
+    reads_if={**dict.fromkeys(DRAWN_AGAIN, repairs), **FOUND_BY},
     settings=["regularization_regions", "regularization_selection", "generator"],
     settings_if=dict.fromkeys(("regularization_selection", "generator"), repairs),
     generates=True,
@@ -100,8 +127,8 @@ def versions_and_composite(step: Step) -> dict[str, list[str]]:
 
 @pipeline_asset(
     kind=Kind.RENDER,
-    reads=["regularization_pictures", "regularization_detections", "regularization_repairs"],
-    reads_if=dict.fromkeys(("regularization_pictures", "regularization_detections"), repairs),
+    reads=["regularization_pictures", *FOUND_BY, "regularization_repairs"],
+    reads_if={"regularization_pictures": repairs, **FOUND_BY},
     settings=["regularization_regions", "regularization_selection", "quality_scores"],
     settings_if=dict.fromkeys(("regularization_selection", "quality_scores"), repairs),
     models=["quality"],

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dataset_pipeline.assets.scores import measured_tags, with_terms
+from dataset_pipeline.base.boxes import Box, box_of
+from dataset_pipeline.base.ids import crop_id
 from dataset_pipeline.graph.catalog import MEASURING, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.detections import as_found_boxes
+from dataset_pipeline.regularization.points import cut_window, window_of_id
+from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.schemas import SCHEMAS
+
+LOOKED_AT = ("regularization_pictures", "regularization_detections")
+
+
+def finds_points(settings: Settings) -> bool:
+    """Whether regions that are drawn again are found by the points of people."""
+    return settings.regularization_regions.by_points
 
 
 @pipeline_asset(
@@ -87,4 +101,46 @@ def regularization_embeddings(step: Step) -> Result:
         "embedder",
         step.rows("regularization_pictures"),
         lambda model, pictures: ({"embedding": vector} for vector in model.embed(pictures)),
+    )
+
+
+@pipeline_asset(
+    kind=Kind.MEASURE,
+    reads=[*LOOKED_AT, "regularization_selection"],
+    reads_if=dict.fromkeys(LOOKED_AT, finds_points),
+    settings=["regularization_regions", "regularization_selection"],
+    settings_if={"regularization_selection": finds_points},
+    models=["pose"],
+    models_if={"pose": finds_points},
+    group="regularization",
+    labels=["onnx"],
+    on_demand=True,
+    by_class=True,
+    checks=MEASURING,
+)
+def regularization_points(step: Step) -> Result:
+    """133 points of each person on the kept pictures of a class, where `[regularization_regions] by = "points"` wants
+    them; a picture on which no person is found is looked at whole."""
+    if not finds_points(step.settings):
+        return Result(SCHEMAS["regularization_points"].empty(), {"measured": 0})
+    kept = {row["image_id"] for row in step.rows("regularization_selection") if row["selected"]}
+    boxes: dict[str, list[Box]] = {}
+    for row in step.rows("regularization_detections"):
+        if row["kind"] == "person" and row["score"] >= step.settings.regularization_selection.min_box_score:
+            boxes.setdefault(row["image_id"], []).append(box_of(row))
+    wanted: dict[str, dict] = {}
+    for row in (row for row in step.rows("regularization_pictures") if row["image_id"] in kept):
+        size = row["width_px"], row["height_px"]
+        for box in boxes.get(row["image_id"], [(0.0, 0.0, *size)]):
+            person = crop_id(row["image_id"], "person", box, size)
+            wanted[person] = {**row, "image_id": person}
+
+    def seen_as(person: str, picture: np.ndarray) -> np.ndarray:
+        return cut_window(picture, window_of_id(person, (picture.shape[1], picture.shape[0])))
+
+    return step.measure(
+        "pose",
+        list(wanted.values()),
+        lambda model, pictures: ({"points": points.ravel().tolist()} for points in model.points(pictures)),
+        seen_as=seen_as,
     )

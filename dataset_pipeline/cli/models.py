@@ -49,12 +49,15 @@ def models_pull(
 ) -> None:
     """Fetch the weights once; everything afterwards runs offline."""
     from dataset_pipeline.models.hub import PullProgress, pull
+    from dataset_pipeline.models.injected import model_resources
+    from dataset_pipeline.models.registry import ROLES
 
     def say(progress: PullProgress) -> None:
         size = f", {progress.size_bytes / 1e6:.1f} MB" if progress.size_bytes else " …"
         out.print(f"{progress.number}/{progress.total} {progress.file}{size}", highlight=False)
 
-    files = pull(_pack(models, settings_file), update=update, progress=say)
+    used = model_resources(settings_from(settings_file, models))
+    files = pull(_pack(models, settings_file), [it for it in ROLES if it in used], update=update, progress=say)
     out.print(f"{len(files)} files are here")
 
 

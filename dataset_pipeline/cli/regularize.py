@@ -69,12 +69,13 @@ def regularize(models: ModelsOption = "", settings_file: SettingsOption = None, 
 
 def _stop_if_something_is_missing(settings: Settings) -> None:
     """End the command where no class is named, or weights are missing; what else a class needs its own steps say."""
-    from dataset_pipeline.graph.declaration import DECLARATIONS, regularization_assets
+    from dataset_pipeline.graph.declaration import declared, regularization_assets
     from dataset_pipeline.models.injected import missing_weights, model_resources
 
     if not settings.regularization.classes:
         stop(NO_CLASSES)
-    roles = {role for name in regularization_assets() for role in DECLARATIONS[name].models}
+    graph = declared(settings)
+    roles = {role for name in regularization_assets() for role in graph[name].models}
     resources = model_resources(settings)
     missing = missing_weights({role: resources[role] for role in sorted(roles)})
     if missing:

@@ -85,6 +85,7 @@ def pipeline_asset(
     shows: Callable[[Step], Mapping[str, Sequence[str]]] | None = None,
     reads_if: Mapping[str, Callable[[Settings], bool]] | None = None,
     settings_if: Mapping[str, Callable[[Settings], bool]] | None = None,
+    models_if: Mapping[str, Callable[[Settings], bool]] | None = None,
     goes_first: bool = False,
     on_demand: bool = False,
     by_class: bool = False,
@@ -96,16 +97,18 @@ def pipeline_asset(
     equal inputs. An asset whose inputs and code version are those of its current table keeps that table, unless it
     exports; one that `remembers` gets the identity log, and of one that is `traced` the lineage is noted. `labels` are
     shown on it in the web UI, beside its kind. `shows` gives the stored pictures, by the label of their row, of which
-    the web UI shows a sheet. `reads_if`, `settings_if`: which of `reads` and `settings` are read only under settings of
-    which that is true. One that `goes_first` runs before others of its run that could run as well: it leaves behind
-    what they take up. One made `on_demand` is left out of all runs that do not ask for it; one made `by_class` has the
-    classes of regularization sets for partitions, and one that `generates` is given what makes pictures from text.
+    the web UI shows a sheet. `reads_if`, `settings_if`, `models_if`: which of `reads`, `settings` and `models` are read
+    only under settings of which that is true. One that `goes_first` runs before others of its run that could run as
+    well: it leaves behind what they take up. One made `on_demand` is left out of all runs that do not ask for it; one
+    made `by_class` has the classes of regularization sets for partitions, and one that `generates` is given what makes
+    pictures from text.
     Raises ValueError for a group that is none of GROUPS, and for a condition on what is not read.
     """
     if group not in GROUPS:
         raise ValueError(f"{group!r} is no group of assets; there are {', '.join(GROUPS)}")
-    reads, settings = tuple(reads), tuple(settings)
-    for named, among, conditions in (("reads", reads, reads_if), ("settings", settings, settings_if)):
+    reads, settings, models = tuple(reads), tuple(settings), tuple(models)
+    declared = (("reads", reads, reads_if), ("settings", settings, settings_if), ("models", models, models_if))
+    for named, among, conditions in declared:
         if unread := set(conditions or ()) - set(among):
             raise ValueError(f"{named}_if names {', '.join(sorted(unread))}, which {named} does not")
 
@@ -115,12 +118,13 @@ def pipeline_asset(
             kind,
             reads,
             settings,
-            tuple(models),
+            models,
             algorithm,
             remembers,
             traced,
             tuple((reads_if or {}).items()),
             tuple((settings_if or {}).items()),
+            tuple((models_if or {}).items()),
             on_demand,
             by_class,
             generates,

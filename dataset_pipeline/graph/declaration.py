@@ -38,7 +38,8 @@ class Declaration:
     Those that `generate` are given what makes pictures from text.
 
     `reads` is all that it may read. What stands in `reads_if` too is read only under settings of which that is true:
-    `under` settings it is one of `reads`, or gone. So are sections of `settings` that stand in `settings_if`.
+    `under` settings it is one of `reads`, or gone. So are sections of `settings` that stand in `settings_if`, and roles
+    of `models` that stand in `models_if`.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Declaration:
     traced: bool = False
     reads_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
     settings_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
+    models_if: tuple[tuple[str, Callable[[Settings], bool]], ...] = ()
     on_demand: bool = False
     by_class: bool = False
     generates: bool = False
@@ -72,24 +74,26 @@ class Declaration:
 
     def under(self, settings: Settings) -> Declaration:
         """The same with exactly what it reads under these settings."""
-        if not (self.reads_if or self.settings_if):
+        if not (self.reads_if or self.settings_if or self.models_if):
             return self
-        unread, unused = (
+        unread, unused, unasked = (
             {name for name, counts in conditions if not counts(settings)}
-            for conditions in (self.reads_if, self.settings_if)
+            for conditions in (self.reads_if, self.settings_if, self.models_if)
         )
         return replace(
             self,
             reads=tuple(name for name in self.reads if name not in unread),
             settings=tuple(name for name in self.settings if name not in unused),
+            models=tuple(role for role in self.models if role not in unasked),
             reads_if=(),
             settings_if=(),
+            models_if=(),
         )
 
     def code_version(self, settings: Settings, model_sha256: Mapping[str, str]) -> str:
         """`<algorithm>-<12 hex>` over exactly the settings and weights that change this asset's result."""
-        sections = self.under(settings).settings
-        payload = json.dumps([settings.section_hash(*sections), [model_sha256[role] for role in self.models]])
+        used = self.under(settings)
+        payload = json.dumps([settings.section_hash(*used.settings), [model_sha256[role] for role in used.models]])
         return f"{self.algorithm}-{hashlib.sha256(payload.encode()).hexdigest()[:12]}"
 
 

@@ -44,24 +44,22 @@ class Measuring(Pictures):
         """
         model = self.model(role)
         paths = {row["image_id"]: row["path"] for row in wanted}
-        image_of = {path: image_id for image_id, path in paths.items()}
         left_out: dict[str, str] = {}
 
-        def picture(path: str) -> np.ndarray:
-            pixels = self.picture(path)
-            return seen_as(image_of[path], pixels) if seen_as else pixels
+        def picture(image_id: str) -> np.ndarray:
+            pixels = self.picture(paths[image_id])
+            return seen_as(image_id, pixels) if seen_as else pixels
 
         def pictures(some: Iterable[str]) -> Iterator[np.ndarray]:
             asked = list(some)
-            for path, pixels in zip(asked, self.pictures(asked), strict=True):
-                yield seen_as(image_of[path], pixels) if seen_as else pixels
+            for image_id, pixels in zip(asked, self.pictures([paths[it] for it in asked]), strict=True):
+                yield seen_as(image_id, pixels) if seen_as else pixels
 
         def missing(image_ids: list[str]) -> Iterable[dict | None]:
             def payloads() -> Iterator[dict | None]:
                 for start in range(0, len(image_ids), CHUNK_PICTURES):
                     chunk = image_ids[start : start + CHUNK_PICTURES]
-                    asked = [paths[image_id] for image_id in chunk]
-                    answers = answered(asked, picture, pictures, lambda some: compute(model, some))
+                    answers = answered(chunk, picture, pictures, lambda some: compute(model, some))
                     failed = zip(chunk, answers, strict=False)  # too few answers are told of by who takes them
                     left_out.update((image_id, reason_of(it)) for image_id, it in failed if isinstance(it, Exception))
                     yield from (None if isinstance(answer, Exception) else answer for answer in answers)

@@ -9,6 +9,7 @@ from dataset_pipeline.models.detector import Box, Detector
 from dataset_pipeline.models.device import DeviceUnavailable
 from dataset_pipeline.models.embedder import FrameEmbedder
 from dataset_pipeline.models.identity import Identity
+from dataset_pipeline.models.pose import Pose
 from dataset_pipeline.models.quality import QualityMetric
 from dataset_pipeline.models.registry import ModelFingerprint, ModelPack, RegistryError, WeightsMissing, load_registry
 from dataset_pipeline.models.tagger import Tagger, TagScores
@@ -25,6 +26,7 @@ __all__ = [
     "Identity",
     "ModelFingerprint",
     "ModelPack",
+    "Pose",
     "QualityMetric",
     "RegistryError",
     "TagScores",

@@ -10,6 +10,7 @@ from dataset_pipeline.models.detector import Detector
 from dataset_pipeline.models.embedder import FrameEmbedder
 from dataset_pipeline.models.generator import Generator
 from dataset_pipeline.models.identity import Identity
+from dataset_pipeline.models.pose import Pose
 from dataset_pipeline.models.quality import QualityMetric
 from dataset_pipeline.models.registry import WeightsMissing, cache_folder
 from dataset_pipeline.models.resource import ModelResource
@@ -23,7 +24,8 @@ QUALITY_BATCH = 4  # hyperIQA makes 25 crops of a picture
 
 
 def model_resources(settings: Settings) -> dict[str, ModelResource]:
-    """One resource for each role: embedder, detector, identity, quality, tagger, text detector."""
+    """One resource for each role: embedder, detector, identity, quality, tagger, text detector; pose where points of
+    class pictures are wanted, so that nobody else needs its weights."""
     chosen = settings.models
     common: dict[str, Any] = {
         "pack": chosen.pack,
@@ -49,6 +51,7 @@ def model_resources(settings: Settings) -> dict[str, ModelResource]:
             score_floor=settings.text_lines.score_floor,
             **common,
         ),
+        **({"pose": Pose(model=chosen.pose, **common)} if settings.regularization_regions.by_points else {}),
     }
 
 

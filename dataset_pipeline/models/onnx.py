@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,17 @@ class OnnxRunner:
 
         A file whose batch axis is fixed is run piece by piece; a short last piece is filled up and cut again.
         """
-        name = output or self.session.get_outputs()[0].name
-        answers = [
-            np.asarray(self.session.run([name], {self.input.name: piece})[0])[:length]
-            for piece, length in self._cut(batch)
-        ]
-        return (answers[0] if len(answers) == 1 else np.concatenate(answers)), len(answers)
+        [answer], runs = self.run_several(batch, [output or self.session.get_outputs()[0].name])
+        return answer, runs
+
+    def run_several(self, batch: np.ndarray, outputs: Sequence[str]) -> tuple[list[np.ndarray], int]:
+        """As `run`, of several outputs at once, in the order named."""
+        pieces = []
+        for piece, length in self._cut(batch):
+            answers = self.session.run(list(outputs), {self.input.name: piece})
+            pieces.append([np.asarray(answer)[:length] for answer in answers])
+        joined = [it[0] if len(it) == 1 else np.concatenate(it) for it in zip(*pieces, strict=True)]
+        return joined, len(pieces)
 
     def _cut(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         size = self.fixed_batch

@@ -26,7 +26,7 @@ from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.models.checksums import sha256_of
 from dataset_pipeline.settings import resources_folder
 
-Role = Literal["embedder", "detector", "identity", "quality", "tagger", "text_detector"]
+Role = Literal["embedder", "detector", "identity", "quality", "tagger", "text_detector", "pose"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -144,6 +144,7 @@ class ModelEntry(_Entry):
             "quality": (),
             "tagger": ("model", "tags"),
             "text_detector": ("model",),
+            "pose": ("model",),
         }
         by_file = ("preprocess",) if self.family in ("pixai", "camie", "timm") else ()
         absent = [key for key in needed[self.role] + by_file if key not in self.files]
@@ -167,6 +168,7 @@ class PackEntry(_Entry):
     quality: str
     tagger: str | Annotated[list[str], Field(min_length=1)]
     text_detector: str
+    pose: str
 
     def chosen(self, role: Role) -> tuple[str, ...]:
         names = getattr(self, role)

@@ -38,6 +38,7 @@ class ModelsSettings(Section):
     quality: str
     tagger: str | list[str]
     text_detector: str
+    pose: str
 
     @property
     def taggers(self) -> list[str]:

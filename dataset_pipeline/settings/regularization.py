@@ -140,9 +140,21 @@ class RegularizationSelectionSettings(Section):
 
 class RegularizationRegionsSettings(Section):
     enabled: bool
+    by: Literal["boxes", "points"]
+    min_point_score: Annotated[float, Field(ge=0.0, le=1.0)]
     regions: list[Region]
     versions: Annotated[int, Field(ge=3, le=64)]
     strength: Annotated[float, Field(gt=0.0, le=1.0)]
     grow: Annotated[float, Field(ge=0.0, le=2.0)]
     feather_px: Annotated[int, Field(ge=0, le=256)]
     max_difference: Annotated[float, Field(ge=0.0, le=255.0)]
+
+    @property
+    def by_boxes(self) -> bool:
+        """Whether regions are found by what the detector found."""
+        return self.enabled and self.by == "boxes"
+
+    @property
+    def by_points(self) -> bool:
+        """Whether regions are found by the points of a pose."""
+        return self.enabled and self.by == "points"

@@ -882,6 +882,13 @@ SCHEMAS = {
             {"image_id": STRING, "kind": STRING, **BOX, "score": FLOAT, "model_sha256": STRING},
             key=("image_id", "kind", "x0_px", "y0_px", "x1_px", "y1_px"),
         ),
+        TableSchema(
+            "regularization_points",
+            # image_id: of a person, the picture's with their box; points: 133 times x, y and score, in pixels of what
+            # of the picture `regularization/points.py` shows of that box
+            {**MEASURED, "points": VECTOR},
+            key=("image_id",),
+        ),
         TableSchema("regularization_tags", {**MEASURED, "tags": pa.list_(SCORED_TAG)}, key=("image_id",)),
         TableSchema("regularization_embeddings", {**MEASURED, "embedding": VECTOR}, key=("image_id",)),
         TableSchema(

@@ -18,6 +18,7 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import InputsMissing, materialize
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.images.resize import decode
 from dataset_pipeline.models.captioner import Description
 from dataset_pipeline.models.generator import Request
 from dataset_pipeline.reports.regularization import class_lines, hint_on
@@ -29,6 +30,7 @@ from dataset_pipeline_tests.assets.drawn_project import DrawnProject
 GIRL = {"name": "girl", "source": "prompts", "prompts": ["a girl", "a boy"], "keep": 4, "generate": 6}
 CHAIN = ("requests", "pictures", "scores", "detections", "tags", "embeddings", "judgements", "selection")
 FACE = slice(20, 60), slice(30, 90)
+MOUTH = (37, 57, 63, 83)  # of 20 px, and 0.15 of that on each side
 
 
 @dataclass
@@ -73,6 +75,15 @@ class Looking(Models):
             vector = np.random.default_rng(int(picture.sum())).normal(size=16)
             yield (vector / np.linalg.norm(vector)).tolist()
 
+    def points(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Each picture shows a mouth from 40, 60 to 60, 80 px, counted from the corner of the drawing."""
+        for picture in self.watched("pose", pictures):
+            assert picture.shape == (213, 160, 3)  # of 128 x 128, with a quarter more, in 3:4
+            points = np.zeros((133, 3), np.float32)
+            mouth = np.linspace((40, 60), (60, 80), 20) + np.array([16, 43])
+            points[71:91] = np.column_stack([mouth, np.full(20, 0.9)])
+            yield points
+
     def detect(self, pictures: Iterable[np.ndarray], kinds: Any) -> Iterator[list[Any]]:
         rows, columns = FACE
         for _ in self.watched("detector", pictures):
@@ -89,7 +100,7 @@ class Classes(DrawnProject):
 
     def made(self, asset: str, **changes: Any) -> Pointer:
         settings = load_settings(DEFAULTS, **{"regularization__classes": [GIRL]} | changes)
-        roles = dict.fromkeys(("quality", "detector", "tagger", "embedder"), self.models)
+        roles = dict.fromkeys(("quality", "detector", "tagger", "embedder", "pose"), self.models)
         resources = SimpleNamespace(store=self.store, settings=settings, generator=self.generator, **roles)
         name = f"regularization_{asset}"
         of_class = None if DECLARATIONS[name].joined else "girl"
@@ -192,8 +203,6 @@ def test_regions_are_those_that_most_versions_agree_on_and_all_else_stays(classe
     made = {row["image_id"]: row for row in classes.rows("pictures")}
     composites = {row["image_id"]: row for row in classes.rows("composites")}
     assert len(composites) == 4
-    from dataset_pipeline.images.resize import decode
-
     for image_id, row in composites.items():
         original, picture = (decode(classes.store.read_picture(it["path"])) for it in (made[image_id], row))
         changed = (original != picture).any(axis=2)
@@ -204,6 +213,23 @@ def test_regions_are_those_that_most_versions_agree_on_and_all_else_stays(classe
         outside[rows, columns] = False
         assert not outside.any()
     assert {row["path"] for row in classes.rows("set", None)} == {row["path"] for row in composites.values()}
+
+
+def test_regions_are_found_by_points_of_each_person_where_that_is_wanted(classes: Classes):
+    again = {"regularization_regions__enabled": True, "regularization_regions__grow": 0.0}
+    again |= {"regularization_regions__feather_px": 0, "regularization_regions__by": "points"}
+    classes.all_made((*CHAIN, "points", "repairs", "composites"), **again)
+    assert classes.models.seen["pose"] == 4  # the pictures that are kept, whole, as nobody was found on them
+    made = {row["image_id"]: row for row in classes.rows("pictures")}
+    for row in classes.rows("composites"):
+        pictures = [decode(classes.store.read_picture(it["path"])) for it in (made[row["image_id"]], row)]
+        changed = (pictures[0] != pictures[1]).any(axis=2)
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == MOUTH
+    classes.generator.seen = []
+    classes.all_made(["points", "repairs", "composites"], **again, regularization_regions__min_point_score=0.5)
+    assert classes.models.seen["pose"] == 4
+    assert classes.generator.seen == []
 
 
 def test_by_default_no_region_is_drawn_again(classes: Classes):

@@ -8,6 +8,7 @@ import pytest
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.catalog import ASSETS, GROUPS, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, behind, declared, is_joined
+from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -68,6 +69,7 @@ READS_SETTINGS = {
     "regularization_tags": {"tag_scores"},
     "regularization_judgements": {"regularization", "regularization_selection", "descriptions"},
     "regularization_selection": {"regularization", "regularization_selection"},
+    "regularization_points": {"regularization_regions", "regularization_selection"},
     "regularization_repairs": {"regularization_regions", "regularization_selection", "generator"},
     "regularization_composites": {"regularization_regions", "regularization_selection", "quality_scores"},
 }
@@ -89,6 +91,7 @@ USES_MODELS = {
     "regularization_detections": {"detector"},
     "regularization_tags": {"tagger"},
     "regularization_embeddings": {"embedder"},
+    "regularization_points": {"pose"},
     "regularization_composites": {"quality"},
 }
 KINDS = {
@@ -150,6 +153,7 @@ KINDS = {
     "regularization_embeddings": Kind.MEASURE,
     "regularization_judgements": Kind.MEASURE,
     "regularization_selection": Kind.DECIDE,
+    "regularization_points": Kind.MEASURE,
     "regularization_repairs": Kind.RENDER,
     "regularization_composites": Kind.RENDER,
     "regularization_set": Kind.JOIN,
@@ -269,8 +273,19 @@ def test_a_changed_setting_touches_just_the_assets_that_read_it(defaults, key, v
 
 def test_other_weights_touch_just_the_assets_that_use_them(defaults):
     changed = versions(load_settings(models__pack="real"))
-    # The detector of text is installed with the project: both packs have it.
-    assert {name for name in changed if changed[name] != defaults[name]} == set(USES_MODELS) - {"text_lines"}
+    # The detector of text is installed with the project: both packs have it. Points are found where that is wanted.
+    untouched = {"text_lines", "regularization_points"}
+    assert {name for name in changed if changed[name] != defaults[name]} == set(USES_MODELS) - untouched
+
+
+def test_a_model_counts_where_it_is_asked_and_its_weights_are_needed_nowhere_else():
+    points = DECLARATIONS["regularization_points"]
+    assert points.under(load_settings()).models == ()
+    wanted = load_settings(regularization_regions__enabled=True, regularization_regions__by="points")
+    assert points.under(wanted).models == ("pose",)
+    assert model_resources(wanted).keys() - model_resources(load_settings()).keys() == {"pose"}
+    with pytest.raises(ValueError, match="models_if names pose, which models does not"):
+        pipeline_asset(kind=Kind.MEASURE, reads=(), group="stills", models_if={"pose": bool})
 
 
 def test_every_asset_is_of_its_kind():
@@ -403,6 +418,7 @@ def test_every_asset_that_runs_a_model_over_pictures_says_which_it_could_not_mea
         "regularization_detections",
         "regularization_tags",
         "regularization_embeddings",
+        "regularization_points",
     }
     checked = {made.name for made in ASSETS.values() if "every_picture_was_measured" in made.checks}
     assert checked == measuring
@@ -425,7 +441,7 @@ def test_classes_are_partitions_and_what_is_made_by_class_has_them(graph):
     assert [
         (phase.by_class, len(phase.assets)) for phase in phases(only=ON_DEMAND_OF_CLASSES, graph=declared(settings))
     ] == [
-        (True, 10),
+        (True, 11),
         (False, 1),
     ]
 

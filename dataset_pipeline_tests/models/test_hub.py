@@ -230,5 +230,5 @@ def test_the_list_tells_what_is_used_and_what_is_there(onnx_pack: Path):
     assert statuses["wd-swinv2-tagger-v3"].size_bytes > 1000
     assert [status.entry.role for status in statuses.values()] == sorted(
         (status.entry.role for status in statuses.values()),
-        key=("embedder", "detector", "identity", "quality", "tagger", "text_detector").index,
+        key=("embedder", "detector", "identity", "quality", "tagger", "text_detector", "pose").index,
     )

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from dataset_pipeline.demo.scenes import draw_scene
-from dataset_pipeline.models import Detector, Identity, ModelPack, Tagger
+from dataset_pipeline.models import Detector, Identity, ModelPack, Pose, Tagger
 from dataset_pipeline.models.hub import verify
+from dataset_pipeline.regularization.points import cut_window, on_picture, window_of
 
 KINDS = ("person", "halfbody", "head", "face", "hand", "eye")
 SCRIPT = """
@@ -27,6 +28,7 @@ import numpy as np
 from PIL import Image
 from imgutils.detect import detect_eyes, detect_faces, detect_halfbody, detect_hands, detect_heads, detect_person
 from imgutils.generic.yolo import yolo_predict
+from imgutils.pose import dwpose_estimate
 from imgutils.metrics.ccip import ccip_batch_differences, ccip_batch_extract_features, ccip_default_threshold
 from imgutils.tagging.wd14 import get_wd14_tags
 source, target = sys.argv[1:]
@@ -36,6 +38,7 @@ functions = {"person": detect_person, "halfbody": detect_halfbody, "head": detec
 features = ccip_batch_extract_features(pictures)
 tags = [get_wd14_tags(picture, fmt=("rating", "general", "character", "prediction")) for picture in pictures]
 json.dump({
+    "points": dwpose_estimate(pictures[0], auto_detect=False, out_bboxes=[(220, 20, 420, 340)])[0].all.tolist(),
     "boxes": {kind: [function(picture) for picture in pictures] for kind, function in functions.items()},
     "low": [yolo_predict(picture, "deepghs/anime_head_detection", "head_detect_v2.0_s", 0.1, 0.7)
             for picture in pictures],
@@ -103,6 +106,15 @@ def test_features_differences_and_threshold_are_those_of_imgutils_ccip(
     np.testing.assert_allclose(features, imgutils_answers["features"], atol=1e-5)
     np.testing.assert_allclose(identity.differences(features), imgutils_answers["differences"], atol=1e-5)
     assert identity.threshold == imgutils_answers["threshold"]
+
+
+def test_points_are_those_of_imgutils_dwpose(scenes: list[np.ndarray], imgutils_answers: dict[str, Any]):
+    """Feet, face and hands: of the body imgutils gives other points, in another order."""
+    window = window_of((220.0, 20.0, 420.0, 340.0))
+    [found] = Pose(pack="demo", device="cpu").points([cut_window(scenes[0], window)])
+    ours, theirs = on_picture(found.ravel(), window)[17:], np.array(imgutils_answers["points"])[18:]
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert (ours[:, 2] > 0.3).any()
 
 
 def test_tag_scores_are_those_of_imgutils_wd14(scenes: list[np.ndarray], imgutils_answers: dict[str, Any]):

@@ -15,6 +15,7 @@ from dataset_pipeline.models import (
     FrameEmbedder,
     Identity,
     ModelPack,
+    Pose,
     QualityMetric,
     RegistryError,
     Tagger,
@@ -386,3 +387,17 @@ def test_small_text_is_found_on_a_panorama_as_on_a_frame(size_px: tuple[int, int
 def test_no_picture_has_no_text_and_loads_nothing():
     assert TextDetector(device="cpu").lines([]) == []
     assert loading.loaded_keys() == []
+
+
+def test_points_do_not_depend_on_the_batch_nor_on_what_lies_around_in_black(pictures: list[np.ndarray]):
+    alone, together = (Pose(pack="demo", device="cpu", batch_size=size).points(pictures) for size in (1, 3))
+    np.testing.assert_allclose(np.stack(alone), np.stack(together), atol=1e-4)
+    assert {points.shape for points in alone} == {(133, 3)}
+    height, width = pictures[0].shape[:2]
+    wide = np.zeros((height, 4 * width, 3), np.uint8)
+    wide[:, :width] = pictures[0]
+    before = loading.CALLS["pose.pictures"]
+    [found] = Pose(pack="demo", device="cpu").points([wide])
+    assert loading.CALLS["pose.pictures"] == before + 1
+    assert found[:, 0].max() < 4 * width + 4
+    assert Pose(device="cpu").points([]) == []

@@ -392,7 +392,7 @@ HASHES = {
     "regularization": "6ef4162f724f",
     "generator": "72ad7ea1409b",
     "regularization_selection": "046d5ed278dd",
-    "regularization_regions": "8ad541ade581",
+    "regularization_regions": "d410b60a25db",
 }
 
 

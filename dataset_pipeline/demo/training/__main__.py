@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 PLAN_NAMES = ("full", "short", "tiny")
-PART_NAMES = ("detectors", "people", "embedder", "quality")
+PART_NAMES = ("detectors", "people", "embedder", "quality", "pose")
 
 
 def main() -> None:

@@ -34,6 +34,8 @@ from dataset_pipeline.demo.training.layout import (
     CCIP_REPO,
     DETECTORS,
     EMBEDDER_REPO,
+    POSE_FILE,
+    POSE_REPO,
     QUALITY_FILE,
     QUALITY_REPO,
     TAGGER_MODEL,
@@ -44,6 +46,7 @@ from dataset_pipeline.demo.training.layout import (
 from dataset_pipeline.demo.training.measure import measure
 from dataset_pipeline.demo.training.people import PeopleNet, numbered, people_outputs, train_people
 from dataset_pipeline.demo.training.plans import Plan
+from dataset_pipeline.demo.training.pose import pose_file, posed_sample, train_pose
 from dataset_pipeline.demo.training.quality import quality_file, train_quality
 from dataset_pipeline.demo.training.tagger import selected_tags_csv, tagger_onnx
 from dataset_pipeline.demo.training.worlds import CALIBRATION, TRAINING, in_parallel, jobs_of
@@ -134,11 +137,20 @@ def build_quality(out: Path, plan: Plan, seed: int, clock: Clock) -> None:
     clock.lap("quality")
 
 
+def build_pose(out: Path, plan: Plan, seed: int, clock: Clock) -> None:
+    """Train the pose net and write its repository."""
+    samples = in_parallel(posed_sample, jobs_of(TRAINING, plan.pose_casts, plan.pose_scenes_per_cast))
+    clock.lap(f"drew {len(samples)} people")
+    write_repo(out, POSE_REPO, {POSE_FILE: pose_file(train_pose(samples, steps=plan.pose_steps, seed=seed))})
+    clock.lap("pose")
+
+
 PARTS: dict[str, Callable[[Path, Plan, int, Clock], None]] = {
     "detectors": build_detectors,
     "people": build_people,
     "embedder": build_embedder,
     "quality": build_quality,
+    "pose": build_pose,
 }
 
 

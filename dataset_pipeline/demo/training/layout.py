@@ -16,6 +16,8 @@ from typing import Any
 CCIP_MODEL = "ccip-caformer-24-randaug-pruned"
 CCIP_REPO = "deepghs/ccip_onnx"
 EMBEDDER_REPO = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+POSE_FILE = "dw-ll_ucoco_384.onnx"
+POSE_REPO = "yzd-v/DWPose"
 QUALITY_FILE = "CNNIQA_koniq10k-e6f14c91.pth"
 QUALITY_REPO = "chaofengc/IQA-PyTorch-Weights"
 TAGGER_MODEL = "SmilingWolf/wd-swinv2-tagger-v3"
@@ -72,7 +74,7 @@ def required_files() -> list[str]:
     files += [(CCIP_REPO, f"{CCIP_MODEL}/{name}") for name in ccip]
     files += [(TAGGER_REPO, f"{TAGGER_MODEL}/model.onnx"), (TAGGER_MODEL, "selected_tags.csv")]
     files += [(EMBEDDER_REPO, "open_clip_config.json"), (EMBEDDER_REPO, "open_clip_model.safetensors")]
-    files += [(QUALITY_REPO, QUALITY_FILE)]
+    files += [(QUALITY_REPO, QUALITY_FILE), (POSE_REPO, POSE_FILE)]
     paths = [(snapshot_dir(Path(), repo) / path).as_posix() for repo, path in files]
     refs = [(snapshot_dir(Path(), repo).parent.parent / "refs" / "main").as_posix() for repo, _ in files]
     return sorted(set(paths + refs))

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from dataset_pipeline.demo.training.boxes import CLASSES, boxes_of, iou, matches
 from dataset_pipeline.demo.training.data import moment_views
 from dataset_pipeline.demo.training.harder_figures import measure_harder_season
 from dataset_pipeline.demo.training.layout import EMBEDDER_REPO, QUALITY_FILE, QUALITY_REPO, snapshot_dir
+from dataset_pipeline.demo.training.points import FACE, LEFT_HAND
+from dataset_pipeline.demo.training.pose import posed_scene
 from dataset_pipeline.demo.training.worlds import MEASURED, Composed, cast_of, compose, staged
 
 Measured = dict[str, dict[str, float]]
@@ -286,6 +289,38 @@ def measure_quality(pack: Path, scenes: list[Fresh]) -> Measured:
     return table
 
 
+def measure_pose(scenes: int) -> Measured:
+    """How far points that are seen lie off, as shares of the face's width, and how often imgutils' usual threshold of
+    0.3 tells those that are from those that are not; of people whose face is seen, by their own boxes."""
+    from imgutils.pose import dwpose_estimate
+    from PIL import Image
+
+    off: dict[str, list[float]] = {"face": [], "hands": []}
+    told, true = [], []
+    for number in range(scenes):
+        image, people = posed_scene(MEASURED, number // SCENES_PER_CAST, random.Random(MEASURED.first + number))
+        for person in (it for it in people if it.seen[FACE:LEFT_HAND].all()):
+            box = [round(side) for side in person.box]
+            [found] = dwpose_estimate(Image.fromarray(image), auto_detect=False, out_bboxes=[tuple(box)])
+            at = found.all[FACE + 1 :]  # the neck is put in before
+            apart = np.hypot(*(at[:, :2] - person.points[FACE:]).T) / np.ptp(person.points[FACE : FACE + 17, 0])
+            off["face"] += apart[: LEFT_HAND - FACE].tolist()
+            off["hands"] += apart[LEFT_HAND - FACE :][person.seen[LEFT_HAND:]].tolist()
+            told += (at[:, 2] > 0.3).tolist()
+            true += person.seen[FACE:].tolist()
+    sure, seen = np.array(told), np.array(true)
+    return {
+        **{
+            f"pose, points of {name}": {"median_off": float(np.median(of)), "points": len(of)}
+            for name, of in off.items()
+        },
+        "pose, seen or not": {
+            "precision": float((sure & seen).sum() / max(1, sure.sum())),
+            "recall": float((sure & seen).sum() / max(1, seen.sum())),
+        },
+    }
+
+
 def measure_here(pack: Path, scenes: int) -> Measured:
     """All measurements, in a process whose hub cache is `pack`."""
     fresh = [fresh_scene(number) for number in range(scenes)]
@@ -296,6 +331,7 @@ def measure_here(pack: Path, scenes: int) -> Measured:
     table |= measure_tagger(fresh, crops)
     table |= measure_embedder(pack, max(4, scenes // 6))
     table |= measure_quality(pack, fresh[: max(6, scenes // 6)])
+    table |= measure_pose(scenes)
     return {row: {key: round(float(value), 4) for key, value in values.items()} for row, values in table.items()}
 
 

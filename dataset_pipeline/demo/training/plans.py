@@ -20,6 +20,9 @@ class Plan:
     people_steps: tuple[int, int]
     embedder_steps: int
     quality_steps: int
+    pose_casts: int
+    pose_scenes_per_cast: int
+    pose_steps: int
     measured_scenes: int
 
 
@@ -37,6 +40,9 @@ FULL = Plan(
     people_steps=(1800, 900),
     embedder_steps=300,
     quality_steps=250,
+    pose_casts=300,
+    pose_scenes_per_cast=8,
+    pose_steps=1200,
     measured_scenes=120,
 )
 SHORT = Plan(
@@ -53,6 +59,9 @@ SHORT = Plan(
     people_steps=(500, 250),
     embedder_steps=200,
     quality_steps=200,
+    pose_casts=150,
+    pose_scenes_per_cast=8,
+    pose_steps=400,
     measured_scenes=48,
 )
 TINY = Plan(
@@ -69,6 +78,9 @@ TINY = Plan(
     people_steps=(2, 2),
     embedder_steps=2,
     quality_steps=2,
+    pose_casts=2,
+    pose_scenes_per_cast=2,
+    pose_steps=2,
     measured_scenes=0,
 )
 PLANS = {"full": FULL, "short": SHORT, "tiny": TINY}

@@ -24,6 +24,7 @@ METHODS = {
     "quality": "score",
     "tagger": "tag",
     "text_detector": "lines",
+    "pose": "points",
 }
 FIRST_LOOK = 2  # pictures; each further look is at twice as many, as long as there is time
 

@@ -78,7 +78,7 @@ def _corrections(settings: Settings, store: Store) -> tuple[str, list[str]]:
 
 
 def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: Mapping[str, str]) -> list[str]:
-    used = {role for declaration in DECLARATIONS.values() for role in declaration.models}
+    used = {role for declaration in declared(settings).values() for role in declaration.models}
     absent = [role for role in sorted(used) if weights[role] == NOT_PULLED]
     notes = []
     if absent:

@@ -16,6 +16,7 @@ from dataset_pipeline.demo.training.layout import (
     CCIP_REPO,
     DETECTORS,
     EMBEDDER_REPO,
+    POSE_REPO,
     QUALITY_FILE,
     QUALITY_REPO,
     TAGGER_MODEL,
@@ -105,7 +106,7 @@ def test_open_clip_and_torch_load_what_was_written(tiny_pack: Path) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("part", ["detectors", "people", "embedder", "quality"])
+@pytest.mark.parametrize("part", ["detectors", "people", "embedder", "quality", "pose"])
 def test_a_part_made_alone_is_the_same_as_made_with_the_others(tiny_pack: Path, tmp_path: Path, part: str) -> None:
     import shutil
 
@@ -117,6 +118,7 @@ def test_a_part_made_alone_is_the_same_as_made_with_the_others(tiny_pack: Path, 
         "people": [CCIP_REPO, TAGGER_REPO, TAGGER_MODEL],
         "embedder": [EMBEDDER_REPO],
         "quality": [QUALITY_REPO],
+        "pose": [POSE_REPO],
     }
     pack = Path(shutil.copytree(tiny_pack, tmp_path / "pack"))
     for repo in repos[part]:
