@@ -39,7 +39,6 @@ NOT_IMPORTED = {
     "onnx": "torch exports hyperIQA with it",
     "nvidia-curand": "onnxruntime-gpu loads its library",
     "accelerate": "diffusers fills networks with it as it makes them, not a second time",
-    "obstore": "the store in a bucket",
     "rapidocr": "the weights of the text detector are read from its folder",
 }
 TRAINER = PACKAGE / "demo" / "training"  # made the shipped models; the dev group has what it alone needs

@@ -349,7 +349,7 @@ def exported_set(step: Step) -> Result:
     }
     return Result(
         SCHEMAS["exported_set"].table([row]),
-        {"folder": step.published(report.folder), "pictures": report.images},
+        {"folder": str(report.folder), "pictures": report.images},
         notes=notes,
     )
 

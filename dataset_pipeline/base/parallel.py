@@ -33,8 +33,8 @@ def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], threads
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def map_all(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
-    """The answers for all items, from READERS threads. Raises the first error among them."""
+def map_all(function: Callable[[Item], Answer], items: Sequence[Item], threads: int = READERS) -> list[Answer]:
+    """The answers for all items, from several threads. Raises the first error among them."""
     waiting = deque(enumerate(items))
     answers: dict[int, Answer] = {}
     errors: dict[int, BaseException] = {}
@@ -51,10 +51,10 @@ def map_all(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[A
                 errors[place] = error
                 waiting.clear()
 
-    with ThreadPoolExecutor(READERS) as readers:
+    with ThreadPoolExecutor(threads) as readers:
         try:
             wait(
-                [readers.submit(work) for _ in items[:READERS]]
+                [readers.submit(work) for _ in items[:threads]]
             )  # a task for each item would cost more than most items
         finally:
             waiting.clear()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.reading import Reading, work_of
 from dataset_pipeline.graph.versions import version_of
 from dataset_pipeline.store.lineage import JOINED, Lineage, Made
 from dataset_pipeline.store.provenance import Provenance
-from dataset_pipeline.store.store import Pointer
+from dataset_pipeline.store.store import Pointer, Store
 
 SOURCE = "video_probe"  # whose table changes with what a source holds, and not with where it lies or since when
 
@@ -20,41 +19,43 @@ def lineage_of(step: Reading) -> Lineage:
     """The lineage of what a joined step makes now, its own settings among them."""
     work, name = work_of(step), step.declaration.name
 
-    def pointer_of(asset: str, episode: str | None) -> Pointer | None:
+    def pointers_of(asset: str, keys: Sequence[str]) -> Mapping[str, Pointer]:
         # Those of what it reads are at hand; all others would fill the memory if they were kept.
-        is_read = asset in step.declaration.reads
-        return step.pointer(asset, episode) if is_read else work.store.pointer(asset, episode)
+        if asset not in step.declaration.reads:
+            return pointers_in(work.store, asset, keys)
+        found = {JOINED: step.pointer(asset)} if is_joined(asset) else step.pointers(asset)
+        return {key: pointer for key in keys if (pointer := found.get(key))}
 
-    found = lineage_in(pointer_of, step.ancestors, step.episodes)
+    found = lineage_in(pointers_of, step.ancestors, step.episodes)
     sections = {section: getattr(work.settings, section).counted() for section in work.declaration.settings}
     own = Made(str(work.declaration.algorithm), sections)
     return replace(found, steps={**found.steps, name: {JOINED: own}})
 
 
+def pointers_in(store: Store, asset: str, keys: Sequence[str]) -> Mapping[str, Pointer]:
+    """What is current of an asset for some episodes, or for JOINED alone."""
+    if list(keys) == [JOINED]:
+        return {JOINED: pointer} if (pointer := store.pointer(asset)) else {}
+    return store.pointers(asset, keys)
+
+
 def lineage_in(
-    pointer_of: Callable[[str, str | None], Pointer | None], made_from: Iterable[str], episodes: Iterable[str]
+    pointers_of: Callable[[str, Sequence[str]], Mapping[str, Pointer]],
+    made_from: Iterable[str],
+    episodes: Iterable[str],
 ) -> Lineage:
-    """The lineage of what would be made now from these assets, the ancestors of a joined one. pointer_of: what is
-    current of an asset for an episode. Raises TableOutdated for a damaged pointer."""
-    behind = sorted(asset for asset in made_from if asset in DECLARATIONS)
+    """The lineage of what would be made now from these assets, the ancestors of a joined one. pointers_of: as
+    `pointers_in` of a store. Raises TableOutdated for a damaged pointer."""
     keys = sorted(episodes)
-    places = [(asset, key) for asset in behind for key in ([JOINED] if is_joined(asset) else keys)]
-
-    def found_at(place: tuple[str, str]) -> tuple[Made, str, str] | None:
-        asset, key = place
-        pointer = pointer_of(asset, key or None)
-        source = version_of(pointer) if pointer and asset == SOURCE else ""
-        return (made_by(pointer.provenance), table_name(pointer), source) if pointer else None
-
     sources: dict[str, str] = {}
     steps: dict[str, dict[str, Made]] = {}
     tables: dict[str, dict[str, str]] = {}
-    for (asset, key), found in zip(places, map_all(found_at, places), strict=True):
-        if found is None:
-            continue
-        steps.setdefault(asset, {})[key], tables.setdefault(asset, {})[key], source = found
-        if asset == SOURCE:
-            sources[key] = source
+    for asset in sorted(asset for asset in made_from if asset in DECLARATIONS):
+        for key, pointer in pointers_of(asset, [JOINED] if is_joined(asset) else keys).items():
+            steps.setdefault(asset, {})[key] = made_by(pointer.provenance)
+            tables.setdefault(asset, {})[key] = table_name(pointer)
+            if asset == SOURCE:
+                sources[key] = version_of(pointer)
     return Lineage(sources, steps, tables)
 
 

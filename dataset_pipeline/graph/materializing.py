@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from dataclasses import dataclass
 
-from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.timing import span
 from dataset_pipeline.graph.catalog import PipelineAsset
 from dataset_pipeline.graph.declaration import is_by_class
@@ -90,9 +88,7 @@ def inputs_of(step: Step) -> Inputs:
     demo, missing, incomplete = False, set(), []
     for asset in step.declaration.reads:
         if (over := step.keys_over(asset)) is not None:
-            keys = sorted(over)
-            pointers = map_all(functools.partial(step.pointer, asset), keys)
-            found = [(key, pointer) for key, pointer in zip(keys, pointers, strict=True) if pointer]
+            keys, found = sorted(over), list(step.pointers(asset).items())
             versions[asset] = joined_version(asset, found, step.declaration.name)
             if asset not in MAY_BE_ABSENT:
                 missing |= set(keys) - {key for key, _ in found}

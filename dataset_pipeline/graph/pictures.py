@@ -50,11 +50,12 @@ class Pictures(Reading):
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
-        yield from timed_iteration("decode and encode", _ahead_of(self.picture, paths))
+        yield from timed_iteration("decode and encode", _ahead_of(self.picture, self._work.store.ahead(paths)))
 
     def readable(self, paths: Iterable[str]) -> Iterator[np.ndarray | Exception]:
         """As `pictures`, with the error in the place of a picture that is gone or damaged."""
-        yield from timed_iteration("decode and encode", _ahead_of(lambda path: _or_error(self.picture, path), paths))
+        coming = self._work.store.ahead(paths)
+        yield from timed_iteration("decode and encode", _ahead_of(lambda path: _or_error(self.picture, path), coming))
 
     def save_pictures(
         self,

@@ -110,15 +110,18 @@ class Reading:
         self._declared(asset)
         store = self._work.store
         with span("store"):
+            # By the pointers that the versions recorded are of: others may write meanwhile.
             if is_joined(asset):
-                table = self.shared(f"table {asset}", lambda: store.read(asset))
+                table = self.shared(f"table {asset}", lambda: store.read(asset, pointer=self._pointer(asset, None)))
             elif (keys := self.keys_over(asset)) is None:
-                absent = asset in MAY_BE_ABSENT and self._pointer(asset, self.episode) is None
-                table = SCHEMAS[asset].empty() if absent else store.read(asset, self.episode, columns)
+                pointer = self._pointer(asset, self.episode)
+                absent = asset in MAY_BE_ABSENT and pointer is None
+                table = SCHEMAS[asset].empty() if absent else store.read(asset, self.episode, columns, pointer)
             else:
                 for episode in episodes or ():
                     self._mine(asset, episode)
-                table = store.read_many(asset, keys if episodes is None else episodes, columns)
+                keys = keys if episodes is None else episodes
+                table = store.read_many(asset, keys, columns, self.pointers(asset))
         return self._pictures.named_in(table)
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
@@ -129,11 +132,21 @@ class Reading:
         self._declared(asset)
         return self._pointer(asset, episode)
 
+    def pointers(self, asset: str) -> dict[str, Pointer]:
+        """The same of every episode, or class, whose table of a declared asset this one reads, sorted."""
+        self._declared(asset)
+        keys = sorted(self.keys_over(asset) or ())
+        if unseen := [key for key in keys if (asset, key) not in self._pointers]:
+            found = self._work.store.pointers(asset, unseen)
+            self._pointers |= {(asset, key): found.get(key) for key in unseen}
+        return {key: pointer for key in keys if (pointer := self._pointers[asset, key])}
+
     def left_out(self, asset: str) -> dict[str, str]:
         """The images of which a declared asset has no row or no picture, and why; of all episodes in a joined step."""
-        keys = self.keys_over(asset)
-        episodes = [self.episode] if keys is None else keys
-        pointers = (self.pointer(asset, episode) for episode in episodes)
+        if self.keys_over(asset) is None:
+            pointers = [self.pointer(asset, self.episode)]
+        else:
+            pointers = self.pointers(asset).values()
         return {it: why for pointer in pointers if pointer for it, why in pointer.provenance.left_out.items()}
 
     @property
@@ -216,7 +229,7 @@ class Reading:
         if not {"video", "video_probe"} & set(self.declaration.reads):
             raise LookupError(f"{self.declaration.name} declares neither video nor video_probe, so it has no source")
         pointer = self._work.store.pointer("video", episode)
-        row = self._work.store.read("video", episode).to_pylist()[0]
+        row = self._work.store.read("video", episode, pointer=pointer).to_pylist()[0]
         root = pointer.provenance.root if pointer else ""
         return row | {"root": root, "path": path_of(self._work.settings, pointer)}
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from dataset_pipeline.store.files import Files
 from dataset_pipeline.store.names import (
     ALL_EPISODES,
     ASSET,
@@ -18,6 +17,7 @@ from dataset_pipeline.store.names import (
     kind_of,
 )
 from dataset_pipeline.store.pointers import APART, FOLDER, Pointer, Pointers, TableOutdated
+from dataset_pipeline.store.protocol import Files
 
 # The pictures that an asset's table of an episode names.
 PathsIn = Callable[[str, str | None, Pointer], list[str]]

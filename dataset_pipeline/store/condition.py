@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,8 @@ class Condition:
 
 
 def condition_of(store: Store, asset: str, episode: str | None = None) -> Condition:
-    """Look closely: every byte of the table is read."""
+    """Look closely: every byte of the table is read, but in a bucket, which keeps what was put, only of one that names
+    pictures."""
     try:
         pointer = store.pointer(asset, episode)
     except TableOutdated:
@@ -40,7 +42,12 @@ def condition_of(store: Store, asset: str, episode: str | None = None) -> Condit
     if pointer is None:
         return Condition()
     try:
+        if store.far and "path" not in schema_of(asset).columns:
+            described = pq.read_schema(pa.BufferReader(store.tail(pointer)))
+            return Condition(pointer, OTHER_COLUMNS if schema_of(asset).faults(described) else "")
         return Condition(pointer, gone=store.missing_pictures(asset, episode))
+    except (FileNotFoundError, pa.ArrowException):
+        return Condition(pointer, DAMAGED_TABLE)
     except TableMissing:
         return Condition(pointer, DAMAGED_TABLE)
     except TableOutdated as error:
@@ -52,16 +59,25 @@ class Glances:
     """Quick looks at many tables, from any number of threads.
 
     Of a local store tables are looked at by their ends, which tell a whole table and its columns, and folders of
-    pictures are listed once. Of an object store only pointers are read: each look at a file would be a request.
+    pictures are listed once. In a bucket only pointers are read: each look at a file would be a request.
     """
 
     store: Store
+    _pointers: dict[tuple[str, str], Pointer | None] = field(default_factory=dict)
     _folders: dict[str, frozenset[str]] = field(default_factory=dict)
     _fitting: dict[tuple[str, bytes], bool] = field(default_factory=dict)
 
+    def prepare(self, assets: Sequence[str], episodes: Sequence[str]) -> None:
+        """Ask for the pointers of many episodes at once, where that is less work than one after another."""
+        for asset in assets if self.store.far else ():
+            with suppress(TableOutdated):  # then each is looked at alone
+                found = self.store.pointers(asset, episodes)
+                self._pointers |= {(asset, episode): found.get(episode) for episode in episodes}
+
     def __call__(self, asset: str, episode: str | None = None) -> Condition:
+        place = (asset, episode or "")
         try:
-            pointer = self.store.pointer(asset, episode)
+            pointer = self._pointers[place] if place in self._pointers else self.store.pointer(asset, episode)
         except TableOutdated:
             return Condition(fault=DAMAGED_POINTER)
         file = self.store.local_path(pointer.file) if pointer else None

@@ -13,108 +13,31 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.paths import long_path, patiently, write_whole
 from dataset_pipeline.store.names import TEMPORARY_SUFFIX
+from dataset_pipeline.store.object_files import ObjectFiles
+from dataset_pipeline.store.protocol import REFRESH_S, TAIL_BYTES, Files, Mark, StoreError
 
-# Files found to be wanted again count as new from this age on, so that a cleaner's grace period starts afresh.
-REFRESH_S = 3600.0
 # Locks are a fixed number of empty files that stay: removing one while another process waits for it would split them.
 LOCK_FOLDER, LOCKS = ".locks", 64
 LOCK_WAIT_S, LOCK_POLL_S = 60.0, 0.01
+BUCKETS = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 # What network drives say that know no locks.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
 
 log = logging.getLogger(__name__)
 
 
-class StoreError(PermanentError):
-    """Something in the store cannot be used; the message says what to do."""
-
-
-class Mark(NamedTuple):
-    """What tells one content of a file from another."""
-
-    tag: str
-    version: str = ""  # beside it, where a client wants both back
-
-
-class Files(Protocol):
-    """Paths are relative to the root, with forward slashes."""
-
-    def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError, or another OSError if the store cannot be read."""
-        ...
-
-    def write(self, path: str, data: bytes, durable: bool = False) -> None:
-        """Put a whole file in place of any other; `durable`: on the disk before this returns."""
-        ...
-
-    def create(self, path: str, data: bytes) -> bool:
-        """Write a whole file, safe on the disk, if none is there; whether that was so. Of several who try at once one
-        succeeds, where a lock is to be had."""
-        ...
-
-    def read_marked(self, path: str) -> tuple[bytes, Mark]:
-        """As `read`, with the mark of this content."""
-        ...
-
-    def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
-        """Put a whole file, safe on the disk, in place of the content of this mark, or of none: its mark, or None if
-        something else is there."""
-        ...
-
-    def keep(self, path: str, data: bytes, closely: bool = False) -> None:
-        """Have a file of this size there, safe from a cleaner for a while, writing it if need be; `closely`: durable,
-        and of this very content."""
-        ...
-
-    def refresh(self, path: str) -> bool:
-        """Whether a file is there, which is then safe from a cleaner for a while."""
-        ...
-
-    def folders(self, path: str) -> list[str]:
-        """Names of the folders right below `path`, sorted."""
-        ...
-
-    def names(self, path: str) -> list[str]:
-        """Names of the files right in `path`, sorted."""
-        ...
-
-    def below(self, path: str) -> list[str]:
-        """Paths of all files below a folder, sorted."""
-        ...
-
-    def age_and_size(self, path: str) -> tuple[float, int]:
-        """Seconds since the file was written, by the clock of what holds it, and its bytes. Raises
-        FileNotFoundError."""
-        ...
-
-    def remove(self, path: str) -> None:
-        """No error if it is gone already."""
-        ...
-
-    def locked(self, path: str) -> AbstractContextManager[None]:
-        """Hold this to change what lies at `path` by what is there: one holder at a time, where a lock is to be had.
-
-        A killed holder lets go. Raises TimeoutError if another does not within LOCK_WAIT_S. Object stores and drives
-        without locks let everyone in.
-        """
-        ...
-
-    def local_path(self, path: str) -> Path | None: ...
-
-    def uri(self, path: str) -> str: ...
-
-
 def open_files(root: str) -> Files:
-    """`root`: a local path, or a URL that fsspec knows (file://, memory://, s3://, ...). Raises StoreError."""
+    """`root`: a local path, a bucket (s3://, gs://, az://), or another URL that fsspec knows. Raises StoreError."""
     if "://" not in root:
         return LocalFiles(Path(root))
+    if root.partition("://")[0] in BUCKETS:
+        return ObjectFiles(root)
     if root.startswith("file://"):
         return LocalFiles(Path(url2pathname(urlsplit(root).path)))
     import fsspec
@@ -128,6 +51,8 @@ def open_files(root: str) -> Files:
 
 
 class LocalFiles:
+    far = False
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._is_warned = False
@@ -156,6 +81,17 @@ class LocalFiles:
     def read_marked(self, path: str) -> tuple[bytes, Mark]:
         data = self.read(path)
         return data, _mark_of(data)
+
+    def read_tail(self, path: str) -> bytes:
+        with open(self._at(path), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return file.read()
+
+    def marks(self, path: str) -> None:
+        return None
+
+    def fault_of_conditions(self) -> str:
+        return ""
 
     def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
         with self.locked(path):
@@ -270,6 +206,8 @@ class LocalFiles:
 class RemoteFiles:
     """What fsspec reaches. For one writer: nothing is locked here, and others may put theirs between two steps."""
 
+    far = False
+
     def __init__(self, system: Any, root: str) -> None:
         self.system, self.root = system, root.rstrip("/")
 
@@ -292,6 +230,18 @@ class RemoteFiles:
     def read_marked(self, path: str) -> tuple[bytes, Mark]:
         data = self.read(path)
         return data, _mark_of(data)
+
+    def read_tail(self, path: str) -> bytes:
+        return self.read(path)
+
+    def marks(self, path: str) -> None:
+        return None
+
+    def fault_of_conditions(self) -> str:
+        return (
+            f"{self.uri('')} knows no writing on a condition, so that two writers would overwrite one another's "
+            "tables: use it from one machine only, or take s3://, gs://, az:// or a shared folder"
+        )
 
     def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
         if _mark_now(self, path) != before:
@@ -371,5 +321,5 @@ def _no_root(root: Path | str, error: Exception) -> StoreError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return StoreError(
         f"[store] root: nothing can be kept in {root} ({reason}); "
-        "name a folder that can be made and written, or a URL that fsspec knows, such as s3://bucket/folder"
+        "name a folder that can be made and written, or a bucket, such as s3://bucket/folder"
     )

@@ -8,21 +8,27 @@ each table: there they are read and removed too, and each is put together with t
 from __future__ import annotations
 
 import json
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.paths import OutsideError, fault_of_path
-from dataset_pipeline.store.files import Files, Mark, StoreError
 from dataset_pipeline.store.names import ASSET, check_asset, episode_name, episode_named, folder_of
+from dataset_pipeline.store.protocol import Files, Mark, StoreError
 from dataset_pipeline.store.provenance import NOTHING_RECORDED, Provenance
 
 FOLDER, SUFFIX = "_pointers", ".json"
 APART = "current.json"  # what a pointer that lies beside its table is called
 NONE_APART = f"{FOLDER}/together.json"  # is there if all pointers are
+LOOK_S, LOOKS = 10.0, 20_000  # for so long a look at a pointer in a bucket counts; at most so many
+READ_BYTES = 64 << 20  # of pointers in buckets are kept in a process
+REQUESTS = 32  # at a time
 
 
 class TableOutdated(StoreError):
@@ -67,15 +73,52 @@ class Seen:
             return None
 
 
+class _Read:
+    """What this process read of pointers last, by address. Safe in many threads."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, uri: str) -> Seen | None:
+        with self._lock:
+            if uri in self._seen:
+                self._seen.move_to_end(uri)
+            return self._seen.get(uri)
+
+    def put(self, uri: str, seen: Seen) -> None:
+        with self._lock:
+            self._bytes += len(seen.content or b"") - len(self._seen.pop(uri, Seen()).content or b"")
+            self._seen[uri] = seen
+            while self._bytes > READ_BYTES:
+                self._bytes -= len(self._seen.popitem(last=False)[1].content or b"")
+
+
+_READ = _Read()
+
+
 class Pointers:
-    """The pointers of a store. Safe for many processes at once."""
+    """The pointers of a store. Safe for many processes at once.
+
+    A disk is asked each time. In a bucket a look counts for LOOK_S, as what this process has just written does; and
+    what it ever read is not asked for again as long as a listing shows the same tag.
+    """
 
     def __init__(self, files: Files) -> None:
         self._files = files
+        self._looks: dict[str, tuple[float, Seen]] = {}
 
     def read(self, asset: str, episode: str | None) -> Pointer | None:
         """What is current; None if nothing was ever written. Raises TableOutdated for a damaged pointer."""
-        seen = self.see(asset, episode)
+        return self._decoded(asset, episode, self.see(asset, episode))
+
+    def read_all(self, asset: str, episodes: Sequence[str]) -> dict[str, Pointer]:
+        """The same of many episodes, without those that have none."""
+        found = ((episode, self._decoded(asset, episode, it)) for episode, it in self.see_all(asset, episodes).items())
+        return {episode: pointer for episode, pointer in found if pointer is not None}
+
+    def _decoded(self, asset: str, episode: str | None, seen: Seen) -> Pointer | None:
         try:
             return seen.pointer
         except (ValueError, TypeError, RecursionError) as error:
@@ -84,19 +127,40 @@ class Pointers:
                 f"{self._files.uri(path)} is damaged ({error}): materialize {asset} again, which replaces it"
             ) from None
 
-    def see(self, asset: str, episode: str | None) -> Seen:
-        """What is there, to be replaced by `swap`."""
-        with suppress(FileNotFoundError):
-            return Seen(*self._files.read_marked(pointer_path(asset, episode)))
-        if self.may_lie_apart:
-            with suppress(FileNotFoundError):
-                return Seen(self._files.read(_path_apart(asset, episode)))
-        return Seen()
+    def see(self, asset: str, episode: str | None, afresh: bool = False) -> Seen:
+        """What is there, to be replaced by `swap`. afresh: by now, not a moment ago."""
+        path = pointer_path(asset, episode)
+        looked_s, seen = self._looks.get(path, (float("-inf"), Seen()))
+        if afresh or time.monotonic() - looked_s > LOOK_S:
+            seen = self._remembered(path, self._see(path, asset, episode))
+        return seen
+
+    def see_all(self, asset: str, episodes: Sequence[str]) -> dict[str, Seen]:
+        """Of many episodes, in the same order: of a bucket by one listing, and a request for each that has changed."""
+        marks = self._files.marks(f"{FOLDER}/{asset}") if len(episodes) > 1 else None
+        if marks is None:
+            found = map_all(lambda episode: self.see(asset, episode), episodes)
+            return dict(zip(episodes, found, strict=True))
+
+        def one(episode: str) -> Seen:
+            path = pointer_path(asset, episode)
+            mark = marks.get(path.rpartition("/")[2])
+            if mark is None and not self.may_lie_apart:
+                return self._remembered(path, Seen())
+            before = _READ.get(self._files.uri(path))
+            if mark is not None and before is not None and before.mark is not None and before.mark.tag == mark.tag:
+                return self._remembered(path, before)
+            return self.see(asset, episode, afresh=True)
+
+        return dict(zip(episodes, map_all(one, episodes, REQUESTS), strict=True))
 
     def swap(self, asset: str, episode: str | None, pointer: Pointer, seen: Seen) -> bool:
         """Put a pointer in the place of what was seen; False if something else is there by now."""
-        if self._files.swap(pointer_path(asset, episode), pointer.encoded(), seen.mark) is None:
+        path, content = pointer_path(asset, episode), pointer.encoded()
+        if (mark := self._files.swap(path, content, seen.mark)) is None:
+            self._looks.pop(path, None)
             return False
+        self._remembered(path, Seen(content, mark))
         if self.may_lie_apart:
             self._files.remove(_path_apart(asset, episode))
         elif not self._is_said:
@@ -108,6 +172,24 @@ class Pointers:
         if self.may_lie_apart:
             self._files.remove(_path_apart(asset, episode))
         self._files.remove(pointer_path(asset, episode))
+        self._looks.pop(pointer_path(asset, episode), None)
+
+    def _see(self, path: str, asset: str, episode: str | None) -> Seen:
+        with suppress(FileNotFoundError):
+            return Seen(*self._files.read_marked(path))
+        if self.may_lie_apart:
+            with suppress(FileNotFoundError):
+                return Seen(self._files.read(_path_apart(asset, episode)))
+        return Seen()
+
+    def _remembered(self, path: str, seen: Seen) -> Seen:
+        if self._files.far:
+            if len(self._looks) >= LOOKS:
+                self._looks.clear()
+            self._looks[path] = time.monotonic(), seen
+            if seen.mark is not None:
+                _READ.put(self._files.uri(path), seen)
+        return seen
 
     def assets(self) -> list[str]:
         """The assets that may have tables, side tables among them, sorted."""
@@ -135,6 +217,7 @@ class Pointers:
             with suppress(FileNotFoundError):
                 self._files.create(pointer_path(asset, episode), self._files.read(_path_apart(asset, episode)))
             self._files.remove(_path_apart(asset, episode))
+        self._looks.clear()
         if not self._is_said:
             self.say_none_apart()
 

@@ -19,7 +19,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -29,7 +29,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_pipeline.base.parallel import map_all
+from dataset_pipeline.base.parallel import READERS, map_all
 from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.store.cleaning import Cleaned, cleaned
 from dataset_pipeline.store.files import StoreError, open_files
@@ -45,14 +45,17 @@ from dataset_pipeline.store.names import (
     label_of,
     picture_path,
 )
-from dataset_pipeline.store.pointers import Pointer, Pointers, TableOutdated
+from dataset_pipeline.store.pointers import REQUESTS, Pointer, Pointers, TableOutdated
 from dataset_pipeline.store.provenance import NOTHING_RECORDED, Provenance
 from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
+from dataset_pipeline.store.transit import Listings, transit_of
 from dataset_pipeline.store.versions import canonical, content_hash, pc, version_of_canonical, versions_of_parts
 
 ROW_GROUP = 100_000  # rows that are encoded at a time, and can be read so
 TURNS = 200  # how often a writer tries whose pointer is replaced meanwhile: each lost turn is another's progress
 LONGEST_TURN_S = 0.25
+
+_SAFE: set[str] = set()  # roots of which this process knows that several may write there
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +110,8 @@ class Store:
         self.root = root
         self._files = open_files(root)
         self._pointers = Pointers(self._files)
+        self._transit = transit_of(self._files)
+        self._listings = Listings(self._files)
 
     @property
     def identity_log(self) -> IdentityLog:
@@ -119,19 +124,30 @@ class Store:
         pairs = zip(table["former"].to_pylist(), table["episode"].to_pylist(), strict=True)
         return {former: today for former, today in pairs if self.pointer("video", former) is None}
 
-    def read(self, asset: str, episode: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """The current table, as `find` gives it. Raises TableMissing or TableOutdated, both saying what to
-        materialize."""
-        table = self.find(asset, episode, columns)
+    def read(
+        self,
+        asset: str,
+        episode: str | None = None,
+        columns: Sequence[str] | None = None,
+        pointer: Pointer | None = None,
+    ) -> pa.Table:
+        """The current table, as `find` gives it; or the one of a `pointer` that was current a moment ago. Raises
+        TableMissing or TableOutdated, both saying what to materialize."""
+        table = self.find(asset, episode, columns, pointer)
         if table is None:
             raise _never_written(asset, episode)
         return table
 
-    def find(self, asset: str, episode: str | None = None, columns: Sequence[str] | None = None) -> pa.Table | None:
+    def find(
+        self,
+        asset: str,
+        episode: str | None = None,
+        columns: Sequence[str] | None = None,
+        pointer: Pointer | None = None,
+    ) -> pa.Table | None:
         """Like `read`, but None if the table was never written. Beside `columns` and the key nulls are given."""
         schema = schema_of(asset)
-        pointer = self.pointer(asset, episode)
-        if pointer is None:
+        if (pointer := pointer or self.pointer(asset, episode)) is None:
             return None
         if asset.endswith(MEASURED_SUFFIX) and (tables := self._side_tables(asset, episode, pointer)[0]):
             return _first_of_each(tables, schema)
@@ -161,25 +177,31 @@ class Store:
         named = named.filter(pc.not_equal(named, ""))
         folders = pc.replace_substring_regex(named, "/?[^/]*$", "").unique().to_pylist()
         folders = [folder for folder in folders if not fault_of_path(folder)]  # no other is looked into
-        listings = zip(folders, map_all(self._files.names, folders), strict=True)
+        listings = zip(folders, map_all(self._listings, folders), strict=True)
         there = [f"{folder}/{name}" for folder, names in listings for name in names if not fault_of_path(name)]
         return set(named.filter(pc.invert(pc.is_in(named, value_set=pa.array(there, pa.string())))).to_pylist())
 
-    def read_many(self, asset: str, episodes: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+    def read_many(
+        self,
+        asset: str,
+        episodes: Sequence[str],
+        columns: Sequence[str] | None = None,
+        pointers: Mapping[str, Pointer] | None = None,
+    ) -> pa.Table:
         """The tables of several episodes one after another, only those columns or all, with nulls for what the schema
-        wants read `alone`; episodes without one are skipped."""
+        wants read `alone`; episodes without one are skipped. pointers: what was current a moment ago, if that is to be
+        read."""
         schema = schema_of(asset)
         if columns is not None:
             wanted = {*columns, *schema.key}
             schema = replace(schema, columns={name: kind for name, kind in schema.columns.items() if name in wanted})
         stored = schema.columns.keys() - schema.alone if columns is None else schema.columns.keys()
 
-        def load(episode: str) -> pa.Table | None:
-            pointer = self.pointer(asset, episode)
-            return self._load(pointer, asset, episode, stored) if pointer and pointer.rows else None
-
-        loaded = zip(episodes, map_all(load, episodes), strict=True)
-        there = [(episode, table) for episode, table in loaded if table is not None]
+        current = self.pointers(asset, episodes) if pointers is None else pointers
+        wanted = [episode for episode in episodes if episode in current and current[episode].rows]
+        threads = REQUESTS if self._files.far else READERS
+        loaded = map_all(lambda episode: self._load(current[episode], asset, episode, stored), wanted, threads)
+        there = list(zip(wanted, loaded, strict=True))
         tables = [schema.empty()]
         for _, alike in itertools.groupby(there, key=lambda it: it[1].schema):
             episodes_alike, tables_alike = zip(*alike, strict=True)
@@ -189,6 +211,10 @@ class Store:
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
         """What is current, or None if nothing was ever written. Raises TableOutdated if it cannot be read."""
         return self._pointers.read(asset, episode)
+
+    def pointers(self, asset: str, episodes: Sequence[str]) -> dict[str, Pointer]:
+        """The same of many episodes at once, in their order and without those that have none."""
+        return self._pointers.read_all(asset, episodes)
 
     def write(
         self,
@@ -210,7 +236,7 @@ class Store:
             before = seen.usable
             if pointer == before or self._pointers.swap(asset, episode, pointer, seen):
                 break
-            seen = self._pointers.see(asset, episode)
+            seen = self._pointers.see(asset, episode, afresh=True)
         changed = before is None or before.file != pointer.file
         return Written(pointer.file, pointer.rows, pointer.data_version, changed, pointer)
 
@@ -232,11 +258,21 @@ class Store:
             Provenance.from_json(json.loads(json.dumps(provenance.to_json(), allow_nan=False))),
             versions_of_parts(table, schema),
         )
-        self._files.keep(path, _parquet(table), closely=True)
+        self._transit.keep(path, _parquet(table), closely=True)
         if lineage is not None:
             note = json.dumps(lineage.to_json(with_tables=True), sort_keys=True).encode()
             self._files.write(f"{path.removesuffix('.parquet')}.json", note)
+        self._transit.settle()  # its pictures too: a pointer reaches nothing that is not there
         return pointer
+
+    @property
+    def far(self) -> bool:
+        """Whether each look at a file is a request over a network."""
+        return self._files.far
+
+    def tail(self, pointer: Pointer) -> bytes:
+        """The last part of a table, with what describes it. Raises FileNotFoundError."""
+        return self._transit.held(pointer.file) or self._files.read_tail(pointer.file)
 
     def versions(self, asset: str) -> list[Version]:
         """The tables of a joined asset that still lie here, the current one first, then the youngest."""
@@ -282,8 +318,8 @@ class Store:
         kept. Raises TimeoutError if another process keeps the pointer locked.
         """
         schema = schema_of(asset)
-        for _ in _turns(label_of(asset, episode)):
-            seen = self._pointers.see(asset, episode)
+        for turn in _turns(label_of(asset, episode)):
+            seen = self._pointers.see(asset, episode, afresh=turn > 0)
             pointer = seen.usable  # of a damaged one the tables are still there, and read again once there is a pointer
             tables, names = ([], []) if pointer is None else self._side_tables(asset, episode, pointer)
             table = _first_of_each([*tables, rows], schema)
@@ -339,7 +375,8 @@ class Store:
         """
         digest = made_from or hashlib.sha256(encoded).hexdigest()
         path = picture_path(asset, episode, image_id, digest, suffix)
-        self._files.keep(path, encoded)
+        self._transit.keep(path, encoded)
+        self._listings.add(path)
         return path
 
     def picture_made_from(self, asset: str, episode: str, image_id: str, made_from: str, suffix: str) -> str:
@@ -351,13 +388,17 @@ class Store:
     def read_picture(self, path: str) -> bytes:
         """The encoded picture at a path of `put_picture`. Raises PictureGone; OSError if the store cannot be read."""
         try:
-            return self._files.read(check_path(path))
+            return self._transit.read(check_path(path))
         except FileNotFoundError:
             if not self._files.folders(""):
                 what = "the store is not there: connect its drive and run again"
                 raise FileNotFoundError(errno.ENOENT, what, self.root) from None
             asset = path.partition("/")[0]
             raise PictureGone(f"picture {self.uri(path)} is gone: materialize {asset} of its episode again") from None
+
+    def ahead(self, paths: Iterable[str]) -> Iterator[str]:
+        """The same paths, of pictures that are read in this order: from a bucket the next are asked for meanwhile."""
+        return self._transit.ahead(paths)
 
     def notes(self, about: str) -> dict[str, Any]:
         """What was noted about something beside the tables, by name; a note that cannot be read is as good as none."""
@@ -394,6 +435,13 @@ class Store:
     def replace_agreed(self, name: str, told: dict[str, Any]) -> None:
         """For a person who changes on purpose what all agree on."""
         self._files.write(agreed_path(name), _agreed_text(told), durable=True)
+
+    def check_conditions(self) -> None:
+        """Raises StoreError where several writers at a time would not be safe. It asks once in a process."""
+        if self.root not in _SAFE:
+            if fault := self._files.fault_of_conditions():
+                raise StoreError(fault)
+            _SAFE.add(self.root)
 
     def local_path(self, path: str) -> Path | None:
         """Where a picture lies on this machine's disk; None if the store is elsewhere."""
@@ -433,7 +481,7 @@ class Store:
     def _opened(self, pointer: Pointer, asset: str, episode: str | None) -> Iterator[pq.ParquetFile]:
         """The file of the table that a pointer names, for what reads it. Raises TableMissing and TableOutdated."""
         try:
-            encoded = self._files.read(pointer.file)
+            encoded = self._transit.read(pointer.file)
         except FileNotFoundError:
             raise TableMissing(
                 f"{self.uri(pointer.file)}, the table of {label_of(asset, episode)}, is gone: materialize {asset} again"

@@ -16,7 +16,7 @@ from dataset_pipeline.base.paths import links_out, long_path
 from dataset_pipeline.corrections.addressing import MATCHED
 from dataset_pipeline.corrections.answers import chosen_by_hand
 from dataset_pipeline.graph.declaration import DECLARATIONS, ancestors, is_joined
-from dataset_pipeline.graph.lineage import lineage_in, made_by, table_name
+from dataset_pipeline.graph.lineage import lineage_in, made_by, pointers_in, table_name
 from dataset_pipeline.settings import (
     DEFAULTS,
     CaptionsSettings,
@@ -370,7 +370,7 @@ def _named(store: Store, name: str) -> str | None:
 
 def _of_now(store: Store, own: Provenance) -> Lineage:
     """The lineage of a current set that was made before lineages were noted, as the pointers have it now."""
-    found = lineage_in(store.pointer, ancestors(training_set.declaration), store.episodes("selection"))
+    found = lineage_in(partial(pointers_in, store), ancestors(training_set.declaration), store.episodes("selection"))
     steps = {**found.steps, SET: {JOINED: made_by(own)}}
     return Lineage.from_json(replace(found, steps=steps).to_json(with_tables=True))
 

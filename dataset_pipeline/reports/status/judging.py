@@ -115,6 +115,8 @@ def _read_tables(
     names = {*DECLARATIONS, *(read for declaration in DECLARATIONS.values() for read in declaration.reads)}
     joined, single = sorted(filter(is_joined, names)), sorted(name for name in names if not is_joined(name))
 
+    glance.prepare(single, episodes)
+
     def read(episode: str) -> tuple[dict[Place, Condition], str]:
         tables = {(asset, episode): glance(asset, episode) for asset in single}
         path = path_of(settings, tables.get(("video", episode), ABSENT_TABLE).pointer)

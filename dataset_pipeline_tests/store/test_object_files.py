@@ -1,0 +1,224 @@
+"""What a store in a bucket asks for, and what it says when it gets none of it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from dataset_pipeline.store import buckets as reaching
+from dataset_pipeline.store import object_files, pointers, store, transit
+from dataset_pipeline.store.files import LocalFiles, StoreError, open_files
+from dataset_pipeline.store.object_files import ObjectFiles
+from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
+from dataset_pipeline_tests.store.bucket import Bucket
+
+EPISODE = "show.e01"
+
+
+def scores(*numbers: int):
+    row = {"pixel_sha256": "p", "model_sha256": "m", "algorithm": "1", "score": 0.5}
+    return SCHEMAS["quality_scores"].table([{**row, "image_id": f"{EPISODE}/{number:08d}"} for number in numbers])
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    pytest.importorskip("obstore", reason="`uv sync --extra bucket` brings it")
+    made = Bucket()
+    monkeypatch.setattr(object_files, "client_of", lambda root: made)
+    monkeypatch.setattr(pointers, "_READ", pointers._Read())
+    return made
+
+
+@pytest.fixture
+def root() -> str:
+    return f"s3://{uuid.uuid4().hex}/store"
+
+
+def test_a_picture_that_is_new_is_one_request_and_read_back_none(bucket: Bucket, root: str) -> None:
+    found = Store(root)
+    paths = [found.put_picture("crops", EPISODE, f"{EPISODE}/{n:08d}", b"%d" % n, "png") for n in range(20)]
+    found.write("quality_scores", scores(), EPISODE)
+    assert sorted(path for call, path in bucket.asked if "crops" in path) == sorted(paths)
+    assert [found.read_picture(path) for path in found.ahead(paths)] == [b"%d" % n for n in range(20)]
+    assert len([call for call, path in bucket.asked if path in paths]) == 20
+
+
+def test_a_table_that_is_new_is_two_requests_and_read_back_none(bucket: Bucket, root: str) -> None:
+    found = Store(root)
+    found.write("quality_scores", scores(1), EPISODE)
+    bucket.asked.clear()
+    found.write("crops", SCHEMAS["crops"].empty(), EPISODE)
+    assert [call for call, _ in bucket.asked] == ["get", "put", "put"]
+    bucket.asked.clear()
+    assert found.read("crops", EPISODE).num_rows == 0
+    assert found.read("quality_scores", EPISODE).num_rows == 1
+    assert bucket.asked == []
+
+
+def test_pictures_are_asked_for_ahead_and_at_most_once(bucket: Bucket, root: str) -> None:
+    first = Store(root)
+    paths = [first.put_picture("crops", EPISODE, f"{EPISODE}/{n:08d}", b"%d" % n, "png") for n in range(100)]
+    first.write("quality_scores", scores(), EPISODE)
+    other = Store(root)
+    bucket.asked.clear()
+    coming = other.ahead([*paths, *paths])
+    assert other.read_picture(next(coming)) == b"0"
+    until = time.monotonic() + 5
+    while len(bucket.asked) < transit.AHEAD and time.monotonic() < until:
+        time.sleep(0.01)
+    assert transit.AHEAD <= len(bucket.asked) <= transit.AHEAD + 1
+    assert [other.read_picture(path) for path in coming] == [
+        *(b"%d" % n for n in range(1, 100)),
+        *(b"%d" % n for n in range(100)),
+    ]
+    assert sorted(path for _, path in bucket.asked) == sorted(paths)
+
+
+def test_what_is_not_held_in_memory_any_more_is_asked_for_again(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transit, "HELD_BYTES", 1000)
+    found = Store(root)
+    paths = [found.put_picture("crops", EPISODE, f"{EPISODE}/{n:08d}", bytes([n]) * 400, "png") for n in range(10)]
+    assert [found.read_picture(path) for path in paths] == [bytes([n]) * 400 for n in range(10)]
+    assert sum(map(len, found._transit._held.values())) <= 1000
+
+
+def test_a_table_waits_for_its_pictures_and_fails_with_them(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Store(root)
+    put, may_go = bucket.put, threading.Event()
+
+    def slow(path: str, data: bytes, **options: object) -> object:
+        if "crops" in path:
+            may_go.wait(5)
+            if data == b"bad":
+                raise OSError("no room left in the bucket")
+        return put(path, data, **options)
+
+    monkeypatch.setattr(bucket, "put", slow)
+    found.put_picture("crops", EPISODE, f"{EPISODE}/00000001", b"good", "png")
+    threading.Timer(0.1, may_go.set).start()
+    found.write("quality_scores", scores(1), EPISODE)
+    puts = [path.partition("/")[0] for call, path in bucket.asked if call == "put"]
+    assert puts.index("crops") < puts.index(pointers.FOLDER)
+    found.put_picture("crops", EPISODE, f"{EPISODE}/00000002", b"bad", "png")
+    with pytest.raises(StoreError, match="no room left"):
+        found.write("quality_scores", scores(1, 2), EPISODE)
+    assert Store(root).read("quality_scores", EPISODE).num_rows == 1
+
+
+def test_freshness_of_many_episodes_is_one_listing_and_what_has_changed(bucket: Bucket, root: str) -> None:
+    first, names = Store(root), [f"show.e{number:03d}" for number in range(50)]
+    for name in names:
+        first.write("tags", SCHEMAS["tags"].empty(), name)
+    other = Store(root)
+    assert other.episodes("tags") == names
+    bucket.asked.clear()
+    assert list(other.pointers("tags", names)) == names
+    assert [call for call, _ in bucket.asked] == ["list"]
+    pointers._READ.__init__()
+    assert len(Store(root).pointers("tags", [*names, "show.new"])) == 50
+    first.write("tags", SCHEMAS["tags"].empty(), "show.e007", pointers.Provenance(code_version="2-x"))
+    bucket.asked.clear()
+    found = Store(root).pointers("tags", names)
+    assert found["show.e007"].provenance.code_version == "2-x"
+    assert [call for call, path in bucket.asked if "e0" in path or call == "list"] == ["list"]
+
+
+def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never_overwritten_unseen(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = Store(root), Store(root)
+    mine.write("quality_scores", scores(1), EPISODE)
+    other.write("quality_scores", scores(1, 2), EPISODE)
+    assert mine.write("quality_scores", scores(1), EPISODE).changed is False  # a look of a moment ago still counts
+    monkeypatch.setattr(pointers, "LOOK_S", -1.0)
+    assert mine.pointer("quality_scores", EPISODE).rows == 2
+    monkeypatch.undo()
+
+
+def test_an_old_picture_is_put_again_where_it_is_wanted_again(bucket: Bucket, root: str) -> None:
+    files = ObjectFiles(root)
+    files.keep("a/b/c.png", b"pixels")
+    bucket.asked.clear()
+    files.keep("a/b/c.png", b"pixels")
+    assert [call for call, path in bucket.asked if path == "a/b/c.png"] == ["put", "head"]
+    bucket.older_s["a/b/c.png"] = 2 * 3600.0
+    assert files.age_and_size("a/b/c.png")[0] > 7000
+    assert files.refresh("a/b/c.png")
+    assert files.age_and_size("a/b/c.png")[0] < 60
+    assert not files.refresh("a/b/d.png")
+
+
+def test_a_server_that_takes_no_notice_of_conditions_is_found_out(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_SAFE", set())
+    Store(root).check_conditions()
+    asked = len(bucket.asked)
+    Store(root).check_conditions()
+    assert len(bucket.asked) == asked
+    bucket.minds = False
+    with pytest.raises(StoreError, match=r"no notice of conditions .*: use it from one machine only"):
+        Store(f"{root}/other").check_conditions()
+    assert [it["path"] for some in bucket.list() for it in some] == []
+
+
+def test_a_shared_folder_may_have_several_writers_and_what_fsspec_reaches_may_not(tmp_path: Path) -> None:
+    Store(str(tmp_path)).check_conditions()
+    with pytest.raises(StoreError, match="knows no writing on a condition"):
+        Store("memory://conditions").check_conditions()
+
+
+def test_without_the_client_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(StoreError, match="uv sync --extra bucket"):
+        open_files("s3://lab/store")
+    assert isinstance(open_files("/tmp"), LocalFiles)
+
+
+@pytest.mark.parametrize("endpoint", ["not a url", "server:9000", "https://"])
+def test_an_endpoint_that_is_no_address_is_named(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore", reason="`uv sync --extra bucket` brings it")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    with pytest.raises(StoreError, match=r"AWS_ENDPOINT_URL is .*: name the address of a server"):
+        Store("s3://lab/store")
+
+
+def test_an_account_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore", reason="`uv sync --extra bucket` brings it")
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(StoreError, match=r"Account must be specified\); set AZURE_STORAGE_ACCOUNT_NAME"):
+        Store("az://lab/store")
+
+
+def test_a_profile_of_the_cloud_s_own_tools_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*reaching.OWN_WAYS, "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    assert reaching._of_profile() == {}
+    (tmp_path / "config").write_text(
+        "[profile lab]\nregion = eu-west-1\nendpoint_url = http://lab:1\n[profile sso]\nsso_session = x\n"
+    )
+    (tmp_path / "credentials").write_text("[lab]\naws_access_key_id = k\naws_secret_access_key = s%s\n")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    expected = {"access_key_id": "k", "secret_access_key": "s%s", "region": "eu-west-1", "endpoint": "http://lab:1"}
+    assert reaching._of_profile() == expected
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert "region" not in reaching._of_profile()
+    monkeypatch.setenv("AWS_PROFILE", "sso")
+    with pytest.raises(StoreError, match="export-credentials"):
+        reaching._of_profile()
+    (tmp_path / "config").write_text("nothing\n")
+    with pytest.raises(StoreError, match=r"config cannot be read .*: mend it"):
+        reaching._of_profile()
