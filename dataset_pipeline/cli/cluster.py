@@ -77,6 +77,10 @@ def workers(settings_file: SettingsOption = None, as_json: JsonOption = False) -
         print(json.dumps(found, indent=1))
     else:
         _print_workers(found)
+        for queue, limit in (("gpu", settings.cluster.gpu_slots), ("head", settings.cluster.head_slots)):
+            slots = sum(it["slots"] for it in found["workers"].values() if it["queue"] == queue)
+            if slots > limit:
+                out.print(f"{slots} slots answer, and [cluster] {queue}_slots = {limit}: raise it, or some stay idle")
     if not found["workers"]:
         raise typer.Exit(FAILED)
 

@@ -31,8 +31,7 @@ def queue_of(run: dg.DagsterRun) -> str:
     if run.job_name in HEAD_JOBS:
         return HEAD
     names = {key.path[-1] for key in run.asset_selection or ()}
-    asks = any(name not in DECLARATIONS or _asks_models(name) for name in names)
-    return HEAD if names and not asks else GPU
+    return HEAD if names and not any(_asks_models(name) for name in names & DECLARATIONS.keys()) else GPU
 
 
 def _asks_models(asset: str) -> bool:

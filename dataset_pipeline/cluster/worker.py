@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from typing import Any
 
@@ -34,6 +35,7 @@ TOLD_S = 10.0
 
 log = logging.getLogger(__name__)
 standing: dict[str, Any] = {"queue": "", "slots": 0, "refuses": ""}  # of the parent
+back_s: list[float] = []  # when it takes runs again, if it stands back
 
 
 def serve(app: Celery, queue: str, slots: int) -> int:
@@ -94,22 +96,24 @@ def _refuse(app: Celery, instance: dg.DagsterInstance, run: dg.DagsterRun, name:
 @inspect_command()
 def describe(state: Any, **_: Any) -> dict[str, Any]:
     """What a worker says of itself; `runs`: those it has taken."""
+    _come_back(state.consumer)
     return {**standing, "runs": sorted(worker_state.requests), "versions": versions(), "process": os.getpid()}
 
 
 @control_command(args=[("reason", str)])
 def stand_back(state: Any, reason: str, **_: Any) -> dict[str, str]:
     """Take no runs for a while: then the next is looked at again."""
-    queue, consumer = standing["queue"], state.consumer
-    consumer.cancel_task_queue(queue)
-    standing["refuses"] = reason
+    state.consumer.cancel_task_queue(standing["queue"])
+    standing["refuses"], back_s[:] = reason, [time.monotonic() + STANDS_BACK_S]
+    return {"ok": f"stands back from {standing['queue']}"}
 
-    def again() -> None:
+
+def _come_back(consumer: Any) -> None:
+    """Asked as often as the head looks who is there: timers of a worker are lost when it finds the broker again."""
+    if back_s and time.monotonic() >= back_s[0]:
+        back_s.clear()
         standing["refuses"] = ""
-        consumer.add_task_queue(queue)
-
-    consumer.timer.call_after(STANDS_BACK_S, again)
-    return {"ok": f"stands back from {queue}"}
+        consumer.add_task_queue(standing["queue"])
 
 
 @signals.worker_process_init.connect
