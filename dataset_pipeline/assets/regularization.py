@@ -223,14 +223,19 @@ def _generate(step: Step, rows: Sequence[dict]) -> Iterator[np.ndarray | Excepti
 
 def _content_of(step: Step, row: dict) -> str:
     """A hash of what a picture that is there shows."""
-    return row["pixel_sha256"] or sha256_of_file(Path(row["file"]))
+    return row["pixel_sha256"] or sha256_of_file(_own_file(step, row))
+
+
+def _own_file(step: Step, row: dict) -> Path:
+    """Where a picture of the user's lies on this machine; rows of earlier versions hold its full path."""
+    return (class_of(step).pictures_folder or Path()) / row["file"]
 
 
 def _resized(step: Step, rows: Sequence[dict]) -> Iterator[np.ndarray | Exception]:
     settings = step.settings.training_images
 
     def resized(row: dict) -> np.ndarray:
-        picture = open_picture(Path(row["file"])) if row["file"] else step.picture(row["path"])
+        picture = open_picture(_own_file(step, row)) if row["file"] else step.picture(row["path"])
         return fit(picture, settings.resize_by, settings.max_side_px, settings.filter)
 
     return (tried(resized, row) for row in rows)

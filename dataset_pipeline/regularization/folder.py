@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.images.pictures import list_pictures
@@ -16,7 +16,7 @@ NAMED_IN_ERRORS = 5
 
 def from_folder(a_class: RegularizationClass) -> Rows:
     """Rows of `regularization_requests`, one for each picture in the class's folder and those below it, as it is:
-    width_px and height_px are 0, and whether it can be read shows when it is.
+    `path` is from that folder, width_px and height_px are 0, and whether it can be read shows when it is.
 
     The caption is the text beside the picture (`x.txt`, as `hand_edited_tags` finds it) on one line, else the class's.
     The id is made of the path in the folder. Raises PermanentError for a folder that is not there or
@@ -40,7 +40,7 @@ def from_folder(a_class: RegularizationClass) -> Rows:
         if not caption:
             silent.append(picture.relative)
         path = unicodedata.normalize("NFC", picture.relative)
-        rows.append(([path], request(a_class, caption=caption, path=str(picture.path))))
+        rows.append(([path], request(a_class, caption=caption, path=PurePath(picture.relative).as_posix())))
     if silent:
         named = ", ".join(silent[:NAMED_IN_ERRORS]) + (" …" if len(silent) > NAMED_IN_ERRORS else "")
         beside = PurePosixPath(silent[0]).with_suffix(".txt")

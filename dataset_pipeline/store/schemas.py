@@ -869,7 +869,7 @@ SCHEMAS = {
                 "mirrors": STRING,  # the training image whose caption it has, empty without
                 "path": STRING,  # of a picture in the store, empty where there is none yet
                 "pixel_sha256": STRING,  # of that picture
-                "file": STRING,  # of a picture in a folder of the user's
+                "file": STRING,  # of a picture of the user's, from the folder of the class
             },
             key=("image_id",),
             silent=frozenset({"path", "file"}),

@@ -98,6 +98,7 @@ def test_a_failure_comes_first_with_its_error_and_an_exit_code_of_its_own(projec
             "episode": "one.one",
             "state": "failed",
             "why": "OSError: the disk is away: bring it back",
+            "host": "",
         }
     ]
 

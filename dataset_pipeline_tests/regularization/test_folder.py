@@ -30,7 +30,8 @@ def test_pictures_come_as_they_are_with_the_text_beside_them(tmp_path: Path):
     assert {name: row["caption"] for name, row in rows.items()} == {
         "a.png": "a woman, smiling", "b.png": "two women", "c.png": "woman",
     }  # fmt: skip
-    assert rows["a.png"]["path"] == str(tmp_path / "a.png")
+    assert rows["a.png"]["path"] == "a.png"
+    assert rows["b.png"]["path"] == "inner/b.png"
     assert {(row["width_px"], row["people"], row["prompt"]) for row in rows.values()} == {(0, None, "")}
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from dataset_pipeline.base.host import host_name
 from dataset_pipeline.graph.declaration import declared, is_joined
 from dataset_pipeline.graph.project import location_prefix
 from dataset_pipeline.orchestration.runs import plain_error
@@ -42,15 +43,20 @@ def last_attempts(instance: dg.DagsterInstance, settings: Settings, assets: Sequ
         if runs[run_id].dagster_run.status not in ENDED:
             found[asset, key] = _under_way(runs[run_id])
         elif asset in failed.get(run_id, ()):
-            found[asset, key] = Cell("failed", errors.get(run_id, {}).get(asset, NO_WORD))
+            found[asset, key] = _failed(runs[run_id], errors.get(run_id, {}).get(asset, NO_WORD))
     return found
 
 
 def _under_way(record: dg.RunRecord) -> Cell:
     since = f" since {datetime.fromtimestamp(record.start_time):%Y-%m-%d %H:%M}" if record.start_time else ""
     state: State = "queued" if record.dagster_run.status in NOT_BEGUN else "running"
-    host = record.dagster_run.tags.get(HOST_TAG)
-    return Cell(state, f"run {record.dagster_run.run_id[:8]}{f' on {host}' if host else ''}{since}")
+    host = record.dagster_run.tags.get(HOST_TAG, "")
+    return Cell(state, f"run {record.dagster_run.run_id[:8]}{f' on {host}' if host else ''}{since}", host)
+
+
+def _failed(record: dg.RunRecord, error: str) -> Cell:
+    host = record.dagster_run.tags.get(HOST_TAG, "")
+    return Cell("failed", f"{error} (on {host})" if host not in ("", host_name()) else error)
 
 
 def _unanswered(instance: dg.DagsterInstance, settings: Settings, assets: Sequence[str]) -> dict[Place, str]:

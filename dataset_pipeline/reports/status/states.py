@@ -18,10 +18,11 @@ Place = tuple[str, str]  # asset, and episode or JOINED
 
 @dataclass(frozen=True)
 class Cell:
-    """One asset of one episode. `why`: empty if fresh."""
+    """One asset of one episode. `why`: empty if fresh. `host`: the machine on which it is running, if its run tells."""
 
     state: State
     why: str = ""
+    host: str = ""
 
 
 FRESH = Cell("fresh")
@@ -77,13 +78,14 @@ class Status:
     def reasons(self) -> list[Reason]:
         """Everything that is not fresh, alike cells together; what needs a person first, then in the order of the work.
 
-        Runs differ for each episode and are left out of the reasons of what is queued or running.
+        Runs differ for each episode; of what is queued or running the machine is the reason.
         """
         groups: dict[tuple[State, str, str], list[str]] = {}
         for asset, cells in self.cells.items():
             for episode, cell in cells.items():
                 if cell.state != "fresh":
-                    why = "" if cell.state in ("queued", "running") else cell.why
+                    on = f"on {cell.host}" if cell.host else ""
+                    why = on if cell.state in ("queued", "running") else cell.why
                     groups.setdefault((cell.state, asset, why), []).append(episode)
         found = [
             Reason(asset, state, why, tuple(episode for episode in episodes if episode != JOINED))
@@ -124,7 +126,7 @@ class Status:
         `store`, `episodes`, `notes`, `gone`, `faults`, `passed_over`, `corrections` and `whole` as above;
         `counts`: cells by state;
         `assets`: the same for each asset; `open`: the cells that are not fresh, each with `asset`, `episode` (null if
-        joined), `state`, `why`.
+        joined), `state`, `why`, `host`.
         """
         return {
             "store": self.store,
@@ -132,7 +134,7 @@ class Status:
             "counts": self.counts(),
             "assets": {asset: self.counts(asset) for asset in self.cells},
             "open": [
-                {"asset": asset, "episode": episode or None, "state": cell.state, "why": cell.why}
+                {"asset": asset, "episode": episode or None} | vars(cell)
                 for asset, cells in self.cells.items()
                 for episode, cell in cells.items()
                 if cell.state != "fresh"

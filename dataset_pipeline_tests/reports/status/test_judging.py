@@ -382,7 +382,9 @@ def test_episodes_that_the_instance_does_not_know_are_mentioned(whole):
 def test_the_plain_form_lists_what_is_not_fresh(whole):
     told = json.loads(json.dumps(whole.status(tags__max_tags=5).as_dict()))
     assert told["counts"]["stale"] == told["assets"]["tags"]["stale"] == 2
-    assert {"asset": "training_set", "episode": None, "state": "waiting", "why": "after tags"} in told["open"]
+    assert {"asset": "training_set", "episode": None, "state": "waiting", "why": "after tags", "host": ""} in told[
+        "open"
+    ]
     assert not any(cell["asset"] == "crops" for cell in told["open"])
 
 
@@ -521,6 +523,13 @@ def test_a_run_that_was_killed_and_marked_failed_counts_as_failed(whole):
     assert status.cells["keyframes"]["a.e2"] == Cell("fresh")
 
 
+def test_of_what_failed_on_another_machine_that_is_named(whole):
+    run = planned_run(whole, tags={"dagster/partition": "a.e1", HOST_TAG: "gpu-2"})
+    whole.instance.report_run_failed(run, "its sources are not there")
+    failed = whole.status().cells["keyframes"]["a.e1"]
+    assert failed == Cell("failed", "its sources are not there (on gpu-2)")
+
+
 def test_a_canceled_run_leaves_what_the_store_says(whole):
     whole.instance.report_run_canceled(planned_run(whole, tags={"dagster/partition": "a.e1"}))
     assert whole.status().worst == "fresh"
@@ -530,11 +539,12 @@ def test_a_canceled_run_leaves_what_the_store_says(whole):
 def test_what_a_run_is_to_make_is_queued_and_then_running_until_it_is_made(whole, event):
     run = planned_run(whole, tags={RANGE_START: "a.e1", RANGE_END: "a.e2", HOST_TAG: "gpu-2"})
     queued = whole.status().cells["keyframes"]
-    assert queued == {episode: Cell("queued", f"run {run.run_id[:8]} on gpu-2") for episode in EPISODES}
+    assert queued == {episode: Cell("queued", f"run {run.run_id[:8]} on gpu-2", "gpu-2") for episode in EPISODES}
     whole.instance.report_dagster_event(dg.DagsterEvent(event, run.job_name), run.run_id)
     status = whole.status()
     for asset in ("keyframes", "frame_embeddings"):
         assert {cell.state for cell in status.cells[asset].values()} == {"running"}
+        assert f"{asset}: 2 episodes running: on gpu-2" in map(str, status.reasons())
         assert f"run {run.run_id[:8]} on gpu-2" in status.cells[asset]["a.e1"].why
     assert status.cells["crops"]["a.e1"] == Cell("waiting", "after keyframes")
     assert status.cells["training_set"][JOINED].state == "waiting"
