@@ -29,6 +29,8 @@ from dataset_pipeline.orchestration.dagster_internals import (
 )
 from dataset_pipeline.orchestration.shared_log import LOCK_WAIT_S, SharedEventLog
 
+# A server that lost its power, or a firewall that forgot the connection, says nothing: found out within a minute.
+LIVELY = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 _ENGINES: WeakSet[sa.Engine] = WeakSet()
 POOLS = int.from_bytes(b"pools")  # the number of the lock in the database
 
@@ -48,7 +50,7 @@ class BatchedPostgresEventLog(SharedEventLog, PostgresEventLogStorage):
         token_provider: Any = None,
     ) -> None:
         # Each is tried before it is used, as the server may have been started again since.
-        kept: dict[str, Any] = {"pool_size": 1, "max_overflow": -1, "pool_pre_ping": True}
+        kept: dict[str, Any] = {"pool_size": 1, "max_overflow": -1, "pool_pre_ping": True, "connect_args": LIVELY}
         self._engine_kept = create_pg_engine(postgres_url, token_provider, isolation_level="AUTOCOMMIT", **kept)
         _ENGINES.add(self._engine_kept)
         self._tables_there: set[str] = set()
