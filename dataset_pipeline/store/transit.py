@@ -16,9 +16,9 @@ from typing import Protocol
 
 from dataset_pipeline.store.protocol import Files
 
-THREADS = 16  # requests at a time
+THREADS = 32  # requests at a time
 AHEAD = 32  # files asked for before they are read
-HELD_BYTES = 256 << 20
+HELD_BYTES = 512 << 20  # as much as the pictures of a usual episode
 WAITING_BYTES = 64 << 20  # may wait to be written before the next writer waits
 LISTING_S = 10.0
 
