@@ -49,6 +49,7 @@ from dataset_pipeline.training.exporters.remake import recipe_of
 from dataset_pipeline.training.manifest import (
     OF_SET,
     balance_rows,
+    columns_balanced,
     faults_of_set,
     funnel,
     funnel_markdown,
@@ -185,7 +186,7 @@ def concept_balance(step: Step) -> Result:
     weights and its quotas, of what `[training_set]` does not hold out. Here `[selection]` cuts by score, as that takes
     all episodes. Shows what an epoch is made of, and what each stratum loses."""
     names = stored_names(step.read("character_gallery"))
-    selection = step.read("selection")
+    selection = step.read_columns("selection", ["selected", *columns_balanced(step.settings.concept_balance)])
     cut = step.settings.selection if "selection" in step.declaration.settings else None
     strata = strata_behind(step, cut, cut.strata, selection["image_id"].to_pylist()) if cut else {}
     settings = step.settings.concept_balance

@@ -33,7 +33,13 @@ def concept_of(row: Mapping[str, Any], settings: ConceptBalanceSettings) -> tupl
     kind; episode is its key with spaces for dots.
     """
     many = settings.many_characters
-    return tuple(folder(row[column], many) for column, folder in map(FOLDERS.__getitem__, settings.arrangement))
+    values = ((key, row[FOLDERS[key][0]]) for key in settings.arrangement)
+    return tuple(_folder(key, tuple(it) if isinstance(it, list) else it, many) for key, it in values)
+
+
+@functools.lru_cache(maxsize=NAMES_REMEMBERED)
+def _folder(key: str, value: Any, many: int) -> str:
+    return FOLDERS[key][1](value, many)
 
 
 def columns_of(arrangement: Iterable[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pyarrow.compute
 from dataset_pipeline.base.ids import episode_of
 from dataset_pipeline.characters.names import named
 from dataset_pipeline.images.stills import KEEP
-from dataset_pipeline.settings import SelectionSettings, TrainingSetSettings
+from dataset_pipeline.settings import ConceptBalanceSettings, SelectionSettings, TrainingSetSettings
 from dataset_pipeline.store.left_out import first_reasons
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.training.arrangement import arrange, columns_of
@@ -49,7 +49,7 @@ class Balanced(NamedTuple):
 
 def balance_rows(
     selection: pa.Table,
-    settings: Any,
+    settings: ConceptBalanceSettings,
     split: TrainingSetSettings,
     names: Mapping[str, str] | None = None,
     cut: SelectionSettings | None = None,
@@ -61,13 +61,14 @@ def balance_rows(
     What is balanced is what is trained on: held-out images bear their concept's multiply and count for nothing.
     """
     selected = selection.filter(selection["selected"])
-    needed = {"image_id", "quality", "characters", "kind", "by_hand"} | columns_of(settings.arrangement)
-    images = [
-        {**image, "characters": named(image["characters"], names or {})}
-        for image in selected.select(sorted(needed)).to_pylist()
-    ]
-    concepts = arrange(images, settings)
-    left_out = left_out_of_set(images, concepts, settings, cut, strata)
+    columns = {name: selected[name].to_pylist() for name in columns_balanced(settings)}
+    columns["characters"] = _named(columns["characters"], names or {})
+
+    def images() -> Iterator[dict[str, Any]]:  # one after another: all at once would fill the memory
+        return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+    concepts = arrange(images(), settings)
+    left_out = left_out_of_set(images(), concepts, settings, cut, strata)
     too_many = left_out.reasons
     validation = held_out(concepts, split.validation_share, split.seed)
     members: dict[str, dict[bool, list[str]]] = {concept: {False: [], True: []} for concept in concepts.values()}
@@ -86,6 +87,19 @@ def balance_rows(
         for concept, ids in sorted(members.items())
     ]
     return Balanced(rows, left_out)
+
+
+def columns_balanced(settings: ConceptBalanceSettings) -> list[str]:
+    """The columns of `selection` that the balance goes by, of the images selected."""
+    needed = {"image_id", "quality", "characters", "kind", "by_hand"}
+    return sorted(needed | columns_of(settings.arrangement))
+
+
+def _named(characters: Iterable[Sequence[str]], names: Mapping[str, str]) -> list[list[str]]:
+    """What to call those on each image; images of the same share one list."""
+    known: dict[tuple[str, ...], list[str]] = {}
+    keys = map(tuple, characters)
+    return [known[key] if key in known else known.setdefault(key, named(key, names)) for key in keys]
 
 
 def multiply_rows(concept_balance: Iterable[Mapping[str, Any]]) -> dict[str, list[dict]]:
