@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from dataset_pipeline.orchestration.arrivals import arrivals_sensor
 from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
 from dataset_pipeline.reports.status.asset import status_asset, status_sensor
 from dataset_pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -71,11 +74,20 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
         schedules=[jobs.nightly(process_new_episodes)],
         sensors=[
             arrivals_sensor(settings, store, measure_episode),
-            automation_sensor(dg.AssetKey([*prefix, name]) for name in ASSETS),
+            automation_sensor((dg.AssetKey([*prefix, name]) for name in ASSETS), _episodes_in(store)),
             status_sensor(settings, store, dg.AssetKey([*prefix, "status"])),
         ],
         executor=dg.in_process_executor,  # a run's steps share a process, so that models are loaded once
     )
+
+
+def _episodes_in(store: Store) -> int:
+    """How many episodes there are as the definitions are loaded."""
+    try:
+        return len(store.episodes("video"))
+    except OSError as error:  # runs will tell of it; definitions without a store are better than none
+        log.warning("%s cannot be listed (%s): automation looks as often as in a small project", store.root, error)
+        return 0
 
 
 def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) -> dg.AutomationCondition | None:

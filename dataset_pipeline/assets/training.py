@@ -67,7 +67,7 @@ LEFT_ALONE = "left alone"  # the note of `exported_set` on folders of the same c
 NO_CLIPS = "no clips"  # that on clips of which the profile takes none
 ABSENT = "absent"  # that on classes of which there are no regularization pictures
 LEFT_OUT = "left out"  # that on regularization pictures that the trainer would never show
-EPISODES_AT_ONCE = 256
+IMAGES_AT_ONCE = 20_000
 CHANGES_NAMED = 20  # of such folders; more are counted
 
 
@@ -246,7 +246,7 @@ def training_set(step: Step) -> Result:
 
     Shows what became of every frame.
     """
-    parts = [_part_of_set(step, episodes) for episodes in _batches(sorted(step.episodes))]
+    parts = [_part_of_set(step, episodes) for episodes in _batches(step)]
     table = pa.concat_tables([SCHEMAS["training_set"].empty(), *(part.table for part in parts)])
     missing = pa.chunked_array([ids for part in parts for ids in part.missing.chunks], pa.string())
     balance = step.read("concept_balance")
@@ -288,9 +288,16 @@ def _part_of_set(step: Step, episodes: Sequence[str]) -> _PartOfSet:
     return _PartOfSet(table, Counter(outcomes(selection)), missing_from_set(selection, table))
 
 
-def _batches(episodes: Sequence[str]) -> Iterator[Sequence[str]]:
-    """So many at a time that what the set is made from never lies in memory as a whole."""
-    return (episodes[start : start + EPISODES_AT_ONCE] for start in range(0, len(episodes), EPISODES_AT_ONCE))
+def _batches(step: Step) -> Iterator[list[str]]:
+    """The episodes, so many at a time that what the set is made from never lies in memory as a whole."""
+    batch, images = list[str](), 0
+    for episode in sorted(step.episodes):
+        pointer = step.pointer("selection", episode)
+        batch, images = [*batch, episode], images + (pointer.rows if pointer else 0)
+        if images >= IMAGES_AT_ONCE:
+            yield batch
+            batch, images = [], 0
+    yield batch
 
 
 @pipeline_asset(

@@ -6,6 +6,7 @@ follows from it, and everything that follows from a changed setting, is asked fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import reduce
 from operator import or_
@@ -14,7 +15,10 @@ import dagster as dg
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 15  # a new episode passes a dozen stages on its way into the set, each a tick or two
+TICK_S = 15  # at least: a new episode passes a dozen stages on its way into the set, each a tick or two
+# A tick looks at each asset in each episode, for some 0.13 ms. The daemon shall rest for as long at least, and machines
+# differ.
+TICK_S_AN_ASSET = 0.0004
 
 
 def keep_current(
@@ -64,12 +68,18 @@ def _rested() -> dg.AutomationCondition:
     return (idle & ~idle.newly_true() & ~AC.newly_requested()).with_label("rested")
 
 
-def automation_sensor(keys: Iterable[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates the conditions of a project's assets."""
+def interval_s(episodes: int, assets: int) -> int:
+    """How many seconds lie between two ticks, for so many episodes of so many assets: more than one takes."""
+    return max(TICK_S, math.ceil(TICK_S_AN_ASSET * episodes * assets))
+
+
+def automation_sensor(keys: Iterable[dg.AssetKey], episodes: int = 0) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that evaluates the conditions of a project's assets. episodes: how many there are."""
+    keys = list(keys)
     return dg.AutomationConditionSensorDefinition(
         "keep_current",
         target=dg.AssetSelection.assets(*keys),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=TICK_S,
+        minimum_interval_seconds=interval_s(episodes, len(keys)),
         description="Runs what a new episode, a changed setting or a repaired file makes out of date.",
     )

@@ -51,7 +51,7 @@ from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.transit import Listings, transit_of
 from dataset_pipeline.store.versions import canonical, content_hash, pc, version_of_canonical, versions_of_parts
 
-ROW_GROUP = 100_000  # rows that are encoded at a time, and can be read so
+ROW_GROUP = 50_000  # rows that are encoded at a time, and can be read so
 TURNS = 200  # how often a writer tries whose pointer is replaced meanwhile: each lost turn is another's progress
 LONGEST_TURN_S = 0.25
 

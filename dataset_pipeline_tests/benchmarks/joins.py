@@ -33,7 +33,7 @@ import thousand_episodes as drawing
 
 from dataset_pipeline.graph import materializing, step
 from dataset_pipeline.graph.catalog import ASSETS
-from dataset_pipeline.graph.declaration import DECLARATIONS
+from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.staleness import Verdict
 from dataset_pipeline.graph.step import Step
@@ -117,12 +117,15 @@ class _Log:
 
 
 def draw(root: Path, keys: Sequence[str], images: int, read: Set[str]) -> None:
-    """Write the tables of all episodes into the store below `root`, unless they are there. read: by what is made."""
+    """Write the tables of all episodes into the store below `root`, unless they are there. read: by what is made; of
+    these the joined tables are those of the drawn show."""
     store = drawing.store_of(drawing.settings_of(root))
     if absent := [key for key in keys if store.pointer("multiplies", key) is None]:
         start_s = time.perf_counter()
         drawn = drawn_show(root / "drawn", images)
         with mock.patch("os.fsync"):
+            for asset in filter(is_joined, read):
+                store.write(asset, drawn.read(asset))
             for key in absent:
                 copy(drawn, store, key, read)
         print(f"{len(absent)} episodes in {time.perf_counter() - start_s:.0f} s", flush=True)

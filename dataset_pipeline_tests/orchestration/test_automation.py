@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from dataset_pipeline.orchestration.automation import BY_AUTOMATION, keep_current
+from dataset_pipeline.orchestration.automation import BY_AUTOMATION, TICK_S, automation_sensor, interval_s, keep_current
 
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
 VIDEO = dg.AssetSelection.assets("video")
@@ -326,3 +326,10 @@ def test_nothing_is_asked_for_between_a_partition_and_its_run(running, wait: Cal
     running.announce("e4")
     assert running.tick() == []
     assert run.run_id
+
+
+def test_ticks_lie_further_apart_the_more_there_is_to_look_at():
+    few, many = automation_sensor([dg.AssetKey("a")]), automation_sensor(map(dg.AssetKey, "abcd"), 100_000)
+    assert few.minimum_interval_seconds == TICK_S
+    assert many.minimum_interval_seconds == interval_s(100_000, 4) > TICK_S
+    assert interval_s(200_000, 4) == 2 * interval_s(100_000, 4)
