@@ -21,6 +21,7 @@ from dataset_pipeline.orchestration.arrivals import arrivals_sensor
 from dataset_pipeline.orchestration.automation import automation_sensor, keep_current
 from dataset_pipeline.reports.status.asset import status_asset, status_sensor
 from dataset_pipeline.settings import Settings
+from dataset_pipeline.store.store import Store
 
 log = logging.getLogger(__name__)
 
