@@ -122,7 +122,7 @@ def regularization_points(step: Step) -> Result:
     """133 points of each person on the kept pictures of a class, where `[regularization_regions] by = "points"` wants
     them; a picture on which no person is found is looked at whole."""
     if not finds_points(step.settings):
-        return Result(SCHEMAS["regularization_points"].empty(), {"measured": 0})
+        return Result(SCHEMAS["regularization_points"].empty(), {"measured": 0, "reused": 0})
     kept = {row["image_id"] for row in step.rows("regularization_selection") if row["selected"]}
     boxes: dict[str, list[Box]] = {}
     for row in step.rows("regularization_detections"):

@@ -233,8 +233,9 @@ def test_regions_are_found_by_points_of_each_person_where_that_is_wanted(classes
 
 
 def test_by_default_no_region_is_drawn_again(classes: Classes):
-    classes.all_made((*CHAIN, "repairs", "composites", "set"))
+    pointers = classes.all_made((*CHAIN, "points", "repairs", "composites", "set"))
     assert len(classes.generator.seen) == 6
+    assert pointers["points"].provenance.numbers == {"measured": 0, "reused": 0}
     assert classes.rows("composites") == []
 
 
