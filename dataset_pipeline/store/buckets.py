@@ -49,7 +49,8 @@ NOT_INSTALLED = (
     "[store] root"
 )
 # A server may restart; a body may be large and a line slow.
-RETRIES, RETRIES_S, CONNECT_S, REQUEST_S = 10, 30.0, 5.0, 300.0
+RETRIES, RETRIES_S, LONGEST_PAUSE_S = 100, 30.0, 3.0
+CONNECT_S, REQUEST_S = 5.0, 300.0
 
 
 def client_of(root: str) -> Any:
@@ -73,7 +74,15 @@ def client_of(root: str) -> Any:
                 "connect_timeout": timedelta(seconds=CONNECT_S),
                 "timeout": timedelta(seconds=REQUEST_S),
             },
-            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRIES_S)},
+            retry_config={
+                "max_retries": RETRIES,
+                "retry_timeout": timedelta(seconds=RETRIES_S),
+                "backoff": {
+                    "init_backoff": timedelta(seconds=0.1),
+                    "max_backoff": timedelta(seconds=LONGEST_PAUSE_S),
+                    "base": 2,
+                },
+            },
             **found,
         )
     except Exception as error:  # of the client's own kinds: a root without a bucket, an account that is missing
@@ -94,7 +103,7 @@ def fault_of(error: BaseException, root: str, uri: str) -> StoreError:
     text, reason, kind = str(error), told(error), _kind_of(root)
     if re.search(NO_BUCKET, text):
         return StoreError(f"[store] root: there is no bucket for {root}: make it, or name another")
-    if re.search(r"169\.254\.|computeMetadata|credential|token request", text, re.IGNORECASE):
+    if re.search(r"169\.254\.|latest/api/token|computeMetadata|credential|token request", text, re.IGNORECASE):
         return StoreError(f"{root} cannot be used without credentials: set {CREDENTIALS[kind]} ({reason})")
     if re.search(r"\b40[13]\b|privileges|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch", text):
         return StoreError(f"{uri} is refused ({reason}): {_how(kind)}, and look what that key may do")
