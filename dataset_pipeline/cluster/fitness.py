@@ -5,11 +5,15 @@ A worker that cannot see the sources fails one episode after another, faster tha
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
+from threading import Thread
 
 from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.host import host_name
 from dataset_pipeline.cluster.tags import SETTINGS_TAG, STORE_TAG, VERSIONS_TAG, settings_hash, store_id, versions
 from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.device import DeviceUnavailable, onnx_device, torch_device
@@ -63,9 +67,12 @@ def _source_faults(settings: Settings) -> Iterator[str]:
 
 
 def store_faults(settings: Settings) -> Iterator[str]:
-    """Why this machine cannot write the store."""
+    """Why this machine cannot write the store as safely as several must. It notes there that it looked."""
     try:
-        store_id(store_of(settings))
+        store = store_of(settings)
+        store.check_conditions()
+        name = hashlib.sha256(host_name().encode()).hexdigest()[:12]
+        store.write_note("workers", name, {"machine": host_name(), "looked_s": time.time()})
     except (OSError, PermanentError) as error:
         yield f"[store] root = {settings.store.root!r} cannot be used: {error}"
 
@@ -96,10 +103,16 @@ def _device_faults(settings: Settings) -> Iterator[str]:
 
 def _in_time(check: Callable[[], list[str]]) -> list[str]:
     """What a check says, or that it takes too long: a network drive may hang for ever."""
-    pool = ThreadPoolExecutor(1)
+    done: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            done.set_result(check())
+        except Exception as error:
+            done.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()  # which nobody waits for at the end, as for those of a pool
     try:
-        return pool.submit(check).result(PATIENCE_S)
+        return done.result(PATIENCE_S)
     except TookTooLong:
         return [f"sources or store did not answer within {PATIENCE_S:.0f} s"]
-    finally:
-        pool.shutdown(wait=False)

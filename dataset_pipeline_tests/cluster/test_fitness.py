@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 import dataset_pipeline.assets  # noqa: F401  (declares what there is)
+from dataset_pipeline.base.host import host_name
 from dataset_pipeline.cluster import fitness
 from dataset_pipeline.cluster.fitness import faults, lock_weights, mismatches
 from dataset_pipeline.cluster.tags import (
@@ -23,7 +24,9 @@ from dataset_pipeline.cluster.tags import (
 )
 from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.settings import DEFAULTS, Settings, load_settings
+from dataset_pipeline.store.files import StoreError
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store
 
 
 @pytest.fixture
@@ -79,6 +82,21 @@ def test_a_store_that_cannot_be_written_is_told(settings: Settings, tmp_path: Pa
     (tmp_path / "store").write_text("a file in its place")
     told = faults(settings, asks_models=False)
     assert any(str(tmp_path / "store") in fault for fault in told)
+
+
+def test_a_store_that_is_not_safe_under_several_writers_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    def unsafe(store: Store) -> None:
+        raise StoreError("the server of the bucket ignores conditions")
+
+    monkeypatch.setattr(Store, "check_conditions", unsafe)
+    [told] = faults(settings, asks_models=False)
+    assert "ignores conditions" in told
+
+
+def test_each_look_is_written_into_the_store(settings: Settings):
+    assert faults(settings, asks_models=False) == []
+    [note] = store_of(settings).notes("workers").values()
+    assert note["machine"] == host_name()
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(
