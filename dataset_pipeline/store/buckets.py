@@ -48,6 +48,7 @@ NOT_INSTALLED = (
     "{} is a bucket, which wants a package that is not installed: run `uv sync --extra bucket`, or name a folder in "
     "[store] root"
 )
+_OPENED_IN: set[int] = set()  # the process, whose threads of the client no fork takes along
 # A server may restart; a body may be large and a line slow.
 RETRIES, RETRIES_S, LONGEST_PAUSE_S = 100, 30.0, 3.0
 CONNECT_S, REQUEST_S = 5.0, 300.0
@@ -59,6 +60,9 @@ def client_of(root: str) -> Any:
         from obstore import store as clients
     except ImportError:
         raise StoreError(NOT_INSTALLED.format(root)) from None
+    if _OPENED_IN and os.getpid() not in _OPENED_IN:
+        raise RuntimeError(f"{root} cannot be opened in a process that was forked from one with a bucket: spawn it")
+    _OPENED_IN.add(os.getpid())
     kind = _kind_of(root)
     found = _of_profile() if kind is S3 and not any(os.environ.get(name) for name in OWN_WAYS) else {}
     name, endpoint = next(((it, os.environ[it]) for it in ENDPOINTS[kind] if os.environ.get(it)), ("endpoint_url", ""))

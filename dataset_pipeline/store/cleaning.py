@@ -44,10 +44,9 @@ def cleaned(
     """`Store.clean`, with these two of its methods; it also puts pointers together that lie apart."""
     # Files are listed before pointers are read: what becomes current meanwhile is too young to be removed.
     listed: dict[tuple[str, str], list[str]] = {}
-    for asset in filter(ASSET.fullmatch, files.folders("")):
-        for path in files.below(asset):
-            if len(parts := path.split("/")) == 3:
-                listed.setdefault((asset, parts[1]), []).append(path)
+    for path in files.below(""):
+        if len(parts := path.split("/")) == 3 and ASSET.fullmatch(parts[0]):
+            listed.setdefault((parts[0], parts[1]), []).append(path)
     if pointers.may_lie_apart:
         places = [place for place, paths in listed.items() if f"{'/'.join(place)}/{APART}" in paths]
         pointers.gather([(asset, episode_named(name)) for asset, name in places])

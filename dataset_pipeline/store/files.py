@@ -135,8 +135,10 @@ class LocalFiles:
         folders, found = [path], []
         while folders:
             folder = folders.pop()
-            found += [f"{folder}/{name}" for name in self.names(folder)]
-            folders += [f"{folder}/{name}" for name in self.folders(folder)]
+            begins = f"{folder}/" if folder else ""
+            found += [f"{begins}{name}" for name in self.names(folder)]
+            if folder.count("/") < 1:  # no file of a store lies deeper, and a link may lead round in a circle
+                folders += [f"{begins}{name}" for name in self.folders(folder)]
         return sorted(found)
 
     def age_and_size(self, path: str) -> tuple[float, int]:

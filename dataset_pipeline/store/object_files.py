@@ -7,6 +7,7 @@ on that condition, and one that must not have changed on the condition of its ta
 from __future__ import annotations
 
 import errno
+import os
 import re
 import time
 import uuid
@@ -28,6 +29,7 @@ class ObjectFiles:
     def __init__(self, root: str, client: Any = None) -> None:
         self.root = root.rstrip("/")
         self._client = client_of(self.root) if client is None else client
+        self._process = os.getpid()
 
     def read(self, path: str) -> bytes:
         return self.read_marked(path)[0]
@@ -68,12 +70,14 @@ class ObjectFiles:
                 about = self._client.head(path) if meta is None else meta.meta
         except FileNotFoundError:  # a cleaner came between
             is_same, about = False, {}
-        if not is_same or about["size"] != len(data) or self._age_s(about) > REFRESH_S:
+        if not is_same or about["size"] != len(data) or _is_old(about):
             self.write(path, data)
 
     def refresh(self, path: str) -> bool:
         try:
-            if self.age_and_size(path)[0] > REFRESH_S:
+            with self._telling(path):
+                is_old = _is_old(self._client.head(path))
+            if is_old:
                 self.write(path, self.read(path))
         except FileNotFoundError:
             return False
@@ -95,7 +99,7 @@ class ObjectFiles:
     def age_and_size(self, path: str) -> tuple[float, int]:
         with self._telling(path):
             meta = self._client.head(path)
-        return self._age_s(meta), meta["size"]
+        return max(0.0, _seconds_since(meta) + self._clock_ahead_s), meta["size"]
 
     def remove(self, path: str) -> None:
         with suppress(FileNotFoundError), self._telling(path):
@@ -142,9 +146,6 @@ class ObjectFiles:
         with self._telling(path):
             return self._client.list_with_delimiter(path or None)
 
-    def _age_s(self, meta: Any) -> float:
-        return max(0.0, time.time() + self._clock_ahead_s - meta["last_modified"].timestamp())
-
     @cached_property
     def _clock_ahead_s(self) -> float:
         """How much the server's clock is ahead of this machine's."""
@@ -152,7 +153,7 @@ class ObjectFiles:
         self.write(path, b"")
         try:
             with self._telling(path):
-                return self._client.head(path)["last_modified"].timestamp() - time.time()
+                return -_seconds_since(self._client.head(path))
         finally:
             self.remove(path)
 
@@ -161,6 +162,8 @@ class ObjectFiles:
         """Errors of the client in words: FileNotFoundError, StoreError, or another OSError; refusals as they are."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
+        if os.getpid() != self._process:  # the client's own threads stayed behind, and it would wait for ever
+            raise RuntimeError(f"{self.root} was opened in the process that this one was forked from: spawn it instead")
         try:
             yield
         except (AlreadyExistsError, PreconditionError):
@@ -171,6 +174,16 @@ class ObjectFiles:
             if isinstance(error, FileNotFoundError) and not re.search(NO_BUCKET, str(error)):
                 raise FileNotFoundError(errno.ENOENT, "there is no such file", self.uri(path)) from None
             raise fault_of(error, self.root, self.uri(path)) from None
+
+
+def _seconds_since(meta: Any) -> float:
+    """Since it was put, by this machine's clock, which may go wrong."""
+    return time.time() - meta["last_modified"].timestamp()
+
+
+def _is_old(meta: Any) -> bool:
+    """Whether it has to be put again to be safe: clocks that differ by less than that matter little to a cleaner."""
+    return not -REFRESH_S < _seconds_since(meta) <= REFRESH_S
 
 
 def _mark_of(meta: Any) -> Mark:

@@ -81,7 +81,7 @@ class Files(Protocol):
         ...
 
     def below(self, path: str) -> list[str]:
-        """Paths of all files below a folder, sorted."""
+        """Paths of all files of a store below a folder, sorted."""
         ...
 
     def age_and_size(self, path: str) -> tuple[float, int]:

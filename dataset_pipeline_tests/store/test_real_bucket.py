@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -135,3 +136,17 @@ def test_a_picture_that_is_gone_is_no_error_of_the_bucket(root: str) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         Store(root).read_picture("crops/a/b.png")
     assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is forked here")
+def test_a_process_that_is_forked_from_one_with_a_bucket_says_so_instead_of_hanging(root: str) -> None:
+    store = Store(root)
+    assert store.episodes("tags") == []
+    for use in (lambda: store.episodes("tags"), lambda: Store(root)):
+        if (child := os.fork()) == 0:
+            try:
+                use()
+            except RuntimeError as error:
+                os._exit(7 if "forked" in str(error) else 1)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
