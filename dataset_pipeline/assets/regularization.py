@@ -228,7 +228,7 @@ def _content_of(step: Step, row: dict) -> str:
 
 def _own_file(step: Step, row: dict) -> Path:
     """Where a picture of the user's lies on this machine; rows of earlier versions hold its full path."""
-    return (class_of(step).pictures_folder or Path()) / row["file"]
+    return (step.class_folder or Path()) / row["file"]
 
 
 def _resized(step: Step, rows: Sequence[dict]) -> Iterator[np.ndarray | Exception]:

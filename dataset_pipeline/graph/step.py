@@ -76,6 +76,14 @@ class Step(Measuring):
         return self._work.resources.export_root
 
     @property
+    def class_folder(self) -> Path | None:
+        """Where pictures of the class at work lie on this machine, if it takes them from a folder. It stands in no
+        declared section, as where they lie makes nothing out of date."""
+        if not self.declaration.by_class or self.episode is None:
+            raise LookupError(f"{self.declaration.name} is not made by class")
+        return self._work.settings.regularization.named(self.episode).pictures_folder
+
+    @property
     def generator(self) -> Any:
         """What makes pictures from text, for an asset that declares that it generates."""
         if not self.declaration.generates:
