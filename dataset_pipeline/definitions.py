@@ -25,6 +25,8 @@ from dataset_pipeline.store.store import Store
 
 log = logging.getLogger(__name__)
 
+log = logging.getLogger(__name__)
+
 
 def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None) -> dg.Definitions:
     """One project as a code location.
