@@ -26,18 +26,19 @@ def keep_current(
 ) -> dg.AutomationCondition:
     """Run what is due once nothing it reads is running or due itself.
 
-    sources: external assets, for which the sensor of arrivals alone answers. waits_for: assets further upstream that
-    must be at rest too, in all episodes; joined assets and projections name all of theirs, or they would run once for
-    every batch of episodes that comes through. evaluated_at: a joined asset, for a projection: `waits_for` is looked at
-    from there, over all episodes, since a projection sees its own episode's partitions only. Failed episodes hold up
-    nothing and are left alone until there is news for them.
+    sources: external assets, for which the sensor of arrivals alone answers. waits_for: all assets upstream, which must
+    be at rest in all episodes; joined assets and projections name theirs, or they would run once for every batch of
+    episodes that comes through. Without any it waits for what it reads in its own episode. evaluated_at: a joined
+    asset, for a projection: `waits_for` is looked at from there, over all episodes, since a projection sees its own
+    episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for them.
     """
     busy = ~_rested() | _due(sources)
-    waiting = AC.any_deps_match(busy).ignore(sources)
     above = [AC.asset_matches(key, busy) for key in waits_for]
     if above:
         anywhere = reduce(or_, above)
-        waiting |= AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
+        waiting = AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
+    else:
+        waiting = AC.any_deps_match(busy).ignore(sources)
     due = _due(sources)
     if not above:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.

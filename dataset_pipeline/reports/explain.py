@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute
+
 from dataset_pipeline.base.ids import crop_id, episode_of, image_id, is_clip, pts_ms_of, still_of
 from dataset_pipeline.corrections.addressing import FRAME_READERS, MATCHED, STITCHED, parts_for
 from dataset_pipeline.corrections.events import order_of
@@ -18,6 +20,7 @@ from dataset_pipeline.store.store import Pointer, Store
 from dataset_pipeline.training.manifest import left_out_reasons
 from dataset_pipeline.video.clip_spans import contrast_and_change
 
+pc: Any = pyarrow.compute  # makes its functions at import, where type checkers do not see them
 REPEATED = "repeated_frames"  # a row an episode, with a list of its frames
 LEFT_OUT = "left_out"  # in the row of a decision: why there is no row of the image, or no picture
 
@@ -92,7 +95,7 @@ OF_STILL = frozenset(
         *("screen_marks", "burnt_in_text", "alignments", *STITCHED, "stitched_embeddings"),
     }
 )
-# Tables of all episodes in which an image has a row.
+# Tables of all episodes in which an image has a row, with its episode.
 OF_ALL = frozenset({"training_set"})
 # Every table with a row an image, in the order of the work.
 OF_IMAGES = tuple(
@@ -284,8 +287,9 @@ def _crop_of(still: str, box: Mapping[str, Any], size: tuple[int, int]) -> str:
 
 
 def _rows(store: Store, asset: str, episode: str) -> list[dict[str, Any]]:
-    table = store.find(asset, None if asset in OF_ALL or asset == REPEATED else episode)
-    rows = [] if table is None else table.to_pylist()
-    if asset == REPEATED:
-        return [frame for row in rows if row["episode"] == episode for frame in row["frames"]]
-    return rows
+    of_all = asset in OF_ALL or asset == REPEATED
+    table = store.find(asset, None if of_all else episode)
+    if table is None:
+        return []
+    rows = (table.filter(pc.equal(table["episode"], episode)) if of_all else table).to_pylist()
+    return [frame for row in rows for frame in row["frames"]] if asset == REPEATED else rows

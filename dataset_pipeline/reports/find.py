@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from dataset_pipeline.characters.names import stored_names
 from dataset_pipeline.settings import TagThresholdsSettings
 from dataset_pipeline.settings.query import Question, parse
@@ -31,10 +29,10 @@ def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[M
     gallery = store.find("character_gallery")
     names: dict[str, str] = {} if gallery is None else stored_names(gallery)
     for episode in store.episodes("tag_scores"):
-        characters = _column(store.find("clusters", episode), "characters")
-        quality = _column(store.find("quality_scores", episode), "score")
-        written = _column(store.find("hand_edited_tags", episode), "tags")
-        paths = _column(store.find("images", episode), "path")
+        characters = _column(store, "clusters", episode, "characters")
+        quality = _column(store, "quality_scores", episode, "score")
+        written = _column(store, "hand_edited_tags", episode, "tags")
+        paths = _column(store, "images", episode, "path")
         for image_id, subject in subjects(
             store.read("tag_scores", episode), written, characters, quality, names, limits
         ):
@@ -42,8 +40,9 @@ def _find(store: Store, holds: Question, limits: dict[str, float]) -> Iterator[M
                 yield Match(image_id, _place(store, paths.get(image_id) or ""))
 
 
-def _column(table: pa.Table | None, name: str) -> dict:
+def _column(store: Store, asset: str, episode: str, name: str) -> dict:
     """A column by image id; empty if there is no table."""
+    table = store.find(asset, episode, [name])
     return {} if table is None else dict(zip(table["image_id"].to_pylist(), table[name].to_pylist(), strict=True))
 
 

@@ -79,7 +79,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     size = {"width_px": 165, "height_px": 165, "size_bytes": 12_345, "path": "training_images/a.e1/x.webp"}
     write("training_images", {"image_id": HEAD, **size})
     write("multiplies", {"image_id": HEAD, "concept": "1_character/c-1", "multiply": 1.2})
-    write("training_set", {"image_id": HEAD, "split": "train"}, joined=True)
+    write("training_set", {"image_id": HEAD, "episode": EPISODE, "split": "train"}, joined=True)
     write("character_gallery", {"character": "c-1", "show": "a", "name": "Fern"}, joined=True)
     return made
 
