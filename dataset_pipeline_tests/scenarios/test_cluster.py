@@ -17,11 +17,13 @@ import dagster as dg
 import pytest
 
 from dataset_pipeline.demo.episodes import TEST_SHOW, write_show
+from dataset_pipeline.store.files import open_files
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.servers.machines import Machine
 from dataset_pipeline_tests.servers.postgresql import postgresql
 from dataset_pipeline_tests.servers.redis import redis
+from dataset_pipeline_tests.servers.s3 import s3_server
 from dataset_pipeline_tests.servers.server import INSTALL, Server, free_port
 from dataset_pipeline_tests.store.looks import intact
 
@@ -78,18 +80,16 @@ SILENT = ("clusters",)  # tell how near the nearest example is, in columns that 
 
 @dataclass
 class Lab:
-    """A head and two workers; `alone`: the store of a machine that made the same episodes by itself."""
+    """A head and two workers, whose store lies in a bucket; `alone`: the store of a machine that made the same episodes
+    by itself, on its disk."""
 
     root: Path
+    store: Store
     database: Server
     broker: Server
     settings: str
     alone: Store
     machines: dict[str, Machine] = field(default_factory=dict)
-
-    @property
-    def store(self) -> Store:
-        return Store(str(self.root / "store"))
 
     def machine(self, name: str, settings: str = "") -> Machine:
         self.machines[name] = Machine(name, self.root / name, settings or self.settings)
@@ -163,6 +163,13 @@ class Lab:
         return self.wait_for(found, f"other try of {run_id}", BEGUN_AGAIN_WITHIN_S)
 
 
+def _copy_identities(folder: Path, store: str) -> None:
+    """Let a store begin with the identity log of another."""
+    files = open_files(store)
+    for path in (folder / "_identities").rglob("*.json"):
+        files.write(path.relative_to(folder).as_posix(), path.read_bytes())
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root = tmp_path_factory.mktemp("lab")
@@ -172,13 +179,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     alone = Machine("alone", root / "alone", project.format(store=root / "alone_store", shows=root / "all"))
     said = alone.say("run", "--json", timeout_s=900)
     assert said.returncode == 0, said.stdout + said.stderr
-    shutil.copytree(root / "alone_store" / "_identities", root / "store" / "_identities")
     with ExitStack() as stack:
         database, broker = stack.enter_context(postgresql()), stack.enter_context(redis(root / "redis"))
+        bucket = stack.enter_context(s3_server(root / "s3"))
+        environment = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in bucket.environment.items():
+            environment.setenv(name, value)
+        store = bucket.root("store")
+        _copy_identities(root / "alone_store", store)
         url = database.url.replace("+psycopg2", "")
         cluster = CLUSTER.format(broker=broker.url, database=url, silent_s=SILENT_S)
-        settings = project.format(store=root / "store", shows=root / "shows") + cluster
-        made = Lab(root, database, broker, settings, Store(str(root / "alone_store")))
+        settings = project.format(store=store, shows=root / "shows") + cluster
+        made = Lab(root, Store(store), database, broker, settings, Store(str(root / "alone_store")))
         made.arrive(2)
         head = made.machine("head")
         said = head.say("engine", "init")
@@ -296,7 +308,6 @@ def test_the_set_is_the_one_that_a_machine_alone_makes(lab: Lab):
                 other.append(f"{asset} {episode}")
             assert intact(lab.store, asset, episode), (asset, episode)
     assert other == []
-    assert not [*(lab.root / "store").rglob("*.tmp")]
 
 
 def test_a_worker_that_does_not_see_the_sources_does_not_join(lab: Lab):
