@@ -87,7 +87,7 @@ def sr_sequences(step: Step) -> Result:
     counts = {"sequences": len(trained), "validation_sequences": len(held_out)}
     return Result(
         SCHEMAS["sr_sequences"].table([{"name": name, **counts, "content_sha256": content}]),
-        {"folder": str(folder), **counts, "size_mb": size_bytes / 1e6, **found.reasons},
+        {"folder": step.published(folder), **counts, "size_mb": size_bytes / 1e6, **found.reasons},
         notes={LEFT_ALONE: left_alone_markdown(changed)} if changed else {},
     )
 

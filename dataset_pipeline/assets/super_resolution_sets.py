@@ -263,5 +263,9 @@ def _written(
         "validation_tiles": counts[VALIDATION],
         "content_sha256": content,
     }
-    numbers: dict[str, Number] = {"folder": str(folder), "tiles": counts[TRAIN], "size_mb": size_bytes / 1e6}
+    numbers: dict[str, Number] = {
+        "folder": step.published(folder),
+        "tiles": counts[TRAIN],
+        "size_mb": size_bytes / 1e6,
+    }
     return Result(SCHEMAS["sr_set"].table([row]), numbers, notes=notes)

@@ -357,7 +357,7 @@ def exported_set(step: Step) -> Result:
     }
     return Result(
         SCHEMAS["exported_set"].table([row]),
-        {"folder": str(report.folder), "pictures": report.images},
+        {"folder": step.published(report.folder), "pictures": report.images},
         notes=notes,
     )
 

@@ -12,6 +12,7 @@ from dataset_pipeline.store.files import open_files
 from dataset_pipeline.store.store import Store
 
 DEMO = "demo"
+MADE_HERE = "data/{pack}/exports"  # what is exported to a URL
 DEMO_EPISODES = "data/demo/episodes"
 # The projects that definitions.py has code locations for, by their names there: their settings, read anew.
 LOCATIONS: dict[str, Callable[[], Settings]] = {
@@ -31,8 +32,20 @@ def correction_log(settings: Settings) -> CorrectionLog:
 
 
 def export_root(settings: Settings) -> Path:
-    """The folder that exported sets are written into."""
-    return Path(_rooted(settings.exported_set.root, settings))
+    """The folder that exported sets are written into; those for a URL are made here first."""
+    root = settings.exported_set.root
+    return Path(_rooted(MADE_HERE if "://" in root else root, settings))
+
+
+def published(settings: Settings, folder: Path) -> str:
+    """Where a set is to be had that was written into `export_root`: its folder, or a copy of it below the URL that
+    `[exported_set] root` is. Raises StoreError, ExportError, OSError."""
+    root = _rooted(settings.exported_set.root, settings)
+    if "://" not in root:
+        return str(folder)
+    from dataset_pipeline.training.exporters.publishing import publish
+
+    return publish(folder, open_files(root))
 
 
 def mixing_fault(settings: Settings, store: Store) -> str:

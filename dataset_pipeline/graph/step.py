@@ -14,6 +14,7 @@ from dataset_pipeline.base.ids import show_of
 from dataset_pipeline.graph.declaration import is_joined
 from dataset_pipeline.graph.lineage import table_name
 from dataset_pipeline.graph.measuring import Measuring
+from dataset_pipeline.graph.project import published
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT, NO_ROWS, version_for
 from dataset_pipeline.store.lineage import Lineage
 from dataset_pipeline.store.schemas import SCHEMAS, TableSchema
@@ -74,6 +75,10 @@ class Step(Measuring):
         if not self.declaration.exports:
             raise LookupError(f"{self.declaration.name} does not declare that it exports")
         return self._work.resources.export_root
+
+    def published(self, folder: Path) -> str:
+        """Where a set is to be had that was written into `export_root`; see `project.published`."""
+        return published(self._work.settings, folder)
 
     @property
     def class_folder(self) -> Path | None:

@@ -57,9 +57,8 @@ def forget(instance_folder: Path, gone: Iterable[str]) -> None:
         with suppress(OSError):
             held = _lock(file)
             try:
-                if (
-                    sys.platform != "win32"
-                ):  # which removes no open file; elsewhere nobody may lock it before it is gone
+                # Windows removes no open file; elsewhere nobody may lock it before it is gone.
+                if sys.platform != "win32":
                     file.unlink()
             finally:
                 os.close(held)
@@ -80,7 +79,8 @@ def _locked_anew(folder: Path) -> tuple[str, int]:
 
 
 def _lock(file: Path, flags: int = 0) -> int:
-    """The open file, locked until it is closed. Raises BlockingIOError if another process, or another open file of this
+    """The open file, locked until it is closed: by the system's own call, as filelock removes the files of some systems
+    when it lets go, and these have to stay. Raises BlockingIOError if another process, or another open file of this
     one, has it locked; OSError if it cannot be opened or locked."""
     descriptor = os.open(file, os.O_RDWR | flags)
     try:
@@ -103,6 +103,8 @@ def _lock_on_windows(descriptor: int) -> None:
 
 
 def _hold_nothing_of_parent() -> None:
+    global _one_at_a_time
+    _one_at_a_time = Lock()  # a thread of the parent's may have held the other at the fork
     for _, descriptor in _held.values():
         os.close(descriptor)  # which frees no lock as long as the parent has the file open
     _held.clear()

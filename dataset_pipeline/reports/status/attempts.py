@@ -50,7 +50,8 @@ def last_attempts(instance: dg.DagsterInstance, settings: Settings, assets: Sequ
 def _under_way(record: dg.RunRecord) -> Cell:
     since = f" since {datetime.fromtimestamp(record.start_time):%Y-%m-%d %H:%M}" if record.start_time else ""
     state: State = "queued" if record.dagster_run.status in NOT_BEGUN else "running"
-    host = record.dagster_run.tags.get(HOST_TAG, "")
+    # One that was tried before has the tags of that try.
+    host = record.dagster_run.tags.get(HOST_TAG, "") if state == "running" else ""
     return Cell(state, f"run {record.dagster_run.run_id[:8]}{f' on {host}' if host else ''}{since}", host)
 
 

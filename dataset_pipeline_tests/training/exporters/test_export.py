@@ -23,8 +23,17 @@ from dataset_pipeline.training.exporters.folder import CHECKSUMS
 from dataset_pipeline.training.exporters.image_set import CAPTION_FIELDS
 
 SHARED = {
-    *("columns", "documents", "exported_folder", "folder", "image_set", "manifest_json", "regularization", "remake"),
-    *("rewrite", "trainer_caches"),
+    *(
+        "columns",
+        "documents",
+        "exported_folder",
+        "folder",
+        "image_set",
+        "manifest_json",
+        "publishing",
+        "regularization",
+    ),
+    *("remake", "rewrite", "trainer_caches"),
 }
 DOCUMENTS = {CARD, MANIFEST, CHECKSUMS, EMB_INIT, WILDCARD}
 
