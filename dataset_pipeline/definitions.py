@@ -11,6 +11,7 @@ import dagster as dg
 
 from dataset_pipeline.assets.corrections import corrections as corrections_spec
 from dataset_pipeline.assets.video import video as video_spec
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_joined
 from dataset_pipeline.graph.framework import asset_definition
@@ -88,7 +89,7 @@ def _episodes_in(store: Store) -> int:
     """How many episodes there are as the definitions are loaded."""
     try:
         return len(store.episodes("video"))
-    except OSError as error:  # runs will tell of it; definitions without a store are better than none
+    except (OSError, PermanentError) as error:  # runs will tell of it; definitions without a store are better than none
         log.warning("%s cannot be listed (%s): automation looks as often as in a small project", store.root, error)
         return 0
 

@@ -18,6 +18,10 @@ class PermanentError(Exception):
     """Trying again would change nothing: a person has to act, and the message says how."""
 
 
+class PassingError(OSError):
+    """A moment later it may be better; the message says what is wrong and where to look if it stays so."""
+
+
 def full_disk(error: BaseException | None, where: str | os.PathLike[str] = "") -> str:
     """`No space left on device: <path>` if an error comes of a full disk or quota, however it was wrapped; else empty.
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dataset_pipeline.base.errors import PermanentError, full_disk
+from dataset_pipeline.base.errors import PassingError, PermanentError, full_disk
 from dataset_pipeline.cli.cluster import cluster, engine_app, worker, workers
 from dataset_pipeline.cli.common import FAILED, INTERRUPTED
 from dataset_pipeline.cli.console import err
@@ -67,7 +67,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a console that cannot show a title must not stop a run
     try:
         app()
-    except PermanentError as error:
+    except (PermanentError, PassingError) as error:
         err.print(str(error), style="red", soft_wrap=True)
         sys.exit(FAILED)
     except Exception as error:

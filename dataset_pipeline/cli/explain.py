@@ -34,6 +34,7 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Say where an image comes from and what was decided about it, each value against its limit."""
+    from dataset_pipeline.base.errors import PassingError
     from dataset_pipeline.graph.project import correction_log
     from dataset_pipeline.reports.explain import UnknownImage, clip_lines, clips_of_shot, image_of, with_speakers
     from dataset_pipeline.reports.explain import explain as gather
@@ -56,7 +57,7 @@ def explain(
                 return
             found = gather(store, image_id)
             break
-        except (UnknownImage, StoreError, ValueError) as error:
+        except (UnknownImage, StoreError, PassingError, ValueError) as error:
             faults.append(str(error))
     if found is None:
         stop("\n".join(dict.fromkeys(faults)))

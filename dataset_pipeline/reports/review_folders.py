@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_pipeline.assets.corrections import READERS
-from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.errors import PassingError, PermanentError
 from dataset_pipeline.base.file_names import is_ignored, is_text, posix_path, sha256_of_file
 from dataset_pipeline.base.ids import episode_of, file_name, show_of
 from dataset_pipeline.base.parallel import map_all
@@ -96,6 +96,8 @@ def export_folders(settings: Settings, store: Store, folder: Path) -> Exported:
         files = [it for it in map_all(write, people) if it is not None]
         write_whole(folder / CARD, CARD_TEXT.encode())
         _write_manifest(folder, Manifest(list(places.values()), files))
+    except PassingError:  # of the store
+        raise
     except OSError as error:
         raise FolderError(f"{error.filename or folder} cannot be written: {error.strerror or error}") from error
     done.pictures = len(files)

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from dataset_pipeline.base.errors import PassingError
 from dataset_pipeline.store.protocol import StoreError
 
 S3, GOOGLE, AZURE = ("s3", "s3a"), ("gs",), ("az", "abfs", "abfss")
@@ -102,7 +103,7 @@ def told(error: BaseException) -> str:
     return " ".join(text.split())
 
 
-def fault_of(error: BaseException, root: str, uri: str) -> StoreError:
+def fault_of(error: BaseException, root: str, uri: str) -> StoreError | PassingError:
     """What is wrong, in words, and what to do."""
     text, reason, kind = str(error), told(error), _kind_of(root)
     if re.search(NO_BUCKET, text):
@@ -112,8 +113,8 @@ def fault_of(error: BaseException, root: str, uri: str) -> StoreError:
     if re.search(r"\b40[13]\b|privileges|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch", text):
         return StoreError(f"{uri} is refused ({reason}): {_how(kind)}, and look what that key may do")
     if "error sending request" in text or "builder error" in text:
-        return StoreError(f"{root} cannot be reached ({reason}): see that its server runs, and set {_server(kind)}")
-    return StoreError(f"{uri} cannot be read or written ({reason}): run again, or look to the bucket's server")
+        return PassingError(f"{root} cannot be reached ({reason}): see that its server runs, and set {_server(kind)}")
+    return PassingError(f"{uri} cannot be read or written ({reason}): run again, or look to the bucket's server")
 
 
 def _kind_of(root: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from functools import cached_property
 from typing import Any
 
+from dataset_pipeline.base.errors import PassingError
 from dataset_pipeline.store.buckets import NO_BUCKET, client_of, fault_of
 from dataset_pipeline.store.protocol import REFRESH_S, TAIL_BYTES, Mark, StoreError
 
@@ -159,16 +160,14 @@ class ObjectFiles:
 
     @contextmanager
     def _telling(self, path: str) -> Iterator[None]:
-        """Errors of the client in words: FileNotFoundError, StoreError, or another OSError; refusals as they are."""
+        """Errors of the client in words: FileNotFoundError, StoreError or PassingError; refusals as they are."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         if os.getpid() != self._process:  # the client's own threads stayed behind, and it would wait for ever
             raise RuntimeError(f"{self.root} was opened in the process that this one was forked from: spawn it instead")
         try:
             yield
-        except (AlreadyExistsError, PreconditionError):
-            raise
-        except StoreError:
+        except (AlreadyExistsError, PreconditionError, StoreError, PassingError):
             raise
         except (BaseError, OSError) as error:
             if isinstance(error, FileNotFoundError) and not re.search(NO_BUCKET, str(error)):

@@ -232,6 +232,8 @@ class Store:
         table = canonical(table, schema_of(asset))
         seen = self._pointers.see(asset, episode)
         pointer = self._put(asset, table, episode, provenance, lineage)
+        if pointer == seen.usable:
+            seen = self._pointers.see(asset, episode, afresh=True)  # others may have put theirs since that look
         for _ in _turns(label_of(asset, episode)):
             before = seen.usable
             if pointer == before or self._pointers.swap(asset, episode, pointer, seen):
@@ -262,7 +264,7 @@ class Store:
         if lineage is not None:
             note = json.dumps(lineage.to_json(with_tables=True), sort_keys=True).encode()
             self._files.write(f"{path.removesuffix('.parquet')}.json", note)
-        self._transit.settle()  # its pictures too: a pointer reaches nothing that is not there
+        self._transit.settle(folder_of(asset, episode))  # its pictures too: a pointer reaches nothing that is not there
         return pointer
 
     @property
@@ -371,11 +373,14 @@ class Store:
         """Keep an encoded picture and return its path relative to the root.
 
         A picture of the same id and content is kept as it is. `suffix`: `webp`, `png`, `jpg`, ... made_from: a hash of
-        what it is made from, under which `picture_made_from` finds it again; it stands for the content.
+        what it is made from, under which `picture_made_from` finds it again, also after a kill: it stands for the
+        content, and the picture lies in the store when this returns.
         """
         digest = made_from or hashlib.sha256(encoded).hexdigest()
         path = picture_path(asset, episode, image_id, digest, suffix)
         self._transit.keep(path, encoded)
+        if made_from:
+            self._transit.settle(folder_of(asset, episode))
         self._listings.add(path)
         return path
 

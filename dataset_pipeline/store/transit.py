@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from threading import Lock
 from typing import Protocol
@@ -21,6 +21,7 @@ AHEAD = 32  # files asked for before they are read
 HELD_BYTES = 512 << 20  # as much as the pictures of a usual episode
 WAITING_BYTES = 64 << 20  # may wait to be written before the next writer waits
 LISTING_S = 10.0
+NEVER = float("-inf"), set[str]()
 
 
 class Transit(Protocol):
@@ -29,11 +30,12 @@ class Transit(Protocol):
         ...
 
     def keep(self, path: str, data: bytes, closely: bool = False) -> None:
-        """As `Files.keep`, at the latest when `settle` returns. Raises the error of an earlier one too."""
+        """As `Files.keep`, at the latest when `settle` returns. Raises the error of an earlier one of its folder."""
         ...
 
-    def settle(self) -> None:
-        """Returns when all that was kept lies in the store. Raises the first error of those that do not."""
+    def settle(self, folder: str) -> None:
+        """Returns when all that was kept in a folder lies in the store. Raises the first error of those that do not,
+        once."""
         ...
 
     def ahead(self, paths: Iterable[str]) -> Iterator[str]:
@@ -55,13 +57,14 @@ class Listings:
         self._lock = Lock()
 
     def __call__(self, folder: str) -> Collection[str]:
-        listed_s, names = self._listed.get(folder, (float("-inf"), set()))
-        if time.monotonic() - listed_s > LISTING_S:
-            now_s, names = time.monotonic(), set(self._files.names(folder))
-            if self._files.far:
-                with self._lock:
-                    self._listed[folder] = now_s, names
-        return names
+        if not self._files.far:
+            return self._files.names(folder)
+        if time.monotonic() - self._listed.get(folder, NEVER)[0] > LISTING_S:
+            listed = time.monotonic(), set(self._files.names(folder))
+            with self._lock:
+                self._listed[folder] = listed
+        with self._lock:  # a set of its own, as others may add to this one
+            return set(self._listed[folder][1])
 
     def add(self, path: str) -> None:
         folder, _, name = path.rpartition("/")
@@ -84,7 +87,7 @@ class AtOnce:
     def keep(self, path: str, data: bytes, closely: bool = False) -> None:
         self._files.keep(path, data, closely)
 
-    def settle(self) -> None:
+    def settle(self, folder: str) -> None:
         pass
 
     def ahead(self, paths: Iterable[str]) -> Iterator[str]:
@@ -102,6 +105,7 @@ class ByRequests:
         self._held: OrderedDict[str, bytes] = OrderedDict()
         self._held_bytes = 0
         self._writing: dict[str, tuple[Future[None], int]] = {}
+        self._failed: dict[str, BaseException] = {}
         self._reading: dict[str, Future[bytes]] = {}
         self._lock = Lock()
 
@@ -117,34 +121,33 @@ class ByRequests:
         if reading is not None:
             return reading.result()
         if writing is not None:
-            writing[0].result()
+            wait([writing[0]])
         return self._read(path)
 
     def keep(self, path: str, data: bytes, closely: bool = False) -> None:
         while True:
             with self._lock:
-                done = [name for name, (future, _) in self._writing.items() if future.done()]
-                failed = [future for name in done if (future := self._writing.pop(name)[0]).exception()]
+                has_failed = any(_folder(path) == _folder(it) for it in self._failed)
                 waiting = sum(size for _, size in self._writing.values())
                 oldest = next(iter(self._writing.values()))[0] if waiting > WAITING_BYTES else None
-            if failed:
-                failed[0].result()
+            if has_failed:
+                self.settle(_folder(path))
             if oldest is None:
                 break
-            oldest.exception()
+            wait([oldest])
         self._hold(path, data)
-        future = self._pool.submit(self._files.keep, path, data, closely)
         with self._lock:
-            self._writing[path] = future, len(data)
+            if path not in self._writing:  # the same file is on its way
+                self._writing[path] = self._pool.submit(self._keep, path, data, closely), len(data)
 
-    def settle(self) -> None:
+    def settle(self, folder: str) -> None:
         with self._lock:
-            writing = [future for future, _ in self._writing.values()]
-            self._writing.clear()
-        for future in writing:
-            future.exception()
-        for future in writing:
-            future.result()
+            writing = [future for path, (future, _) in self._writing.items() if _folder(path) == folder]
+        wait(writing)
+        with self._lock:
+            failed = [self._failed.pop(path) for path in list(self._failed) if _folder(path) == folder]
+        if failed:
+            raise failed[0]
 
     def ahead(self, paths: Iterable[str]) -> Iterator[str]:
         waiting: deque[str] = deque()
@@ -172,6 +175,19 @@ class ByRequests:
             if path not in self._held and path not in self._reading and path not in self._writing:
                 self._reading[path] = self._pool.submit(self._read, path)
 
+    def _keep(self, path: str, data: bytes, closely: bool) -> None:
+        """What is under way stays in `_writing` until it is there, or among what failed."""
+        error: BaseException | None = None
+        try:
+            self._files.keep(path, data, closely)
+        except BaseException as caught:
+            error = caught
+        with self._lock:
+            del self._writing[path]
+            if error is not None:
+                self._failed[path] = error
+                self._held_bytes -= len(self._held.pop(path, b""))
+
     def _read(self, path: str) -> bytes:
         data = self._files.read(path)
         self._hold(path, data)
@@ -183,3 +199,7 @@ class ByRequests:
             self._held[path] = data
             while self._held_bytes > HELD_BYTES:
                 self._held_bytes -= len(self._held.popitem(last=False)[1])
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import dagster as dg
 import pytest
 
-from dataset_pipeline.definitions import build_definitions
+from dataset_pipeline.base.errors import PassingError
+from dataset_pipeline.definitions import _episodes_in, build_definitions
 from dataset_pipeline.graph.catalog import ASSETS, GROUPS, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, behind, declared, is_joined
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline.store.store import Store, StoreError
 
 EXTERNAL = ("video", "corrections")
 READS_SETTINGS = {
@@ -452,3 +456,10 @@ def test_a_class_reads_the_tables_of_all_episodes_and_its_own(graph):
     mapping = requests.partition_mappings[dg.AssetKey(["demo", "stills"])]
     assert isinstance(mapping, dg.AllPartitionMapping)
     assert dg.AssetKey(["demo", "regularization_scores"]) not in selection.partition_mappings
+
+
+@pytest.mark.parametrize("error", [PassingError("away"), StoreError("no such bucket"), PermissionError("refused")])
+def test_definitions_are_there_whatever_is_wrong_with_the_store(error: Exception, monkeypatch, caplog):
+    monkeypatch.setattr(Store, "episodes", Mock(side_effect=error))
+    assert _episodes_in(Store("memory://away")) == 0
+    assert "memory://away cannot be listed" in caplog.text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset_pipeline.base.errors import PassingError
 from dataset_pipeline.store import buckets as reaching
 from dataset_pipeline.store import object_files, pointers, store, transit
 from dataset_pipeline.store.files import LocalFiles, StoreError, open_files
@@ -104,15 +105,67 @@ def test_a_table_waits_for_its_pictures_and_fails_with_them(
         return put(path, data, **options)
 
     monkeypatch.setattr(bucket, "put", slow)
-    found.put_picture("crops", EPISODE, f"{EPISODE}/00000001", b"good", "png")
+    path = found.put_picture("crops", EPISODE, f"{EPISODE}/00000001", b"good", "png")
     threading.Timer(0.1, may_go.set).start()
-    found.write("quality_scores", scores(1), EPISODE)
-    puts = [path.partition("/")[0] for call, path in bucket.asked if call == "put"]
-    assert puts.index("crops") < puts.index(pointers.FOLDER)
+    crops = SCHEMAS["crops"].empty()
+    found.write("crops", crops, EPISODE)
+    puts = [path for call, path in bucket.asked if call == "put"]
+    assert puts.index(path) < puts.index(pointers.pointer_path("crops", EPISODE))
     found.put_picture("crops", EPISODE, f"{EPISODE}/00000002", b"bad", "png")
-    with pytest.raises(StoreError, match="no room left"):
-        found.write("quality_scores", scores(1, 2), EPISODE)
-    assert Store(root).read("quality_scores", EPISODE).num_rows == 1
+    with pytest.raises(PassingError, match="no room left"):
+        found.write("crops", crops, EPISODE, pointers.Provenance(code_version="2"))
+    assert Store(root).pointer("crops", EPISODE).provenance.code_version == ""
+    found.write("crops", crops, EPISODE, pointers.Provenance(code_version="2"))  # the next try puts what it needs
+    assert Store(root).pointer("crops", EPISODE).provenance.code_version == "2"
+
+
+def test_a_picture_that_is_found_again_by_what_it_is_made_from_is_there_at_once(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = bucket.put
+    monkeypatch.setattr(bucket, "put", lambda *given, **options: (time.sleep(0.1), put(*given, **options))[1])
+    found = Store(root)
+    path = found.put_picture("crops", EPISODE, f"{EPISODE}/00000001", b"pixels", "png", made_from="0" * 64)
+    assert ("put", path) in bucket.asked
+
+
+@pytest.mark.parametrize("call", ["put", "get", "list"])
+def test_a_bucket_that_is_away_is_tried_again_and_said_in_words(
+    call: str, bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OSError("Error performing PUT: error sending request\n\nDebug source: Reqwest { retries: 100 }")
+
+    for name in ("put", "get", "head", "list", "list_with_delimiter"):
+        monkeypatch.setattr(bucket, name, away)
+    found = Store(root)
+    calls = {
+        "put": lambda: found.agree("models.lock", {}),
+        "get": lambda: found._files.read_tail("crops/a/b.png"),
+        "list": lambda: found.episodes("tags"),
+    }
+    with pytest.raises(PassingError, match=r"^s3://\S+/store cannot be reached \(Error performing PUT: [a-z ]+\): see"):
+        calls[call]()
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("error sending request", PassingError),
+        ("SlowDown: Please reduce your request rate.", PassingError),
+        ("<Code>NoSuchBucket</Code>", StoreError),
+        ("<Code>AccessDenied</Code>", StoreError),
+    ],
+)
+def test_only_what_a_person_has_to_mend_is_wrong_for_good(
+    said: str, kind: type[Exception], bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(said)
+
+    monkeypatch.setattr(bucket, "list_with_delimiter", refused)
+    with pytest.raises(kind):
+        Store(root).episodes("video")
 
 
 def test_freshness_of_many_episodes_is_one_listing_and_what_has_changed(bucket: Bucket, root: str) -> None:
@@ -139,10 +192,21 @@ def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never
     mine, other = Store(root), Store(root)
     mine.write("quality_scores", scores(1), EPISODE)
     other.write("quality_scores", scores(1, 2), EPISODE)
-    assert mine.write("quality_scores", scores(1), EPISODE).changed is False  # a look of a moment ago still counts
+    assert mine.pointer("quality_scores", EPISODE).rows == 1  # a look of a moment ago still counts
     monkeypatch.setattr(pointers, "LOOK_S", -1.0)
     assert mine.pointer("quality_scores", EPISODE).rows == 2
-    monkeypatch.undo()
+
+
+def test_who_writes_a_table_again_makes_it_current_whatever_another_process_wrote_a_moment_ago(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = Store(root), Store(root)
+    mine.write("quality_scores", scores(1), EPISODE)
+    other.write("quality_scores", scores(1, 2), EPISODE)
+    assert mine.write("quality_scores", scores(1), EPISODE).changed is True
+    assert mine.write("quality_scores", scores(1), EPISODE).changed is False
+    monkeypatch.setattr(pointers, "LOOK_S", -1.0)
+    assert other.pointer("quality_scores", EPISODE).rows == 1
 
 
 def test_an_old_picture_is_put_again_where_it_is_wanted_again(bucket: Bucket, root: str) -> None:
