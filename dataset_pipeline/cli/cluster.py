@@ -95,21 +95,16 @@ def engine_init(
     """Try the addresses of database, broker and store, open a fresh database, and write down which weights all use."""
     settings = _settings(settings_file)
     with _instance(settings):
-        from dataset_pipeline.cluster.fitness import lock_weights, store_faults, weight_faults
-        from dataset_pipeline.graph.project import store_of
+        from dataset_pipeline.cluster.fitness import agree_on_weights, open_store
 
         out.print("database and broker answer")
         store = store_to_write(settings)
-        if reasons := [*store_faults(settings)]:
+        if reasons := open_store(settings):
             stop("\n".join(reasons))
         out.print("the store can be written:", store.root, **FOR_PATHS)
-        if weights:
-            lock_weights(settings)
-        elif reasons := [*weight_faults(settings)]:
+        if reasons := agree_on_weights(settings, anew=weights):
             stop("\n".join(reasons))
-        out.print(
-            f"weights of the pack {settings.models.pack!r} are agreed on in {store_of(settings).root}", **FOR_PATHS
-        )
+        out.print(f"weights of the pack {settings.models.pack!r} are agreed on in {store.root}", **FOR_PATHS)
     out.print("start `dataset-pipeline cluster` here, and `dataset-pipeline worker` on each machine with a GPU")
 
 

@@ -35,10 +35,8 @@ def cluster_home(settings: Settings) -> Path:
         raise ClusterError("[cluster] wants packages that are not installed: run `uv sync --extra cluster`")
     home = project_folder() / ".dagster" / "cluster"
     home.mkdir(parents=True, exist_ok=True)
-    path, text = (
-        home / "dagster.yaml",
-        json.dumps(instance_config(settings.cluster, home), indent=1),
-    )  # which is YAML too
+    path = home / "dagster.yaml"
+    text = json.dumps(instance_config(settings.cluster, home), indent=1)  # which is YAML too
     if not path.exists() or path.read_text() != text:
         beside = path.with_suffix(f".{os.getpid()}")
         beside.touch(mode=0o600)  # the address of the database may hold a password

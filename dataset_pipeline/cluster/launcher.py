@@ -38,9 +38,8 @@ class ClusterRunLauncher(CeleryRunLauncher):
 
     def __init__(self, broker: str, silent_s: float = 30.0, inst_data: Any = None) -> None:
         super().__init__(GPU, broker, "disabled://", [], CONFIG, inst_data)
-        self.celery.conf.task_queues = self.celery.conf.task_routes = (
-            None  # queues are named where a run is handed over
-        )
+        # Queues are named where a run is handed over.
+        self.celery.conf.task_queues = self.celery.conf.task_routes = None
         self.celery.conf.update(CONFIG)
         self.watch = Watch(lambda: look(self.celery), silent_s)
 
@@ -78,7 +77,7 @@ class ClusterRunLauncher(CeleryRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         worker = run.tags.get(WORKER_TAG)
-        if not worker:  # a process of its own carries it, see orchestration/processes.py
+        if not worker:  # a process of its own carries it, see orchestration/processes.py: a worker tells first
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         reason = self.watch.lost(run.run_id, worker)
         return CheckRunHealthResult(WorkerStatus.FAILED if reason else WorkerStatus.RUNNING, reason)

@@ -13,6 +13,7 @@ import dagster as dg
 from dataset_pipeline.cluster.home import GPU, HEAD, QUEUE_TAG
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.project import LOCATIONS, store_of
+from dataset_pipeline.models.registry import ROLES
 from dataset_pipeline.settings import PACKAGE, Settings
 from dataset_pipeline.store.store import Store
 
@@ -22,6 +23,7 @@ STORE_TAG = "dataset_pipeline/store"
 WORKER_TAG = "dataset_pipeline/worker"  # who works on it
 REFUSED_TAG = "dataset_pipeline/refused"  # who did not want it, and why
 HEAD_JOBS = frozenset({"export"})
+STORE = "store"  # under this all who use a store agree on its name
 
 
 def queue_of(run: dg.DagsterRun) -> str:
@@ -52,16 +54,15 @@ def settings_of(run: dg.DagsterRun) -> Settings | None:
 
 def expectations(settings: Settings) -> dict[str, str]:
     """The tags of what must be the same on the machine that asks for a run and on the one that takes it."""
-    return {SETTINGS_TAG: settings_hash(settings), VERSIONS_TAG: versions(), STORE_TAG: store_id(store_of(settings))}
+    return {SETTINGS_TAG: settings_hash(settings), VERSIONS_TAG: versions(), STORE_TAG: named(store_of(settings))}
 
 
 def settings_hash(settings: Settings) -> str:
     """Over all sections that assets read, which models are chosen, and what the roots are called, by which pointers
     name them: what decides a result, and whether sources are found."""
     sections = {section for declaration in DECLARATIONS.values() for section in declaration.settings}
-    chosen = settings.models.model_dump(include={"pack", "embedder", "detector", "identity", "quality", "tagger"})
-    others = [chosen, settings.models.text_detector, sorted(settings.episodes.roots)]
-    told = json.dumps([settings.section_hash(*sections), *others], sort_keys=True)
+    chosen = settings.models.model_dump(include={"pack", *ROLES})
+    told = json.dumps([settings.section_hash(*sections), chosen, sorted(settings.episodes.roots)], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
@@ -76,5 +77,11 @@ def versions() -> str:
 
 
 def store_id(store: Store) -> str:
-    """A name that a store keeps: two machines that read another one have another store, whatever it is called there."""
-    return str(store.agree("store", {"id": uuid.uuid4().hex[:12]}).get("id", ""))
+    """A name that a store keeps: two machines that read another one have another store, whatever it is called there.
+    Empty if it has none."""
+    return str((store.agreed(STORE) or {}).get("id", ""))
+
+
+def named(store: Store) -> str:
+    """As `store_id`, of a store that is given one if it has none."""
+    return str(store.agree(STORE, {"id": uuid.uuid4().hex[:12]}).get("id", ""))

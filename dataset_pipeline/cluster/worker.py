@@ -21,8 +21,9 @@ from celery.exceptions import Ignore
 from celery.worker import state as worker_state
 from celery.worker.control import control_command, inspect_command
 
+from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.host import host_name
-from dataset_pipeline.cluster.fitness import faults, mismatches
+from dataset_pipeline.cluster.fitness import faults
 from dataset_pipeline.cluster.home import GPU, QUEUE_TAG
 from dataset_pipeline.cluster.launcher import TASK, hand_over
 from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG, settings_of, versions
@@ -40,6 +41,9 @@ back_s: list[float] = []  # when it takes runs again, if it stands back
 
 def serve(app: Celery, queue: str, slots: int) -> int:
     """Take runs until told to stop. Returns the exit code."""
+    import dataset_pipeline.definitions  # noqa: F401  (whose code all processes run, however it changes on the disk)
+
+    versions()
     standing.update(queue=queue, slots=slots)
     app.task(carry_run, bind=True, name=TASK)
     name = f"{queue}-{uuid.uuid4().hex[:6]}@{host_name()}"  # one that comes back is not the one that was lost
@@ -61,6 +65,8 @@ def carry_run(task: Any, run_id: str) -> None:
         if reasons := unfit_for(run):
             _refuse(task.app, instance, run, name, " ".join(reasons))
             raise Ignore
+        if _status(instance, run_id) != dg.DagsterRunStatus.STARTING:
+            raise Ignore  # looking at itself takes a while
         instance.add_run_tags(run_id, {WORKER_TAG: name, REFUSED_TAG: "", **host_tag()})
         before = signal.getsignal(signal.SIGTERM)
         try:
@@ -68,18 +74,23 @@ def carry_run(task: Any, run_id: str) -> None:
                 execute_run(run_id, instance)
         finally:
             signal.signal(signal.SIGTERM, before)
-        ended = instance.get_run_by_id(run_id)
-    if ended is None or ended.status != dg.DagsterRunStatus.SUCCESS:
+        ended = _status(instance, run_id)
+    if ended != dg.DagsterRunStatus.SUCCESS:
         raise SystemExit(0)
+
+
+def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | None:
+    run = instance.get_run_by_id(run_id)
+    return run.status if run else None
 
 
 def unfit_for(run: dg.DagsterRun) -> list[str]:
     """Why this machine cannot take a run; nothing if it can."""
-    settings = settings_of(run)
-    if settings is None:
-        return []
-    asks_models = run.tags.get(QUEUE_TAG, GPU) == GPU
-    return mismatches(settings, run.tags) or faults(settings, asks_models)
+    try:
+        settings = settings_of(run)
+    except (OSError, PermanentError) as error:
+        return [str(error)]
+    return faults(settings, run.tags.get(QUEUE_TAG, GPU) == GPU, run.tags) if settings else []
 
 
 def _refuse(app: Celery, instance: dg.DagsterInstance, run: dg.DagsterRun, name: str, reason: str) -> None:
@@ -122,10 +133,6 @@ def _warm_up(**_: Any) -> None:
     os.setpgrp()  # Ctrl-C is for the parent, which then waits for the run
     if sys.platform == "linux":  # whose parent was killed works for nobody
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    versions.cache_clear()
-    versions()  # of the code that is imported now
-    import dataset_pipeline.definitions  # noqa: F401
-
     if standing["queue"] == GPU:
         import cv2  # noqa: F401
         import onnxruntime  # noqa: F401

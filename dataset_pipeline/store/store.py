@@ -426,13 +426,20 @@ class Store:
     def agree(self, name: str, told: dict[str, Any]) -> dict[str, Any]:
         """What all who use this store agree on under a name, plain JSON: what was said first, and that is `told` if
         nothing was. It lies beside the tables, in `_<name>.json`. Raises StoreError for a damaged file."""
+        found = self.agreed(name)
+        if found is None and not self._files.create(agreed_path(name), _agreed_text(told)):
+            found = self.agreed(name)
+        return told if found is None else found
+
+    def agreed(self, name: str) -> dict[str, Any] | None:
+        """As `agree`; None if nothing was said."""
         path = agreed_path(name)
-        if self._files.create(path, _agreed_text(told)):
-            return told
         try:
             found = json.loads(self._files.read(path))
             if not isinstance(found, dict):
                 raise ValueError(f"{type(found).__name__} where a table of names was expected")
+        except FileNotFoundError:
+            return None
         except ValueError as error:
             raise StoreError(f"{self.uri(path)} is damaged ({error}): remove it, and it is agreed on anew") from None
         return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 import dataset_pipeline.assets  # noqa: F401  (declares what there is)
 from dataset_pipeline.base.host import host_name
 from dataset_pipeline.cluster import fitness
-from dataset_pipeline.cluster.fitness import faults, lock_weights, mismatches
+from dataset_pipeline.cluster.fitness import agree_on_weights, faults, open_store
 from dataset_pipeline.cluster.tags import (
     SETTINGS_TAG,
     STORE_TAG,
@@ -32,7 +35,9 @@ from dataset_pipeline.store.store import Store
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "sources" / "show").mkdir(parents=True)
-    return changed(tmp_path)
+    made = changed(tmp_path)
+    assert open_store(made) == []
+    return made
 
 
 def changed(folder: Path, **changes: Any) -> Settings:
@@ -78,10 +83,21 @@ def test_a_machine_without_the_sources_is_not(settings: Settings, tmp_path: Path
     assert "cannot be read (No such file" in told
 
 
-def test_a_store_that_cannot_be_written_is_told(settings: Settings, tmp_path: Path):
-    (tmp_path / "store").write_text("a file in its place")
-    told = faults(settings, asks_models=False)
-    assert any(str(tmp_path / "store") in fault for fault in told)
+@pytest.mark.parametrize("tags", [{}, {STORE_TAG: "0" * 12}])
+def test_a_store_that_cannot_be_used_is_told(tmp_path: Path, tags: dict[str, str]):
+    (tmp_path / "drive").write_text("a file where a drive was mounted")
+    settings = changed(tmp_path, store__root=str(tmp_path / "drive" / "store"))
+    for told in (faults(settings, asks_models=True, tags=tags), open_store(settings)):
+        [fault] = told
+        assert fault.startswith("the store cannot be used: ")
+        assert str(tmp_path / "drive") in fault
+
+
+def test_an_empty_folder_where_the_store_should_be_is_refused_and_left_as_it_is(settings: Settings, tmp_path: Path):
+    shutil.rmtree(tmp_path / "store")
+    [told] = faults(settings, asks_models=True)
+    assert f"{tmp_path / 'store'}, its store, is none that machines share: its drive is not mounted" in told
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_store_that_is_not_safe_under_several_writers_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
@@ -93,10 +109,23 @@ def test_a_store_that_is_not_safe_under_several_writers_is_told(settings: Settin
     assert "ignores conditions" in told
 
 
-def test_each_look_is_written_into_the_store(settings: Settings):
+def test_each_look_tries_whether_the_store_can_be_written(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     assert faults(settings, asks_models=False) == []
-    [note] = store_of(settings).notes("workers").values()
-    assert note["machine"] == host_name()
+    assert (store_of(settings).agreed("last.look") or {})["machine"] == host_name()
+
+    def full(store: Store, name: str, told: dict) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Store, "replace_agreed", full)
+    [told] = faults(settings, asks_models=False)
+    assert "the store cannot be used: [Errno 28] No space left on device" in told
+
+
+def test_roots_that_cannot_be_understood_are_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATASET_PIPELINE_ROOTS", "nonsense")
+    [told] = faults(settings, asks_models=False)
+    assert told.startswith("the sources cannot be used: ")
+    assert "DATASET_PIPELINE_ROOTS" in told
 
 
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_told(
@@ -117,31 +146,32 @@ def test_other_weights_than_the_clusters_are_refused_until_a_person_says_so(
     monkeypatch.setattr(fitness, "known_weights", lambda resources: known(resources) | {"detector": "others"})
     [told] = faults(settings, asks_models=True)
     assert "the weights of the detector are not those of the cluster" in told
-    lock_weights(settings)
+    assert agree_on_weights(settings, anew=True) == []
     assert faults(settings, asks_models=True) == []
 
 
 def test_a_drive_that_hangs_is_told_in_time(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fitness, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(fitness, "root_fault", lambda root, may_be_empty: time.sleep(0.5) or "")
-    assert faults(settings, asks_models=False) == ["sources or store did not answer within 0 s"]
+    monkeypatch.setattr(fitness, "_store_faults", lambda settings, expected: [])
+    monkeypatch.setattr(fitness, "root_fault", lambda root: time.sleep(0.5) or "")
+    assert faults(settings, asks_models=False) == ["the sources did not answer within 0 s"]
 
 
 def test_a_machine_that_has_what_the_head_has_takes_the_run(settings: Settings):
-    assert mismatches(settings, expectations(settings)) == []
-    assert mismatches(settings, {}) == []
+    assert faults(settings, asks_models=False, tags=expectations(settings)) == []
 
 
 def test_other_settings_other_code_and_another_store_are_told_apart(settings: Settings, tmp_path: Path):
     tags = expectations(settings)
-    [told] = mismatches(settings, tags | {SETTINGS_TAG: "0" * 12})
+    [told] = faults(settings, True, tags | {SETTINGS_TAG: "0" * 12})
     assert "its settings are not those of the head" in told
-    [told] = mismatches(settings, tags | {VERSIONS_TAG: "dataset-pipeline 9.9"})
+    [told] = faults(settings, True, tags | {VERSIONS_TAG: "dataset-pipeline 9.9"})
     assert "the head has dataset-pipeline 9.9" in told
     assert versions() in told
-    [told] = mismatches(changed(tmp_path, store__root=str(tmp_path / "mine")), tags)
+    mine = changed(tmp_path, store__root=str(tmp_path / "mine"))
+    assert open_store(mine) == []
+    [told] = faults(mine, True, tags)
     assert f"{tmp_path / 'mine'}, its store, is not the store of the head" in told
-    assert mismatches(settings, tags | {STORE_TAG: tags[STORE_TAG]}) == []
 
 
 @pytest.mark.parametrize(
@@ -150,6 +180,7 @@ def test_other_settings_other_code_and_another_store_are_told_apart(settings: Se
         ({"crops__person_min_side_px": 77}, True),
         ({"models__pack": "real"}, True),
         ({"models__quality": "hyperiqa"}, True),
+        ({"models__pose": "other"}, True),
         ({"models__device": "cuda"}, False),
         ({"models__batch_size": 3}, False),
         ({"models__keep_loaded": 2}, False),
