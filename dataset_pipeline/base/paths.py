@@ -6,6 +6,7 @@ from __future__ import annotations
 import ntpath
 import os
 import re
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -145,6 +146,13 @@ def patiently(do: Callable[[], T], between: Iterable[float] | None = None) -> T:
         except PermissionError:
             time.sleep(wait_s)
     return do()
+
+
+def now_s_on_drive(folder: Path) -> float:
+    """The time by the clock of the drive that holds a folder, which may not be this machine's. Raises OSError where
+    nothing can be written."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp") as file:
+        return os.stat(file.name).st_mtime
 
 
 def replace(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_pipeline.base.errors import PermanentError
+from dataset_pipeline.base.paths import replace
 from dataset_pipeline.cluster.addresses import by_psycopg2
 from dataset_pipeline.settings import ClusterSettings, Settings, project_folder
 
@@ -41,7 +42,7 @@ def cluster_home(settings: Settings) -> Path:
         beside = path.with_suffix(f".{os.getpid()}")
         beside.touch(mode=0o600)  # the address of the database may hold a password
         beside.write_text(text)
-        beside.replace(path)
+        replace(beside, path)
     return home
 
 

@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from dataset_pipeline.base.paths import long_path, patiently, write_whole
-from dataset_pipeline.store.names import TEMPORARY_SUFFIX
+from dataset_pipeline.base.paths import long_path, now_s_on_drive, patiently, write_whole
 from dataset_pipeline.store.object_files import ObjectFiles
 from dataset_pipeline.store.protocol import REFRESH_S, TAIL_BYTES, Files, Mark, StoreError
 
@@ -91,7 +90,26 @@ class LocalFiles:
         return None
 
     def fault_of_conditions(self) -> str:
-        return ""
+        """Whether locks hold between machines cannot be told from one: that there are any can."""
+        from filelock import FileLock, Timeout
+
+        file = self._at(f"{LOCK_FOLDER}/{uuid.uuid4().hex}.lock")
+        self._make(file.parent)
+        try:
+            with FileLock(file), FileLock(file, timeout=0):
+                reason = "two could lock the same file"
+        except Timeout:
+            return ""
+        except (OSError, RuntimeError) as error:
+            if not _knows_no_locks(error):
+                raise
+            reason = str(error)
+        finally:
+            patiently(lambda: file.unlink(missing_ok=True))
+        return (
+            f"{self.root}: its drive knows no locks ({reason}), so that two writers would overwrite one another's "
+            "tables: use it from one machine only, or mount it with locks"
+        )
 
     def swap(self, path: str, data: bytes, before: Mark | None) -> Mark | None:
         with self.locked(path):
@@ -148,14 +166,10 @@ class LocalFiles:
     @cached_property
     def _clock_ahead_s(self) -> float:
         """How much the clock of the drive is ahead of this machine's; 0 where nothing can be written."""
-        beside = self._at(f".{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
         try:
-            beside.touch()
-            ahead_s = beside.stat().st_mtime - time.time()
-            beside.unlink(missing_ok=True)
+            return now_s_on_drive(self._at("")) - time.time()
         except OSError:
             return 0.0
-        return ahead_s
 
     def remove(self, path: str) -> None:
         target = self._at(path)
@@ -177,7 +191,7 @@ class LocalFiles:
                 "Wait for it to finish, or stop it if it hangs, and run again"
             ) from None
         except (OSError, RuntimeError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            if not _knows_no_locks(error):
                 raise
             if not self._is_warned:
                 self._is_warned = True
@@ -306,6 +320,10 @@ class RemoteFiles:
 
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
+
+
+def _knows_no_locks(error: OSError | RuntimeError) -> bool:
+    return not isinstance(error, OSError) or error.errno in _NO_LOCKS
 
 
 def _mark_of(data: bytes) -> Mark:

@@ -223,7 +223,7 @@ class Pointers:
 
     def say_none_apart(self) -> None:
         self._files.create(NONE_APART, b"{}\n")
-        self.__dict__ |= {"_is_said": True, "may_lie_apart": False}
+        self._is_said, self.may_lie_apart = True, False
 
     @cached_property
     def _is_said(self) -> bool:

@@ -238,6 +238,7 @@ def test_a_server_that_takes_no_notice_of_conditions_is_found_out(
 
 def test_a_shared_folder_may_have_several_writers_and_what_fsspec_reaches_may_not(tmp_path: Path) -> None:
     Store(str(tmp_path)).check_conditions()
+    assert [it for it in tmp_path.rglob("*") if it.is_file()] == []
     with pytest.raises(StoreError, match="knows no writing on a condition"):
         Store("memory://conditions").check_conditions()
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from dataset_pipeline.store import files
-from dataset_pipeline.store.files import LocalFiles
+from dataset_pipeline.store.files import LocalFiles, StoreError
 from dataset_pipeline.store.pointers import pointer_path
 from dataset_pipeline.store.reuse import Reuse, measure_missing
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -351,6 +351,8 @@ def test_a_disk_that_cannot_lock_loses_no_row_either(tmp_path: Path, monkeypatch
     store = Store(str(tmp_path / "store"))
     measure_at_once(store)
     assert "cannot be locked" in caplog.text
+    with pytest.raises(StoreError, match=r"knows no locks \(.*not supported\).*: use it from one machine only"):
+        store.check_conditions()
     _, reuse = measure(store, Scorer(), wanted(*IMAGES))
     assert reuse == Reuse(measured=0, reused=len(IMAGES))
 

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,16 @@ from typing import Any, BinaryIO
 
 from dataset_pipeline.base.errors import PermanentError, writing
 from dataset_pipeline.base.file_names import sha256_of_file
-from dataset_pipeline.base.paths import OutsideError, check_relative, inside, links_out, long_path, patiently, replace
+from dataset_pipeline.base.paths import (
+    OutsideError,
+    check_relative,
+    inside,
+    links_out,
+    long_path,
+    now_s_on_drive,
+    patiently,
+    replace,
+)
 
 CHECKSUMS = "checksums.sha256"
 # Files in it hold the absolute path of the folder they lie in, so they are not part of a set's content.
@@ -87,7 +95,7 @@ def clean_unfinished(root: Path, grace_s: float) -> tuple[int, int]:
     clock of the drive that they lie on: (how many, their bytes). One that is being written grows all the time, so an
     hour is the least."""
     partials = sorted(root.glob(f".*{PARTIAL}")) if root.is_dir() else []
-    now_s, removed, size_bytes = _now_s_on_drive(root) if partials else 0.0, 0, 0
+    now_s, removed, size_bytes = now_s_on_drive(root) if partials else 0.0, 0, 0
     for partial in partials:
         if partial.is_symlink() or not partial.is_dir():
             continue
@@ -100,11 +108,6 @@ def clean_unfinished(root: Path, grace_s: float) -> tuple[int, int]:
             patiently(lambda it=partial: shutil.rmtree(it))
             removed, size_bytes = removed + 1, size_bytes + size
     return removed, size_bytes
-
-
-def _now_s_on_drive(folder: Path) -> float:
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".now-") as file:
-        return os.stat(file.name).st_mtime
 
 
 def differences_in(folder: Path) -> list[str]:
