@@ -22,7 +22,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ import pyarrow.parquet as pq
 from dataset_pipeline.base.parallel import READERS, map_all
 from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.store.cleaning import Cleaned, cleaned
+from dataset_pipeline.store.encoding import aligned, as_parquet, first_of_each
 from dataset_pipeline.store.files import StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.lineage import Lineage
@@ -51,7 +51,6 @@ from dataset_pipeline.store.schemas import MEASURED_KEY, SCHEMAS, TableSchema
 from dataset_pipeline.store.transit import Listings, transit_of
 from dataset_pipeline.store.versions import canonical, content_hash, pc, version_of_canonical, versions_of_parts
 
-ROW_GROUP = 50_000  # rows that are encoded at a time, and can be read so
 TURNS = 200  # how often a writer tries whose pointer is replaced meanwhile: each lost turn is another's progress
 LONGEST_TURN_S = 0.25
 
@@ -150,9 +149,9 @@ class Store:
         if (pointer := pointer or self.pointer(asset, episode)) is None:
             return None
         if asset.endswith(MEASURED_SUFFIX) and (tables := self._side_tables(asset, episode, pointer)[0]):
-            return _first_of_each(tables, schema)
+            return first_of_each(tables, schema)
         stored = self._load(pointer, asset, episode, None if columns is None else {*columns, *schema.key})
-        return _aligned(stored, schema, label_of(asset, episode))
+        return aligned(stored, schema, label_of(asset, episode))
 
     def previous(self, asset: str, episode: str | None = None) -> pa.Table | None:
         """What there is to take rows over from: like `find`, but also None, with a warning, if it cannot be used."""
@@ -168,7 +167,7 @@ class Store:
         if (pointer := self.pointer(asset, episode)) is None:
             raise _never_written(asset, episode)
         with self._opened(pointer, asset, episode) as file:
-            _aligned(file.schema_arrow.empty_table(), schema_of(asset), label_of(asset, episode))
+            aligned(file.schema_arrow.empty_table(), schema_of(asset), label_of(asset, episode))
             groups = (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
             paths = [group["path"] for group in groups if "path" in group.column_names]
         if not paths:
@@ -205,7 +204,7 @@ class Store:
         tables = [schema.empty()]
         for _, alike in itertools.groupby(there, key=lambda it: it[1].schema):
             episodes_alike, tables_alike = zip(*alike, strict=True)
-            tables.append(_aligned(pa.concat_tables(tables_alike), schema, label_of(asset, episodes_alike[0])))
+            tables.append(aligned(pa.concat_tables(tables_alike), schema, label_of(asset, episodes_alike[0])))
         return pa.concat_tables(tables).select(list(columns or schema.columns))
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
@@ -260,7 +259,7 @@ class Store:
             Provenance.from_json(json.loads(json.dumps(provenance.to_json(), allow_nan=False))),
             versions_of_parts(table, schema),
         )
-        self._transit.keep(path, _parquet(table), closely=True)
+        self._transit.keep(path, as_parquet(table), closely=True)
         if lineage is not None:
             note = json.dumps(lineage.to_json(with_tables=True), sort_keys=True).encode()
             self._files.write(f"{path.removesuffix('.parquet')}.json", note)
@@ -310,7 +309,7 @@ class Store:
             stored = self._load(pointer, asset, episode)
         except TableMissing:
             return None
-        return _aligned(stored, schema_of(asset), label_of(asset, episode))
+        return aligned(stored, schema_of(asset), label_of(asset, episode))
 
     def add_rows(self, asset: str, rows: pa.Table, episode: str | None) -> pa.Table:
         """Add to a side table the rows whose key it does not have yet, and return the whole of it.
@@ -324,7 +323,7 @@ class Store:
             seen = self._pointers.see(asset, episode, afresh=turn > 0)
             pointer = seen.usable  # of a damaged one the tables are still there, and read again once there is a pointer
             tables, names = ([], []) if pointer is None else self._side_tables(asset, episode, pointer)
-            table = _first_of_each([*tables, rows], schema)
+            table = first_of_each([*tables, rows], schema)
             if len(tables) == 1 and table.num_rows == tables[0].num_rows:
                 break
             own = f"{content_hash(table)}.parquet"
@@ -344,7 +343,7 @@ class Store:
                 continue
             try:
                 stored = self._load(replace(pointer, file=f"{folder}/{name}"), asset, episode)
-                tables.append(_aligned(stored, schema_of(asset), label_of(asset, episode)))
+                tables.append(aligned(stored, schema_of(asset), label_of(asset, episode)))
             except (TableMissing, TableOutdated) as error:
                 log.warning("Earlier rows are not reused. %s", error)
                 if name == current:
@@ -520,37 +519,3 @@ def _turns(what: str) -> Iterator[int]:
         yield turn
         time.sleep(random.uniform(0, min(0.002 * 2 ** min(turn, 8), LONGEST_TURN_S)))
     raise TimeoutError(f"{what} was changed by others {TURNS} times while it was to be written: run again")
-
-
-def _aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:
-    """The stored table in the present schema; columns added since are null. Raises TableOutdated."""
-    faults = schema.faults(stored.schema)
-    if faults:
-        asset = label.partition(" ")[0]
-        raise TableOutdated(f"{label} was written by another version: {'; '.join(faults)}. Materialize {asset} again")
-    for name, kind in schema.columns.items():
-        if name not in stored.column_names:
-            stored = stored.append_column(name, pa.nulls(stored.num_rows, kind))
-    return stored.select(list(schema.columns)).cast(schema.arrow)
-
-
-def _first_of_each(tables: Sequence[pa.Table], schema: TableSchema) -> pa.Table:
-    """The rows of all tables in the schema's order; of those that share a key, the first."""
-    table = pa.concat_tables([schema.empty(), *tables])
-    columns = [table[name].to_pylist() for name in schema.key]
-    first: dict[tuple, int] = {}
-    for row, key in enumerate(zip(*columns, strict=True)):
-        first.setdefault(key, row)
-    whole = table if len(first) == table.num_rows else table.take(pa.array(list(first.values()), pa.int64()))
-    return canonical(whole, schema)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    """The same bytes for the same table, on the same version of pyarrow."""
-    sink = BytesIO()
-    table = table.replace_schema_metadata(None)
-    options: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
-    with pq.ParquetWriter(sink, table.schema, **options) as writer:
-        for start in range(0, max(1, table.num_rows), ROW_GROUP):
-            writer.write_table(table.slice(start, ROW_GROUP).combine_chunks())  # chunks would show in the bytes
-    return sink.getvalue()
