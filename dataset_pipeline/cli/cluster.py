@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dataset_pipeline.cli.common import FAILED, JsonOption, SettingsOption, settings_from, stop, store_to_write
+from dataset_pipeline.cli.common import (
+    FAILED,
+    JsonOption,
+    SettingsOption,
+    dagster_instance,
+    settings_from,
+    stop,
+    store_to_write,
+)
 from dataset_pipeline.cli.console import FOR_PATHS, err, out, table_of
 from dataset_pipeline.settings import OVERLAY_VARIABLE, Settings, project_folder
 
@@ -26,20 +34,31 @@ engine_app = typer.Typer(no_args_is_help=True, help="The servers that several ma
 def cluster(
     port: Annotated[int, typer.Option(help="Of the web UI.")] = 3000,
     host: Annotated[str, typer.Option(help="The address that the web UI listens at.")] = "127.0.0.1",
-    head_slots: Annotated[int, typer.Option(help="Runs at once of joins and exports on this machine; 0 = none.")] = 1,
+    head_slots: Annotated[
+        int | None,
+        typer.Option(min=0, help=r"Runs at once of joins and exports here, if not those of \[cluster]; 0 = none."),
+    ] = None,
     settings_file: SettingsOption = None,
 ) -> None:
-    """Be the head of a cluster: web UI and daemon, and a worker for joins and exports. Ctrl-C ends all."""
+    """Be the head of a cluster: web UI and daemon, and a worker for joins and exports. Ctrl-C ends all after the run of
+    that worker, twice at once."""
+    _stop_on_windows()
     settings = _settings(settings_file)
+    slots = settings.cluster.head_slots if head_slots is None else head_slots
     with _instance(settings) as instance:
-        from dataset_pipeline.cluster.head import Kept, keep, ours
+        from dataset_pipeline.cluster.head import Kept, alone, fail_what_was_lost, keep, ours
 
+        if slots and (reasons := _unfit(settings, "head")):
+            stop("this machine cannot be the head:\n" + "\n".join(reasons))
         os.chdir(project_folder())
         ui = [sys.executable, "-m", "dagster", "dev", "--port", str(port), "--host", host]
         processes = [Kept("the web UI with its daemon", ui)]
-        if head_slots:
-            processes.append(Kept("the worker", ours("worker", "--queue", "head", "--slots", str(head_slots))))
-        keep(processes, instance)
+        if slots:
+            processes.append(Kept("the worker", ours("worker", "--queue", "head", "--slots", str(slots))))
+        with alone(settings.cluster.database) as is_alone:
+            if not is_alone:
+                stop("another `dataset-pipeline cluster` works on this database: two daemons would begin runs twice")
+            keep(processes, lambda: fail_what_was_lost(instance))
 
 
 def worker(
@@ -50,8 +69,7 @@ def worker(
     settings_file: SettingsOption = None,
 ) -> None:
     """Work on the runs of a cluster. Ctrl-C ends it after its run, twice at once."""
-    if os.name == "nt":
-        stop("workers need Linux: on Windows start them in WSL")
+    _stop_on_windows()
     settings = _settings(settings_file)
     with _instance(settings) as instance:
         from dataset_pipeline.cluster.launcher import ClusterRunLauncher
@@ -108,6 +126,11 @@ def engine_init(
     out.print("start `dataset-pipeline cluster` here, and `dataset-pipeline worker` on each machine with a GPU")
 
 
+def _stop_on_windows() -> None:
+    if os.name == "nt":
+        stop("head and workers need Linux: on Windows start them in WSL")
+
+
 def _settings(settings_file: Path | None) -> Settings:
     """As other commands have them; processes that are started from here read the same file."""
     if settings_file is not None:
@@ -118,16 +141,13 @@ def _settings(settings_file: Path | None) -> Settings:
 @contextmanager
 def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The cluster's instance, as the one of all processes that are started from here."""
-    import dagster as dg
-
-    from dataset_pipeline.cluster.addresses import server_faults
+    from dataset_pipeline.cluster.addresses import broker_fault
     from dataset_pipeline.cluster.home import cluster_home
 
-    home = cluster_home(settings)
-    if faults := server_faults(settings.cluster):
-        stop("\n".join(faults))
-    os.environ["DAGSTER_HOME"] = str(home)
-    with dg.DagsterInstance.get() as instance:
+    os.environ["DAGSTER_HOME"] = str(cluster_home(settings))
+    if fault := broker_fault(settings.cluster.broker):
+        stop(fault)
+    with dagster_instance(None, settings) as instance:
         yield instance
 
 

@@ -74,9 +74,12 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
 
     chosen = os.environ.get("DAGSTER_HOME")
     if home is None and settings is not None and settings.cluster.is_set:
+        from dataset_pipeline.cluster.addresses import database_fault
         from dataset_pipeline.cluster.home import cluster_home
 
         chosen = str(cluster_home(settings))
+        if fault := database_fault(settings.cluster.database):
+            stop(fault)
     elif home is not None:
         home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")

@@ -7,18 +7,15 @@ import sys
 
 import typer
 
+from dataset_pipeline.cli.common import stop
 from dataset_pipeline.settings import load_settings, project_folder
 
 
 def dev(context: typer.Context) -> None:
     """Open the web UI on the project's history, which outlives it. Takes the options of `dagster dev`, e.g. --port."""
-    settings = load_settings()
-    if settings.cluster.is_set:
-        from dataset_pipeline.cluster.home import cluster_home
-
-        home = str(cluster_home(settings))
-    else:
-        home = os.environ.get("DAGSTER_HOME") or str(project_folder())
+    if load_settings().cluster.is_set:
+        stop("[cluster] is set: its one head has the web UI, `dataset-pipeline cluster`; a second daemon harms runs")
+    home = os.environ.get("DAGSTER_HOME") or str(project_folder())
     os.chdir(project_folder())
     # Without a home Dagster announces a temporary one, though dagster.yaml says where everything is kept.
     become([sys.executable, "-m", "dagster", "dev", *context.args], os.environ | {"DAGSTER_HOME": home})

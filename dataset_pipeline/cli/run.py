@@ -92,6 +92,8 @@ def run(
     if submit:
         submit_graph(settings, paths, as_json)
         return
+    if settings.cluster.is_set:  # whose head could not tell that a run in this process is dead
+        stop("[cluster] is set, and its workers measure: hand episodes over with `dataset-pipeline run --submit`")
     finish(make_set(settings, paths, as_json), settings, as_json)
 
 

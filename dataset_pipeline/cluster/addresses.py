@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from dataset_pipeline.settings import ClusterSettings
-
 PATIENCE_S = 5
-
-
-def server_faults(cluster: ClusterSettings) -> list[str]:
-    """What is wrong with the database and the broker, in sentences."""
-    return [fault for fault in (database_fault(cluster.database), broker_fault(cluster.broker)) if fault]
 
 
 def database_fault(url: str) -> str:

@@ -6,11 +6,9 @@ replaced: a library that was interrupted while it was imported stays broken for 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
-import sys
 import time
 import uuid
 from typing import Any
@@ -24,13 +22,13 @@ from celery.worker.control import control_command, inspect_command
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.base.host import host_name
 from dataset_pipeline.cluster.fitness import faults
+from dataset_pipeline.cluster.head import end_with_parent
 from dataset_pipeline.cluster.home import GPU, QUEUE_TAG
 from dataset_pipeline.cluster.launcher import TASK, hand_over
 from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG, settings_of, versions
 from dataset_pipeline.orchestration.dagster_internals import capture_interrupts, execute_run
 from dataset_pipeline.orchestration.unfinished import host_tag
 
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 STANDS_BACK_S = 60.0  # who refused a run leaves the queue to others for so long
 TOLD_S = 10.0
 
@@ -131,8 +129,7 @@ def _come_back(consumer: Any) -> None:
 def _warm_up(**_: Any) -> None:
     """Import what a run will need: an interrupt in the middle of an import would spoil the process."""
     os.setpgrp()  # Ctrl-C is for the parent, which then waits for the run
-    if sys.platform == "linux":  # whose parent was killed works for nobody
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)  # for which alone it works
     if standing["queue"] == GPU:
         import cv2  # noqa: F401
         import onnxruntime  # noqa: F401

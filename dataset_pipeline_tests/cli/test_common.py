@@ -24,6 +24,35 @@ def test_commands_that_start_at_once_in_a_new_project_open_one_instance(tmp_path
         assert list(pool.map(opens, range(4))) == [0, 0, 0, 0]
 
 
+CLUSTER = """
+[cluster]
+broker = "redis://127.0.0.1:1/0"
+database = "postgresql://me:secret@127.0.0.1:1/dagster"
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run"], "hand episodes over with `dataset-pipeline run --submit`"),
+        (["dev"], "its one head has the web UI, `dataset-pipeline cluster`"),
+        (["status"], "[cluster] database: PostgreSQL at postgresql://127.0.0.1:1/dagster cannot be used: "),
+        (["workers"], "[cluster] broker: Redis at redis://127.0.0.1:1/0 cannot be used: "),
+    ],
+)
+def test_on_several_machines_a_command_says_what_it_cannot_do(project, monkeypatch, arguments, told):
+    pytest.importorskip("dagster_postgres")
+    pytest.importorskip("redis")
+    monkeypatch.chdir(project.root)
+    (project.root / "workspace.yaml").touch()
+    with (project.root / "settings.toml").open("a") as overlay:
+        overlay.write(CLUSTER)
+    code, output, errors = project.command(*arguments)
+    assert (code, output) == (FAILED, "")
+    assert told in errors
+    assert "secret" not in errors
+
+
 def test_a_dagster_home_that_is_not_there_is_named(project):
     shutil.rmtree(project.home)
     code, _, errors = project.command("status")
