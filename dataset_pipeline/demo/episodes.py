@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import Colorspace
 
+from dataset_pipeline.base.cores import usable_cores
 from dataset_pipeline.base.paths import replace, write_whole
 from dataset_pipeline.demo.backdrops import DEMO_BACKDROP_SEEDS, KINDS, TEST_BACKDROP_SEEDS
 from dataset_pipeline.demo.characters import DEMO_CAST, TEST_CAST, Character, random_character
@@ -257,7 +257,7 @@ def write_show(
     folder.mkdir(parents=True, exist_ok=True)
     truth_folder.mkdir(parents=True, exist_ok=True)
     numbers = range(1, len(show.scripts) + 1)
-    workers = min(len(numbers), workers or (os.cpu_count() or 1) + 1)
+    workers = min(len(numbers), workers or usable_cores() + 1)
     if workers == 1:
         written = []
         for number in numbers:

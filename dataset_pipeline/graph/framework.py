@@ -14,6 +14,7 @@ from dataset_pipeline.base.errors import PermanentError, full_disk, is_out_of_me
 from dataset_pipeline.graph.catalog import PipelineAsset
 from dataset_pipeline.graph.declaration import DECLARATIONS, parted
 from dataset_pipeline.graph.materializing import InputsMissing, is_current, materialize
+from dataset_pipeline.graph.picture_memory import memory_of
 from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.graph.reading import work_of
 from dataset_pipeline.graph.step import Step
@@ -94,14 +95,16 @@ def _dependency(asset: str, read: str, key: dg.AssetKey) -> dg.AssetDep:
 
 def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     resources = context.resources
+    memory = memory_of(context.run.run_id, resources.settings.store.picture_memory_mib)
     if made.declaration.joined or made.declaration.by_class:
         registered = context.instance.get_dynamic_partitions(partitions_name(resources.settings))
         of_class = context.partition_key if made.declaration.by_class else None
-        return _alone(made, Step(made.declaration, resources, of_class, context.log, registered))
+        return _alone(made, Step(made.declaration, resources, of_class, context.log, registered, memory=memory))
     episodes = list(context.partition_keys)
     if len(episodes) == 1:
         beside = _due_beside(context, episodes[0])
-        return _alone(made, Step(made.declaration, resources, episodes[0], context.log, episodes, due_beside=beside))
+        step = Step(made.declaration, resources, episodes[0], context.log, episodes, None, beside, memory)
+        return _alone(made, step)
     return _together(made, context, episodes)
 
 

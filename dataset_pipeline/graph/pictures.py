@@ -41,12 +41,18 @@ class Pictures(Reading):
         """Such a picture, uint8 [height, width, 3] RGB. Raises PictureGone, or ValueError if it cannot be read."""
         from dataset_pipeline.images.resize import decode
 
+        self._pictures.check(path)
+        memory = self._work.memory
+        if (held := memory.get(path)) is not None:
+            return held
         encoded = self.encoded_picture(path)
         try:
-            return decode(encoded)
+            picture = decode(encoded)
         except ValueError as error:
             place = self._work.store.local_path(path) or self._work.store.uri(path)
             raise ValueError(f"{place} is damaged: delete it, and the next run makes it again ({error})") from error
+        memory.put(path, picture)
+        return picture
 
     def pictures(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Stored pictures in order, read a few ahead."""
@@ -57,29 +63,25 @@ class Pictures(Reading):
         coming = self._work.store.ahead(paths)
         yield from timed_iteration("decode and encode", _ahead_of(lambda path: _or_error(self.picture, path), coming))
 
-    def save_pictures(
-        self,
-        pictures: Iterable[tuple[dict, np.ndarray]],
-        left_out: dict[str, str],
-        format: str = "png",
-        quality: int = 100,
-    ) -> Iterator[dict]:
+    def save_pictures(self, pictures: Iterable[tuple[dict, np.ndarray]], left_out: dict[str, str]) -> Iterator[dict]:
         """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in.
 
         A picture that cannot be encoded is not yielded, and `left_out` gets the reason by image id.
         """
-        from dataset_pipeline.images.resize import encode, pixel_sha256
+        from dataset_pipeline.images.png import encode_png
+        from dataset_pipeline.images.resize import pixel_sha256
 
         assert self.episode is not None
         episode = self.episode
 
         def save(item: tuple[dict, np.ndarray]) -> dict | None:
             row, pixels = item
-            encoded = _or_error(lambda picture: encode(picture, format, quality), pixels)
+            encoded = _or_error(encode_png, pixels)
             if isinstance(encoded, Exception):
                 left_out[row["image_id"]] = reason_of(encoded)
                 return None
-            path = self._work.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, format)
+            path = self._work.store.put_picture(self.declaration.name, episode, row["image_id"], encoded, "png")
+            self._work.memory.put(path, pixels)
             return {**row, "path": path, "pixel_sha256": pixel_sha256(pixels)}
 
         saved = timed_iteration("decode and encode", _ahead_of(save, pictures))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from dataset_pipeline.base.timing import span
 from dataset_pipeline.graph.declaration import Declaration, ancestors, declared, is_by_class, is_joined
+from dataset_pipeline.graph.picture_memory import PictureMemory
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.registry import ModelFingerprint
 from dataset_pipeline.settings import Settings
@@ -28,7 +29,7 @@ class Work:
     """A step as the framework handles it: with the whole store and every resource, which an asset's body has no way to.
 
     `shared`: what the steps of one run, which may handle many episodes, keep for one another. `due_beside`:
-    whether the same run makes an asset anew that it has not made yet.
+    whether the same run makes an asset anew that it has not made yet. `memory`: the run's pictures.
     """
 
     declaration: Declaration
@@ -37,6 +38,7 @@ class Work:
     episodes: Sequence[str]
     shared: dict[str, Any]
     due_beside: Callable[[str], bool]
+    memory: PictureMemory
 
     @property
     def store(self) -> Store:
@@ -50,7 +52,7 @@ class Work:
 class Reading:
     """The part of a step that hands out what its asset declares: anything else raises LookupError.
 
-    `shared`, `due_beside`: as in Work.
+    `shared`, `due_beside`, `memory`: as in Work; without a memory none is held.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Reading:
         episodes: Sequence[str],
         shared: dict[str, Any] | None = None,
         due_beside: Callable[[str], bool] = lambda asset: False,
+        memory: PictureMemory | None = None,
     ) -> None:
         self.declaration = declaration = declaration.under(resources.settings)
         self.episode = episode
         self.episodes = episodes
         self.log = log
-        self._work = Work(declaration, resources, episode, episodes, {} if shared is None else shared, due_beside)
+        shared, memory = {} if shared is None else shared, memory or PictureMemory(0)
+        self._work = Work(declaration, resources, episode, episodes, shared, due_beside, memory)
         self._pictures = _NamedPictures(declaration.name)
         self._pointers: dict[tuple[str, str | None], Pointer | None] = {}
         self._identity_log: IdentityLog | None = None

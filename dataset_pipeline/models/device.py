@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dataset_pipeline.base.cores import usable_cores
 from dataset_pipeline.base.errors import PermanentError
 
 # An ONNX graph y = x + x (ir 9, opset 17), to see what a session really runs on.
@@ -65,8 +66,15 @@ def cuda_driver_devices() -> int:
 
 
 def torch_device(setting: str) -> Device:
-    """Where torch models run under this setting. Raises DeviceUnavailable."""
-    return _decide(setting, "torch", torch_cuda_problem)
+    """Where torch models run under this setting; on the CPU torch then takes no more threads than this process may use
+    cores, as it knows nothing of a container's quota. Raises DeviceUnavailable."""
+    device = _decide(setting, "torch", torch_cuda_problem)
+    if not device.cuda:
+        import torch
+
+        if torch.get_num_threads() > usable_cores():
+            torch.set_num_threads(usable_cores())
+    return device
 
 
 @functools.cache

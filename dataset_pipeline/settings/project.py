@@ -24,6 +24,7 @@ class ArrivalsSettings(Section):
 
 class StoreSettings(Section):
     root: Root
+    picture_memory_mib: Annotated[int, Field(ge=0, le=1_048_576), NO_RESULT]
 
 
 class ModelsSettings(Section):

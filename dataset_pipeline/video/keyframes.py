@@ -1,7 +1,6 @@
 """Candidate frames of a video. A detector is one class with one method, `chosen(frames)`."""
 
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import ClassVar, TypeVar
 import cv2
 import numpy as np
 
+from dataset_pipeline.base.cores import usable_cores
 from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.images.defects import Defects, defects
 from dataset_pipeline.video.color import Conversion
@@ -147,7 +147,7 @@ class Picked(Detector):
 
 def ahead(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
     """`map(function, items)` with the function on all cores, a few items ahead of what is taken from it."""
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    threads = min(MAX_THREADS, usable_cores())
     return map_ahead(function, items, threads, ahead=threads)
 
 

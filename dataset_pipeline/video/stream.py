@@ -1,6 +1,5 @@
 """A video file opened: its stream, its time line, and what was wrong with it."""
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from av.filter import Graph
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
+from dataset_pipeline.base.cores import usable_cores
 from dataset_pipeline.base.errors import PermanentError
 from dataset_pipeline.video.choice import first_pictures, needs_peek, pick_stream
 from dataset_pipeline.video.color import AS_LABELLED, Conversion, aspect_of, is_mirrored, to_rgb
@@ -163,7 +163,7 @@ def open_video(
             raise VideoError(path, f"pictures of {stream.width}x{stream.height} are more than {MAX_FRAME_PX} pixels")
         context.options = {"max_pixels": str(MAX_FRAME_PX)}  # they may grow in the middle of the stream
         # One more than there are cores, as ffmpeg itself: frames wait for rows of those before them.
-        many = min(MAX_THREADS, thread_count or (os.cpu_count() or 1) + 1)
+        many = min(MAX_THREADS, thread_count or usable_cores() + 1)
         context.thread_count = 1 if threads == "NONE" else many
         stream.thread_type = threads
         yield container, stream

@@ -230,7 +230,7 @@ def telecined(films: Sequence[np.ndarray], top_first: bool) -> tuple[list[np.nda
 
 @pytest.mark.parametrize(("order", "cores"), [("tff", 2), ("bff", 2), ("tff", 8)])
 def test_telecined_frames_come_back_as_film_pictures_and_keep_their_times(encoded, order, cores, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("dataset_pipeline.video.stream.usable_cores", lambda: cores)
     films = scene(24)
     frames, pairs = telecined(films, order == "tff")
     assert sum(a != b for a, b in pairs[:5]) == 2

@@ -186,7 +186,7 @@ def test_frames_that_decode_with_errors_are_left_out_and_counted(clip, tmp_path)
 def test_a_bad_packet_is_skipped_and_counted_and_what_follows_is_kept_on_any_machine(
     clip, tmp_path, monkeypatch, cores
 ):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("dataset_pipeline.video.stream.usable_cores", lambda: cores)
     path = clip("vp9.webm")
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
