@@ -19,6 +19,7 @@ from dataset_pipeline.graph.catalog import ASSETS
 from dataset_pipeline.graph.declaration import DECLARATIONS
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.images.png import encode_png
 from dataset_pipeline.images.resize import encode
 from dataset_pipeline.models.captioner import Captioner
 from dataset_pipeline.orchestration.runs import phases
@@ -450,12 +451,12 @@ def test_a_box_that_is_no_box_gives_no_crop_and_costs_no_other(project: Project)
 
 
 def test_a_picture_that_cannot_be_encoded_is_left_out_and_named(project: Project, monkeypatch):
-    def encoder(picture: np.ndarray, format: str, quality: int) -> bytes:
+    def encoder(picture: np.ndarray) -> bytes:
         if picture.shape[1] == 2:
             raise ValueError("no such size")
-        return encode(picture, format, quality)
+        return encode_png(picture)
 
-    monkeypatch.setattr("dataset_pipeline.images.resize.encode", encoder)
+    monkeypatch.setattr("dataset_pipeline.images.png.encode_png", encoder)
     pictures = [({"image_id": f"{EPISODE}/{n:08d}"}, np.zeros((3, n, 3), np.uint8)) for n in (1, 2, 3)]
     left_out: dict[str, str] = {}
     rows = list(project.step("keyframes").save_pictures(pictures, left_out))
