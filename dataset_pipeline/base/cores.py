@@ -13,7 +13,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 def usable_cores() -> int:
     """Cores that this process may use: those it is bound to, and no more than its container is given time on."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(bound, quota_cores(CGROUPS, _own_group())))
+    return max(1, int(min(bound, quota_cores(CGROUPS, _own_group()))))
 
 
 @cache
