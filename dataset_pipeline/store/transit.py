@@ -34,8 +34,8 @@ class Transit(Protocol):
         ...
 
     def settle(self, folder: str) -> None:
-        """Returns when all that was kept in a folder lies in the store. Raises the first error of those that do not,
-        once."""
+        """Returns when nothing that was kept is on its way. Raises, once, the first error of what should lie in a
+        folder and does not; errors of others are for who settles theirs."""
         ...
 
     def ahead(self, paths: Iterable[str]) -> Iterator[str]:
@@ -142,7 +142,7 @@ class ByRequests:
 
     def settle(self, folder: str) -> None:
         with self._lock:
-            writing = [future for path, (future, _) in self._writing.items() if _folder(path) == folder]
+            writing = [future for future, _ in self._writing.values()]
         wait(writing)
         with self._lock:
             failed = [self._failed.pop(path) for path in list(self._failed) if _folder(path) == folder]

@@ -39,11 +39,11 @@ def test_whoever_settles_waits_also_for_what_another_waits_for(files: Any) -> No
     transit.keep("crops/a/1.png", b"pixels")
     seen: list[list[str]] = []
 
-    def settle() -> None:
-        transit.settle("crops/a")
+    def settle(folder: str) -> None:
+        transit.settle(folder)
         seen.append(list(files.there))
 
-    waiting = [threading.Thread(target=settle) for _ in range(2)]
+    waiting = [threading.Thread(target=settle, args=[folder]) for folder in ("crops/a", "crops/a", "quality_scores/a")]
     for thread in waiting:
         thread.start()
     for thread in waiting:
@@ -52,7 +52,7 @@ def test_whoever_settles_waits_also_for_what_another_waits_for(files: Any) -> No
     files.may_go.set()
     for thread in waiting:
         thread.join(5)
-    assert seen == [["crops/a/1.png"]] * 2
+    assert seen == [["crops/a/1.png"]] * 3
 
 
 def test_a_file_that_could_not_be_kept_is_told_to_who_settles_its_folder_and_not_read_from_memory(
