@@ -11,6 +11,7 @@ import os
 import signal
 import time
 import uuid
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -35,6 +36,7 @@ TOLD_S = 10.0
 log = logging.getLogger(__name__)
 standing: dict[str, Any] = {"queue": "", "slots": 0, "refuses": ""}  # of the parent
 back_s: list[float] = []  # when it takes runs again, if it stands back
+leaving: list[int] = []  # the signal by which it was told to end
 
 
 def serve(app: Celery, queue: str, slots: int) -> int:
@@ -119,10 +121,37 @@ def stand_back(state: Any, reason: str, **_: Any) -> dict[str, str]:
 
 def _come_back(consumer: Any) -> None:
     """Asked as often as the head looks who is there: timers of a worker are lost when it finds the broker again."""
-    if back_s and time.monotonic() >= back_s[0]:
+    if back_s and not leaving and time.monotonic() >= back_s[0]:
         back_s.clear()
         standing["refuses"] = ""
         consumer.add_task_queue(standing["queue"])
+
+
+@signals.worker_ready.connect
+def _end_after_its_run(sender: Any, **_: Any) -> None:
+    """A first signal takes it out of its queue, and it ends once it has no run: where Celery waits for a run by itself
+    it answers nobody meanwhile, and who is silent has lost its run. A second signal is as Celery's second Ctrl-C."""
+    celerys: Any = signal.getsignal(signal.SIGINT)
+
+    def told(number: int, frame: Any) -> None:
+        if leaving:
+            celerys(signal.SIGINT, frame)
+            again: Any = signal.getsignal(signal.SIGINT)
+            again(signal.SIGINT, frame)
+            return
+        leaving.append(number)
+        standing["refuses"] = "it ends after its run"
+        sender.call_soon(sender.cancel_task_queue, standing["queue"])
+        Thread(target=_end_without_runs, daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, told)
+
+
+def _end_without_runs() -> None:
+    while worker_state.requests:
+        time.sleep(0.5)
+    worker_state.should_stop = 0
 
 
 @signals.worker_process_init.connect

@@ -35,10 +35,14 @@ from dataset_pipeline.store.schemas import SCHEMAS
 
 pytestmark = pytest.mark.thorough
 PROGRAM = """
-import sys
+import sys, time
 from dataset_pipeline.cluster import worker
 from dataset_pipeline.cluster.launcher import ClusterRunLauncher
 worker.STANDS_BACK_S = 8.0
+def carry(task, run_id):
+    time.sleep(float(sys.argv[2]))
+if len(sys.argv) > 2:
+    worker.carry_run = carry
 sys.exit(worker.serve(ClusterRunLauncher(sys.argv[1]).celery, "head", 2))
 """
 
@@ -50,9 +54,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def worker(broker: Server, tmp_path: Path) -> Iterator[subprocess.Popen]:
+def worker(broker: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen]:
+    words = [sys.executable, "-c", PROGRAM, broker.url, *getattr(request, "param", [])]
     with (tmp_path / "log.txt").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, broker.url], stdout=log, stderr=log)
+        process = subprocess.Popen(words, stdout=log, stderr=log)
     app = ClusterRunLauncher(broker.url).celery
     until(lambda: answers(app), 90)
     yield process
@@ -87,6 +92,33 @@ def test_a_worker_says_what_it_is_and_stands_back_for_a_while(broker: Server, wo
     until(lambda: not waiting(app)["head"], 60)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
+
+
+@pytest.mark.parametrize("worker", [["8"]], indirect=True)
+def test_a_worker_that_is_interrupted_answers_until_its_run_has_ended(broker: Server, worker: subprocess.Popen):
+    app = ClusterRunLauncher(broker.url).celery
+    [name] = answers(app)
+    hand_over(app, "a-run", "head")
+    until(lambda: answers(app)[name]["runs"] == ["a-run"], 60)
+    worker.send_signal(signal.SIGINT)
+    told = answers(app)[name]
+    assert (told["runs"], told["refuses"]) == (["a-run"], "it ends after its run")
+    hand_over(app, "another", "head")
+    assert worker.wait(60) == 0
+    assert waiting(app)["head"] == ["another"]
+    withdraw(app, "another")
+
+
+@pytest.mark.parametrize("worker", [["300"]], indirect=True)
+def test_a_worker_that_is_interrupted_twice_does_not_wait(broker: Server, worker: subprocess.Popen):
+    app = ClusterRunLauncher(broker.url).celery
+    [name] = answers(app)
+    hand_over(app, "a-run", "head")
+    until(lambda: answers(app)[name]["runs"] == ["a-run"], 60)
+    worker.send_signal(signal.SIGINT)
+    until(lambda: answers(app)[name]["refuses"], 20)
+    worker.send_signal(signal.SIGINT)
+    worker.wait(60)
 
 
 CODE = """
