@@ -3,11 +3,9 @@ namespaces of its own, so that it has another name, sees no process of the other
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -97,6 +95,11 @@ class Machine:
         main = main.children()[0] if can_be_apart() else main
         return [it for it in main.children() if "resource_tracker" not in " ".join(it.cmdline())]
 
+    def pause(self) -> None:
+        """As a network that is cut off: nothing ends, and nothing answers."""
+        for process in self.processes():
+            process.suspend()
+
     def kill(self) -> None:
         """As a power cut: all its processes at once."""
         if self._process is None:
@@ -111,15 +114,6 @@ class Machine:
         self._process.wait()
         psutil.wait_procs(family, timeout=10)
         self._process = None
-
-    def stop(self) -> None:
-        """As Ctrl-C does, then by force."""
-        for process in [it for it in self.processes() if it.ppid() == (self._process and self._process.pid)]:
-            process.send_signal(signal.SIGTERM)
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(30)
-        self.kill()
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

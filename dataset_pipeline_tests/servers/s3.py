@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+
+from dataset_pipeline_tests.servers.server import free_ports
 
 KEY, SECRET = "tester", "not-a-secret"
 BUCKET = "lab"
@@ -124,12 +125,3 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         for kind in ("s3", "filer"):  # sockets that it leaves beside its folder
             with suppress(FileNotFoundError):
                 os.remove(f"/tmp/seaweedfs-{kind}-{server.ports[kind]}.sock")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on, each another."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for it in sockets:
-            it.bind(("127.0.0.1", 0))
-        return [it.getsockname()[1] for it in sockets]
