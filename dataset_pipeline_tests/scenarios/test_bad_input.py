@@ -44,6 +44,7 @@ def command(project, *arguments: str, settings: str = "") -> tuple[int, str, str
         cache = {json.dumps(str(project.root / "cache"))}
         [store]
         root = {json.dumps(str(project.root / "store"))}
+        picture_memory_mib = 0 # so that what a test does to a stored picture is seen by the same run
         [exported_set]
         root = {json.dumps(str(project.root / "exports"))}
         """
