@@ -319,15 +319,11 @@ def test_the_set_is_the_one_that_a_machine_alone_makes(lab: Lab):
     expected = lab.alone.pointer("training_set")
     assert expected is not None
 
-    places = [(asset, episode) for asset in SCHEMAS for episode in [*lab.alone.episodes(asset), None]]
-    kept = [place for place in places if place[0] not in APART and lab.alone.pointer(*place)]
-
     def made() -> bool:
         found = lab.store.pointer("training_set")
         return found is not None and found.file == expected.file
 
     lab.wait_for(made, "training set like that of one machine", MEASURED_WITHIN_S)
-    lab.wait_for(lambda: all(lab.store.pointer(*place) for place in kept), "table of all", MEASURED_WITHIN_S)
     # Clips are made beside the set, which waits for none.
     lab.wait_for(lambda: not unlike(lab), "tables like those of one machine", MEASURED_WITHIN_S)
     for asset in SCHEMAS:
