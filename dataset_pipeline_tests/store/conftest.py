@@ -92,7 +92,7 @@ def buckets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Bucket]:
 
     def at_once(self: transit.ByRequests, path: str, data: bytes, closely: bool = False) -> None:
         keep(self, path, data, closely)
-        self.settle()
+        self.settle(path.rpartition("/")[0])
 
     monkeypatch.setattr(transit.ByRequests, "keep", at_once)
     monkeypatch.setattr(transit, "HELD_BYTES", 0)
