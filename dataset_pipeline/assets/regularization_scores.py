@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from dataset_pipeline.assets.scores import measured_tags, with_terms
-from dataset_pipeline.base.boxes import Box, box_of
-from dataset_pipeline.base.ids import crop_id
 from dataset_pipeline.graph.catalog import MEASURING, pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.images.detections import as_found_boxes
-from dataset_pipeline.regularization.points import cut_window, window_of_id
+from dataset_pipeline.regularization.points import cut_window, people_of, window_of_id
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.schemas import SCHEMAS
 
@@ -124,23 +122,18 @@ def regularization_points(step: Step) -> Result:
     if not finds_points(step.settings):
         return Result(SCHEMAS["regularization_points"].empty(), {"measured": 0, "reused": 0})
     kept = {row["image_id"] for row in step.rows("regularization_selection") if row["selected"]}
-    boxes: dict[str, list[Box]] = {}
-    for row in step.rows("regularization_detections"):
-        if row["kind"] == "person" and row["score"] >= step.settings.regularization_selection.min_box_score:
-            boxes.setdefault(row["image_id"], []).append(box_of(row))
-    wanted: dict[str, dict] = {}
-    for row in (row for row in step.rows("regularization_pictures") if row["image_id"] in kept):
-        size = row["width_px"], row["height_px"]
-        for box in boxes.get(row["image_id"], [(0.0, 0.0, *size)]):
-            person = crop_id(row["image_id"], "person", box, size)
-            wanted[person] = {**row, "image_id": person}
+    wanted = people_of(
+        [row for row in step.rows("regularization_pictures") if row["image_id"] in kept],
+        step.rows("regularization_detections"),
+        step.settings.regularization_selection.min_box_score,
+    )
 
     def seen_as(person: str, picture: np.ndarray) -> np.ndarray:
         return cut_window(picture, window_of_id(person, (picture.shape[1], picture.shape[0])))
 
     return step.measure(
         "pose",
-        list(wanted.values()),
+        wanted,
         lambda model, pictures: ({"points": points.ravel().tolist()} for points in model.points(pictures)),
         seen_as=seen_as,
     )

@@ -3,12 +3,13 @@ pictures, whose faces no detector of drawings knows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from dataset_pipeline.base.boxes import Box
-from dataset_pipeline.base.ids import box_of_crop
+from dataset_pipeline.base.boxes import Box, box_of
+from dataset_pipeline.base.ids import box_of_crop, crop_id
 from dataset_pipeline.regularization.regions import Region
 from dataset_pipeline.settings.regularization import Region as RegionName
 
@@ -43,6 +44,28 @@ def regions_by_points(people: Iterable[np.ndarray], wanted: Sequence[RegionName]
                 if len(sure) >= LEAST_SURE * len(own):
                     found.append(Region(name, _around(sure)))
     return found
+
+
+def people_of(
+    pictures: Iterable[Mapping[str, Any]], boxes: Iterable[Mapping[str, Any]], min_score: float
+) -> list[dict[str, Any]]:
+    """The rows of pictures once for each person on them, whose crop's id is the `image_id`; a picture without a person
+    counts as one from edge to edge.
+
+    pictures: rows with image_id, width_px and height_px. boxes: rows of detections, of which persons with `min_score`
+    or more count.
+    """
+    found: dict[str, list[Box]] = {}
+    for row in boxes:
+        if row["kind"] == "person" and row["score"] >= min_score:
+            found.setdefault(row["image_id"], []).append(box_of(row))
+    people: dict[str, dict[str, Any]] = {}  # by the crop's id, as two boxes may round to one
+    for row in pictures:
+        size_px = row["width_px"], row["height_px"]
+        for box in found.get(row["image_id"], [(0.0, 0.0, float(size_px[0]), float(size_px[1]))]):
+            person = crop_id(row["image_id"], "person", box, size_px)
+            people[person] = {**row, "image_id": person}
+    return list(people.values())
 
 
 def window_of(box: Box) -> tuple[int, int, int, int]:

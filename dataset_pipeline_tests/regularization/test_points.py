@@ -18,6 +18,7 @@ from dataset_pipeline.regularization.points import (
     POINTS,
     cut_window,
     on_picture,
+    people_of,
     regions_by_points,
     window_of,
     window_of_id,
@@ -35,6 +36,18 @@ def person(**at: list[tuple[float, float]]) -> np.ndarray:
         own = list(OF_REGION[name][0])  # type: ignore[index]
         points[own[: len(some)], :2], points[own[: len(some)], 2] = some, 0.9
     return points
+
+
+def test_each_person_who_is_sure_enough_is_looked_at_and_a_picture_without_one_whole():
+    pictures = [{"image_id": name, "width_px": 200, "height_px": 100, "path": name} for name in ("c/a", "c/b")]
+    box = {"image_id": "c/a", "kind": "person", "x0_px": 20, "y0_px": 10, "x1_px": 120, "y1_px": 60, "score": 0.4}
+    boxes = [box, box | {"x0_px": 60}, box | {"x0_px": 80, "score": 0.3}, box | {"kind": "head", "x0_px": 100}]
+    found = people_of(pictures, boxes, 0.4)
+    assert [(row["image_id"], row["path"]) for row in found] == [
+        ("c/a#person-100-100-500-500", "c/a"),
+        ("c/a#person-300-100-300-500", "c/a"),
+        ("c/b#person-0-0-1000-1000", "c/b"),
+    ]
 
 
 def test_a_region_is_around_its_points_and_a_little_larger():
