@@ -70,6 +70,7 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
     """The instance of the web UI: that of `[cluster]` if the settings name one, else DAGSTER_HOME if set, else the
     project's dagster.yaml; or one that lies in `home`."""
     import dagster as dg
+    import yaml
     from filelock import FileLock
 
     chosen = os.environ.get("DAGSTER_HOME")
@@ -82,7 +83,7 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
             stop(fault)
     elif home is not None:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        (home / "dagster.yaml").write_text(yaml.safe_dump(_kept_in(home)))
     elif chosen and not Path(chosen).is_dir():
         stop(f"{chosen}, which DAGSTER_HOME names, is not a folder; make it, or unset DAGSTER_HOME")
     elif not chosen:
@@ -109,3 +110,18 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
             if not (reason := full_disk(error, history)):
                 raise
             stop(reason)
+
+
+def _kept_in(home: Path) -> dict[str, Any]:
+    """What dagster.yaml says for a history that lies in `home`, as Dagster would lay it there by itself."""
+
+    def stored(module: str, name: str, folder: Path) -> dict[str, Any]:
+        module = f"dataset_pipeline.orchestration.{module}"
+        return {"module": module, "class": name, "config": {"base_dir": str(folder)}}
+
+    history = home.absolute() / "history"
+    return {
+        "telemetry": {"enabled": False},
+        "run_storage": stored("run_storage", "KeptSqliteRunStorage", history),
+        "event_log_storage": stored("event_log", "BatchedSqliteEventLog", history / "runs"),
+    }

@@ -5,7 +5,9 @@ Each is used because nothing public does it; a test asserts that no other module
 
 import time
 import uuid
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,12 @@ from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, Worke
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.runs import SqliteRunStorage
 from dagster._serdes import ConfigurableClassData
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster._utils.interrupts import capture_interrupts
+from sqlalchemy import Connection, Engine
 
 from dataset_pipeline.orchestration import watch_orphans
 
@@ -56,11 +61,27 @@ class OpenEventLog(SqlEventLogStorage):
 
 
 class SqliteEventLog(SqliteEventLogStorage):
-    """Dagster's event log in SQLite, with the folder that it lies in."""
+    """Dagster's event log in SQLite, with the folder that it lies in, and files opened by who inherits from it."""
+
+    INDEX = INDEX_SHARD_NAME  # the file of all runs; the others bear the name of their run
 
     @property
     def folder(self) -> Path:
         return Path(self._base_dir)
+
+    def url_of(self, file: str) -> str:
+        return self.conn_string_for_shard(file)
+
+    @abstractmethod
+    def connected(self, file: str) -> AbstractContextManager[Connection]:
+        """A transaction on one of the files."""
+
+    def make_tables(self, engine: Engine) -> None:
+        """In a file that was just opened, unless they are there."""
+        self._initdb(engine)
+
+    def _connect(self, shard: str) -> AbstractContextManager[Connection]:
+        return self.connected(shard)
 
 
 def instance_of(part: Any) -> dg.DagsterInstance:
@@ -122,6 +143,7 @@ __all__ = [
     "QueuedRunCoordinator",
     "SqlEventLogStorageTable",
     "SqliteEventLog",
+    "SqliteRunStorage",
     "SubmitRunContext",
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
