@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +71,6 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
     """The instance of the web UI: that of `[cluster]` if the settings name one, else DAGSTER_HOME if set, else the
     project's dagster.yaml; or one that lies in `home`."""
     import dagster as dg
-    import yaml
     from filelock import FileLock
 
     chosen = os.environ.get("DAGSTER_HOME")
@@ -83,7 +83,7 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
             stop(fault)
     elif home is not None:
         home.mkdir(parents=True, exist_ok=True)
-        (home / "dagster.yaml").write_text(yaml.safe_dump(_kept_in(home)))
+        (home / "dagster.yaml").write_text(json.dumps(_kept_in(home)))
     elif chosen and not Path(chosen).is_dir():
         stop(f"{chosen}, which DAGSTER_HOME names, is not a folder; make it, or unset DAGSTER_HOME")
     elif not chosen:
@@ -113,7 +113,7 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
 
 
 def _kept_in(home: Path) -> dict[str, Any]:
-    """What dagster.yaml says for a history that lies in `home`, as Dagster would lay it there by itself."""
+    """What dagster.yaml, of which JSON is a part, says for a history that lies in `home`, as Dagster would lay it there by itself."""
 
     def stored(module: str, name: str, folder: Path) -> dict[str, Any]:
         module = f"dataset_pipeline.orchestration.{module}"

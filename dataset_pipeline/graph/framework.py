@@ -4,7 +4,8 @@ import base64
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -105,7 +106,8 @@ def _made(made: PipelineAsset, context: dg.AssetExecutionContext) -> dg.Material
         beside = _due_beside(context, episodes[0])
         step = Step(made.declaration, resources, episodes[0], context.log, episodes, None, beside, memory)
         return _alone(made, step)
-    return _together(made, context, episodes)
+    with _registered_once(context.instance, partitions_name(resources.settings)):
+        return _together(made, context, episodes)
 
 
 def _due_beside(context: dg.AssetExecutionContext, episode: str) -> Callable[[str], bool]:
@@ -181,6 +183,28 @@ def _together(made: PipelineAsset, context: dg.AssetExecutionContext, episodes: 
         data_version=dg.DataVersion(hashlib.sha256(listing.encode()).hexdigest()),
         check_results=_check_results(made, done),  # Dagster takes one for the whole run, and fails without it
     )
+
+
+@contextmanager
+def _registered_once(instance: dg.DagsterInstance, partitions: str) -> Iterator[None]:
+    """Which episodes there are is looked up once. Dagster looks up all of them with the metadata of each."""
+    keys = list(instance.get_dynamic_partitions(partitions))
+    known = frozenset(keys)
+    ask_all, ask_one = instance.get_dynamic_partitions, instance.has_dynamic_partition
+
+    def all_of(partitions_def_name: str) -> Sequence[str]:
+        return keys if partitions_def_name == partitions else ask_all(partitions_def_name)
+
+    def has(partitions_def_name: str, partition_key: str) -> bool:
+        if partitions_def_name == partitions:
+            return partition_key in known
+        return ask_one(partitions_def_name, partition_key)
+
+    vars(instance).update(get_dynamic_partitions=all_of, has_dynamic_partition=has)
+    try:
+        yield
+    finally:
+        del vars(instance)["get_dynamic_partitions"], vars(instance)["has_dynamic_partition"]
 
 
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:

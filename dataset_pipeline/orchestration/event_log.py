@@ -85,8 +85,8 @@ class BatchedSqliteEventLog(SharedEventLog, SqliteEventLog):
             os.utime(self.path_for_shard(run_id))
 
     def _prepare(self, url: str, engine: sa.Engine) -> None:
-        """Make the tables of a file that has none. Dagster looks through all its migrations for that, so that files after
-        the first are made like the first."""
+        """Make the tables of a file that has none: of the first as Dagster does, which looks through all its migrations
+        for that, and of the others like those of the first."""
         tables = sa.inspect(engine).get_table_names()
         if "alembic_version" in tables:  # the last that Dagster makes
             return

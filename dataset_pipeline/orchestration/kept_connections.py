@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
 WAIT_S = 30  # for another process to let go of a file, as Dagster waits
@@ -71,7 +72,7 @@ class KeptConnections:
         arguments = {"timeout": WAIT_S, "check_same_thread": False}
         engine = sa.create_engine(url, poolclass=StaticPool, connect_args=arguments)
 
-        @sa.event.listens_for(engine, "connect")
+        @event.listens_for(engine, "connect")
         def set_up(connection: sa.engine.interfaces.DBAPIConnection, record: sa.pool.ConnectionPoolEntry) -> None:
             for statement in self._on_connect(url):
                 connection.cursor().execute(statement)

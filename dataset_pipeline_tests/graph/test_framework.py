@@ -473,3 +473,33 @@ def test_the_checks_of_many_episodes_in_one_run_speak_of_each(tmp_path, broken):
     assert store.episodes("multiplies") == episodes
     check = said.event_log_entry.asset_check_evaluation
     assert (check.passed, check.description) == (not broken, "show.e02: broken" if broken else "")
+
+
+def test_what_is_registered_is_looked_up_as_often_for_many_episodes_in_one_run_as_for_few(tmp_path, monkeypatch):
+    settings = load_settings()
+
+    def body(step: Step) -> Result:
+        row = {"image_id": f"{step.episode}/00000000", "concept": "a", "multiply": 1.0}
+        return Result(SCHEMAS["multiplies"].table([row]), {"rows": 1})
+
+    made = PipelineAsset(Declaration("multiplies", Kind.PROJECTION, ()), body, "set", frozenset(), {}, None)
+    partitions = dg.DynamicPartitionsDefinition(name=partitions_name(settings))
+    asset = framework.asset_definition(made, [], partitions, "1", None)
+    lookups = []
+    for number in (2, 12):
+        store = Store(str(tmp_path / str(number)))
+        defs = dg.Definitions(assets=[asset], resources={"store": store, "settings": settings})
+        with dg.DagsterInstance.ephemeral() as instance:
+            episodes, log = [f"show.e{it:02d}" for it in range(number)], instance.event_log_storage
+            instance.add_dynamic_partitions(partitions.name, episodes)
+            ask, asked = log.get_dynamic_partitions, []
+            monkeypatch.setattr(
+                log, "get_dynamic_partitions", lambda name, ask=ask, to=asked: to.append(1) or ask(name)
+            )
+            tags = {ASSET_PARTITION_RANGE_START_TAG: episodes[0], ASSET_PARTITION_RANGE_END_TAG: episodes[-1]}
+            assert materialize_assets(defs, instance, settings, ["multiplies"], tags=tags) == []
+            found = instance.fetch_materializations(dg.AssetKey("multiplies"), limit=99).records
+            assert sorted(it.partition_key for it in found) == episodes
+            assert all(it.asset_materialization.metadata["rows"].value == 1 for it in found)
+        lookups.append(len(asked))
+    assert lookups[0] == lookups[1]
