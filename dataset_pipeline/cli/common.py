@@ -113,7 +113,7 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
 
 
 def _kept_in(home: Path) -> dict[str, Any]:
-    """What dagster.yaml, of which JSON is a part, says for a history that lies in `home`, as Dagster would lay it there by itself."""
+    """What dagster.yaml says, as JSON, for a history that lies in `home` as Dagster would lay it there by itself."""
 
     def stored(module: str, name: str, folder: Path) -> dict[str, Any]:
         module = f"dataset_pipeline.orchestration.{module}"
