@@ -106,9 +106,8 @@ def main() -> None:
     looks.spent_s["drawing"] += children.ru_utime + children.ru_stime
     total_s = time.process_time() + children.ru_utime + children.ru_stime
     drawn_s = looks.passed_s.pop("drawing", 0.0)
-    print(
-        f"\n{total_s:.1f} processor seconds and {looks.passed_s.total():.1f} s by the clock, load {os.getloadavg()[0]:.1f}:"
-    )
+    print(f"\n{total_s:.1f} processor seconds and {looks.passed_s.total():.1f} s by the clock", end="")
+    print(f", at a load of {os.getloadavg()[0]:.1f}:")
     for whose, spent_s in looks.spent_s.most_common():
         print(f"  {spent_s:7.1f} s {looks.passed_s.get(whose, drawn_s):7.1f} s {whose}")
     print("within Dagster, where one function may call another:")
