@@ -1,7 +1,7 @@
 """Materializing the whole graph from the command line, in the instance that the web UI shows.
 
-Each episode gets one run through its measuring assets; joined assets follow, one run each level; projections handle
-many episodes in one run. Episodes of which everything is current are passed over.
+Each episode gets one run through those of its measuring assets that are due; joined assets follow, one run each level;
+projections handle many episodes in one run. Episodes of which everything is current are passed over.
 """
 
 from __future__ import annotations
@@ -265,13 +265,13 @@ def _work(
         else:
             keys = keys_of(phase)
             found = due(phase.assets, instance, settings, store, keys, registered)
-            wanted = set().union(*(members for _, members in found))
-            time_left.expect(phase.name, sizes_of(phase, [key for key in keys if key in wanted]))
+            wanted = {key: [it for assets, of in found if key in of for it in assets] for key in keys}
+            time_left.expect(phase.name, sizes_of(phase, [key for key in keys if wanted[key]]))
             for key, size in zip(keys, sizes_of(phase, keys), strict=True):
                 progress(f"{key}: {phase.assets[0]} … {phase.assets[-1]}", done, total)
-                if key in wanted - failed:  # in an earlier phase
+                if wanted[key] and key not in failed:  # in an earlier phase
                     with time_left.part(phase.name, size):
-                        if not execute(phase.assets, partition_key=key):
+                        if not execute(wanted[key], partition_key=key):
                             failed.add(key)
                 done += 1
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
 import dataset_pipeline.definitions  # noqa: F401 (the phases are those of its assets)
+from dataset_pipeline.base.progress import TimeLeft
+from dataset_pipeline.orchestration import runs
 from dataset_pipeline.orchestration.runs import materialize_assets, phases, ready_for
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -112,3 +116,23 @@ def test_a_failure_behind_a_retry_tells_what_its_author_wrote():
     with dg.DagsterInstance.ephemeral() as instance:
         [failure] = materialize_assets(dg.Definitions(assets=[made(body)]), instance, load_settings(), ["keyframes"])
     assert failure.error == "RuntimeError: the disk is on fire"
+
+
+def test_an_episode_runs_through_what_is_due_of_it_and_not_after_a_failure(monkeypatch, tmp_path):
+    made: list[tuple[str, list[str]]] = []
+
+    def make(assets: list[str], partition_key: str) -> list[runs.Failure]:
+        made.append((partition_key, list(assets)))
+        return [runs.Failure(assets[0], partition_key, "broken")] if partition_key == "a.e2" else []
+
+    measuring = runs.Phase(("keyframes", "crops", "tag_scores"), joined=False, projection=False)
+    found = [(("keyframes",), {"a.e1"}), (("crops", "tag_scores"), {"a.e1", "a.e2", "a.e3"})]
+    monkeypatch.setattr(runs, "due", lambda *_: found)
+    outcome = runs.Outcome(episodes=["a.e1", "a.e2", "a.e3", "a.e4"])
+    no_instance: Any = None
+    settings = load_settings(store__root=str(tmp_path))
+    runs._work(make, no_instance, settings, outcome, lambda *_: None, [measuring, measuring], TimeLeft())
+    crops = ["crops", "tag_scores"]
+    first = [("a.e1", ["keyframes", *crops]), ("a.e2", crops), ("a.e3", crops)]
+    assert made == [*first, first[0], first[2]]
+    assert [failure.episode for failure in outcome.failures] == ["a.e2"]
