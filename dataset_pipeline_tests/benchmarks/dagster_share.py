@@ -22,7 +22,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -38,9 +39,9 @@ class Looks:
     its functions."""
 
     def __init__(self) -> None:
-        self.spent_s: Counter[str] = Counter()
-        self.passed_s: Counter[str] = Counter()
-        self.within_s: Counter[str] = Counter()
+        self.spent_s: defaultdict[str, float] = defaultdict(float)
+        self.passed_s: defaultdict[str, float] = defaultdict(float)
+        self.within_s: defaultdict[str, float] = defaultdict(float)
         self._before_s, self._before_at_s = 0.0, time.perf_counter()
 
     def start(self) -> None:
@@ -81,6 +82,10 @@ def owner(code: CodeType) -> str:
     return "the project" if path.is_relative_to(PACKAGE) else ""
 
 
+def dearest(seconds: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(seconds.items(), key=lambda it: -it[1])
+
+
 def named(code: CodeType) -> str:
     return f"{'/'.join(Path(code.co_filename).parts[-2:])} {code.co_qualname}"
 
@@ -106,14 +111,14 @@ def main() -> None:
     looks.spent_s["drawing"] += children.ru_utime + children.ru_stime
     total_s = time.process_time() + children.ru_utime + children.ru_stime
     drawn_s = looks.passed_s.pop("drawing", 0.0)
-    print(f"\n{total_s:.1f} processor seconds and {looks.passed_s.total():.1f} s by the clock", end="")
+    print(f"\n{total_s:.1f} processor seconds and {sum(looks.passed_s.values()):.1f} s by the clock", end="")
     print(f", at a load of {os.getloadavg()[0]:.1f}:")
-    for whose, spent_s in looks.spent_s.most_common():
+    for whose, spent_s in dearest(looks.spent_s):
         print(f"  {spent_s:7.1f} s {looks.passed_s.get(whose, drawn_s):7.1f} s {whose}")
     print("within Dagster, where one function may call another:")
-    for name, spent_s in looks.within_s.most_common(given.rows):
+    for name, spent_s in dearest(looks.within_s)[: given.rows]:
         print(f"  {spent_s:7.1f} s {name}")
-    share, by_clock = looks.spent_s["Dagster"] / total_s, looks.passed_s["Dagster"] / looks.passed_s.total()
+    share, by_clock = looks.spent_s["Dagster"] / total_s, looks.passed_s["Dagster"] / sum(looks.passed_s.values())
     print(f"Dagster's share: {share:.1%}, by the clock {by_clock:.1%}")
 
 

@@ -19,7 +19,7 @@ import pstats
 import tempfile
 import time
 import warnings
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,7 +54,7 @@ class Cost:
     wall_s: float = 0.0
     runs: int = 0
     shown: int = 0
-    by_phase_s: Counter[str] = field(default_factory=Counter)
+    by_phase_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
 def made(instance: dg.DagsterInstance, settings: Settings, episodes: list[str]) -> Cost:
