@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 import uuid
 from pathlib import Path
 
@@ -136,3 +137,25 @@ def test_the_files_of_later_runs_are_made_like_the_first(tmp_path: Path) -> None
         folder = tmp_path / "home" / "history" / "runs"
         assert made(folder / "first.db") == made(folder / "second.db") == made(folder / "third.db")
         assert any("alembic_version" in line and "INSERT" in line for line in made(folder / "third.db"))
+
+
+def test_who_watches_a_run_hears_of_what_another_process_writes_into_its_log(tmp_path: Path) -> None:
+    heard: list[str] = []
+    several = threading.Event()
+
+    def hear(event: dg.EventLogEntry, cursor: str) -> None:
+        heard.append(event.message)
+        if len(heard) == 2:
+            several.set()
+
+    with dagster_instance(tmp_path / "home") as writer, dagster_instance(tmp_path / "home") as watcher:
+        run = dg.DagsterRun(job_name="measure", run_id=str(uuid.uuid4()))
+        writer.add_run(run)
+        writer.report_engine_event("before", run)
+        assert len(watcher.all_logs(run.run_id)) == 1
+        watcher.watch_event_logs(run.run_id, None, hear)
+        writer.report_engine_event("one", run)
+        writer.report_engine_event("two", run)
+        assert several.wait(60)
+        watcher.end_watch_event_logs(run.run_id, hear)
+    assert heard[:2] == ["before", "one"]
