@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from dataset_pipeline.base.cores import usable_cores
 from dataset_pipeline.base.parallel import map_ahead
 
 Prepared = TypeVar("Prepared")
-PREPARE_THREADS = 4
+MOST_THREADS = 16
 
 
 def prepared_batches(
@@ -19,13 +20,22 @@ def prepared_batches(
 ) -> Iterator[list[Prepared]]:
     """Batches of `prepare(image)`, in order; at most two batches of pictures are held at any time.
 
-    `images` is consumed in the calling thread, `prepare` runs in a few others. Raises ValueError for a picture that is
-    not [height, width, 3] uint8 RGB.
+    `images` is consumed in the calling thread, `prepare` runs in others, one for each core and 16 at most. Raises
+    ValueError for a picture that is not [height, width, 3] uint8 RGB.
     """
     checked = (_checked(image, position) for position, image in enumerate(images))
-    prepared = map_ahead(prepare, checked, PREPARE_THREADS, ahead=batch_size)
+    prepared = map_ahead(prepare, checked, min(usable_cores(), MOST_THREADS), ahead=batch_size)
     while batch := list(islice(prepared, batch_size)):
         yield batch
+
+
+def stacked(inputs: Sequence[Any]) -> Any:
+    """Arrays, or tensors on one device, of one shape as one of them [n, ...]."""
+    if isinstance(inputs[0], np.ndarray):
+        return np.stack(inputs)
+    import torch
+
+    return torch.stack(list(inputs))
 
 
 def _checked(image: np.ndarray, position: int) -> np.ndarray:

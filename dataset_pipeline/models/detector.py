@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches
+from dataset_pipeline.models.batching import peek, prepared_batches, stacked
 from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
+from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import ModelEntry, ModelFingerprint, ModelPack, RegistryError, Role
 from dataset_pipeline.models.resource import ModelResource
@@ -37,6 +40,20 @@ class _Network(NamedTuple):
     size: Size
     labels: list[str]
     postprocess: Callable[..., list[tuple[tuple[int, int, int, int], str, float]]]
+
+
+class _Prepared(NamedTuple):
+    """One picture as networks of each size see it. picture_px: its width and height."""
+
+    inputs: dict[Size, Any]
+    picture_px: tuple[int, int]
+
+
+class _Answers(NamedTuple):
+    """What networks said of a batch, and the width and height of its pictures."""
+
+    pictures_px: list[tuple[int, int]]
+    outputs: list[tuple[ModelEntry, _Network, np.ndarray]]
 
 
 class Detector(ModelResource):
@@ -83,30 +100,24 @@ class Detector(ModelResource):
         if pictures is None:
             return []
         networks = [(entry, self._network(pack, entry)) for entry in entries]
-        prepare = _preprocessing({network.size for _, network in networks})
-        found: list[list[Box]] = []
-        for batch in prepared_batches(pictures, prepare, self.batch_size):
-            boxes: list[list[Box]] = [[] for _ in batch]
+        prepare = _preprocessing({network.size for _, network in networks}, onnx_device(self.device))
+        batches = prepared_batches(pictures, prepare, self.batch_size)
+        floor = self.score_floor if score_floor is None else score_floor
+        # The networks run on the next batches while boxes are drawn from the answers for two.
+        found = map_ahead(partial(_boxes, floor=floor), self._answers(networks, batches), threads=2, ahead=2)
+        return [boxes for of_batch in found for boxes in of_batch]
+
+    def _answers(
+        self, networks: Sequence[tuple[ModelEntry, _Network]], batches: Iterable[list[_Prepared]]
+    ) -> Iterator[_Answers]:
+        for batch in batches:
+            answers = []
+            inputs = {size: stacked([prepared.inputs[size] for prepared in batch]) for size in batch[0].inputs}
             for entry, network in networks:
-                inputs = np.stack([prepared[network.size][0] for prepared in batch])
-                outputs, runs = network.runner.run(inputs, "output0")
+                outputs, runs = network.runner.run(inputs[network.size], "output0")
                 loading.count(self.role, len(batch), runs)
-                for row, output, prepared in zip(boxes, outputs, batch, strict=True):
-                    _, old_size, new_size = prepared[network.size]
-                    row.extend(
-                        Box(entry.kind, *corners, score)
-                        for corners, label, score in network.postprocess(
-                            output=output,
-                            conf_threshold=self.score_floor if score_floor is None else score_floor,
-                            iou_threshold=entry.iou_threshold,
-                            old_size=old_size,
-                            new_size=new_size,
-                            labels=network.labels,
-                        )
-                        if label == entry.kind
-                    )
-            found.extend(boxes)
-        return found
+                answers.append((entry, network, outputs))
+            yield _Answers([prepared.picture_px for prepared in batch], answers)
 
     def _chosen(self) -> Sequence[str]:
         return self.models
@@ -152,17 +163,44 @@ def _load(pack: ModelPack, entry: ModelEntry, device: Device, threads: int) -> _
     return _Network(runner, size, labels, postprocess)
 
 
-def _preprocessing(sizes: set[Size]) -> Callable[[np.ndarray], dict[Size, Any]]:
+def _boxes(answers: _Answers, floor: float) -> list[list[Box]]:
+    """For each picture of a batch its boxes, network by network."""
+    boxes: list[list[Box]] = [[] for _ in answers.pictures_px]
+    for entry, network, outputs in answers.outputs:
+        for row, output, picture_px in zip(boxes, outputs, answers.pictures_px, strict=True):
+            row.extend(
+                Box(entry.kind, *corners, score)
+                for corners, label, score in network.postprocess(
+                    output=output,
+                    conf_threshold=floor,
+                    iou_threshold=entry.iou_threshold,
+                    old_size=picture_px,
+                    new_size=_width_and_height(network.size),
+                    labels=network.labels,
+                )
+                if label == entry.kind
+            )
+    return boxes
+
+
+def _width_and_height(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _preprocessing(sizes: set[Size], device: Device) -> Callable[[np.ndarray], _Prepared]:
+    on_device = {size: _preparation(_width_and_height(size)) if can_prepare_on(device) else None for size in sizes}
+    ways = {size: found.on(device) if found else by_imgutils(size) for size, found in on_device.items()}
+    return lambda image: _Prepared({size: way(image) for size, way in ways.items()}, (image.shape[1], image.shape[0]))
+
+
+def by_imgutils(size: Size) -> Callable[[np.ndarray], np.ndarray]:
+    """From an RGB picture [height, width, 3] uint8 to the network's input float32 [3, h, w]."""
     from PIL import Image
 
-    resize = import_imgutils("generic.yolo")._image_preprocess
-    encode = import_imgutils("data").rgb_encode
+    resize, encode = import_imgutils("generic.yolo")._image_preprocess, import_imgutils("data").rgb_encode
+    return lambda image: encode(resize(Image.fromarray(image), size, allow_dynamic=False)[0])
 
-    def prepare(image: np.ndarray) -> dict[Size, Any]:
-        prepared = {}
-        for size in sizes:
-            resized, old_size, new_size = resize(Image.fromarray(image), size, allow_dynamic=False)
-            prepared[size] = (encode(resized), old_size, new_size)
-        return prepared
 
-    return prepare
+@cache
+def _preparation(size: tuple[int, int]) -> Preparation | None:
+    return preparation_like(by_imgutils(size), size, "bicubic")

@@ -12,6 +12,7 @@ import numpy as np
 from dataset_pipeline.models import loading
 from dataset_pipeline.models.batching import peek, prepared_batches
 from dataset_pipeline.models.device import Device, torch_device
+from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
 from dataset_pipeline.models.registry import Role
 from dataset_pipeline.models.resource import SingleModelResource
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
-    from PIL import Image
 
 
 class _Tower(NamedTuple):
+    """prepare: from an RGB picture [height, width, 3] uint8 to the network's input, float32 [3, h, w]."""
+
     visual: torch.nn.Module
-    preprocess: Callable[[Image.Image], torch.Tensor]
+    prepare: Callable[[np.ndarray], torch.Tensor]
     device: Device
 
 
@@ -51,15 +53,10 @@ class FrameEmbedder(SingleModelResource):
         if pictures is None:
             return np.zeros((0, self.dimension()), np.float32)
         import torch
-        from PIL import Image
 
         tower = self._tower()
-
-        def prepare(image: np.ndarray) -> torch.Tensor:
-            return tower.preprocess(Image.fromarray(image))
-
         vectors = []
-        for batch in prepared_batches(pictures, prepare, self.batch_size):
+        for batch in prepared_batches(pictures, tower.prepare, self.batch_size):
             inputs = torch.stack(batch).to(str(tower.device))
             with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=tower.device.cuda):
                 answer = tower.visual(inputs)
@@ -78,9 +75,22 @@ class FrameEmbedder(SingleModelResource):
 
 def _load(folder: Path, device: Device) -> _Tower:
     import open_clip
+    from PIL import Image
 
     model, _, preprocess = open_clip.create_model_and_transforms(
         f"local-dir:{folder}", device=str(device), image_resize_mode="squash"
     )
     # Only the image tower is kept; the text tower is freed with `model`.
-    return _Tower(cast("torch.nn.Module", model.visual).eval(), cast("Callable", preprocess), device)
+    visual = cast("torch.nn.Module", model.visual).eval()
+
+    def by_open_clip(image: np.ndarray) -> torch.Tensor:
+        return cast("Callable", preprocess)(Image.fromarray(image))
+
+    found = preparation_of(by_open_clip) if can_prepare_on(device) else None
+    return _Tower(visual, found.on(device) if found else by_open_clip, device)
+
+
+def preparation_of(prepare: Callable[[np.ndarray], torch.Tensor]) -> Preparation | None:
+    """How pictures are prepared on a GPU, if that is as open_clip prepares them."""
+    height, width = prepare(np.zeros((8, 8, 3), np.uint8)).shape[1:]
+    return preparation_like(lambda image: prepare(image).numpy(), (width, height), "bicubic")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from dataset_pipeline.characters.vectors import unit
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches
+from dataset_pipeline.models.batching import peek, prepared_batches, stacked
 from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
+from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import Role
 from dataset_pipeline.models.resource import SingleModelResource
 
 FEATURE_LENGTH = 768
+SIDE_PX = 384  # of the input
 DIFFERENCES_AT_ONCE = 2000
 FORM_TOLERANCE = 1e-4  # how far a form may be from what the network answers
 PROBED_COSINES = 41
@@ -97,17 +100,12 @@ class Identity(SingleModelResource):
         pictures = peek(images)
         if pictures is None:
             return np.zeros((0, FEATURE_LENGTH), np.float32)
-        from PIL import Image
-
-        runner = self._networks().features
-        preprocess = import_imgutils("metrics.ccip")._preprocess_image
-
-        def prepare(image: np.ndarray) -> np.ndarray:
-            return preprocess(Image.fromarray(image)).astype(np.float32)
-
+        runner, device = self._networks().features, onnx_device(self.device)
+        found = _preparation() if can_prepare_on(device) else None
+        prepare = found.on(device) if found else by_imgutils()
         features = []
         for batch in prepared_batches(pictures, prepare, self.batch_size):
-            answer, runs = runner.run(np.stack(batch), "output")
+            answer, runs = runner.run(stacked(batch), "output")
             features.append(answer)
             loading.count(self.role, len(batch), runs)
         return np.concatenate(features)
@@ -160,9 +158,22 @@ class Identity(SingleModelResource):
 
         def load() -> _Networks:
             # On the CPU, which multiplies with all digits: some GPUs would hide a linear form behind their rounding.
-            probed = OnnxRunner(differences, Device("cpu"), self.threads)
+            probed = OnnxRunner(differences, Device("cpu"), self.threads, apart=False)
             form = linear_form(lambda vectors: probed.run(vectors, "output")[0])
-            metric = form or (OnnxRunner(differences, device, self.threads) if device.cuda else probed)
+            metric = form or (OnnxRunner(differences, device, self.threads, apart=False) if device.cuda else probed)
             return _Networks(OnnxRunner(features, device, self.threads), metric)
 
         return self._loaded(key, load)
+
+
+def by_imgutils() -> Callable[[np.ndarray], np.ndarray]:
+    """From an RGB picture [height, width, 3] uint8 to the network's input float32 [3, 384, 384]."""
+    from PIL import Image
+
+    preprocess = import_imgutils("metrics.ccip")._preprocess_image
+    return lambda image: preprocess(Image.fromarray(image)).astype(np.float32)
+
+
+@cache
+def _preparation() -> Preparation | None:
+    return preparation_like(by_imgutils(), (SIDE_PX, SIDE_PX), "bilinear")

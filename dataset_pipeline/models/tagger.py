@@ -7,16 +7,18 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches
-from dataset_pipeline.models.device import onnx_device
+from dataset_pipeline.models.batching import peek, prepared_batches, stacked
+from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
+from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import ModelEntry, ModelPack, Role
 from dataset_pipeline.models.resource import ModelResource
@@ -37,6 +39,17 @@ Prepare = Callable[["Image"], np.ndarray]  # a picture as a batch of one
 def _wd14(pack: ModelPack, entry: ModelEntry, runner: OnnxRunner) -> Prepare:
     prepare = import_imgutils("tagging.wd14")._prepare_image_for_tagging
     return lambda image: prepare(image, runner.input.shape[1])
+
+
+@cache
+def wd14_preparation(side_px: int) -> Preparation | None:
+    """How pictures are prepared for these taggers where they run, if that is as imgutils prepares them."""
+    from PIL import Image
+
+    prepare = import_imgutils("tagging.wd14")._prepare_image_for_tagging
+    size = (side_px, side_px)
+    options: dict[str, Any] = {"square": True, "channels": (2, 1, 0), "last": True}
+    return preparation_like(lambda it: prepare(Image.fromarray(it), side_px)[0], size, "bicubic", **options)
 
 
 def _deepdanbooru(pack: ModelPack, entry: ModelEntry, runner: OnnxRunner) -> Prepare:
@@ -90,18 +103,24 @@ class TagScores:
 
 
 class _Network:
-    """One tagger that is loaded. prepare: a picture as its batch of one."""
+    """One tagger that is loaded. prepare: from an RGB picture [height, width, 3] uint8 to its input, float32."""
 
-    def __init__(self, pack: ModelPack, entry: ModelEntry, runner: OnnxRunner) -> None:
+    def __init__(self, pack: ModelPack, entry: ModelEntry, runner: OnnxRunner, device: Device) -> None:
         self._runner, self._family = runner, FAMILIES[entry.family]
         self._prepared = self._family.preparation(pack, entry, runner)
         self.vocabulary = _read_vocabulary(pack.file(entry, "tags"))
+        on_device = can_prepare_on(device) and self._family.preparation is _wd14
+        found = wd14_preparation(runner.input.shape[1]) if on_device else None
+        self.prepare: Callable[[np.ndarray], Any] = found.on(device) if found else self._by_imgutils
 
-    def prepare(self, image: Image) -> np.ndarray:
-        return self._prepared(image).astype(np.float32, copy=False)
+    def _by_imgutils(self, image: np.ndarray) -> np.ndarray:
+        from PIL import Image
 
-    def scores(self, batch: np.ndarray) -> np.ndarray:
-        """Probabilities [b, tags] of its own tags. Raises ValueError for a list that is another network's."""
+        return self._prepared(Image.fromarray(image))[0].astype(np.float32, copy=False)
+
+    def scores(self, batch: Any) -> np.ndarray:
+        """Probabilities [b, tags] of its own tags for a batch of inputs [b, ...]. Raises ValueError for a list that is
+        another network's."""
         answer, runs = self._runner.run(batch, self._family.output or None)
         tags = self.vocabulary.tags
         if answer.shape[1] != len(tags):
@@ -137,23 +156,20 @@ class Tagger(ModelResource):
         if pictures is None:
             tags, categories = self.vocabulary()
             return TagScores(tags, categories, np.zeros((0, len(tags)), np.float32))
-        from PIL import Image
-
-        pack = self.open_pack()
+        pack, device = self.open_pack(), onnx_device(self.device)
         networks = [
-            _Network(pack, entry, runner)
+            _Network(pack, entry, runner, device)
             for entry, runner in zip(pack.models(self.role), self._runners(pack), strict=True)
         ]
         merged = _merged([network.vocabulary for network in networks])
 
-        def prepare(image: np.ndarray) -> list[np.ndarray]:
-            picture = Image.fromarray(image)
-            return [network.prepare(picture) for network in networks]
+        def prepare(image: np.ndarray) -> list[Any]:
+            return [network.prepare(image) for network in networks]
 
         scores = [
             merged.mean(
                 [
-                    network.scores(np.concatenate([prepared[number] for prepared in batch]))
+                    network.scores(stacked([prepared[number] for prepared in batch]))
                     for number, network in enumerate(networks)
                 ]
             )
