@@ -188,7 +188,7 @@ def _width_and_height(size: Size) -> tuple[int, int]:
 
 
 def _preprocessing(sizes: set[Size], device: Device) -> Callable[[np.ndarray], _Prepared]:
-    on_device = {size: _preparation(_width_and_height(size)) if can_prepare_on(device) else None for size in sizes}
+    on_device = {size: preparation(_width_and_height(size)) if can_prepare_on(device) else None for size in sizes}
     ways = {size: found.on(device) if found else by_imgutils(size) for size, found in on_device.items()}
     return lambda image: _Prepared({size: way(image) for size, way in ways.items()}, (image.shape[1], image.shape[0]))
 
@@ -202,5 +202,5 @@ def by_imgutils(size: Size) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @cache
-def _preparation(size: tuple[int, int]) -> Preparation | None:
+def preparation(size: tuple[int, int]) -> Preparation | None:
     return preparation_like(by_imgutils(size), size, "bicubic")

@@ -101,7 +101,7 @@ class Identity(SingleModelResource):
         if pictures is None:
             return np.zeros((0, FEATURE_LENGTH), np.float32)
         runner, device = self._networks().features, onnx_device(self.device)
-        found = _preparation() if can_prepare_on(device) else None
+        found = preparation() if can_prepare_on(device) else None
         prepare = found.on(device) if found else by_imgutils()
         features = []
         for batch in prepared_batches(pictures, prepare, self.batch_size):
@@ -175,5 +175,5 @@ def by_imgutils() -> Callable[[np.ndarray], np.ndarray]:
 
 
 @cache
-def _preparation() -> Preparation | None:
+def preparation() -> Preparation | None:
     return preparation_like(by_imgutils(), (SIDE_PX, SIDE_PX), "bilinear")

@@ -77,9 +77,9 @@ class OnnxRunner:
         """As `run`, of several outputs at once, in the order named."""
         names, cut = list(outputs), list(self._cut(batch))
         if self.side_by_side > 1 and len(cut) > 1:
-            pieces = list(_callers(self.side_by_side).map(lambda it: self._answers(*it, names), cut))
+            pieces = list(_callers(self.side_by_side).map(lambda it: self._answers(it[0], it[1], names), cut))
         else:
-            pieces = [self._answers(*it, names) for it in cut]
+            pieces = [self._answers(piece, length, names) for piece, length in cut]
         joined = [it[0] if len(it) == 1 else np.concatenate(it) for it in zip(*pieces, strict=True)]
         return joined, 1 if self.fixed_batch is None else len(pieces)
 
@@ -95,8 +95,10 @@ class OnnxRunner:
 
         if piece.is_cuda:  # the session works on a stream of its own
             torch.cuda.current_stream(piece.device).synchronize()
-        binding, place = self.session.io_binding(), (piece.device.type, piece.device.index or 0)
-        binding.bind_input(self.input.name, *place, np.float32, tuple(piece.shape), piece.data_ptr())
+        binding, device = self.session.io_binding(), piece.device
+        binding.bind_input(
+            self.input.name, device.type, device.index or 0, np.float32, tuple(piece.shape), piece.data_ptr()
+        )
         for output in outputs:
             binding.bind_output(output, "cpu")
         self.session.run_with_iobinding(binding)

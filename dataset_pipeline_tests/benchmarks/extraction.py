@@ -266,7 +266,7 @@ def show(title: str, costs: dict[str, Cost], measured: str, folder: Path) -> Non
     out.print(table)
 
 
-def measure_iframes(video: Path, rounds: int, folder: Path) -> None:
+def measure_iframes(video: Path, rounds: int, folder: Path) -> dict[str, Cost]:
     def extract(filters: str) -> Callable[[Path], Cost]:
         return lambda files: ffmpeg(
             "-i", video, "-map", "0:v:0", "-vf", filters, "-fps_mode", "vfr", files / "%06d.png"
@@ -287,6 +287,7 @@ def measure_iframes(video: Path, rounds: int, folder: Path) -> None:
         if max(apart) > most:
             sys.exit(f"{own} and {theirs} have not written the same pictures")
         out.print(f"{own} and {theirs}: {len(first)} pictures, at most {max(apart):.2f} of 255 apart in the mean")
+    return costs
 
 
 def mean_difference(one: Path, other: Path) -> float:
@@ -296,7 +297,7 @@ def mean_difference(one: Path, other: Path) -> float:
         return float(np.abs(np.asarray(first, np.int16) - np.asarray(second, np.int16)).mean())
 
 
-def measure_mpdecimate(video: Path, rounds: int, folder: Path) -> None:
+def measure_mpdecimate(video: Path, rounds: int, folder: Path) -> dict[str, Cost]:
     source = ("-copyts", "-i", video, "-map", "0:v:0")
     discard = ("-fps_mode", "passthrough", "-f", "null", "-")
     ways: dict[str, Callable[[Path], Cost]] = {
@@ -313,6 +314,7 @@ def measure_mpdecimate(video: Path, rounds: int, folder: Path) -> None:
     if costs["kept frames"].said != theirs:
         sys.exit(f"{len(costs['kept frames'].said)} frames kept, {len(theirs)} by ffmpeg")
     out.print(f"{len(theirs)} frames kept, the same by both")
+    return costs
 
 
 def measure_memory(clip: Path, folder: Path) -> None:

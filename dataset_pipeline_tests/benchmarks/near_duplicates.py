@@ -93,8 +93,9 @@ def peak_mib(work: Callable[[], object]) -> float:
     return peak
 
 
-def against_matrix(count: int, unique: float) -> None:
-    """Rounds in turn, so that a busy machine slows both alike."""
+def against_matrix(count: int, unique: float) -> tuple[float, float]:
+    """Rounds in turn, so that a busy machine slows both alike. How many times the search's clock time and processor
+    time the matrix takes."""
     rows = frames(count, unique)
     by_search(rows[:64])
     matrix_alone(rows[:64])
@@ -111,6 +112,7 @@ def against_matrix(count: int, unique: float) -> None:
     print(f"kept: {len(ours)} ({digests[0]}) and {len(theirs)} ({digests[1]})")
     if ours != theirs:
         sys.exit("the two ways keep different frames")
+    return wall, cpu
 
 
 def at_size(count: int, unique: float, exact: bool) -> None:

@@ -25,13 +25,9 @@ from dataset_pipeline.models.pyiqa_files import metric_of
 SIZE = (512, 910)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cache", type=Path)
-    parser.add_argument("--pictures", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    told = parser.parse_args()
-    role = QualityMetric(cache=str(told.cache), device="cpu", batch_size=4)
+def compared(cache: Path, count: int, rounds: int) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """(wall s, core-s) a picture of pyiqa's call and of the role, and how far their answers are apart."""
+    role = QualityMetric(cache=str(cache), device="cpu", batch_size=4)
     pack = role.open_pack()
     [entry] = pack.models("quality")
     if not pack.has(entry):
@@ -39,7 +35,7 @@ def main() -> None:
     weights = pack.file(entry, "weights")
     metric = metric_of(entry, {weights.name: weights}, "cpu")
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (*SIZE, 3), np.uint8) // number for number in range(1, told.pictures + 1)]
+    pictures = [rng.integers(0, 256, (*SIZE, 3), np.uint8) // number for number in range(1, count + 1)]
     inputs = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures])
     _, first_wall_s, first_core_s = timed(lambda: role.score(pictures[:1]))
     print(
@@ -52,16 +48,28 @@ def main() -> None:
     }
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     answers = {}
-    for _ in range(told.rounds):
+    for _ in range(rounds):
         for name, call in calls.items():
             answers[name], wall_s, core_s = timed(call)
             costs[name].append((wall_s / len(pictures), core_s / len(pictures)))
     best = {name: np.min(its, axis=0) for name, its in costs.items()}
     for name, (wall_s, core_s) in best.items():
         print(f"{name}: {wall_s:.2f} s and {core_s:.2f} core-s a picture")
-    wall, core = best["pyiqa"] / best["role quality"]
+    off = float(np.abs(answers["pyiqa"] - answers["role quality"]).max())
+    theirs, ours = ((float(wall_s), float(core_s)) for wall_s, core_s in (best["pyiqa"], best["role quality"]))
+    return theirs, ours, off
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("--pictures", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    told = parser.parse_args()
+    theirs, ours, off = compared(told.cache, told.pictures, told.rounds)
+    wall, core = np.array(theirs) / ours
     print(f"pyiqa's call takes {wall:.2f} times the wall time and {core:.2f} times the core time of the role")
-    print(f"answers differ by at most {np.abs(answers['pyiqa'] - answers['role quality']).max():.1e}")
+    print(f"answers differ by at most {off:.1e}")
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:

@@ -1,27 +1,34 @@
-"""The models as the pipeline calls them against the way others call them, on networks of real size, in one run.
+"""The pipeline against the way others do the same, on one drawn clip and networks of real size, in one run.
 
-    uv run python dataset_pipeline_tests/benchmarks/rivals.py CACHE [roles | neme] [--pictures 8] [--rounds 3]
-        [--seconds 20] [--device auto]
+    uv run python dataset_pipeline_tests/benchmarks/rivals.py CACHE [PART ...] [--seconds 20] [--pictures 8]
+        [--rounds 3] [--most 16] [--device auto]
 
-roles: each role against the public call of the library that its networks come from, a picture a call: imgutils'
-get_wd14_tags, detect_person (and the other kinds), ccip_extract_feature, pyiqa's metric. Pictures are drawn 1080p
-frames and crops of people, in memory; sides take turns, and the best of each counts. Answers are compared too.
+tags, boxes, ccip, hyperiqa: each role against the public call of the library that its networks come from, a picture a
+call: imgutils' get_wd14_tags, detect_person (and the other kinds), ccip_extract_feature, pyiqa's metric. Frames and
+people are those of the clip, in memory; sides take turns, and the best of each counts. Answers are compared too.
+iframes, mpdecimate: against ffmpeg, by extraction.py, on the clip six times over. matrix: near-duplicates against
+scikit-learn's matrix, by near_duplicates.py.
 
-neme: the documented way of neme-anima on a drawn 1080p clip: all frames decoded, people looked for on every fourth,
-one picture a call, and for every character who has references five samples of every person's track decoded and
-embedded anew. Its tracker, its cuts and its choice of frames cost nothing here. Against it stand this project's assets
-that give boxes, identities and kept frames (no tracks, quality or tags): their run with the demo networks, less what
-these cost, and networks of real size on the same pictures. Who is on a frame is known of what was drawn, so that
-both embed people and not what networks of chance take for some.
+neme: the documented way of neme-anima: all frames decoded, people looked for on every fourth, one picture a call, and
+for every character who has references five samples of every person's track decoded and embedded anew. Its tracker, its
+cuts and its choice of frames cost nothing here. Against it stand this project's assets that give boxes, identities and
+kept frames (no tracks, quality or tags), and, without a floor, all assets: their run with the demo networks, less what
+these cost, and networks of real size on the same pictures, timed on `most` of them. Who is on a frame is known of what
+was drawn, so that both embed people and not what networks of chance take for some.
 
-CACHE is a folder for the networks of real_size_pack.py (1.5 GB), written unless they are there.
+Each part runs in a process of its own; without parts all run, and a table of all ratios ends it. It exits with 1 if one
+lies below its floor. CACHE is a folder for the networks of real_size_pack.py (1.5 GB) and the clip, made unless there.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -36,6 +43,9 @@ CHARACTERS_OF_NEME = 5
 SAMPLES_OF_NEME = 5
 EVERY_OF_NEME = 4
 NEME_PERSON = 0.35
+LEAST_PX = 64  # short side of a person that is cut out
+TIMES = 6  # that the clip is repeated for ffmpeg
+SAME_ROLES = ("embedder", "detector", "identity")  # that the assets below use
 # What gives boxes, identities and kept frames: this project's assets before and after the join of characters.
 MEASURED = (
     *("video_probe", "shots", "tracks", "alignments", "keyframes", "backdrops", "frame_embeddings", "panoramas"),
@@ -68,64 +78,107 @@ def best_of(calls: dict[str, Call], rounds: int) -> tuple[dict[str, Any], dict[s
     return answers, {name: Cost(*(float(it) for it in np.min(some, axis=0))) for name, some in costs.items()}
 
 
-def told(what: str, theirs: Cost, ours: Cost, more: str = "") -> None:
+class Ratio(NamedTuple):
+    """How many times what others take this project takes; floor: the least that it may be, 0 without one."""
+
+    what: str
+    wall: float
+    core: float
+    floor: float
+
+
+def told(what: str, theirs: Cost, ours: Cost, more: str = "", floor: float = 1.0) -> Ratio:
+    ratio = Ratio(what, theirs.wall_s / ours.wall_s, theirs.core_s / ours.core_s, floor)
     print(
         f"{what}: theirs {theirs.wall_s:.2f} s ({theirs.core_s:.2f} core-s), ours {ours.wall_s:.2f} s "
-        f"({ours.core_s:.2f} core-s): {theirs.wall_s / ours.wall_s:.2f} times{more}",
+        f"({ours.core_s:.2f} core-s): {ratio.wall:.2f} times{more}",
         flush=True,
     )
+    return ratio
 
 
-def drawn(count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """As many drawn 1080p frames, and crops of people on them, of the sizes that crops have."""
-    from dataset_pipeline.demo.episodes import draw_episode
+def clip_of(cache: Path, seconds: float) -> tuple[Path, Any]:
+    """The drawn 1080p clip, and what is known of it."""
+    from dataset_pipeline.demo.episodes import DEMO_SHOW, write_episode
+    from dataset_pipeline.demo.truth import load_truth
 
+    folder = cache / f"clip of {seconds:g} s"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            made = Path(temporary) / "made"
+            (made / "show").mkdir(parents=True)
+            show = dataclasses.replace(DEMO_SHOW, size=SIZE, scripts=(_script(seconds),))
+            write_episode(made / "show", made / "truth", show, 1)
+            shutil.move(made, folder)
+    [clip] = (folder / "show").iterdir()
+    return clip, load_truth(folder / "truth" / f"{clip.stem}.json")
+
+
+def seen_on(clip: Path, truth: Any, count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """As many frames of the clip with people on them, from end to end, and as many people cut out of frames."""
+    import cv2
+
+    people = dict(_people(truth))
+    chosen = {sorted(people)[place] for place in np.linspace(0, len(people) - 1, count).astype(int).tolist()}
     frames: list[np.ndarray] = []
     crops: list[np.ndarray] = []
-    for _, _, cels in draw_episode(show(), 1):
-        seen = list(cels)
-        cel = seen[len(seen) // 2][0]
-        if cel.people and len(frames) < count:
-            frames.append(cel.image)
-        for person in cel.people:
-            x0, y0, x1, y1 = (round(it) for it in person.person)
-            if min(x1 - x0, y1 - y0) > 100 and len(crops) < count:
-                crops.append(np.ascontiguousarray(cel.image[y0:y1, x0:x1]))
-        if len(frames) == len(crops) == count:
+    video, number = cv2.VideoCapture(str(clip)), 0
+    while len(frames) < len(chosen):
+        there, frame = video.read()
+        if not there:
             break
-    return frames, crops
+        if number in chosen:
+            frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            crops += [np.ascontiguousarray(frames[-1][y0:y1, x0:x1]) for _, (x0, y0, x1, y1) in people[number]]
+        number += 1
+    return frames, crops[:: max(1, len(crops) // count)][:count]
 
 
-def show() -> Any:
-    from dataset_pipeline.demo.episodes import DEMO_SHOW
+def _people(truth: Any) -> Iterator[tuple[int, list[tuple[str, tuple[int, int, int, int]]]]]:
+    """Each frame with people on it: their names and where they are, left, top, right, bottom."""
+    for exposure in truth.exposures:
+        found = []
+        for person in truth.drawings[exposure.drawing_id].people:
+            x0, y0, x1, y1 = (max(0, round(it)) for it in person.person)
+            x1, y1 = min(x1, SIZE[0]), min(y1, SIZE[1])
+            if min(x1 - x0, y1 - y0) > LEAST_PX:
+                found.append((person.character.name, (x0, y0, x1, y1)))
+        if found:
+            yield from ((number, found) for number in range(exposure.first_frame, exposure.last_frame + 1))
 
-    return dataclasses.replace(DEMO_SHOW, size=SIZE)
 
-
-def compare_roles(cache: Path, device: str, count: int, rounds: int) -> None:
-    """Print each role against its library's public call."""
-    from imgutils import detect
-    from imgutils.metrics import ccip_extract_feature
-    from imgutils.tagging import get_wd14_tags
-    from PIL import Image
-
+def resources_of(chosen: argparse.Namespace) -> dict[str, Any]:
     from dataset_pipeline.models.injected import model_resources
     from dataset_pipeline.settings import load_settings
 
-    made = model_resources(load_settings(models__pack="real", models__cache=str(cache), models__device=device))
-    frames, crops = drawn(count)
-    shown, cut = [Image.fromarray(it) for it in frames], [Image.fromarray(it) for it in crops]
+    return model_resources(
+        load_settings(models__pack="real", models__cache=str(chosen.cache), models__device=chosen.device)
+    )
 
-    tagger = made["tagger"]
+
+def compare_tags(chosen: argparse.Namespace) -> list[Ratio]:
+    from imgutils.tagging import get_wd14_tags
+    from PIL import Image
+
+    frames, _ = seen_on(*clip_of(chosen.cache, chosen.seconds), chosen.pictures)
+    shown, tagger = [Image.fromarray(it) for it in frames], resources_of(chosen)["tagger"]
     raw, costs = best_of(
         {
             "theirs": lambda: [get_wd14_tags(it, "SwinV2_v3", fmt="prediction") for it in shown],
-            "ours": lambda: tagger.tag(frames),
+            "ours": lambda: tagger.tag(frames).scores,
         },
-        rounds,
+        chosen.rounds,
     )
-    off = max(float(np.abs(mine - its).max()) for mine, its in zip(raw["ours"].scores, raw["theirs"], strict=True))
-    told(f"tags of {count} frames, imgutils.get_wd14_tags", costs["theirs"], costs["ours"], f", apart {off:.1e}")
+    off = float(np.abs(np.stack(raw["theirs"]) - raw["ours"]).max())
+    what = f"tags of {len(frames)} frames, imgutils.get_wd14_tags"
+    return [told(what, costs["theirs"], costs["ours"], f", apart {off:.1e}")]
+
+
+def compare_boxes(chosen: argparse.Namespace) -> list[Ratio]:
+    from imgutils import detect
+    from PIL import Image
+
+    from dataset_pipeline.settings import load_settings
 
     finders = {
         "person": detect.detect_person,
@@ -134,54 +187,86 @@ def compare_roles(cache: Path, device: str, count: int, rounds: int) -> None:
         "face": detect.detect_faces,
         "hand": detect.detect_hands,
     }
-    detector, thresholds = made["detector"], made["detector"].default_thresholds()
-    kinds = [kind for kind in load_settings().detections.kinds if kind in finders]
-    raw, costs = best_of(
-        {
-            "theirs": lambda: [[box for kind in kinds for box in finders[kind](it)] for it in shown],
-            "ours": lambda: detector.detect(frames, kinds),
-        },
-        rounds,
-    )
-    mine = [[(box[1:5], box.score) for box in row if box.score > thresholds[box.kind]] for row in raw["ours"]]
-    same = sum(
-        [it[0] for it in row] == [tuple(it[0]) for it in others]
-        for row, others in zip(mine, raw["theirs"], strict=True)
-    )
-    told(
-        f"boxes ({', '.join(kinds)}) of {count} frames, imgutils.detect",
-        *(costs["theirs"], costs["ours"], f", the same on {same} of {count} ({sum(map(len, mine))} boxes)"),
-    )
+    frames, _ = seen_on(*clip_of(chosen.cache, chosen.seconds), chosen.pictures)
+    shown, detector = [Image.fromarray(it) for it in frames], resources_of(chosen)["detector"]
+    thresholds, ratios = detector.default_thresholds(), []
+    for kinds in (["person"], [kind for kind in load_settings().detections.kinds if kind in finders]):
+        raw, costs = best_of(
+            {
+                "theirs": lambda kinds=kinds: [[box for kind in kinds for box in finders[kind](it)] for it in shown],
+                "ours": lambda kinds=kinds: detector.detect(frames, kinds),
+            },
+            chosen.rounds,
+        )
+        mine = [[tuple(box[1:5]) for box in row if box.score > thresholds[box.kind]] for row in raw["ours"]]
+        same = sum(row == [tuple(it[0]) for it in other] for row, other in zip(mine, raw["theirs"], strict=True))
+        more = f", the same on {same} of {len(frames)} ({sum(map(len, mine))} boxes)"
+        what = f"boxes ({', '.join(kinds)}) of {len(frames)} frames, imgutils.detect"
+        ratios.append(told(what, costs["theirs"], costs["ours"], more))
+    return ratios
 
-    identity = made["identity"]
+
+def compare_ccip(chosen: argparse.Namespace) -> list[Ratio]:
+    from imgutils.metrics import ccip_extract_feature
+    from PIL import Image
+
+    _, crops = seen_on(*clip_of(chosen.cache, chosen.seconds), chosen.pictures)
+    cut, identity = [Image.fromarray(it) for it in crops], resources_of(chosen)["identity"]
     raw, costs = best_of(
         {
             "theirs": lambda: np.stack([ccip_extract_feature(it) for it in cut]),
             "ours": lambda: identity.embed(crops),
         },
-        rounds,
+        chosen.rounds,
     )
     off = float(np.abs(raw["theirs"] - raw["ours"]).max())
-    told(f"CCIP of {count} crops, ccip_extract_feature", costs["theirs"], costs["ours"], f", apart {off:.1e}")
-    print("hyperIQA against pyiqa's own call: quality.py; frames against ffmpeg's: extraction.py; near-duplicates")
-    print("against scikit-learn's matrix: near_duplicates.py")
+    what = f"CCIP of {len(crops)} crops, ccip_extract_feature"
+    return [told(what, costs["theirs"], costs["ours"], f", apart {off:.1e}")]
 
 
-def compare_neme(cache: Path, device: str, seconds: float) -> None:
-    """Print the way of neme-anima against the assets that give the same, on one drawn clip."""
-    from dataset_pipeline.demo.episodes import write_episode
-    from dataset_pipeline.demo.truth import load_truth
+def compare_hyperiqa(chosen: argparse.Namespace) -> list[Ratio]:
+    from quality import compared
 
+    theirs, ours, off = compared(chosen.cache, min(chosen.pictures, 4), chosen.rounds)
+    return [told("hyperIQA of a picture, pyiqa's own call", Cost(*theirs), Cost(*ours), f", apart {off:.1e}", 2.5)]
+
+
+def compare_iframes(chosen: argparse.Namespace) -> list[Ratio]:
+    return _against_ffmpeg(chosen, "measure_iframes", {"nearest": "ffmpeg, plain", "smooth": "ffmpeg, smooth"})
+
+
+def compare_mpdecimate(chosen: argparse.Namespace) -> list[Ratio]:
+    return _against_ffmpeg(chosen, "measure_mpdecimate", {"kept frames": "ffmpeg"})
+
+
+def _against_ffmpeg(chosen: argparse.Namespace, measure: str, pairs: dict[str, str]) -> list[Ratio]:
+    import extraction
+
+    clip, _ = clip_of(chosen.cache, chosen.seconds)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "show").mkdir()
-        plan = dataclasses.replace(show(), scripts=(_script(seconds),))
-        clip = write_episode(folder / "show", folder / "truth", plan, 1)
-        truth = load_truth(folder / "truth" / f"{clip.stem}.json")
-        theirs = cost_of_neme(clip, truth, cache, device)
-        ours = cost_of_ours(clip, folder, cache, device)
+        costs = getattr(extraction, measure)(extraction.repeated(clip, TIMES, folder), chosen.rounds, folder)
+    cost = {name: Cost(it.wall_s, it.cpu_s) for name, it in costs.items()}
+    what = measure.removeprefix("measure_")
+    return [told(f"{what} ({mine}), {other}", cost[other], cost[mine]) for mine, other in pairs.items()]
+
+
+def compare_matrix(chosen: argparse.Namespace) -> list[Ratio]:
+    from near_duplicates import SIZES, against_matrix
+
+    return [Ratio("near-duplicates, scikit-learn's matrix alone", *against_matrix(SIZES["matrix"], 0.5), 1.0)]
+
+
+def compare_neme(chosen: argparse.Namespace) -> list[Ratio]:
+    clip, truth = clip_of(chosen.cache, chosen.seconds)
+    theirs = cost_of_neme(clip, truth)
+    with tempfile.TemporaryDirectory() as temporary:
+        same, whole = costs_of_ours(clip, Path(temporary), chosen)
     print(f"{truth.frame_count} frames; ours needs no references and finds {len(truth.cast)} people by itself")
-    told("boxes, identities and kept frames, the way of neme-anima", theirs, ours)
+    return [
+        told("boxes, identities and kept frames, the way of neme-anima", theirs, same, floor=3.0),
+        told("the whole pipeline, the way of neme-anima to its own", theirs, whole, floor=0.0),
+    ]
 
 
 def _script(seconds: float) -> str:
@@ -192,7 +277,7 @@ def _script(seconds: float) -> str:
     return ", ".join(shots[number % len(shots)] for number in range(count))
 
 
-def cost_of_neme(clip: Path, truth: Any, cache: Path, device: str) -> Cost:
+def cost_of_neme(clip: Path, truth: Any) -> Cost:
     """Decoding, its detections one by one, and its samples of every track for every character."""
     import cv2
     from imgutils.detect import detect_person
@@ -241,89 +326,148 @@ def cost_of_neme(clip: Path, truth: Any, cache: Path, device: str) -> Cost:
 
 def _samples(truth: Any) -> Iterator[list[tuple[int, tuple[int, int, int, int]]]]:
     """For everybody in every shot the frames that neme looks at, and where they are."""
+    people = dict(_people(truth))
     for shot in truth.shots:
         seen: dict[str, list[tuple[int, tuple[int, int, int, int]]]] = {}
-        for exposure in truth.exposures:
-            first, last = max(exposure.first_frame, shot.first_frame), min(exposure.last_frame, shot.last_frame)
-            for number in range(first, last + 1):
-                for person in truth.drawings[exposure.drawing].people if number % EVERY_OF_NEME == 0 else ():
-                    x0, y0, x1, y1 = (round(it) for it in person.person)
-                    if min(x1 - x0, y1 - y0) > 16:
-                        seen.setdefault(person.character.name, []).append((number, (x0, y0, x1, y1)))
+        for number in range(shot.first_frame, shot.last_frame + 1):
+            for name, box in people.get(number, ()) if number % EVERY_OF_NEME == 0 else ():
+                seen.setdefault(name, []).append((number, box))
         for track in seen.values():
             places = np.linspace(0, len(track) - 1, min(SAMPLES_OF_NEME, len(track))).round().astype(int)
             yield [track[place] for place in dict.fromkeys(places.tolist())]
 
 
-def cost_of_ours(clip: Path, folder: Path, cache: Path, device: str) -> Cost:
-    """The run of the assets with the demo networks, with networks of real size in their place."""
+def costs_of_ours(clip: Path, folder: Path, chosen: argparse.Namespace) -> tuple[Cost, Cost]:
+    """The run of the assets with the demo networks, with networks of real size in their place: of those that give what
+    neme gives, and of all."""
     import dagster as dg
     from real_size import roles, seen_by_roles
 
     from dataset_pipeline.definitions import build_definitions
+    from dataset_pipeline.graph.declaration import is_joined
     from dataset_pipeline.graph.project import store_of
-    from dataset_pipeline.images.resize import decode
     from dataset_pipeline.orchestration.registration import register
-    from dataset_pipeline.orchestration.runs import materialize_assets
+    from dataset_pipeline.orchestration.runs import materialize_assets, phases
     from dataset_pipeline.settings import load_settings
     from dataset_pipeline.sources.finding import find_sources
 
     settings = load_settings(
-        models__pack="demo", store__root=str(folder / "store"), models__device=device, alignments__panoramas="off"
+        models__pack="demo",
+        models__device=chosen.device,
+        store__root=str(folder / "store"),
+        exported_set__root=str(folder / "exports"),
+        alignments__panoramas="off",
+        tracks__mode="off",
     )
     (folder / "dagster").mkdir()
     (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
     [source] = find_sources([clip]).sources
     store, defs = store_of(settings), build_definitions(settings)
-    mine, real = (roles(str(cache), pack, device) for pack in ("demo", "real"))
-    for _, work in [*mine.values(), *real.values()]:
+    demo, real = (roles(str(chosen.cache), pack, chosen.device) for pack in ("demo", "real"))
+    for _, work in demo.values():
         work([np.zeros((64, 64, 3), np.uint8)])
     with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         register(instance, store, settings, [source])
 
-        steps = [
-            (MEASURED, source.key),
-            (("reference_embeddings", "repeated_frames", "character_gallery"), None),
-            (("clusters",), source.key),
-        ]
+        def run(assets: list[str], key: str | None) -> None:
+            failures = materialize_assets(defs, instance, settings, assets, partition_key=key)
+            if failures:
+                raise SystemExit(f"{failures[0].asset}: {failures[0].error}")
 
-        def run() -> None:
-            for assets, key in steps:
-                failures = materialize_assets(defs, instance, settings, list(assets), partition_key=key)
-                if failures:
-                    raise SystemExit(f"{failures[0].asset}: {failures[0].error}")
+        def measured() -> None:
+            run(list(MEASURED), source.key)
+            run(["reference_embeddings", "repeated_frames", "character_gallery"], None)
+            run(["clusters"], source.key)
 
-        _, whole = timed(run)
-    seen = seen_by_roles(store, source.key)
-    total = list(whole)
-    for role in ("embedder", "detector", "identity"):
-        pictures = [decode(store.read_picture(path)) for path in seen[role]]
-        _, demo_cost = timed(lambda role=role, pictures=pictures: mine[role][1](pictures))
-        _, real_cost = timed(lambda role=role, pictures=pictures: real[role][1](pictures))
-        total = [sum_s + real_s - demo_s for sum_s, real_s, demo_s in zip(total, real_cost, demo_cost, strict=True)]
-        print(f"ours: {len(pictures)} pictures through the {role}, {real_cost.wall_s:.1f} s", flush=True)
-    print(f"ours besides the networks: {whole.wall_s:.1f} s with the demo networks", flush=True)
-    return Cost(*total)
+        def rest() -> None:
+            for phase in phases():
+                for joined in (False, True):
+                    if assets := [it for it in phase.assets if is_joined(it) == joined]:
+                        run(assets, None if joined else source.key)
+
+        _, same = timed(measured)
+        print(f"ours besides the networks: {same.wall_s:.1f} s, with the demo networks", flush=True)
+        _, more = timed(rest)
+    seen, whole = seen_by_roles(store, source.key), _sum(same, more)
+    for role, paths in seen.items():
+        extra = _extra(demo[role][1], real[role][1], paths, store, chosen.most)
+        print(f"ours: {len(paths)} pictures through the {role}, {extra.wall_s:.1f} s more", flush=True)
+        whole = _sum(whole, extra)
+        if role in SAME_ROLES:
+            same = _sum(same, extra)
+    return same, whole
+
+
+def _sum(one: Cost, other: Cost) -> Cost:
+    return Cost(one.wall_s + other.wall_s, one.core_s + other.core_s)
+
+
+def _extra(demo: Any, real: Any, paths: list[str], store: Any, most: int) -> Cost:
+    """What networks of real size take more than those of the demo, of all pictures, by at most so many of them."""
+    from dataset_pipeline.images.resize import decode
+
+    places = np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)
+    pictures = [decode(store.read_picture(paths[place])) for place in places]
+    for work in (demo, real):
+        work(pictures[:1])
+    (_, with_demo), (_, with_real) = (timed(lambda work=work: work(pictures)) for work in (demo, real))
+    times = len(paths) / len(pictures)
+    return Cost(*((slow - quick) * times for slow, quick in zip(with_real, with_demo, strict=True)))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Ratio]]] = {
+    "tags": compare_tags,
+    "boxes": compare_boxes,
+    "ccip": compare_ccip,
+    "hyperiqa": compare_hyperiqa,
+    "iframes": compare_iframes,
+    "mpdecimate": compare_mpdecimate,
+    "matrix": compare_matrix,
+    "neme": compare_neme,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cache", type=Path)
-    parser.add_argument("part", nargs="?", choices=["roles", "neme"])
-    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of the clip")
+    parser.add_argument("--pictures", type=int, default=8, help="that each role is compared on")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--most", type=int, default=16, help="pictures that networks of real size are timed on")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if unknown := set(chosen.parts) - PARTS.keys():
+        parser.error(f"no part {', '.join(sorted(unknown))}")
     warnings.simplefilter("ignore")
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(chosen.cache / "hub")}  # before imgutils is imported
+    if chosen.told:
+        ratios = PARTS[chosen.parts[0]](chosen)
+        chosen.told.write_text(json.dumps(ratios), "utf-8")
+        return
     from real_size_pack import build
 
+    from dataset_pipeline.models.device import onnx_device
+
     build(chosen.cache)
-    if chosen.part != "neme":
-        compare_roles(chosen.cache, chosen.device, chosen.pictures, chosen.rounds)
-    if chosen.part != "roles":
-        compare_neme(chosen.cache, chosen.device, chosen.seconds)
+    clip_of(chosen.cache, chosen.seconds)
+    # For imgutils, which would ask each session for CUDA that is not there.
+    mode = {} if onnx_device(chosen.device).cuda else {"ONNX_MODE": "cpu"}
+    environment = {**os.environ, **mode, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(chosen.cache.absolute() / "hub")}
+    options = [f"--{name}={vars(chosen)[name]}" for name in ("seconds", "pictures", "rounds", "most", "device")]
+    ratios: list[Ratio] = []
+    for part in chosen.parts or PARTS:
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "told.json"
+            command = [sys.executable, "-W", "ignore", __file__, str(chosen.cache), part, *options, "--told", str(file)]
+            subprocess.run(command, check=True, env=environment)
+            ratios += [Ratio(*it) for it in json.loads(file.read_text("utf-8"))]
+    print("\ntimes by the clock, by core-seconds, and the least that the first may be:")
+    for ratio in ratios:
+        least = f"{ratio.floor:4.1f}" if ratio.floor else "none"
+        below = "  BELOW" if ratio.wall < ratio.floor else ""
+        print(f"{ratio.wall:7.2f} {ratio.core:7.2f}   {least}  {ratio.what}{below}")
+    sys.exit(any(ratio.wall < ratio.floor for ratio in ratios))
 
 
 if __name__ == "__main__":

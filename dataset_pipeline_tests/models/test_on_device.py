@@ -71,9 +71,9 @@ def test_each_librarys_preparation_is_found_and_gives_its_bits(embedded_by: Any)
     from imgutils.tagging.wd14 import _prepare_image_for_tagging
 
     ways = {
-        "detector": (detector.by_imgutils(640), detector._preparation((640, 640))),
-        "wide detector": (detector.by_imgutils((320, 192)), detector._preparation((320, 192))),
-        "identity": (identity.by_imgutils(), identity._preparation()),
+        "detector": (detector.by_imgutils(640), detector.preparation((640, 640))),
+        "wide detector": (detector.by_imgutils((320, 192)), detector.preparation((320, 192))),
+        "identity": (identity.by_imgutils(), identity.preparation()),
         "tagger": (
             lambda it: _prepare_image_for_tagging(Image.fromarray(it), 448)[0],
             tagger.wd14_preparation(448),
@@ -97,7 +97,7 @@ def embedded_by() -> Any:
 
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     how = PreprocessCfg(size=(224, 224), mean=mean, std=std, resize_mode="squash")
-    transform = open_clip.transform.image_transform_v2(how, is_train=False)
+    transform: Any = open_clip.transform.image_transform_v2(how, is_train=False)
     return lambda image: transform(Image.fromarray(image))
 
 
