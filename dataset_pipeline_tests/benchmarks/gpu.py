@@ -4,8 +4,8 @@ take of ten minutes.
     uv run python dataset_pipeline_tests/benchmarks/gpu.py CACHE [--device cuda] [--pictures N] [--compared 4]
 
 CACHE is a folder for the networks of real_size_pack.py (random weights of the real shapes, 1.5 GB, some minutes to
-make), written unless they are there. Pictures are drawn 1080p frames in memory, for CCIP people cut out of them, so that
-decoding takes no part. Where no CUDA device is, it says so and prints the CPU's figures of few pictures.
+make), written unless they are there. Pictures are drawn 1080p frames in memory, for CCIP people cut out of them, so
+that decoding takes no part. Where no CUDA device is, it says so and prints the CPU's figures of few pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def busy_shares(device: Device) -> Iterator[list[float]]:
 
 
 def show_rates(cache: Path, device: Device, count: int, people: int) -> dict[str, float]:
-    """Print how fast each role is; pictures a second by role, and of the two kinds of [tracks] as `detector, tracks`."""
+    """Print how fast each role is; pictures a second by role, those of the two kinds of [tracks] as `detector, tracks`."""
     flops, kinds = build(cache), load_settings().detections.kinds
     peak = peak_flop_s(str(device))
     table = Table("role", "pictures", "pictures/s", "core-s each", "GFLOP each", "of peak", "GPU busy", "first, s")
@@ -98,9 +99,9 @@ def show_rates(cache: Path, device: Device, count: int, people: int) -> dict[str
         entries = made[role][0].open_pack().models(role)
         flop = sum(flops[it.name].flop for it in entries if not it.kind or it.kind in seen_kinds)
         pictures, number = (cut, people) if role == "identity" else (frames, count)
-        first = timed(lambda: work(repeated(pictures, min(number, 16))))
+        first = timed(partial(work, repeated(pictures, min(number, 16))))
         with busy_shares(device) as shares:
-            cost = timed(lambda: work(repeated(pictures, number)))
+            cost = timed(partial(work, repeated(pictures, number)))
         rates[name] = number / cost.wall_s
         busy = f"{np.mean(shares):.0%}" if shares else "unknown"
         share = f"{flop * rates[name] / peak:.0%}"
