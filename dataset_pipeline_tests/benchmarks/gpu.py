@@ -82,7 +82,7 @@ def busy_shares(device: Device) -> Iterator[list[float]]:
 
 
 def show_rates(cache: Path, device: Device, count: int, people: int) -> dict[str, float]:
-    """Print how fast each role is; pictures a second by role, those of the two kinds of [tracks] as `detector, tracks`."""
+    """Print how fast each role is. Pictures a second by role; `detector, tracks` is that of two kinds."""
     flops, kinds = build(cache), load_settings().detections.kinds
     peak = peak_flop_s(str(device))
     table = Table("role", "pictures", "pictures/s", "core-s each", "GFLOP each", "of peak", "GPU busy", "first, s")
