@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from dataset_pipeline.demo.scenes import draw_scene
 from dataset_pipeline.demo.training.export import difference_metric_onnx
 from dataset_pipeline.models.registry import HubFile, ModelEntry, ModelPack, repository_folder
 
@@ -34,6 +35,8 @@ SEED = 7
 MARK = "real_size.json"  # what a network's run costs, beside `hub/`; its presence says the weights are random
 TAGGER_SIDE_PX, IDENTITY_SIDE_PX, DETECTOR_SIDE_PX, EMBEDDER_SIDE_PX, QUALITY_SIDE_PX = 448, 384, 640, 224, 224
 QUALITY_CROPS = 25
+FOUND_SHARE = 0.002  # of the places that a detector judges, those whose score is above a half
+SCORE_SPREAD = 4.0  # standard deviation of its scores before the sigmoid
 N_TAGS = {9: 4, 0: 8106, 4: 2751}  # of the v3 list, by category number
 
 
@@ -236,8 +239,34 @@ def _onnx(
     return model.SerializeToString()
 
 
+def learn_norms(net: nn.Module, pictures: torch.Tensor) -> None:
+    """Let batch norms know what passes them, so that answers depend on the picture; in the mode for answers then."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean of all that is seen
+    with torch.inference_mode():
+        net.train()(pictures)
+    net.eval()
+
+
+def calibrated_yolo(size: str) -> Yolo:
+    """YOLOv8 with random weights that finds some places in a picture, not nearly all or none."""
+    net = yolo(size)
+    scenes = [draw_scene(seed, (DETECTOR_SIDE_PX,) * 2, people=2).image for seed in range(3)]
+    pictures = torch.stack([torch.from_numpy(scene).permute(2, 0, 1) / 255 for scene in scenes])
+    learn_norms(net, pictures)
+    with torch.inference_mode():
+        scores = net(pictures)[:, 4].double().logit()
+        spread = SCORE_SPREAD / scores.std().item()
+        above = scores.quantile(1 - FOUND_SHARE).item()
+        for head in net.scores:
+            head[-1].weight *= spread
+            head[-1].bias.copy_((head[-1].bias - above) * spread)
+    return net
+
+
 def _detector(pack: ModelPack, entry: ModelEntry) -> Network:
-    net = yolo(entry.name[-1]).eval()
+    net = calibrated_yolo(entry.name[-1])
     example = torch.rand(2, 3, DETECTOR_SIDE_PX, DETECTOR_SIDE_PX)
     metadata = {"names": str({0: entry.kind}), "imgsz": f"[{DETECTOR_SIDE_PX}, {DETECTOR_SIDE_PX}]"}
     _write(pack, entry, {"model": _onnx(net, example, "images", ["output0"], metadata)})
@@ -297,15 +326,11 @@ def calibrated_hyperiqa(seed: int = SEED) -> nn.Module:
         net = HyperNet(pretrained=False)
     finally:
         timm.create_model = create
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the mean of all that is seen
     coarse = torch.rand(4, 3, 8, 12)
     pictures = functional.interpolate(coarse, (QUALITY_SIDE_PX * 2, QUALITY_SIDE_PX * 3), mode="bicubic").clamp(0, 1)
     noise = torch.rand_like(pictures) * torch.linspace(0, 1, 4)[:, None, None, None]
-    with torch.inference_mode():
-        net(uniform_crop([(pictures + noise) / 2], QUALITY_SIDE_PX, 4))
-    return net.eval()
+    learn_norms(net, uniform_crop([(pictures + noise) / 2], QUALITY_SIDE_PX, 4))
+    return net
 
 
 def _quality(pack: ModelPack, entry: ModelEntry) -> Network:

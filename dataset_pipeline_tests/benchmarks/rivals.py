@@ -198,8 +198,9 @@ def compare_boxes(chosen: argparse.Namespace) -> list[Ratio]:
             },
             chosen.rounds,
         )
-        mine = [[tuple(box[1:5]) for box in row if box.score > thresholds[box.kind]] for row in raw["ours"]]
-        same = sum(row == [tuple(it[0]) for it in other] for row, other in zip(mine, raw["theirs"], strict=True))
+        mine = [[(box.kind, tuple(box[1:5])) for box in row if box.score > thresholds[box.kind]] for row in raw["ours"]]
+        its = [sorted((label, corners) for corners, label, _ in row) for row in raw["theirs"]]
+        same = sum(sorted(row) == other for row, other in zip(mine, its, strict=True))
         more = f", the same on {same} of {len(frames)} ({sum(map(len, mine))} boxes)"
         what = f"boxes ({', '.join(kinds)}) of {len(frames)} frames, imgutils.detect"
         ratios.append(told(what, costs["theirs"], costs["ours"], more))
@@ -437,7 +438,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=16, help="pictures that networks of real size are timed on")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     if unknown := set(chosen.parts) - PARTS.keys():
         parser.error(f"no part {', '.join(sorted(unknown))}")
     warnings.simplefilter("ignore")
