@@ -1,8 +1,8 @@
 """Running ONNX files: a session on an explicit device, in batches where the file allows it.
 
-On a CPU pieces of a batch run side by side, as many as there are cores. That takes less time than all cores on one
-operator of the whole batch, which wait for each other at its end, and what a network holds while it runs is that of
-PIECE rows for each core, however large the batch.
+On a CPU the rows of a batch run side by side, one on each core. That takes less time than all cores on one operator of
+the whole batch, which wait for each other at its end and share a cache, and what a network holds while it runs is that of
+as many rows as there are cores, however large the batch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from dataset_pipeline.models.device import CUDA_PROVIDER, Device, DeviceUnavaila
 
 if TYPE_CHECKING:
     import torch
-
-PIECE = 4  # most rows of a piece that runs on a CPU's core
 
 
 class OnnxRunner:
@@ -107,11 +105,11 @@ class OnnxRunner:
     def _cut(self, batch: Any) -> Iterator[tuple[Any, int]]:
         """Pieces, and how many rows of each count."""
         size = self.fixed_batch
+        if size is None and self.side_by_side == 1:
+            yield batch, len(batch)
+            return
         if size is None:
-            size = min(PIECE, -(-len(batch) // self.side_by_side)) if self.side_by_side > 1 else len(batch)
-            for start in range(0, len(batch), size):
-                piece = batch[start : start + size]
-                yield piece, len(piece)
+            yield from ((batch[row : row + 1], 1) for row in range(len(batch)))
             return
         for start in range(0, len(batch), size):
             length = min(size, len(batch) - start)
