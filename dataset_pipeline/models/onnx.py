@@ -1,8 +1,8 @@
 """Running ONNX files: a session on an explicit device, in batches where the file allows it.
 
 On a CPU the rows of a batch run side by side, one on each core. That takes less time than all cores on one operator of
-the whole batch, which wait for each other at its end and share a cache, and what a network holds while it runs is that of
-as many rows as there are cores, however large the batch.
+the whole batch, which wait for each other at its end, and what a network holds while it runs is that of as many rows
+as there are cores, however large the batch.
 """
 
 from __future__ import annotations
