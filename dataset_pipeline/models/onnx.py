@@ -100,6 +100,7 @@ class OnnxRunner:
         for output in outputs:
             binding.bind_output(output, "cpu")
         self.session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
         return binding.copy_outputs_to_cpu()
 
     def _cut(self, batch: Any) -> Iterator[tuple[Any, int]]:

@@ -177,8 +177,8 @@ def show_budget(rates: dict[str, float]) -> None:
     for role, count in TRACKS.items():
         wall_s = EPISODES * count / rates.get(f"{role}, tracks", rates[role])
         total += wall_s
-        table.add_row(f"{role}, {count} looks of [tracks] each", f"{wall_s:.0f}")
-    for name, core_s in (("besides the networks", BESIDES_CORE_S), ("decoding for [tracks]", TRACKS_CORE_S)):
+        table.add_row(f"{role}, {count} looks of tracks each", f"{wall_s:.0f}")
+    for name, core_s in (("besides the networks", BESIDES_CORE_S), ("decoding for tracks", TRACKS_CORE_S)):
         total += EPISODES * core_s / cores
         table.add_row(f"{name}, {core_s} core-s each on {cores} cores", f"{EPISODES * core_s / cores:.0f}")
     table.add_row("all, nothing side by side", f"{total:.0f}")

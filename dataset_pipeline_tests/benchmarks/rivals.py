@@ -3,8 +3,9 @@
     uv run python dataset_pipeline_tests/benchmarks/rivals.py CACHE [PART ...] [--seconds 20] [--pictures 8]
         [--rounds 3] [--most 16] [--device auto]
 
-tags, boxes, ccip, hyperiqa: each role against the public call of the library that its networks come from, a picture a
-call: imgutils' get_wd14_tags, detect_person (and the other kinds), ccip_extract_feature, pyiqa's metric. Frames and
+tags, boxes, ccip, clip, hyperiqa: each role against the public call of the library that its networks come from, a
+picture a call: imgutils' get_wd14_tags, detect_person (and the other kinds), ccip_extract_feature, open_clip's
+encode_image, pyiqa's metric. Frames and
 people are those of the clip, in memory; sides take turns, and the best of each counts. Answers are compared too.
 iframes, mpdecimate: against ffmpeg, by extraction.py, on the clip six times over. matrix: near-duplicates against
 scikit-learn's matrix, by near_duplicates.py.
@@ -37,6 +38,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from dataset_pipeline.models.device import onnx_device
 
 SIZE = (1920, 1080)
 CHARACTERS_OF_NEME = 5
@@ -222,6 +225,30 @@ def compare_ccip(chosen: argparse.Namespace) -> list[Ratio]:
     )
     off = float(np.abs(raw["theirs"] - raw["ours"]).max())
     what = f"CCIP of {len(crops)} crops, ccip_extract_feature"
+    return [told(what, costs["theirs"], costs["ours"], f", apart {off:.1e}")]
+
+
+def compare_clip(chosen: argparse.Namespace) -> list[Ratio]:
+    import open_clip
+    import torch
+    from PIL import Image
+
+    frames, _ = seen_on(*clip_of(chosen.cache, chosen.seconds), chosen.pictures)
+    shown, embedder = [Image.fromarray(it) for it in frames], resources_of(chosen)["embedder"]
+    pack = embedder.open_pack()
+    folder = pack.file(pack.models("embedder")[0], "weights").parent
+    place = "cuda" if onnx_device(chosen.device).cuda else "cpu"
+    made = open_clip.create_model_and_transforms(f"local-dir:{folder}", device=place, image_resize_mode="squash")
+    model, preprocess = made[0].eval(), made[2]
+
+    def by_open_clip() -> np.ndarray:
+        with torch.inference_mode():
+            vectors = [model.encode_image(preprocess(it)[None].to(place), normalize=True) for it in shown]
+        return torch.cat(vectors).cpu().numpy()
+
+    raw, costs = best_of({"theirs": by_open_clip, "ours": lambda: embedder.embed(frames)}, chosen.rounds)
+    off = float(np.abs(raw["theirs"] - raw["ours"]).max())
+    what = f"CLIP of {len(frames)} frames, open_clip's encode_image"
     return [told(what, costs["theirs"], costs["ours"], f", apart {off:.1e}")]
 
 
@@ -420,6 +447,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Ratio]]] = {
     "tags": compare_tags,
     "boxes": compare_boxes,
     "ccip": compare_ccip,
+    "clip": compare_clip,
     "hyperiqa": compare_hyperiqa,
     "iframes": compare_iframes,
     "mpdecimate": compare_mpdecimate,
@@ -447,8 +475,6 @@ def main() -> None:
         chosen.told.write_text(json.dumps(ratios), "utf-8")
         return
     from real_size_pack import build
-
-    from dataset_pipeline.models.device import onnx_device
 
     build(chosen.cache)
     clip_of(chosen.cache, chosen.seconds)
