@@ -238,7 +238,7 @@ def compare_clip(chosen: argparse.Namespace) -> list[Ratio]:
     pack = embedder.open_pack()
     folder = pack.file(pack.models("embedder")[0], "weights").parent
     place = "cuda" if onnx_device(chosen.device).cuda else "cpu"
-    made = open_clip.create_model_and_transforms(f"local-dir:{folder}", device=place, image_resize_mode="squash")
+    made: Any = open_clip.create_model_and_transforms(f"local-dir:{folder}", device=place, image_resize_mode="squash")
     model, preprocess = made[0].eval(), made[2]
 
     def by_open_clip() -> np.ndarray:
