@@ -60,7 +60,8 @@ class Detector(ModelResource):
     """One network per kind of box.
 
     All boxes above `score_floor` are given. Taking those above `default_thresholds()` gives exactly what
-    imgutils.detect's functions give: its suppression lets a stronger box remove a weaker one, never the reverse.
+    imgutils.detect's functions give: its suppression lets a stronger box remove a weaker one, never the reverse. Only
+    of boxes whose scores tie to the last digit another one may be left.
     """
 
     role: ClassVar[Role] = "detector"
