@@ -5,8 +5,9 @@
 
 Draws an episode of each length (4 and 8 minutes, unless others are given) and measures it with the demo networks, in
 one run as an arrival does, in a process of its own. A thread looks at the process's resident memory 50 times a second:
-the table holds the highest look while each asset was made, in MB, of every length. What a thousand pictures of numbers
-a network takes is the same at every length, so that only what grows tells of what is held by the episode.
+the table holds the highest look while each asset was made, in MB, of every length. What a network takes for a batch is
+the same at every length, and most of all; what grows from one length to the next is what is held of the episode, of
+which pictures are the most, up to `[store] picture_memory_mib`.
 FOLDER keeps what is drawn.
 """
 
