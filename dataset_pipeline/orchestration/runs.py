@@ -21,7 +21,7 @@ from dataset_pipeline.base.parallel import map_all
 from dataset_pipeline.base.progress import TimeLeft
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declared, is_joined, parted
 from dataset_pipeline.graph.materializing import is_current
-from dataset_pipeline.graph.project import location_prefix, partitions_name, store_of
+from dataset_pipeline.graph.project import location_prefix, partitions_name
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.injected import model_resources
@@ -138,7 +138,8 @@ def materialize_all(
     try:
         work = _phases_under(settings, leave_out, only)
         make = partial(materialize_assets, defs, instance, settings, within=within)
-        _work(make, instance, settings, outcome, progress, work, time_left or TimeLeft())
+        store = _store_of(defs)
+        _work(make, instance, settings, store, outcome, progress, work, time_left or TimeLeft())
     except Exception as error:
         # Of a body's errors Dagster makes failures; this one is of its own history, and there is a report all the same.
         reason = full_disk(error, instance.storage_directory())
@@ -147,6 +148,11 @@ def materialize_all(
         outcome.failures.append(Failure("Dagster's history", "", reason))
     outcome.seconds = time.monotonic() - start_s
     return outcome
+
+
+def _store_of(defs: dg.Definitions) -> Store:
+    """The store that runs of these definitions read and write, so that what they wrote is seen at once."""
+    return (defs.resources or {})["store"]
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def submit_measuring(
 ) -> Asked:
     """Ask the daemon for one run of the measuring assets for each episode for which that is due."""
     measuring = phases()[0].assets
-    found = due(measuring, instance, settings, store_of(settings), episodes)
+    found = due(measuring, instance, settings, _store_of(defs), episodes)
     wanted = set().union(*(members for _, members in found))
     registered = instance.get_dynamic_partitions(partitions_name(settings))
     work = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
@@ -218,6 +224,7 @@ def _work(
     make: Callable[..., list[Failure]],
     instance: dg.DagsterInstance,
     settings: Settings,
+    store: Store,
     outcome: Outcome,
     progress: Callable[[str, int, int], None],
     work: Sequence[Phase],
@@ -231,7 +238,6 @@ def _work(
         outcome.failures += failures
         return not failures
 
-    store = store_of(settings)
     failed: set[str] = set()
     classes = [it.name for it in settings.regularization.classes]
 

@@ -89,6 +89,9 @@ class LocalFiles:
     def marks(self, path: str) -> None:
         return None
 
+    def marks_below(self, path: str, most: int) -> None:
+        return None
+
     def fault_of_conditions(self) -> str:
         """Whether locks hold between machines cannot be told from one: that there are any can."""
         from filelock import FileLock, Timeout
@@ -251,6 +254,9 @@ class RemoteFiles:
         return self.read(path)
 
     def marks(self, path: str) -> None:
+        return None
+
+    def marks_below(self, path: str, most: int) -> None:
         return None
 
     def fault_of_conditions(self) -> str:

@@ -93,6 +93,15 @@ class ObjectFiles:
     def marks(self, path: str) -> dict[str, Mark]:
         return {it["path"].rpartition("/")[2]: _mark_of(it) for it in self._listed(path)["objects"]}
 
+    def marks_below(self, path: str, most: int) -> dict[str, Mark] | None:
+        found: dict[str, Mark] = {}
+        with self._telling(path):
+            for some in self._client.list(path, chunk_size=most):
+                found |= {it["path"]: _mark_of(it) for it in some}
+                if len(found) >= most:  # there may be more, which would be another request
+                    return None
+        return found
+
     def below(self, path: str) -> list[str]:
         with self._telling(path):
             return sorted(it["path"] for some in self._client.list(path or None) for it in some)

@@ -17,7 +17,7 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
-from dataset_pipeline.base.parallel import map_all
+from dataset_pipeline.base.parallel import READERS, map_all
 from dataset_pipeline.base.paths import OutsideError, fault_of_path
 from dataset_pipeline.store.names import ASSET, check_asset, episode_name, episode_named, folder_of
 from dataset_pipeline.store.protocol import Files, Mark, StoreError
@@ -27,6 +27,7 @@ FOLDER, SUFFIX = "_pointers", ".json"
 APART = "current.json"  # what a pointer that lies beside its table is called
 NONE_APART = f"{FOLDER}/together.json"  # is there if all pointers are
 LOOK_S, LOOKS = 10.0, 20_000  # for so long a look at a pointer in a bucket counts; at most so many
+LISTED = 1000  # pointers, which one request lists
 READ_BYTES = 64 << 20  # of pointers in buckets are kept in a process
 REQUESTS = 32  # at a time
 
@@ -102,12 +103,16 @@ class Pointers:
     """The pointers of a store. Safe for many processes at once.
 
     A disk is asked each time. In a bucket a look counts for LOOK_S, as what this process has just written does; and
-    what it ever read is not asked for again as long as a listing shows the same tag.
+    what it ever read is not asked for again as long as a listing shows the same tag. Where one request lists all
+    pointers of the store, that is a look at all of them.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._looks: dict[str, tuple[float, Seen]] = {}
+        self._all: tuple[float, dict[str, Mark]] = (float("-inf"), {})
+        self._is_small = files.far  # so that looking at all of them is a request
+        self._listing = Lock()
 
     def read(self, asset: str, episode: str | None) -> Pointer | None:
         """What is current; None if nothing was ever written. Raises TableOutdated for a damaged pointer."""
@@ -131,28 +136,54 @@ class Pointers:
         """What is there, to be replaced by `swap`. afresh: by now, not a moment ago."""
         path = pointer_path(asset, episode)
         looked_s, seen = self._looks.get(path, (float("-inf"), Seen()))
-        if afresh or time.monotonic() - looked_s > LOOK_S:
-            seen = self._remembered(path, self._see(path, asset, episode))
-        return seen
+        if not afresh and time.monotonic() - looked_s <= LOOK_S:
+            return seen
+        if not afresh and (listed := self._listed()) is not None:
+            known = self._known(path, listed.get(path))
+            if known is not None:
+                return known
+        return self._remembered(path, self._see(path, asset, episode))
 
     def see_all(self, asset: str, episodes: Sequence[str]) -> dict[str, Seen]:
         """Of many episodes, in the same order: of a bucket by one listing, and a request for each that has changed."""
-        marks = self._files.marks(f"{FOLDER}/{asset}") if len(episodes) > 1 else None
+        marks = None
+        if len(episodes) > 1 and self._listed() is None:
+            marks = self._files.marks(f"{FOLDER}/{asset}")
         if marks is None:
-            found = map_all(lambda episode: self.see(asset, episode), episodes)
+            found = map_all(
+                lambda episode: self.see(asset, episode), episodes, REQUESTS if self._files.far else READERS
+            )
             return dict(zip(episodes, found, strict=True))
 
         def one(episode: str) -> Seen:
             path = pointer_path(asset, episode)
-            mark = marks.get(path.rpartition("/")[2])
-            if mark is None and not self.may_lie_apart:
-                return self._remembered(path, Seen())
-            before = _READ.get(self._files.uri(path))
-            if mark is not None and before is not None and before.mark is not None and before.mark.tag == mark.tag:
-                return self._remembered(path, before)
-            return self.see(asset, episode, afresh=True)
+            known = self._known(path, marks.get(path.rpartition("/")[2]))
+            return self.see(asset, episode, afresh=True) if known is None else self._remembered(path, known)
 
         return dict(zip(episodes, map_all(one, episodes, REQUESTS), strict=True))
+
+    def _known(self, path: str, mark: Mark | None) -> Seen | None:
+        """What a listing tells of a pointer that it shows with this mark, or not at all; None if it has to be read."""
+        if mark is None:
+            return None if self.may_lie_apart else Seen()
+        before = _READ.get(self._files.uri(path))
+        return before if before is not None and before.mark is not None and before.mark.tag == mark.tag else None
+
+    def _listed(self) -> dict[str, Mark] | None:
+        """All pointers by path, as they were listed within LOOK_S; None if listing them takes more than a request, or
+        reading them costs no more."""
+        with self._listing:
+            if self._is_small and time.monotonic() - self._all[0] > LOOK_S:
+                began_s, marks = time.monotonic(), self._files.marks_below(FOLDER, LISTED)
+                self._is_small, self._all = marks is not None, (began_s, marks or {})
+            return self._all[1] if self._is_small else None
+
+    def _list(self, path: str, mark: Mark | None) -> None:
+        """Have a pointer that this process changed in the listing as it is now."""
+        with self._listing:
+            self._all[1].pop(path, None)
+            if mark is not None:
+                self._all[1][path] = mark
 
     def swap(self, asset: str, episode: str | None, pointer: Pointer, seen: Seen) -> bool:
         """Put a pointer in the place of what was seen; False if something else is there by now."""
@@ -160,6 +191,7 @@ class Pointers:
         if (mark := self._files.swap(path, content, seen.mark)) is None:
             self._looks.pop(path, None)
             return False
+        self._list(path, mark)
         self._remembered(path, Seen(content, mark))
         if self.may_lie_apart:
             self._files.remove(_path_apart(asset, episode))
@@ -172,6 +204,7 @@ class Pointers:
         if self.may_lie_apart:
             self._files.remove(_path_apart(asset, episode))
         self._files.remove(pointer_path(asset, episode))
+        self._list(pointer_path(asset, episode), None)
         self._looks.pop(pointer_path(asset, episode), None)
 
     def _see(self, path: str, asset: str, episode: str | None) -> Seen:
@@ -197,13 +230,20 @@ class Pointers:
         return sorted(name for name in found if ASSET.fullmatch(name))
 
     def episodes(self, asset: str) -> list[str]:
-        """The episodes that have a table of this asset, sorted."""
-        return sorted(episode for episode in self.keys(asset) if episode is not None)
+        """The episodes that have a table of this asset, sorted; as `see` sees them."""
+        check_asset(asset)
+        begins, listed = f"{FOLDER}/{asset}/", self._listed()
+        names = None if listed is None else [it.removeprefix(begins) for it in list(listed) if it.startswith(begins)]
+        return sorted(episode for episode in self._named(asset, names) if episode is not None)
 
     def keys(self, asset: str) -> set[str | None]:
-        """The same, with None if there is a table of all episodes."""
+        """The same by now, with None if there is a table of all episodes."""
         check_asset(asset)
-        found = {name.removesuffix(SUFFIX) for name in self._files.names(f"{FOLDER}/{asset}") if name.endswith(SUFFIX)}
+        return self._named(asset, None)
+
+    def _named(self, asset: str, names: Sequence[str] | None) -> set[str | None]:
+        names = self._files.names(f"{FOLDER}/{asset}") if names is None else names
+        found = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
         if self.may_lie_apart:
             folders = self._files.folders(asset)
             there = map_all(lambda name: APART in self._files.names(f"{asset}/{name}"), folders)
@@ -218,6 +258,7 @@ class Pointers:
                 self._files.create(pointer_path(asset, episode), self._files.read(_path_apart(asset, episode)))
             self._files.remove(_path_apart(asset, episode))
         self._looks.clear()
+        self._all = (float("-inf"), {})
         if not self._is_said:
             self.say_none_apart()
 
@@ -227,6 +268,8 @@ class Pointers:
 
     @cached_property
     def _is_said(self) -> bool:
+        if (listed := self._listed()) is not None and NONE_APART in listed:
+            return True
         try:
             self._files.read(NONE_APART)
         except FileNotFoundError:

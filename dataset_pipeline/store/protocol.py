@@ -54,6 +54,10 @@ class Files(Protocol):
         """The files right in `path` by name; None where reading them costs no more than marks would."""
         ...
 
+    def marks_below(self, path: str, most: int) -> dict[str, Mark] | None:
+        """The files in a folder and those below by path; None as of `marks`, or where there are `most` or more."""
+        ...
+
     def fault_of_conditions(self) -> str:
         """Why several writers at a time are not safe here; empty if they are."""
         ...

@@ -20,6 +20,7 @@ from dataset_pipeline.cli import app as cli
 from dataset_pipeline.cli.common import FAILED
 from dataset_pipeline.cli.run import finish
 from dataset_pipeline.graph import framework
+from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models import DeviceUnavailable, RegistryError, WeightsMissing
 from dataset_pipeline.models.hub import PullFailed
 from dataset_pipeline.orchestration import runs
@@ -116,7 +117,7 @@ def test_a_run_whose_history_cannot_be_written_comes_to_its_report(tmp_path, mon
     monkeypatch.setattr(runs, "materialize_assets", full)
     settings = load_settings(models__pack="demo", store__root=str(tmp_path))
     with dg.DagsterInstance.ephemeral() as instance:
-        outcome = runs.materialize_all(dg.Definitions(), instance, settings, [])
+        outcome = runs.materialize_all(dg.Definitions(resources={"store": store_of(settings)}), instance, settings, [])
     [failure] = outcome.failures
     assert failure.asset == "Dagster's history"
     assert failure.error.startswith("No space left on device: ")

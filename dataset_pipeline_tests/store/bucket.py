@@ -35,9 +35,9 @@ class Bucket:
         self.asked.append(("head", path))
         return self._aged(self.store.head(path))
 
-    def list(self, prefix: str | None = None) -> Iterator[list[Any]]:
+    def list(self, prefix: str | None = None, **options: Any) -> Iterator[list[Any]]:
         self.asked.append(("list", prefix or ""))
-        return ([self._aged(it) for it in some] for some in self.store.list(prefix))
+        return ([self._aged(it) for it in some] for some in self.store.list(prefix, **options))
 
     def list_with_delimiter(self, prefix: str | None = None) -> Any:
         self.asked.append(("list", prefix or ""))

@@ -55,7 +55,7 @@ def test_a_table_that_is_new_is_two_requests_and_read_back_none(bucket: Bucket, 
     found.write("quality_scores", scores(1), EPISODE)
     bucket.asked.clear()
     found.write("crops", SCHEMAS["crops"].empty(), EPISODE)
-    assert [call for call, _ in bucket.asked] == ["get", "put", "put"]
+    assert [call for call, _ in bucket.asked] == ["put", "put"]
     bucket.asked.clear()
     assert found.read("crops", EPISODE).num_rows == 0
     assert found.read("quality_scores", EPISODE).num_rows == 1
@@ -168,22 +168,44 @@ def test_only_what_a_person_has_to_mend_is_wrong_for_good(
         Store(root).episodes("video")
 
 
-def test_freshness_of_many_episodes_is_one_listing_and_what_has_changed(bucket: Bucket, root: str) -> None:
+def test_freshness_of_many_episodes_is_one_listing_and_what_has_changed(
+    bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, names = Store(root), [f"show.e{number:03d}" for number in range(50)]
     for name in names:
         first.write("tags", SCHEMAS["tags"].empty(), name)
-    other = Store(root)
-    assert other.episodes("tags") == names
+    for listed in (1000, 20):  # whether a request lists all pointers, or all of an asset
+        monkeypatch.setattr(pointers, "LISTED", listed)
+        other = Store(root)
+        assert other.episodes("tags") == names
+        bucket.asked.clear()
+        assert list(other.pointers("tags", names)) == names
+        assert {call for call, _ in bucket.asked} <= {"list"}
+        assert len(bucket.asked) == (0 if listed == 1000 else 1)
+        pointers._READ.__init__()
+        assert len(Store(root).pointers("tags", [*names, "show.new"])) == 50
+        first.write("tags", SCHEMAS["tags"].empty(), "show.e007", pointers.Provenance(code_version=f"2-{listed}"))
+        bucket.asked.clear()
+        found = Store(root).pointers("tags", names)
+        assert found["show.e007"].provenance.code_version == f"2-{listed}"
+        assert {call for call, path in bucket.asked if "e0" in path or call == "list"} == {"list"}
+
+
+def test_a_look_at_all_pointers_of_a_small_store_is_one_listing_and_sees_what_this_process_does(
+    bucket: Bucket, root: str
+) -> None:
+    Store(root).write("tags", SCHEMAS["tags"].empty(), EPISODE)
+    found = Store(root)
     bucket.asked.clear()
-    assert list(other.pointers("tags", names)) == names
+    assert found.pointer("tags", EPISODE) is not None
+    assert found.pointer("crops", EPISODE) is None
+    assert (found.episodes("tags"), found.episodes("crops"), found.episodes("stills")) == ([EPISODE], [], [])
     assert [call for call, _ in bucket.asked] == ["list"]
-    pointers._READ.__init__()
-    assert len(Store(root).pointers("tags", [*names, "show.new"])) == 50
-    first.write("tags", SCHEMAS["tags"].empty(), "show.e007", pointers.Provenance(code_version="2-x"))
-    bucket.asked.clear()
-    found = Store(root).pointers("tags", names)
-    assert found["show.e007"].provenance.code_version == "2-x"
-    assert [call for call, path in bucket.asked if "e0" in path or call == "list"] == ["list"]
+    found.write("crops", SCHEMAS["crops"].empty(), EPISODE)
+    assert found.episodes("crops") == [EPISODE]
+    found.forget(EPISODE)
+    assert found.episodes("crops") == found.episodes("tags") == []
+    assert found.pointer("tags", EPISODE) is None
 
 
 def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never_overwritten_unseen(
