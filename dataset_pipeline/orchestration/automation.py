@@ -13,6 +13,8 @@ from operator import or_
 
 import dagster as dg
 
+from dataset_pipeline.orchestration.noted import AsNotedCondition, NotedCondition
+
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
 TICK_S = 15  # at least: a new episode passes a dozen stages on its way into the set, each a tick or two
@@ -32,18 +34,19 @@ def keep_current(
     asset, for a projection: `waits_for` is looked at from there, over all episodes, since a projection sees its own
     episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for them.
     """
-    busy = ~_rested() | _due(sources)
+    due, rested = _due(sources), _rested()
+    busy = ~AsNotedCondition(operand=rested, noted_as="rested") | AsNotedCondition(operand=due, noted_as="due")
     above = [AC.asset_matches(key, busy) for key in waits_for]
     if above:
         anywhere = reduce(or_, above)
         waiting = AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
     else:
         waiting = AC.any_deps_match(busy).ignore(sources)
-    due = _due(sources)
+    asked = NotedCondition(operand=rested, noted_as="rested") & NotedCondition(operand=due, noted_as="due")
     if not above:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
-        due &= ~due.newly_true()
-    return (due & _rested() & ~waiting.with_label("waiting")).with_label("keep_current")
+        asked &= ~AsNotedCondition(operand=due, noted_as="due").newly_true()
+    return (asked & ~waiting.with_label("waiting")).with_label("keep_current")
 
 
 def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:

@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any
 
+from dataset_pipeline.orchestration import noted
 from dataset_pipeline.orchestration.dagster_internals import (
     ASSET_EVENTS,
     ConcurrencyClaimStatus,
@@ -28,6 +29,7 @@ from dataset_pipeline.orchestration.dagster_internals import (
     raise_execution_interrupts,
 )
 
+__all__ = ["SharedEventLog", "noted"]  # the daemon and the web server load the conditions with the log
 BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 os.environ.setdefault(BATCH, "500")
 LOCK_WAIT_S = 60.0  # what is done under the lock takes milliseconds

@@ -4,6 +4,8 @@
 episode, `the_set` joined over clusters. Runs happen between ticks, as the daemon would start them.
 """
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._serdes import deserialize_value, serialize_value
 
 from dataset_pipeline.orchestration.automation import BY_AUTOMATION, TICK_S, automation_sensor, interval_s, keep_current
 
@@ -326,6 +329,35 @@ def test_nothing_is_asked_for_between_a_partition_and_its_run(running, wait: Cal
     running.announce("e4")
     assert running.tick() == []
     assert run.run_id
+
+
+def test_who_waits_looks_up_what_others_found_on_the_same_tick(running):
+    result = dg.evaluate_automation_conditions(running.definitions(), running.instance, cursor=running.cursor)
+    evaluated = {it.key.path[-1]: nodes(it) for it in result.results}
+    assert evaluated["the_set"] < nodes(keep_current(VIDEO, map(dg.AssetKey, upstream("the_set")))) / 3
+    # An asset more to wait for is a look more for each of rested and due.
+    assert evaluated["the_set"] - evaluated["gallery"] < 20
+
+
+def nodes(tree: Any) -> int:
+    """Of a condition, or of what came of it, with all below."""
+    below = tree.children if isinstance(tree, dg.AutomationCondition) else tree.child_results
+    return 1 + sum(map(nodes, below))
+
+
+def test_the_daemon_can_take_the_condition(running):
+    condition = keep_current(VIDEO, map(dg.AssetKey, upstream("the_set")), dg.AssetKey("gallery"))
+    assert condition.is_serializable
+    assert deserialize_value(serialize_value(condition), dg.AutomationCondition) == condition
+
+
+@pytest.mark.parametrize("log", ["event_log", "postgres_log"])
+def test_whoever_opens_the_event_log_knows_the_condition(log):
+    if log == "postgres_log":
+        pytest.importorskip("dagster_postgres")
+    room = "dataset_pipeline.orchestration"
+    program = f"import sys, {room}.{log}; assert '{room}.noted' in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_ticks_lie_further_apart_the_more_there_is_to_look_at():
