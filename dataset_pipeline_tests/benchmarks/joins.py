@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("assets", nargs="*", default=[*JOINS, *PROJECTIONS])
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    keys = [f"show-{show:03d}.e{n:04d}" for show in range(-(-given.episodes // EPISODES_A_SHOW)) for n in range(12)]
+    keys = [f"show-{show:03d}.e{n:02d}" for show in range(-(-given.episodes // EPISODES_A_SHOW)) for n in range(12)]
     keys = keys[: given.episodes]
     with contextlib.ExitStack() as stack:
         root = given.root or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -139,7 +139,7 @@ def drawn_show(root: Path, images: int) -> Store:
     (root / "dagster" / "dagster.yaml").write_text(drawing.INSTANCE.format(history=history))
     with dg.DagsterInstance.from_config(str(root / "dagster")) as instance:
         project = drawing.Project(root, drawing.settings_of(root), instance)
-        names = [f"{SHOW}.e{number:04d}" for number in range(EPISODES_A_SHOW)]
+        names = [f"{SHOW}.e{number:02d}" for number in range(EPISODES_A_SHOW)]
         if not project.store.episodes("tag_scores"):
             drawing.add(project, names, drawing.CHARACTERS)
         outcome = materialize_all(project.definitions, instance, project.settings, [], leave_out=["exported_set"])

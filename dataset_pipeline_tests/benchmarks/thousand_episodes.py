@@ -51,6 +51,7 @@ from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import Failure, materialize_all, materialize_assets, phases
 from dataset_pipeline.reports.status.judging import status_of
 from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.source import Source
 from dataset_pipeline.store.schemas import SCHEMAS
 from dataset_pipeline.store.store import Store
@@ -60,7 +61,7 @@ CHARACTERS = 6  # a show
 VECTOR_LENGTH, NOISE = 768, 0.55  # differences under 0.17 within a character and above 0.4 between two
 TAGS = 40  # an image
 KINDS = ("model", "decode and encode", "store", "rules", "Dagster", "wall")
-STORE_CALLS = ("read", "find", "previous", "intact", "missing_pictures", "read_many", "pointer", "write", "episodes")
+STORE_CALLS = ("read", "find", "previous", "missing_pictures", "read_many", "pointer", "write", "episodes")
 COLOURS = ("red", "blue", "green", "black", "white", "blonde", "pink", "grey")
 THINGS = ("hair", "eyes", "dress", "ribbon", "hat", "shirt", "gloves", "boots", "coat", "bow", "cape", "skirt")
 VOCABULARY = [f"{colour} {thing}" for colour in COLOURS for thing in THINGS]
@@ -76,6 +77,18 @@ NOTHING_OF = (  # what may be without rows
     *("shots", "tracks", "hand_edited_tags", "screen_marks", "burnt_in_text", "details"),
     *("alignments", "panoramas", "backdrops", "stitched_embeddings", "matched_corrections"),
 )
+POSTGRESQL = """
+telemetry: {{enabled: false}}
+run_storage: {{module: dagster_postgres.run_storage, class: PostgresRunStorage, config: {{postgres_url: "{url}"}}}}
+schedule_storage:
+  module: dagster_postgres.schedule_storage
+  class: PostgresScheduleStorage
+  config: {{postgres_url: "{url}"}}
+event_log_storage:
+  module: dataset_pipeline.orchestration.postgres_log
+  class: BatchedPostgresEventLog
+  config: {{postgres_url: "{url}"}}
+"""
 RATINGS = ("general", "sensitive", "questionable", "explicit")
 
 
@@ -123,7 +136,7 @@ def settings_of(root: Path, **changes: Any) -> Settings:
 
 def run(project: Project, episodes: int, shows: int) -> None:
     time_store_calls()
-    names = [f"show-{number % shows:03d}.e{number // shows:04d}" for number in range(episodes)]
+    names = [f"show-{number % shows:03d}.e{number // shows:02d}" for number in range(episodes)]
     if absent := sorted(set(names) - set(project.registered)):
         start_s = time.perf_counter()
         add(project, absent, CHARACTERS)
@@ -135,10 +148,10 @@ def run(project: Project, episodes: int, shows: int) -> None:
     cursor = tick("quiet", project, cursor)
     look_at_status(project)
     again = len(project.registered) // shows
-    add(project, [f"show-000.e{again + 1:04d}"], 0)
+    add(project, [f"show-000.e{again + 1:02d}"], 0)
     tick("an episode was measured", project, cursor)
     report("one new episode of strangers: no gallery changes", project)
-    add(project, [f"show-000.e{again + 2:04d}"], CHARACTERS)
+    add(project, [f"show-000.e{again + 2:02d}"], CHARACTERS)
     report("one new episode: the gallery of its show changes", project)
     weights = [{"pattern": "1_character", "weight": 2.0 + len(project.registered)}]
     changed = settings_of(project.root, concept_balance__weights=weights)
@@ -279,12 +292,14 @@ def bundle_of(settings: Settings) -> SimpleNamespace:
 
 
 def source(root: Path, episode: str) -> Source:
+    """A file with a video's name, as the sensor of arrivals finds it."""
     show, _, number = episode.partition(".")
     path = root / "episodes" / show / f"{number}.mkv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(episode.encode())
-    fingerprint = hashlib.sha256(episode.encode()).hexdigest()[:16]
-    return Source(episode, show, number, show.title(), number, path, "video", len(episode), 0, fingerprint)
+    [found] = find_sources([path]).sources
+    assert found.key == episode, found.key
+    return found
 
 
 def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str, pa.Table]]:

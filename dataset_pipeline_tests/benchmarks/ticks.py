@@ -21,21 +21,13 @@ from unittest import mock
 import dagster as dg
 from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
-from thousand_episodes import INSTANCE, memory_peak, settings_of
+from thousand_episodes import INSTANCE, POSTGRESQL, memory_peak, settings_of
 
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.project import partitions_name
 from dataset_pipeline.orchestration.automation import interval_s
 from dataset_pipeline.settings import Settings
 
-POSTGRESQL = """
-telemetry: {{enabled: false}}
-storage: {{postgres: {{postgres_url: "{url}"}}}}
-event_log_storage:
-  module: dataset_pipeline.orchestration.postgres_log
-  class: BatchedPostgresEventLog
-  config: {{postgres_url: "{url}"}}
-"""
 ROW = "{:>9} {:24} {:>8} {:>8} {:>22}  {}"
 BATCH = 500
 
@@ -75,8 +67,7 @@ def look(instance: dg.DagsterInstance, settings: Settings, episodes: Sequence[st
     instance.add_dynamic_partitions(partitions_name(settings), list(episodes))
     made = [*graph.external_asset_keys, *evaluated]
     events = [event for key in made for event in events_of(graph.get(key), episodes)]
-    for first in range(0, len(events), BATCH):
-        instance.event_log_storage.store_event_batch(events[first : first + BATCH])
+    store_events(instance, events)
     tell("events drawn", start, f"{len(events)} events")
     cursor: Any = None
     for what in ("first tick", "quiet tick", "a tick after an arrival"):
@@ -105,9 +96,17 @@ def events_of(asset: Any, episodes: Sequence[str]) -> Iterator[EventLogEntry]:
     """That an asset was made, of all episodes or of each."""
     tags = {"dagster/data_version": "1", "dagster/code_version": asset.code_version or ""}
     for episode in episodes if isinstance(asset.partitions_def, dg.DynamicPartitionsDefinition) else [None]:
-        made = dg.AssetMaterialization(asset_key=asset.key, partition=episode, tags=tags)
-        event = DagsterEvent("ASSET_MATERIALIZATION", "drawn", event_specific_data=StepMaterializationData(made))
-        yield EventLogEntry(None, 20, "", "", time.time(), job_name="drawn", dagster_event=event)
+        yield event_of(dg.AssetMaterialization(asset_key=asset.key, partition=episode, tags=tags))
+
+
+def store_events(instance: dg.DagsterInstance, events: Sequence[EventLogEntry]) -> None:
+    for first in range(0, len(events), BATCH):
+        instance.event_log_storage.store_event_batch(events[first : first + BATCH])
+
+
+def event_of(made: dg.AssetMaterialization) -> EventLogEntry:
+    event = DagsterEvent("ASSET_MATERIALIZATION", "drawn", event_specific_data=StepMaterializationData(made))
+    return EventLogEntry(None, 20, "", "", time.time(), job_name="drawn", dagster_event=event)
 
 
 if __name__ == "__main__":
