@@ -37,6 +37,7 @@ from dataset_pipeline.graph.declaration import DECLARATIONS, is_joined
 from dataset_pipeline.graph.materializing import materialize
 from dataset_pipeline.graph.staleness import Verdict
 from dataset_pipeline.graph.step import Step
+from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.orchestration.runs import materialize_all, phases
 from dataset_pipeline.store.store import Store
 
@@ -117,10 +118,11 @@ class _Log:
 
 
 def draw(root: Path, keys: Sequence[str], images: int, read: Set[str]) -> None:
-    """Write the tables of all episodes into the store below `root`, unless they are there. read: by what is made; of
-    these the joined tables are those of the drawn show."""
+    """Write the tables that are `read`, of all episodes, into the store below `root`, unless they are there. Of these
+    the joined tables are those of the drawn show."""
     store = drawing.store_of(drawing.settings_of(root))
-    if absent := [key for key in keys if store.pointer("multiplies", key) is None]:
+    there = [set(store.episodes(asset)) for asset in read if not is_joined(asset) and asset not in MAY_BE_ABSENT]
+    if absent := [key for key in keys if not all(key in episodes for episodes in there)]:
         start_s = time.perf_counter()
         drawn = drawn_show(root / "drawn", images)
         with mock.patch("os.fsync"):
@@ -149,12 +151,12 @@ def drawn_show(root: Path, images: int) -> Store:
 
 
 def copy(drawn: Store, store: Store, key: str, read: Set[str]) -> None:
-    """Write the tables of the drawn episode of that number under another key; those that nothing reads are empty."""
+    """Write the tables of the drawn episode of that number under another key."""
     show = key.partition(".")[0]
     of = key.replace(show, SHOW)
     for asset, table, pointer in tables_of(drawn, of):
-        table = renamed(table, show) if asset in read else table.schema.empty_table()
-        store.write(asset, table, key, pointer.provenance)
+        if asset in read:
+            store.write(asset, renamed(table, show), key, pointer.provenance)
 
 
 _TABLES: dict[str, list] = {}
