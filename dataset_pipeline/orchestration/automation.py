@@ -18,9 +18,9 @@ from dataset_pipeline.orchestration.noted import AsNotedCondition, NotedConditio
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
 TICK_S = 15  # at least: a new episode passes a dozen stages on its way into the set, each a tick or two
-# A tick looks at each asset in each episode, for some 0.13 ms. The daemon shall rest for as long at least, and machines
+# A tick looks at each asset in each episode, for some 0.05 ms. The daemon shall rest for as long at least, and machines
 # differ.
-TICK_S_AN_ASSET = 0.0004
+TICK_S_AN_ASSET = 0.00015
 
 
 def keep_current(
