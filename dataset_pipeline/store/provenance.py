@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,12 +48,15 @@ class Provenance:
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Provenance:
         """What a pointer records; `to_json` gives the same again."""
-        known = {name: value for name, value in told.items() if name in _NOTHING}
+        known = {name: value or _nothing(name, value) for name, value in told.items() if name in _NOTHING}
         unknown = {name: value for name, value in told.items() if name not in _NOTHING}
         for name in ("settings", "models"):
             if name in known:
                 known[name] = _shared(known[name])
-        return cls(**known, unknown=unknown, recorded=frozenset(known))
+        if known.get("inputs"):
+            known["inputs"] = {sys.intern(name): version for name, version in known["inputs"].items()}
+        recorded = frozenset(known)
+        return cls(**{**_NOTHING, **known}, unknown=unknown or _NONE, recorded=_SHARED.setdefault(recorded, recorded))
 
     def to_json(self) -> dict[str, Any]:
         """As a pointer records it: what holds something and the fields `recorded`, by their names."""
@@ -71,9 +74,16 @@ OF_AN_ASSET = frozenset(
     ("code_version", "settings_hash", "settings", "models", "demo", "inputs", "numbers", "faults", "notes")
 )
 
-_SHARED: dict[str, Any] = {}  # by what it says
+_NONE: Mapping[str, Any] = {}
+_SHARED: dict[Any, Any] = {}  # by what it says
 
 
 def _shared(told: Any) -> Any:
     """One object for all that say the same: thousands of tables are made by the same settings and weights."""
-    return _SHARED.setdefault(json.dumps(told), told)
+    return _SHARED.setdefault(repr(told), told)
+
+
+def _nothing(name: str, value: Any) -> Any:
+    """What stands for an empty value in all provenances, if it is the usual one."""
+    usual = _NOTHING[name]
+    return usual if type(usual) is type(value) and usual == value else value
