@@ -130,8 +130,9 @@ def test_an_episode_runs_through_what_is_due_of_it_and_not_after_a_failure(monke
     monkeypatch.setattr(runs, "due", lambda *_: found)
     outcome = runs.Outcome(episodes=["a.e1", "a.e2", "a.e3", "a.e4"])
     no_instance: Any = None
-    settings = load_settings(store__root=str(tmp_path))
-    runs._work(make, no_instance, settings, outcome, lambda *_: None, [measuring, measuring], TimeLeft())
+    settings = load_settings()
+    store, work = Store(str(tmp_path)), [measuring, measuring]
+    runs._work(make, no_instance, settings, store, outcome, lambda *_: None, work, TimeLeft())
     crops = ["crops", "tag_scores"]
     first = [("a.e1", ["keyframes", *crops]), ("a.e2", crops), ("a.e3", crops)]
     assert made == [*first, first[0], first[2]]
