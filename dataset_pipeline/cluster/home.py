@@ -51,9 +51,9 @@ def instance_config(cluster: ClusterSettings, home: Path) -> dict[str, Any]:
     database = {"postgres_url": by_psycopg2(cluster.database)}
     kept = home / "kept"
     return {
-        "run_storage": _made("dagster_postgres.run_storage", "PostgresRunStorage", database),
+        "run_storage": _made("dataset_pipeline.orchestration.patience", "PatientRunStorage", database),
         "event_log_storage": _made("dataset_pipeline.orchestration.postgres_log", "BatchedPostgresEventLog", database),
-        "schedule_storage": _made("dagster_postgres.schedule_storage", "PostgresScheduleStorage", database),
+        "schedule_storage": _made("dataset_pipeline.orchestration.patience", "PatientScheduleStorage", database),
         "local_artifact_storage": _made("dagster._core.storage.root", "LocalArtifactStorage", {"base_dir": str(kept)}),
         "compute_logs": _made(
             "dagster._core.storage.local_compute_log_manager",

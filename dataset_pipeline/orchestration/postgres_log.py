@@ -27,6 +27,7 @@ from dataset_pipeline.orchestration.dagster_internals import (
     EventLogEntry,
     SqlEventLogStorageTable,
 )
+from dataset_pipeline.orchestration.patience import patient
 from dataset_pipeline.orchestration.shared_log import LOCK_WAIT_S, SharedEventLog
 
 # A server that lost its power, or a firewall that forgot the connection, says nothing: found out within a minute.
@@ -35,6 +36,7 @@ _ENGINES: WeakSet[sa.Engine] = WeakSet()
 POOLS = int.from_bytes(b"pools")  # the number of the lock in the database
 
 
+@patient
 class BatchedPostgresEventLog(SharedEventLog, PostgresEventLogStorage):
     """Holds what Dagster's own log in PostgreSQL would hold, in the same tables, with two transactions for many events
     and one connection kept for all: Dagster opens one for each question, and asks several for each episode of a run.

@@ -36,16 +36,27 @@ event_log_storage:
 """
 IN_POSTGRESQL = """
 run_storage:
-  module: dagster_postgres.run_storage
-  class: PostgresRunStorage
+  module: %(runs_module)s
+  class: %(runs_name)s
   config: {postgres_url: "%(url)s"}
 event_log_storage:
   module: %(module)s
   class: %(name)s
   config: {postgres_url: "%(url)s"}
 """
-DAGSTERS = {"module": "dagster_postgres.event_log", "name": "PostgresEventLogStorage"}
-OURS = {"module": "dataset_pipeline.orchestration.postgres_log", "name": "BatchedPostgresEventLog"}
+DAGSTERS = {
+    "runs_module": "dagster_postgres.run_storage",
+    "runs_name": "PostgresRunStorage",
+    "module": "dagster_postgres.event_log",
+    "name": "PostgresEventLogStorage",
+}
+OURS = {
+    "runs_module": "dataset_pipeline.orchestration.patience",
+    "runs_name": "PatientRunStorage",
+    "module": "dataset_pipeline.orchestration.postgres_log",
+    "name": "BatchedPostgresEventLog",
+}
+AWAY_S = 2.0
 ON_BOTH = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.thorough)])
 
 
@@ -185,6 +196,59 @@ def test_the_log_in_postgresql_is_written_and_read_on_after_its_server_was_kille
         after = recorded(instance, run(instance, "a.e3", "a.e6", "v2"))
     assert after["materialized"] == set(EPISODES)
     assert after["events"][: len(before["events"])] == before["events"]
+
+
+@pytest.mark.thorough
+def test_who_asks_while_the_server_is_away_waits_for_it(tmp_path, server, database_url):
+    with opened(tmp_path / "batched", IN_POSTGRESQL % {"url": database_url(), **OURS}) as instance:
+        run(instance, "a.e0", "a.e4", "v1")
+        server.kill()
+        back = threading.Timer(AWAY_S, server.start)
+        back.start()
+        begun_s = time.monotonic()
+        assert instance.get_runs_count() == 1
+        assert time.monotonic() - begun_s > AWAY_S
+        back.join()
+        assert recorded(instance, run(instance, "a.e3", "a.e6", "v2"))["materialized"] == set(EPISODES)
+
+
+@pytest.mark.thorough
+def test_what_was_asked_when_the_server_ended_is_asked_again(tmp_path, server, database_url):
+    url = database_url()
+    with opened(tmp_path / "batched", IN_POSTGRESQL % {"url": url, **OURS}) as instance:
+        instance.event_log_storage.set_concurrency_slots("gpu", 1)
+        with instance.event_log_storage.pools_locked():  # so that another waits in the middle of what it asks
+            answer: list[Any] = []
+            waits = threading.Thread(
+                target=lambda: answer.append(instance.event_log_storage.claim_concurrency_slot("gpu", "run", "step"))
+            )
+            waits.start()
+            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                asked = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+                ended_s = time.monotonic() + 10
+                while not connection.execute(sa.text(asked)).all():
+                    assert time.monotonic() < ended_s
+                    time.sleep(0.05)
+            engine.dispose()
+        waits.join(20)
+    assert [it.is_claimed for it in answer] == [True]
+
+
+@pytest.mark.thorough
+def test_a_server_that_stays_away_is_named_without_its_password(tmp_path, server, database_url, monkeypatch):
+    monkeypatch.setattr("dataset_pipeline.orchestration.patience.PATIENCE_S", 0.0)
+    url = sa.make_url(database_url()).set(password="secret").render_as_string(hide_password=False)
+    with opened(tmp_path / "batched", IN_POSTGRESQL % {"url": url, **OURS}) as instance:
+        instance.get_runs_count()
+        server.kill()
+        try:
+            with pytest.raises(OSError, match="has not answered for 0 s") as told:
+                instance.get_runs_count()
+        finally:
+            server.start()
+    assert "127.0.0.1" in str(told.value)
+    assert "secret" not in str(told.value)
 
 
 @pytest.mark.thorough
