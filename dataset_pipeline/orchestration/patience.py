@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
+from sqlalchemy.exc import DBAPIError
 
 from dataset_pipeline.orchestration.dagster_internals import ConfigurableClassData
 
@@ -47,7 +48,7 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
         while True:
             try:
                 return method(self, *args, **options)
-            except (sa.exc.DBAPIError, DagsterPostgresException) as error:
+            except (DBAPIError, DagsterPostgresException) as error:
                 if not _is_away(error):
                     raise
                 now_s = time.monotonic()
@@ -65,8 +66,8 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
 def _is_away(error: Exception) -> bool:
     """Whether the server ended a connection or took none; a lock or a statement may have timed out."""
     if isinstance(error, DagsterPostgresException):  # Dagster's word for connections that were refused several times
-        return isinstance(error.__cause__, sa.exc.DBAPIError)
-    return isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+        return isinstance(error.__cause__, DBAPIError)
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 @patient
