@@ -88,9 +88,12 @@ def workers(settings_file: SettingsOption = None, as_json: JsonOption = False) -
     """Say which workers answer, what each holds, and how many runs wait. Exit code 1 if none answers."""
     settings = _settings(settings_file)
     with _instance(settings) as instance:
+        from dataset_pipeline.cluster.launcher import ClusterRunLauncher
         from dataset_pipeline.cluster.overview import overview
 
-        found = overview(instance)
+        launcher = instance.run_launcher
+        assert isinstance(launcher, ClusterRunLauncher)
+        found = overview(launcher)
     if as_json:
         print(json.dumps(found, indent=1))
     else:

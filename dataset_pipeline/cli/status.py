@@ -75,6 +75,8 @@ def print_status(status: Status) -> None:
     out.print(f"{len(status.episodes)} episodes in {status.store}: {counts}", **FOR_PATHS)
     if status.corrections:
         out.print(status.corrections, **FOR_PATHS)
+    for machine in status.machines:
+        out.print(machine, **FOR_PATHS)
     problems = status.problems()
     for problem in problems:
         out.print(problem, style="red" if " failed: " in problem else "yellow", **FOR_PATHS)

@@ -85,6 +85,15 @@ class ClusterRunLauncher(CeleryRunLauncher):
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         return f"Worker: {run.tags.get(WORKER_TAG) or 'none'}"
 
+    def machines(self) -> list[str]:
+        """A sentence for the workers that answer, by queue, and one for each that does not and has runs."""
+        from dataset_pipeline.cluster.overview import machines_of, overview
+
+        try:
+            return machines_of(overview(self))
+        except UNREACHABLE as error:
+            return [f"the broker cannot be reached, which alone knows the machines: {error}"]
+
     def fail_what_was_lost_before_it_began(self) -> list[str]:
         """Runs that were handed to the broker and that nobody knows: Dagster's own monitoring watches those alone that
         have begun. Returns their ids."""

@@ -1,24 +1,25 @@
-"""Who works on what: for `workers`."""
+"""Who works on what: for `workers` and `status`."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import dagster as dg
 
-from dataset_pipeline.cluster.broker import answers, waiting
+from dataset_pipeline.cluster.broker import QUEUES, answers, waiting
 from dataset_pipeline.cluster.launcher import ClusterRunLauncher
 from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG
+from dataset_pipeline.orchestration.dagster_internals import instance_of
 from dataset_pipeline.orchestration.unfinished import PARTITION_TAG
 
 STATUS = dg.DagsterRunStatus
 
 
-def overview(instance: dg.DagsterInstance) -> dict[str, Any]:
+def overview(launcher: ClusterRunLauncher) -> dict[str, Any]:
     """The workers that answer with what each says of itself, the runs that wait in each queue of the broker, how many
     are queued behind those, runs whose worker is silent, and runs that a worker refused."""
-    launcher = instance.run_launcher
-    assert isinstance(launcher, ClusterRunLauncher)
+    instance = instance_of(launcher)
     told, waits = answers(launcher.celery), waiting(launcher.celery)
     runs = instance.get_runs(dg.RunsFilter(statuses=[STATUS.STARTING, STATUS.STARTED, STATUS.CANCELING]))
     by_id = {run.run_id: _shown(run) for run in runs}
@@ -33,6 +34,22 @@ def overview(instance: dg.DagsterInstance) -> dict[str, Any]:
         "silent": silent,
         "refused": [it for it in by_id.values() if it["refused"] and not it["worker"]],
     }
+
+
+def machines_of(found: dict[str, Any]) -> list[str]:
+    """Of an overview in sentences: which machines answer, by queue, and which do not and have runs."""
+    sentences = []
+    for queue in QUEUES:
+        names = [_machine(name) for name, told in found["workers"].items() if told["queue"] == queue]
+        counts = {name: names.count(name) for name in sorted(names)}
+        listed = ", ".join(f"{name} ({count} workers)" if count > 1 else name for name, count in counts.items())
+        sentences.append(f"machines for {queue} runs: {listed or 'none answers'}")
+    lost = Counter(_machine(it["worker"]) for it in found["silent"])
+    return [*sentences, *(f"{name} does not answer and has {count} runs" for name, count in sorted(lost.items()))]
+
+
+def _machine(worker: str) -> str:
+    return worker.rpartition("@")[2]
 
 
 def _shown(run: dg.DagsterRun) -> dict[str, str]:

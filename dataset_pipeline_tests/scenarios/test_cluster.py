@@ -363,3 +363,5 @@ def test_in_the_end_no_run_is_left_and_no_slot_is_kept(lab: Lab):
     assert {name.rpartition("@")[2] for name in said["workers"]} == {"head", "gpu-1", "gpu-2"}
     assert not any(it["runs"] for it in said["workers"].values())
     assert said["silent"] == []
+    status = json.loads(lab.machines["head"].say("status", "--json").stdout)
+    assert status["machines"] == ["machines for gpu runs: gpu-1, gpu-2", "machines for head runs: head"]

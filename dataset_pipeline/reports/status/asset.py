@@ -95,6 +95,7 @@ def markdown(status: Status) -> str:
     """Totals, problems, a table of assets by states, and the reasons: about a hundred rows at most."""
     counts = ", ".join(f"{count} {state}" for state, count in status.counts().items() if count)
     lines = [f"{len(status.episodes)} episodes: {counts or 'nothing to make'}.", ""]
+    lines += [line for machine in status.machines for line in (f"{machine}.", "")]
     if problems := status.problems():
         lines += ["**Problems**", "", *_listed(problems, PROBLEM_ROWS), ""]
     lines += [f"| asset | {' | '.join(STATES)} |", f"| --- |{' ---: |' * len(STATES)}"]

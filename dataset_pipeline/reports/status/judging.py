@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import dagster as dg
 
@@ -37,6 +38,15 @@ ABSENT_TABLE = Condition()
 PROBLEMS_NAMED = 20  # corrections that found nothing; more are counted
 
 
+@runtime_checkable
+class OfSeveralMachines(Protocol):
+    """A launcher of runs that hands them to other machines."""
+
+    def machines(self) -> list[str]:
+        """In sentences which answer, and which do not and have runs."""
+        ...
+
+
 def status_of(
     settings: Settings, store: Store, instance: dg.DagsterInstance, weights: Mapping[str, str] | None = None
 ) -> Status:
@@ -63,7 +73,8 @@ def status_of(
     faults = {key: found for key in (JOINED, *episodes) if (found := _faults(tables, assets, key))}
     corrections, lost = _corrections(settings, store)
     notes = [*_notes(settings, store, episodes, weights), *lost, *_moving(tables, episodes)]
-    return Status(store.root, episodes, cells, gone, faults, notes, last_summaries(store), corrections)
+    machines = instance.run_launcher.machines() if isinstance(instance.run_launcher, OfSeveralMachines) else []
+    return Status(store.root, episodes, cells, gone, faults, notes, last_summaries(store), corrections, machines)
 
 
 def _corrections(settings: Settings, store: Store) -> tuple[str, list[str]]:

@@ -48,7 +48,8 @@ class Status:
     """`cells`: by asset in the order of the work, then by episode, or under JOINED. By episode: `gone` has the path at
     which the source is not any more, `faults` what speaks against its checks, damage above all. `notes`: what else to
     know. `passed_over`: what the last looks for episodes did not take in, in sentences. `corrections`: how many a
-    person made and how many hold, empty if none was made."""
+    person made and how many hold, empty if none was made. `machines`: who works on the project, in sentences; empty
+    where it is one machine."""
 
     store: str
     episodes: tuple[str, ...]
@@ -58,6 +59,7 @@ class Status:
     notes: Sequence[str]
     passed_over: Sequence[str] = ()
     corrections: str = ""
+    machines: Sequence[str] = ()
 
     def counts(self, *assets: str) -> dict[State, int]:
         """How many cells are in each state: of the named assets, or of all."""
@@ -123,7 +125,7 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them.
 
-        `store`, `episodes`, `notes`, `gone`, `faults`, `passed_over`, `corrections` and `whole` as above;
+        `store`, `episodes`, `notes`, `gone`, `faults`, `passed_over`, `corrections`, `machines` and `whole` as above;
         `counts`: cells by state;
         `assets`: the same for each asset; `open`: the cells that are not fresh, each with `asset`, `episode` (null if
         joined), `state`, `why`, `host`.
@@ -145,4 +147,5 @@ class Status:
             "notes": list(self.notes),
             "passed_over": list(self.passed_over),
             "corrections": self.corrections,
+            "machines": list(self.machines),
         }
