@@ -3,6 +3,7 @@
 Each is used because nothing public does it; a test asserts that no other module reaches for one.
 """
 
+import sys
 import time
 import uuid
 from abc import abstractmethod
@@ -40,6 +41,12 @@ from sqlalchemy import Connection, Engine
 from dataset_pipeline.orchestration import watch_orphans
 
 watcher.__file__ = watch_orphans.__file__  # the program that it starts beside a step; ours ignores Ctrl-C
+
+# A new episode passes some five backfills on its way into the set, and each waits for two looks of the daemon, which
+# cost a query each. Dagster's half a minute between them cannot be configured.
+BACKFILL_LOOK_S = 4
+if _daemon := sys.modules.get("dagster._daemon.controller"):  # the daemon has it loaded before it opens the instance
+    _daemon.DEFAULT_DAEMON_INTERVAL_SECONDS = BACKFILL_LOOK_S
 
 
 class OpenEventLog(SqlEventLogStorage):

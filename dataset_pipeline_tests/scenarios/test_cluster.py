@@ -120,7 +120,7 @@ class Lab:
 
     def being_measured(self) -> dg.DagsterRun:
         """A run that a worker is in the middle of: some asset of it is made, others are not. Where nothing is left to
-        measure another episode arrives."""
+        measure another episode is handed over."""
 
         def found() -> dg.DagsterRun | None:
             with self.instance() as instance:
@@ -129,20 +129,19 @@ class Lab:
                     steps = instance.get_run_stats(run.run_id).steps_succeeded
                     if run.status == STATUS.STARTED and 2 <= steps <= 15:
                         return run
-            arrived = {path.stem for path in (self.root / "shows").rglob("*.mp4")}
-            if not runs and len(self.store.episodes("tag_scores")) >= len(arrived):
-                self.arrive(1)
+            if not runs and (brought := self.bring(1)):
+                said = self.machines["head"].say("run", "--submit", "--json", *map(str, brought))
+                assert said.returncode == 0, said.stdout + said.stderr
             return None
 
         return self.wait_for(found, "a run in the middle of its work", 240)
 
-    def arrive(self, count: int) -> None:
-        """The next episodes of the show come to lie among the sources."""
+    def bring(self, count: int) -> list[Path]:
+        """The next episodes of the show come to lie among the sources. Returns where."""
         shows = self.root / "shows" / "robins"
         shows.mkdir(parents=True, exist_ok=True)
         waiting = [path for path in sorted((self.root / "drawn").iterdir()) if not (shows / path.name).exists()]
-        for path in waiting[:count]:
-            shutil.copy(path, shows / f"{path.name}.part").rename(shows / path.name)
+        return [shutil.copy(path, shows / f"{path.name}.part").rename(shows / path.name) for path in waiting[:count]]
 
     def worker_of(self, run: dg.DagsterRun) -> Machine:
         return self.machines[run.tags[WORKER_TAG].rpartition("@")[2]]
@@ -203,7 +202,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         cluster = CLUSTER.format(broker=broker.url, database=url, silent_s=SILENT_S)
         settings = project.format(store=store, shows=root / "shows") + cluster
         made = Lab(root, Store(store), database, broker, settings, Store(str(root / "alone_store")), alone_s)
-        made.arrive(2)
+        made.bring(2)
         head = made.machine("head")
         said = head.say("engine", "init")
         assert said.returncode == 0, said.stdout + said.stderr
@@ -304,7 +303,7 @@ def test_a_database_that_is_killed_and_comes_back_leaves_no_run_behind(lab: Lab)
 
 
 def test_all_episodes_are_measured_once_all_are_back(lab: Lab):
-    lab.arrive(len(SCRIPTS))
+    lab.bring(len(SCRIPTS))
     measured = set(lab.alone.episodes("tag_scores"))
     assert len(measured) == len(SCRIPTS)
     lab.wait_for(lambda: set(lab.store.episodes("tag_scores")) == measured, "table of each episode", MEASURED_WITHIN_S)
