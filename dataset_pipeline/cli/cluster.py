@@ -93,7 +93,7 @@ def workers(settings_file: SettingsOption = None, as_json: JsonOption = False) -
 
         launcher = instance.run_launcher
         assert isinstance(launcher, ClusterRunLauncher)
-        found = overview(launcher)
+        found = overview(launcher.celery, instance)
     if as_json:
         print(json.dumps(found, indent=1))
     else:

@@ -6,21 +6,19 @@ from collections import Counter
 from typing import Any
 
 import dagster as dg
+from celery import Celery
 
 from dataset_pipeline.cluster.broker import QUEUES, answers, waiting
-from dataset_pipeline.cluster.launcher import ClusterRunLauncher
 from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG
-from dataset_pipeline.orchestration.dagster_internals import instance_of
 from dataset_pipeline.orchestration.unfinished import PARTITION_TAG
 
 STATUS = dg.DagsterRunStatus
 
 
-def overview(launcher: ClusterRunLauncher) -> dict[str, Any]:
+def overview(app: Celery, instance: dg.DagsterInstance) -> dict[str, Any]:
     """The workers that answer with what each says of itself, the runs that wait in each queue of the broker, how many
     are queued behind those, runs whose worker is silent, and runs that a worker refused."""
-    instance = instance_of(launcher)
-    told, waits = answers(launcher.celery), waiting(launcher.celery)
+    told, waits = answers(app), waiting(app)
     runs = instance.get_runs(dg.RunsFilter(statuses=[STATUS.STARTING, STATUS.STARTED, STATUS.CANCELING]))
     by_id = {run.run_id: _shown(run) for run in runs}
     unknown = {"what": "which has ended"}
