@@ -17,7 +17,7 @@ from dataset_pipeline.orchestration.noted import AsNotedCondition, NotedConditio
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 15  # at least: a new episode passes a dozen stages on its way into the set, each a tick or two
+TICK_S = 8  # at least: a new episode passes a dozen stages on its way into the set, each a tick or two
 # A tick looks at each asset in each episode, for some 0.05 ms. The daemon shall rest for as long at least, and machines
 # differ.
 TICK_S_AN_ASSET = 0.00015

@@ -46,7 +46,7 @@ watcher.__file__ = watch_orphans.__file__  # the program that it starts beside a
 # cost a query each. Dagster's half a minute between them cannot be configured.
 BACKFILL_LOOK_S = 4
 if _daemon := sys.modules.get("dagster._daemon.controller"):  # the daemon has it loaded before it opens the instance
-    _daemon.DEFAULT_DAEMON_INTERVAL_SECONDS = BACKFILL_LOOK_S
+    vars(_daemon)["DEFAULT_DAEMON_INTERVAL_SECONDS"] = BACKFILL_LOOK_S
 
 
 class OpenEventLog(SqlEventLogStorage):
