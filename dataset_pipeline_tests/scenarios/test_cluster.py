@@ -65,15 +65,13 @@ root = "{store}"
 [corrections]
 root = "{root}/corrections"
 [exported_set]
-root = "{root}/exports"
+root = "{exports}"
 """
-SILENT_S = 8.0
 CLUSTER = """
 [cluster]
 broker = "{broker}"
 database = "{database}"
 gpu_slots = 2
-silent_s = {silent_s}
 """
 FAILED_WITHIN_S, BEGUN_AGAIN_WITHIN_S = 45, 60
 MEASURED_WITHIN_S = 600
@@ -96,6 +94,7 @@ class Lab:
     broker: Server
     settings: str
     alone: Store
+    alone_machine: Machine
     alone_s: float  # how long that took
     begun_s: float = 0.0  # when the head began
     cancelled: str = ""  # the id of a run
@@ -179,13 +178,20 @@ def _copy_identities(folder: Path, store: str) -> None:
         files.write(path.relative_to(folder).as_posix(), path.read_bytes())
 
 
+def project(root: Path, shows: Path, store: str, exports: Path) -> str:
+    return PROJECT.format(shows=shows, store=store, exports=exports, root=root)
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root = tmp_path_factory.mktemp("lab")
     write_show(root / "drawn", replace(TEST_SHOW, scripts=SCRIPTS, size=(320, 180)))
-    project = PROJECT.format(shows="{shows}", store="{store}", root=root)
     shutil.copytree(root / "drawn", root / "all" / "robins")
-    alone = Machine("alone", root / "alone", project.format(store=root / "alone_store", shows=root / "all"))
+    alone = Machine(
+        "alone",
+        root / "alone",
+        project.format(store=root / "alone_store", shows=root / "all", exports=root / "alone_exports"),
+    )
     begun_s = time.monotonic()
     said = alone.say("run", "--json", timeout_s=900)
     alone_s = time.monotonic() - begun_s
@@ -199,9 +205,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         store = bucket.root("store")
         _copy_identities(root / "alone_store", store)
         url = database.url.replace("+psycopg2", "")
-        cluster = CLUSTER.format(broker=broker.url, database=url, silent_s=SILENT_S)
-        settings = project.format(store=store, shows=root / "shows") + cluster
-        made = Lab(root, Store(store), database, broker, settings, Store(str(root / "alone_store")), alone_s)
+        cluster = CLUSTER.format(broker=broker.url, database=url)
+        settings = project(root, root / "shows", store, root / "exports") + cluster
+        made = Lab(root, Store(store), database, broker, settings, Store(str(root / "alone_store")), alone, alone_s)
         made.bring(2)
         head = made.machine("head")
         said = head.say("engine", "init")
@@ -307,6 +313,7 @@ def test_all_episodes_are_measured_once_all_are_back(lab: Lab):
     measured = set(lab.alone.episodes("tag_scores"))
     assert len(measured) == len(SCRIPTS)
     lab.wait_for(lambda: set(lab.store.episodes("tag_scores")) == measured, "table of each episode", MEASURED_WITHIN_S)
+    print(told_of_retries(lab))
     print(
         f"{len(measured)} episodes were measured {time.monotonic() - lab.begun_s:.0f} s after the head began, with all "
         f"that was killed; a machine alone made them and the set in {lab.alone_s:.0f} s"
@@ -331,6 +338,22 @@ def test_the_set_is_the_one_that_a_machine_alone_makes(lab: Lab):
                 assert intact(lab.store, asset, episode), (asset, episode)
 
 
+def told_of_retries(lab: Lab) -> str:
+    """How long clean runs took, and how long after a run had failed it began again and its episode was measured."""
+    with lab.instance() as instance:
+        runs = {it.dagster_run.run_id: it for it in instance.get_run_records(dg.RunsFilter(job_name="measure_episode"))}
+    lines = []
+    for it in runs.values():
+        if it.dagster_run.status == STATUS.SUCCESS and it.start_time and it.end_time:
+            before = runs.get(it.dagster_run.parent_run_id or "")
+            if before is None:
+                lines.append(f"a clean run took {it.end_time - it.start_time:.0f} s")
+            elif before.end_time:
+                begun_s, measured_s = it.start_time - before.end_time, it.end_time - before.end_time
+                lines.append(f"begun again {begun_s:.0f} s after it had failed, measured after {measured_s:.0f} s")
+    return "\n".join(sorted(lines))
+
+
 def unlike(lab: Lab) -> list[str]:
     """The tables that are not there or are not as the machine alone made them."""
     found = []
@@ -341,6 +364,21 @@ def unlike(lab: Lab) -> list[str]:
             if one is not None and getattr(many, told, None) != getattr(one, told):
                 found.append(f"{asset} {episode}")
     return found
+
+
+def test_the_exported_folder_is_the_one_that_a_machine_alone_makes(lab: Lab):
+    exported = []
+    for machine in (lab.alone_machine, lab.machines["head"]):
+        said = machine.say("export", "kohya", "--json")
+        assert said.returncode == 0, said.stdout + said.stderr
+        exported.append(Path(json.loads(said.stdout)["folder"]))
+    one, many = exported
+    names = [sorted(it.relative_to(folder) for it in folder.rglob("*") if it.is_file()) for folder in exported]
+    assert names[0] == names[1]
+    for name in names[0]:
+        if name.name != "checksums.sha256":  # which tells of the paths that others hold
+            here = (one / name).read_bytes().replace(str(one).encode(), str(many).encode())
+            assert here == (many / name).read_bytes(), name
 
 
 def test_a_worker_that_does_not_see_the_sources_does_not_join(lab: Lab):
