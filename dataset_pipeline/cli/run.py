@@ -255,6 +255,7 @@ def find_in(
     from dataset_pipeline.models.injected import cut_fault, missing_weights, model_resources
     from dataset_pipeline.orchestration.registration import owner_in
     from dataset_pipeline.sources.finding import find_sources
+    from dataset_pipeline.sources.roots import roots_of
 
     try:
         resources = {role: it for role, it in model_resources(settings).items() if roles is None or role in roles}
@@ -262,7 +263,8 @@ def find_in(
             stop("\n".join(missing))
         if roles is None and (fault := cut_fault(settings, resources["quality"])):
             stop(fault)
-        found = find_sources(places, owner_in(store_of(settings), settings), folders_of_shows=folders_of_shows)
+        owner_of = owner_in(store_of(settings), settings)
+        found = find_sources(places, owner_of, folders_of_shows, roots_of(settings))
         if resources and settings.models.device.startswith("cuda"):
             torch_device(settings.models.device)
             onnx_device(settings.models.device)

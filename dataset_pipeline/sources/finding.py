@@ -10,7 +10,7 @@ from typing import Literal
 from dataset_pipeline.base.file_names import is_ignored, is_unfinished, posix_path
 from dataset_pipeline.images.pictures import PICTURE_ENDINGS, is_picture
 from dataset_pipeline.sources.keys import OwnerOf, keys_of, source_of
-from dataset_pipeline.sources.locations import path_key
+from dataset_pipeline.sources.locations import path_key, root_of
 from dataset_pipeline.sources.passed_over import (
     BESIDE_VIDEOS,
     DEAD_LINK,
@@ -69,16 +69,20 @@ def content_of(path: Path, status: os.stat_result | None = None) -> Content:
 
 
 def find_sources(
-    paths: Sequence[Path], owner_of: OwnerOf = lambda key: None, folders_of_shows: bool = False
+    paths: Sequence[Path],
+    owner_of: OwnerOf = lambda key: None,
+    folders_of_shows: bool = False,
+    trees: Sequence[Path] = (),
 ) -> Discovery:
     """The episodes at `paths`, each a tree `<show>/<file>`, a video file or a folder of pictures, sorted by key.
 
     Videos are known by content; a file with a video's ending counts even when it is none, so that its damage can be
     named. A folder with pictures and no videos below it is one episode, unless it is itself one of `paths` and these
-    are `folders_of_shows`. Keys: see `keys.keys_of`. Raises FileNotFoundError for a missing path.
+    are `folders_of_shows`. Keys: see `keys.keys_of`. What lies in one of `trees` is named as if that had been given,
+    of which it may be one show or one episode. Raises FileNotFoundError for a missing path.
     """
     scanned = scan(paths, folders_of_shows=folders_of_shows)
-    found, rejected = scanned.found, list(scanned.rejected)
+    found, rejected = [_in_tree(item, trees) for item in scanned.found], list(scanned.rejected)
     read: list[tuple[Found, str]] = []
     for item in found:
         try:
@@ -92,6 +96,12 @@ def find_sources(
         sorted(rejected, key=lambda item: (str(item.path), item.reason)),
         sorted(scanned.passed_over),
     )
+
+
+def _in_tree(item: Found, trees: Sequence[Path]) -> Found:
+    tree = root_of(item.path, trees)
+    is_below = tree is not None and item.path != tree and item.path.is_relative_to(tree)
+    return replace(item, root=tree) if is_below else item
 
 
 def list_sources(

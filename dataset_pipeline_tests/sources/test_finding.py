@@ -150,6 +150,17 @@ def test_a_show_folder_given_itself_names_shows_by_file_or_by_itself(tmp_path):
     assert _keys(tmp_path / "My Show", tmp_path / "My Show" / "S01E01.mkv") == ["my-show.s01e01", "other.e02"]
 
 
+def test_one_show_or_one_episode_of_a_tree_is_named_as_the_tree_names_it(tmp_path):
+    tree, apart = tmp_path / "shows", tmp_path / "apart" / "My Show"
+    _touch(tree / "My Show" / "Other - 02.mkv")
+    _touch(apart / "Other - 02.mkv")
+    whole = find_sources([tree]).sources
+    for given in (tree, tree / "My Show", tree / "My Show" / "Other - 02.mkv"):
+        assert find_sources([given], trees=[tmp_path / "else", tree]).sources == whole
+    assert [it.key for it in whole] == ["my-show.e02"]
+    assert [it.key for it in find_sources([apart], trees=[tree]).sources] == ["other.e02"]
+
+
 def test_videos_are_known_by_content_and_a_false_one_is_listed_by_its_ending(tmp_path, monkeypatch):
     tree = tmp_path / "t" / "Show"
     _touch(tree / "01.mkv", b"this is text")
