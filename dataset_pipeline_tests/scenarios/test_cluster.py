@@ -187,11 +187,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root = tmp_path_factory.mktemp("lab")
     write_show(root / "drawn", replace(TEST_SHOW, scripts=SCRIPTS, size=(320, 180)))
     shutil.copytree(root / "drawn", root / "all" / "robins")
-    alone = Machine(
-        "alone",
-        root / "alone",
-        project.format(store=root / "alone_store", shows=root / "all", exports=root / "alone_exports"),
-    )
+    by_itself = project(root, root / "all", str(root / "alone_store"), root / "alone_exports")
+    alone = Machine("alone", root / "alone", by_itself)
     begun_s = time.monotonic()
     said = alone.say("run", "--json", timeout_s=900)
     alone_s = time.monotonic() - begun_s
