@@ -13,7 +13,7 @@ from operator import or_
 
 import dagster as dg
 
-from dataset_pipeline.orchestration.noted import AsNotedCondition, NotedCondition
+from dataset_pipeline.orchestration.noted import DUE, RESTED
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
@@ -35,17 +35,17 @@ def keep_current(
     episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for them.
     """
     due, rested = _due(sources), _rested()
-    busy = ~AsNotedCondition(operand=rested, noted_as="rested") | AsNotedCondition(operand=due, noted_as="due")
+    busy = ~rested | due
     above = [AC.asset_matches(key, busy) for key in waits_for]
     if above:
         anywhere = reduce(or_, above)
         waiting = AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
     else:
         waiting = AC.any_deps_match(busy).ignore(sources)
-    asked = NotedCondition(operand=rested, noted_as="rested") & NotedCondition(operand=due, noted_as="due")
+    asked = rested & due
     if not above:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
-        asked &= ~AsNotedCondition(operand=due, noted_as="due").newly_true()
+        asked &= ~due.newly_true()
     return (asked & ~waiting.with_label("waiting")).with_label("keep_current")
 
 
@@ -62,14 +62,14 @@ def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
     gap = AC.missing() & ~AC.execution_failed()
     # Of an episode every input exists; of what is joined, every input of at least one episode.
     has_inputs = AC.all_deps_match(~AC.missing()).ignore(sources)
-    return ((news.since(handled) | gap) & has_inputs).with_label("due")
+    return ((news.since(handled) | gap) & has_inputs).with_label(DUE)
 
 
 def _rested() -> dg.AutomationCondition:
     """Not running on this tick nor on the one before, nor asked for on that: a run that ends while a tick looks can be
     seen as neither running nor finished, and between a new partition and its run lies a moment."""
     idle = ~AC.in_progress()
-    return (idle & ~idle.newly_true() & ~AC.newly_requested()).with_label("rested")
+    return (idle & ~idle.newly_true() & ~AC.newly_requested()).with_label(RESTED)
 
 
 def interval_s(episodes: int, assets: int) -> int:

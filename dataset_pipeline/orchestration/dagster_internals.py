@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.declarative_automation.automation_condition import BuiltinAutomationCondition
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import raise_execution_interrupts
@@ -32,8 +31,7 @@ from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogSt
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
-from dagster._record import record
-from dagster._serdes import ConfigurableClassData, whitelist_for_serdes
+from dagster._serdes import ConfigurableClassData
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster._utils.interrupts import capture_interrupts
 from sqlalchemy import Connection, Engine
@@ -140,7 +138,6 @@ __all__ = [
     "BULK_ACTION_TERMINAL_STATUSES",
     "FAILURE_PREFIX",
     "AssetKeyPartitionKey",
-    "BuiltinAutomationCondition",
     "BulkActionStatus",
     "BulkActionsFilter",
     "CheckRunHealthResult",
@@ -162,6 +159,4 @@ __all__ = [
     "execute_run",
     "instance_of",
     "raise_execution_interrupts",
-    "record",
-    "whitelist_for_serdes",
 ]

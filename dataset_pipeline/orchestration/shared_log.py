@@ -29,7 +29,7 @@ from dataset_pipeline.orchestration.dagster_internals import (
     raise_execution_interrupts,
 )
 
-__all__ = ["SharedEventLog", "noted"]  # the daemon and the web server load the conditions with the log
+__all__ = ["SharedEventLog", "noted"]  # loaded into the daemon
 BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 os.environ.setdefault(BATCH, "500")
 LOCK_WAIT_S = 60.0  # what is done under the lock takes milliseconds

@@ -13,8 +13,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._serdes import deserialize_value, serialize_value
 
+from dataset_pipeline.orchestration import noted
 from dataset_pipeline.orchestration.automation import BY_AUTOMATION, TICK_S, automation_sensor, interval_s, keep_current
 
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
@@ -109,13 +109,18 @@ class World:
             **partition,
         )
 
-    def tick(self, lost: bool = False) -> list[str]:
-        """One evaluation, and the runs it asks for, unless they are lost. Returns `asset:episodes` of each."""
+    def evaluate(self) -> Any:
+        """What an evaluation comes to."""
         registered = self.instance.get_dynamic_partitions("episodes")
         with pytest.MonkeyPatch.context() as patch:
             # The evaluator asks for them thousands of times; the daemon's own queryer remembers them for a tick.
             patch.setattr(self.instance, "get_dynamic_partitions", lambda partitions_def_name: registered)
-            result = dg.evaluate_automation_conditions(self.definitions(), self.instance, cursor=self.cursor)
+            return dg.evaluate_automation_conditions(self.definitions(), self.instance, cursor=self.cursor)
+
+    def tick(self, lost: bool = False) -> list[str]:
+        """One evaluation, and the runs it asks for, unless they are lost. Returns `asset:episodes` of each."""
+        registered = self.instance.get_dynamic_partitions("episodes")
+        result = self.evaluate()
         self.cursor = result.cursor
         started = []
         for name in (*PER_EPISODE, *JOINED):
@@ -332,8 +337,7 @@ def test_nothing_is_asked_for_between_a_partition_and_its_run(running, wait: Cal
 
 
 def test_who_waits_looks_up_what_others_found_on_the_same_tick(running):
-    result = dg.evaluate_automation_conditions(running.definitions(), running.instance, cursor=running.cursor)
-    evaluated = {it.key.path[-1]: nodes(it) for it in result.results}
+    evaluated = {it.key.path[-1]: nodes(it) for it in running.evaluate().results}
     assert evaluated["the_set"] < nodes(keep_current(VIDEO, map(dg.AssetKey, upstream("the_set")))) / 3
     # An asset more to wait for is a look more for each of rested and due.
     assert evaluated["the_set"] - evaluated["gallery"] < 20
@@ -345,14 +349,15 @@ def nodes(tree: Any) -> int:
     return 1 + sum(map(nodes, below))
 
 
-def test_the_daemon_can_take_the_condition(running):
-    condition = keep_current(VIDEO, map(dg.AssetKey, upstream("the_set")), dg.AssetKey("gallery"))
-    assert condition.is_serializable
-    assert deserialize_value(serialize_value(condition), dg.AutomationCondition) == condition
+def test_a_daemon_that_looks_up_nothing_asks_for_the_same(world, monkeypatch):
+    monkeypatch.setattr(noted, "NOTED", frozenset())
+    world.tick()
+    world.arrive("e1", "e2")
+    assert world.settle() == ["gallery", "clusters:e1,e2", "the_set"]
 
 
 @pytest.mark.parametrize("log", ["event_log", "postgres_log"])
-def test_whoever_opens_the_event_log_knows_the_condition(log):
+def test_whoever_opens_the_event_log_looks_up_what_was_found(log):
     if log == "postgres_log":
         pytest.importorskip("dagster_postgres")
     room = "dataset_pipeline.orchestration"
