@@ -261,6 +261,7 @@ def test_the_run_of_a_machine_that_is_lost_begins_again_elsewhere(lab: Lab):
     assert again.tags["dataset_pipeline/host"] != lost.name
     lab.wait_for(lambda: run.run_id not in slots(lab), "slot that is given back", 30)
     lost.start("worker")
+    lab.wait_until(again.run_id, STATUS.SUCCESS, 240)
 
 
 def test_the_run_of_a_machine_that_does_not_answer_begins_again_elsewhere(lab: Lab):
