@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 from dataset_pipeline.base.parallel import READERS, map_all
 from dataset_pipeline.base.paths import OutsideError, fault_of_path
@@ -97,6 +98,8 @@ class _Read:
 
 
 _READ = _Read()
+_OPEN: WeakSet[Pointers] = WeakSet()  # of this process, which see one another's writes at once
+_OPENING = Lock()
 
 
 class Pointers:
@@ -113,6 +116,9 @@ class Pointers:
         self._all: tuple[float, dict[str, Mark]] = (float("-inf"), {})
         self._is_small = files.far  # so that looking at all of them is a request
         self._listing = Lock()
+        if files.far:
+            with _OPENING:
+                _OPEN.add(self)
 
     def read(self, asset: str, episode: str | None) -> Pointer | None:
         """What is current; None if nothing was ever written. Raises TableOutdated for a damaged pointer."""
@@ -178,12 +184,18 @@ class Pointers:
                 self._is_small, self._all = marks is not None, (began_s, marks or {})
             return self._all[1] if self._is_small else None
 
-    def _list(self, path: str, mark: Mark | None) -> None:
-        """Have a pointer that this process changed in the listing as it is now."""
-        with self._listing:
-            self._all[1].pop(path, None)
-            if mark is not None:
-                self._all[1][path] = mark
+    def _tell(self, path: str, seen: Seen) -> None:
+        """Have all of this process that look at the store know how this one left a pointer."""
+        with _OPENING:
+            here = [it for it in _OPEN if it._files.uri(path) == self._files.uri(path)]
+        for it in here:
+            with it._listing:
+                it._all[1].pop(path, None)
+                if seen.mark is not None:
+                    it._all[1][path] = seen.mark
+            it._looks.pop(path, None)
+            if seen.mark is not None:
+                it._remembered(path, seen)
 
     def swap(self, asset: str, episode: str | None, pointer: Pointer, seen: Seen) -> bool:
         """Put a pointer in the place of what was seen; False if something else is there by now."""
@@ -191,8 +203,7 @@ class Pointers:
         if (mark := self._files.swap(path, content, seen.mark)) is None:
             self._looks.pop(path, None)
             return False
-        self._list(path, mark)
-        self._remembered(path, Seen(content, mark))
+        self._tell(path, Seen(content, mark))
         if self.may_lie_apart:
             self._files.remove(_path_apart(asset, episode))
         elif not self._is_said:
@@ -204,8 +215,7 @@ class Pointers:
         if self.may_lie_apart:
             self._files.remove(_path_apart(asset, episode))
         self._files.remove(pointer_path(asset, episode))
-        self._list(pointer_path(asset, episode), None)
-        self._looks.pop(pointer_path(asset, episode), None)
+        self._tell(pointer_path(asset, episode), Seen())
 
     def _see(self, path: str, asset: str, episode: str | None) -> Seen:
         with suppress(FileNotFoundError):

@@ -27,6 +27,13 @@ def scores(*numbers: int):
     return SCHEMAS["quality_scores"].table([{**row, "image_id": f"{EPISODE}/{number:08d}"} for number in numbers])
 
 
+def of_another_process(root: str) -> Store:
+    """A store that is told of no writes here."""
+    found = Store(root)
+    pointers._OPEN.discard(found._pointers)
+    return found
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
     pytest.importorskip("obstore", reason="`uv sync --extra bucket` brings it")
@@ -208,10 +215,21 @@ def test_a_look_at_all_pointers_of_a_small_store_is_one_listing_and_sees_what_th
     assert found.pointer("tags", EPISODE) is None
 
 
+def test_what_this_process_writes_all_its_stores_see_at_once(bucket: Bucket, root: str) -> None:
+    mine, other = Store(root), Store(root)
+    assert mine.pointer("tags", EPISODE) is mine.pointer("crops", EPISODE) is None
+    assert mine.episodes("tags") == []
+    other.write("tags", SCHEMAS["tags"].empty(), EPISODE)
+    assert mine.pointer("tags", EPISODE) == other.pointer("tags", EPISODE)
+    assert mine.episodes("tags") == [EPISODE]
+    other.forget(EPISODE)
+    assert mine.pointer("tags", EPISODE) is None
+
+
 def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never_overwritten_unseen(
     bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, other = Store(root), Store(root)
+    mine, other = Store(root), of_another_process(root)
     mine.write("quality_scores", scores(1), EPISODE)
     other.write("quality_scores", scores(1, 2), EPISODE)
     assert mine.pointer("quality_scores", EPISODE).rows == 1  # a look of a moment ago still counts
@@ -222,7 +240,7 @@ def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never
 def test_who_writes_a_table_again_makes_it_current_whatever_another_process_wrote_a_moment_ago(
     bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, other = Store(root), Store(root)
+    mine, other = Store(root), of_another_process(root)
     mine.write("quality_scores", scores(1), EPISODE)
     other.write("quality_scores", scores(1, 2), EPISODE)
     assert mine.write("quality_scores", scores(1), EPISODE).changed is True
