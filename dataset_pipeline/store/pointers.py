@@ -187,8 +187,8 @@ class Pointers:
     def _tell(self, path: str, seen: Seen) -> None:
         """Have all of this process that look at the store know how this one left a pointer."""
         with _OPENING:
-            here = [it for it in _OPEN if it._files.uri(path) == self._files.uri(path)]
-        for it in here:
+            others = [it for it in _OPEN if it is not self and it._files.uri(path) == self._files.uri(path)]
+        for it in [self, *others]:
             with it._listing:
                 it._all[1].pop(path, None)
                 if seen.mark is not None:

@@ -28,7 +28,7 @@ def scores(*numbers: int):
 
 
 def of_another_process(root: str) -> Store:
-    """A store that is told of no writes here."""
+    """A store that is told of no writes of this process, and tells of none."""
     found = Store(root)
     pointers._OPEN.discard(found._pointers)
     return found
@@ -229,7 +229,7 @@ def test_what_this_process_writes_all_its_stores_see_at_once(bucket: Bucket, roo
 def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never_overwritten_unseen(
     bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, other = Store(root), of_another_process(root)
+    mine, other = of_another_process(root), of_another_process(root)
     mine.write("quality_scores", scores(1), EPISODE)
     other.write("quality_scores", scores(1, 2), EPISODE)
     assert mine.pointer("quality_scores", EPISODE).rows == 1  # a look of a moment ago still counts
@@ -240,7 +240,7 @@ def test_a_pointer_that_another_process_changed_is_seen_after_a_moment_and_never
 def test_who_writes_a_table_again_makes_it_current_whatever_another_process_wrote_a_moment_ago(
     bucket: Bucket, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, other = Store(root), of_another_process(root)
+    mine, other = of_another_process(root), of_another_process(root)
     mine.write("quality_scores", scores(1), EPISODE)
     other.write("quality_scores", scores(1, 2), EPISODE)
     assert mine.write("quality_scores", scores(1), EPISODE).changed is True
