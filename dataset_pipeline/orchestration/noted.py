@@ -22,7 +22,8 @@ _FOUND: WeakKeyDictionary[Any, dict[tuple[str, Any], Any]] = WeakKeyDictionary()
 _evaluated_anew = AutomationContext.evaluate_async
 
 
-async def _evaluated(self: AutomationContext) -> AutomationResult:
+async def evaluated(self: AutomationContext) -> AutomationResult:
+    """A condition in its context, as Dagster evaluates it, or as it was found before on this tick."""
     label = self.condition.get_label()
     if label not in NOTED:
         return await _evaluated_anew(self)
@@ -36,4 +37,4 @@ async def _evaluated(self: AutomationContext) -> AutomationResult:
     return AutomationResult(self, holds, child_results=below)
 
 
-setattr(AutomationContext, "evaluate_async", _evaluated)  # noqa: B010  (Dagster has no place for it)
+setattr(AutomationContext, "evaluate_async", evaluated)  # noqa: B010  (Dagster has no place for it)
