@@ -22,7 +22,9 @@ RULES = re.findall(r"^\| (.+?) \| `([\w/]+\.py)` \| `(\w+)` \|$", PAGE, re.MULTI
 @cache
 def defined_in(module: str) -> set[str]:
     tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
 
 
 @pytest.mark.parametrize(("module", "function"), [rule[1:] for rule in RULES], ids=[rule[0] for rule in RULES])
