@@ -122,5 +122,7 @@ def defs() -> dg.Definitions:
 
 @dg.definitions
 def demo_defs() -> dg.Definitions:
-    """The same graph on the shipped demo models, over the drawn episodes, in a store of its own."""
-    return _of_location("demo_defs")
+    """The same graph on the shipped demo models, over the drawn episodes, in a store of its own. Nothing where the
+    user's project has these models itself: two locations that define the same assets stop all automation."""
+    mine, demo = LOCATIONS["defs"](), LOCATIONS["demo_defs"]()
+    return dg.Definitions() if location_prefix(mine) == location_prefix(demo) else build_definitions(demo)

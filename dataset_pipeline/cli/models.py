@@ -56,8 +56,12 @@ def models_pull(
         size = f", {progress.size_bytes / 1e6:.1f} MB" if progress.size_bytes else " …"
         out.print(f"{progress.number}/{progress.total} {progress.file}{size}", highlight=False)
 
+    pack = _pack(models, settings_file)
+    if not pack.pullable:
+        out.print(f"the pack {pack.name!r} is shipped with the project: there is nothing to pull", highlight=False)
+        return
     used = model_resources(settings_from(settings_file, models))
-    files = pull(_pack(models, settings_file), [it for it in ROLES if it in used], update=update, progress=say)
+    files = pull(pack, [it for it in ROLES if it in used], update=update, progress=say)
     out.print(f"{len(files)} files are here")
 
 

@@ -38,7 +38,11 @@ def machines_of(found: dict[str, Any]) -> list[str]:
     """Of an overview in sentences: which machines answer, by queue, and which do not and have runs."""
     sentences = []
     for queue in QUEUES:
-        names = [_machine(name) for name, told in found["workers"].items() if told["queue"] == queue]
+        names = [
+            _machine(name) + (" (stands back)" if told["refuses"] else "")
+            for name, told in found["workers"].items()
+            if told["queue"] == queue
+        ]
         counts = {name: names.count(name) for name in sorted(names)}
         listed = ", ".join(f"{name} ({count} workers)" if count > 1 else name for name, count in counts.items())
         sentences.append(f"machines for {queue} runs: {listed or 'none answers'}")

@@ -32,11 +32,12 @@ from dataset_pipeline.orchestration.unfinished import host_tag
 
 STANDS_BACK_S = 60.0  # who refused a run leaves the queue to others for so long
 TOLD_S = 10.0
+SAME_S = 1.0  # signals within this are one: `uv run` hands on what its group was sent too
 
 log = logging.getLogger(__name__)
 standing: dict[str, Any] = {"queue": "", "slots": 0, "refuses": ""}  # of the parent
 back_s: list[float] = []  # when it takes runs again, if it stands back
-leaving: list[int] = []  # the signal by which it was told to end
+leaving: list[float] = []  # when it was told to end
 
 
 def serve(app: Celery, queue: str, slots: int) -> int:
@@ -134,12 +135,15 @@ def _end_after_its_run(sender: Any, **_: Any) -> None:
     celerys: Any = signal.getsignal(signal.SIGINT)
 
     def told(number: int, frame: Any) -> None:
+        if leaving and time.monotonic() - leaving[0] < SAME_S:
+            return
         if leaving:
             celerys(signal.SIGINT, frame)
             again: Any = signal.getsignal(signal.SIGINT)
             again(signal.SIGINT, frame)
             return
-        leaving.append(number)
+        leaving.append(time.monotonic())
+        log.warning("it ends after its run; once more, and it ends at once")
         standing["refuses"] = "it ends after its run"
         sender.call_soon(sender.cancel_task_queue, standing["queue"])
         Thread(target=_end_without_runs, daemon=True).start()

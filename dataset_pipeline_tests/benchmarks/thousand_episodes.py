@@ -336,7 +336,7 @@ def drawn(project: Project, episode: str, characters: int) -> Iterator[tuple[str
             ]
         ),
     )
-    looks = rng.standard_normal((CANDIDATES, 16))
+    looks = rng.standard_normal((CANDIDATES, 128))
     unit = as_lists(looks / np.linalg.norm(looks, axis=1, keepdims=True))
     yield measured("frame_embeddings", frames, "embedder", "embedding", unit)
     full = put(project.store, "distinct_frames", episode, stills)

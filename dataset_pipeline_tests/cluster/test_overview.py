@@ -17,11 +17,14 @@ from dataset_pipeline.cluster.overview import machines_of
 def test_machines_are_told_by_queue_and_the_silent_ones_that_have_runs():
     workers = {"gpu-1a@north": "gpu", "gpu-2b@north": "gpu", "gpu-3c@east": "gpu", "head-4d@desk": "head"}
     found = {
-        "workers": {name: {"queue": queue} for name, queue in workers.items()},
+        "workers": {
+            name: {"queue": queue, "refuses": "other settings" if "east" in name else ""}
+            for name, queue in workers.items()
+        },
         "silent": [{"worker": "gpu-5e@west"}, {"worker": "gpu-6f@west"}],
     }
     assert machines_of(found) == [
-        "machines for gpu runs: east, north (2 workers)",
+        "machines for gpu runs: east (stands back), north (2 workers)",
         "machines for head runs: desk",
         "west does not answer and has 2 runs",
     ]

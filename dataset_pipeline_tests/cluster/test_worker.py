@@ -101,6 +101,8 @@ def test_a_worker_that_is_interrupted_answers_until_its_run_has_ended(broker: Se
     hand_over(app, "a-run", "head")
     until(lambda: answers(app)[name]["runs"] == ["a-run"], 60)
     worker.send_signal(signal.SIGINT)
+    worker.send_signal(signal.SIGINT)  # as `uv run` hands on what its group was sent too
+    until(lambda: answers(app)[name]["refuses"], 20)
     told = answers(app)[name]
     assert (told["runs"], told["refuses"]) == (["a-run"], "it ends after its run")
     hand_over(app, "another", "head")
@@ -117,6 +119,7 @@ def test_a_worker_that_is_interrupted_twice_does_not_wait(broker: Server, worker
     until(lambda: answers(app)[name]["runs"] == ["a-run"], 60)
     worker.send_signal(signal.SIGINT)
     until(lambda: answers(app)[name]["refuses"], 20)
+    time.sleep(workers.SAME_S)
     worker.send_signal(signal.SIGINT)
     worker.wait(60)
 

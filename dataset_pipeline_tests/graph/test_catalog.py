@@ -8,9 +8,10 @@ import dagster as dg
 import pytest
 
 from dataset_pipeline.base.errors import PassingError
-from dataset_pipeline.definitions import _episodes_in, build_definitions
+from dataset_pipeline.definitions import _episodes_in, build_definitions, demo_defs
 from dataset_pipeline.graph.catalog import ASSETS, GROUPS, pipeline_asset
 from dataset_pipeline.graph.declaration import DECLARATIONS, Kind, ancestors, behind, declared, is_joined
+from dataset_pipeline.graph.project import LOCATIONS
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.runs import phases
 from dataset_pipeline.settings import Settings, load_settings
@@ -463,3 +464,9 @@ def test_definitions_are_there_whatever_is_wrong_with_the_store(error: Exception
     monkeypatch.setattr(Store, "episodes", Mock(side_effect=error))
     assert _episodes_in(Store("memory://away")) == 0
     assert "memory://away cannot be listed" in caplog.text
+
+
+def test_where_the_project_has_the_demo_s_models_no_other_location_defines_its_assets(monkeypatch: pytest.MonkeyPatch):
+    assert list(demo_defs().assets or ())
+    monkeypatch.setitem(LOCATIONS, "defs", LOCATIONS["demo_defs"])
+    assert not list(demo_defs().assets or ())
