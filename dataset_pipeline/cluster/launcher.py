@@ -17,7 +17,7 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from dataset_pipeline.cluster.broker import CONFIG, UNREACHABLE, answers, on_the_way, waiting, withdraw
 from dataset_pipeline.cluster.home import GPU, QUEUE_TAG
-from dataset_pipeline.cluster.overview import machines_of, overview
+from dataset_pipeline.cluster.overview import asked, machines_of, overview_of
 from dataset_pipeline.cluster.tags import REFUSED_TAG, WORKER_TAG
 from dataset_pipeline.cluster.watch import Look, Watch
 from dataset_pipeline.orchestration.dagster_internals import (
@@ -89,9 +89,10 @@ class ClusterRunLauncher(CeleryRunLauncher):
     def machines(self) -> list[str]:
         """A sentence for the workers that answer, by queue, and one for each that does not and has runs."""
         try:
-            return machines_of(overview(self.celery, instance_of(self)))
+            told, waits = asked(self.celery)
         except UNREACHABLE as error:
             return [f"the broker cannot be reached, which alone knows the machines: {error}"]
+        return machines_of(overview_of(instance_of(self), told, waits))
 
     def fail_what_was_lost_before_it_began(self) -> list[str]:
         """Runs that were handed to the broker and that nobody knows: Dagster's own monitoring watches those alone that

@@ -18,7 +18,17 @@ STATUS = dg.DagsterRunStatus
 def overview(app: Celery, instance: dg.DagsterInstance) -> dict[str, Any]:
     """The workers that answer with what each says of itself, the runs that wait in each queue of the broker, how many
     are queued behind those, runs whose worker is silent, and runs that a worker refused."""
-    told, waits = answers(app), waiting(app)
+    return overview_of(instance, *asked(app))
+
+
+def asked(app: Celery) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """What the workers that answer say of themselves, and the runs that wait in each queue. Raises one of
+    UNREACHABLE."""
+    return answers(app), waiting(app)
+
+
+def overview_of(instance: dg.DagsterInstance, told: dict[str, Any], waits: dict[str, list[str]]) -> dict[str, Any]:
+    """As `overview`, of what workers and broker said."""
     runs = instance.get_runs(dg.RunsFilter(statuses=[STATUS.STARTING, STATUS.STARTED, STATUS.CANCELING]))
     by_id = {run.run_id: _shown(run) for run in runs}
     unknown = {"what": "which has ended"}
@@ -47,7 +57,10 @@ def machines_of(found: dict[str, Any]) -> list[str]:
         listed = ", ".join(f"{name} ({count} workers)" if count > 1 else name for name, count in counts.items())
         sentences.append(f"machines for {queue} runs: {listed or 'none answers'}")
     lost = Counter(_machine(it["worker"]) for it in found["silent"])
-    return [*sentences, *(f"{name} does not answer and has {count} runs" for name, count in sorted(lost.items()))]
+    return [
+        *sentences,
+        *(f"{name} does not answer and has {count} run{'s' * (count > 1)}" for name, count in sorted(lost.items())),
+    ]
 
 
 def _machine(worker: str) -> str:

@@ -9,16 +9,12 @@ without it all who ask evaluate for themselves, with the same answers.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-from weakref import WeakKeyDictionary
 
 from dagster import AutomationContext, AutomationResult
 
 DUE, RESTED = "is due", "is at rest"
 NOTED = frozenset({DUE, RESTED})
 
-# By tick, which looks at one view of the graph: for which partitions a label holds of an asset.
-_FOUND: WeakKeyDictionary[Any, dict[tuple[str, Any], Any]] = WeakKeyDictionary()
 _evaluated_anew = AutomationContext.evaluate_async
 
 
@@ -27,7 +23,8 @@ async def evaluated(self: AutomationContext) -> AutomationResult:
     label = self.condition.get_label()
     if label not in NOTED:
         return await _evaluated_anew(self)
-    found = _FOUND.setdefault(self.asset_graph_view, {})
+    # For which partitions a label holds of an asset: kept with the view of the graph, which a tick has for itself.
+    found = vars(self.asset_graph_view).setdefault("_noted", {})
     below = []
     if (label, self.key) not in found:
         everything = self.asset_graph_view.get_full_subset(key=self.key)

@@ -1,8 +1,8 @@
 """Dagster's storages in PostgreSQL that wait for their server while it is away: one that is started again costs no run
 that is under way.
 
-What is asked again may have been written before the server ended, so that an event can stand in the log twice, which
-Dagster takes as once.
+What is asked again may have been written just before the server ended. An event can then stand in the log twice, which
+Dagster takes as once, and who adds a run or a backfill is told that it is there already.
 """
 
 from __future__ import annotations

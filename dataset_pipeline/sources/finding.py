@@ -100,8 +100,7 @@ def find_sources(
 
 def _in_tree(item: Found, trees: Sequence[Path]) -> Found:
     tree = root_of(item.path, trees)
-    is_below = tree is not None and item.path != tree and item.path.is_relative_to(tree)
-    return replace(item, root=tree) if is_below else item
+    return item if tree is None or item.path == tree else replace(item, root=tree)
 
 
 def list_sources(

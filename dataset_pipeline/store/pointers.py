@@ -116,6 +116,7 @@ class Pointers:
         self._all: tuple[float, dict[str, Mark]] = (float("-inf"), {})
         self._is_small = files.far  # so that looking at all of them is a request
         self._listing = Lock()
+        self._told = 0  # how often one of this process has changed a pointer
         if files.far:
             with _OPENING:
                 _OPEN.add(self)
@@ -148,7 +149,9 @@ class Pointers:
             known = self._known(path, listed.get(path))
             if known is not None:
                 return known
-        return self._remembered(path, self._see(path, asset, episode))
+        before = self._told
+        seen = self._see(path, asset, episode)
+        return self._remembered(path, seen) if before == self._told else seen  # which may be older than what was told
 
     def see_all(self, asset: str, episodes: Sequence[str]) -> dict[str, Seen]:
         """Of many episodes, in the same order: of a bucket by one listing, and a request for each that has changed."""
@@ -189,9 +192,10 @@ class Pointers:
         with _OPENING:
             others = [it for it in _OPEN if it is not self and it._files.uri(path) == self._files.uri(path)]
         for it in [self, *others]:
+            it._told += 1
             with it._listing:
                 it._all[1].pop(path, None)
-                if seen.mark is not None:
+                if seen.mark is not None and it._is_small:
                     it._all[1][path] = seen.mark
             it._looks.pop(path, None)
             if seen.mark is not None:

@@ -21,11 +21,12 @@ def test_machines_are_told_by_queue_and_the_silent_ones_that_have_runs():
             name: {"queue": queue, "refuses": "other settings" if "east" in name else ""}
             for name, queue in workers.items()
         },
-        "silent": [{"worker": "gpu-5e@west"}, {"worker": "gpu-6f@west"}],
+        "silent": [{"worker": "gpu-5e@west"}, {"worker": "gpu-6f@west"}, {"worker": "gpu-7a@south"}],
     }
     assert machines_of(found) == [
         "machines for gpu runs: east (stands back), north (2 workers)",
         "machines for head runs: desk",
+        "south does not answer and has 1 run",
         "west does not answer and has 2 runs",
     ]
 

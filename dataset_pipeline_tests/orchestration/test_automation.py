@@ -4,6 +4,7 @@
 episode, `the_set` joined over clusters. Runs happen between ticks, as the daemon would start them.
 """
 
+import gc
 import subprocess
 import sys
 from collections import Counter
@@ -341,6 +342,13 @@ def test_who_waits_looks_up_what_others_found_on_the_same_tick(running):
     assert evaluated["the_set"] < nodes(keep_current(VIDEO, map(dg.AssetKey, upstream("the_set")))) / 3
     # An asset more to wait for is a look more for each of rested and due.
     assert evaluated["the_set"] - evaluated["gallery"] < 20
+
+
+def test_a_tick_leaves_nothing_of_what_it_looked_at(running):
+    for _ in range(6):
+        running.tick()
+    gc.collect()
+    assert sum(type(it).__name__ == "AssetGraphView" for it in gc.get_objects()) <= 2
 
 
 def nodes(tree: Any) -> int:
