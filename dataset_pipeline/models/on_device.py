@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +26,7 @@ Filter = Literal["bilinear", "bicubic"]
 SUPPORT: dict[Filter, float] = {"bilinear": 1.0, "bicubic": 2.0}
 PLACES = 22  # binary places of Pillow's weights
 SUMMANDS_AT_ONCE = 1 << 25  # of one axis, 4 bytes each and three times: bounds the memory of a large picture
+RESIZING = threading.Semaphore(2)  # torch keeps what it once held, and onnxruntime cannot use that
 PROBED_PX = ((97, 61), (640, 360), (333, 700))  # width and height of pictures that both ways are tried on
 
 
@@ -47,7 +49,8 @@ class Preparation:
     def on(self, device: Device) -> Callable[[np.ndarray], torch.Tensor]:
         """From an RGB picture [height, width, 3] uint8 to the network's input, float32 on the device.
 
-        Beside picture and answer it holds at most 0.4 GB there."""
+        Beside picture and answer a call holds at most 0.4 GB there, and no more than two calls of this process resize
+        at once, whatever model they are for; others wait."""
         import torch
 
         place = str(device)
@@ -56,7 +59,8 @@ class Preparation:
 
         def prepare(image: np.ndarray) -> torch.Tensor:
             levels = torch.from_numpy(np.ascontiguousarray(image)).to(place).permute(2, 0, 1)
-            levels = resized(in_white_square(levels) if self.square else levels, self.size, self.filter)
+            with RESIZING:
+                levels = resized(in_white_square(levels) if self.square else levels, self.size, self.filter)
             answer = table[rows, levels[list(self.channels)].long()]
             return answer.permute(1, 2, 0) if self.last else answer
 

@@ -62,11 +62,11 @@ class OnnxRunner:
         return self.session.get_modelmeta().custom_metadata_map
 
     def run(self, batch: np.ndarray | torch.Tensor, output: str | None = None) -> tuple[np.ndarray, int]:
-        """The named output (the first, if none is named) for a batch [b, ...], and how many runs that took; what runs
-        side by side counts as one.
+        """The named output (the first, if none is named) for a batch [b, ...], and how many runs that took: one,
+        also where rows run side by side, and of a file whose batch axis is fixed one for each piece.
 
-        A file whose batch axis is fixed is run piece by piece; a short last piece is filled up and cut again. A tensor
-        is read where it lies, on the GPU or in memory.
+        Such a file is run piece by piece, on a CPU side by side too; a short last piece is filled up and cut again. A
+        tensor is read where it lies, on the GPU or in memory.
         """
         [answer], runs = self.run_several(batch, [output or self.session.get_outputs()[0].name])
         return answer, runs
@@ -106,7 +106,7 @@ class OnnxRunner:
     def _cut(self, batch: Any) -> Iterator[tuple[Any, int]]:
         """Pieces, and how many rows of each count."""
         size = self.fixed_batch
-        if size is None and self.side_by_side == 1:
+        if len(batch) == size or (size is None and (self.side_by_side == 1 or not len(batch))):
             yield batch, len(batch)
             return
         if size is None:

@@ -33,8 +33,8 @@ class QualityMetric(SingleModelResource):
     scores differently unless both are brought to one size.
 
     On a CPU hyperIQA runs through onnxruntime where that answers as pyiqa does (`exported_metric`), on a GPU in 16 bits
-    where that moves no score by more than 0.001 (`half_precision`). All others run through torch, whose convolutions
-    round to TF32 on a GPU. None of this counts as another model.
+    where that moves the score of a trial picture by no more than 0.001 (`half_precision`). All others run through
+    torch, whose convolutions round to TF32 on a GPU. None of this counts as another model.
     """
 
     role: ClassVar[Role] = "quality"

@@ -61,3 +61,31 @@ class Steep(Metric):
 def test_a_metric_whose_scores_would_move_stays_as_it_is(scale: float):
     metric = Steep(scale).eval()
     assert halved(metric, CPU) is metric
+
+
+class Spilling(torch.nn.Module):
+    """The mean level of each picture, by way of `most` times it: beyond 65504 no number of 16 bits."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.sum, self.most = torch.nn.Linear(3, 1, bias=False), most
+        torch.nn.init.constant_(self.sum.weight, most / 3)
+        self.seen: list[tuple[int, torch.dtype]] = []
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        sums = self.sum(pictures.mean((2, 3)))
+        self.seen.append((len(pictures), sums.dtype))
+        return sums.float() / self.most
+
+
+def test_a_picture_whose_answer_in_16_bits_is_not_finite_is_asked_again_in_32():
+    metric = Spilling(1e5)
+    pictures = torch.tensor([0.25, 0.9, 0.5])[:, None, None, None].expand(3, 3, 8, 8)
+    scores = HalfMetric(metric, CPU)(pictures)
+    assert metric.seen == [(3, torch.float16), (1, torch.float32)]
+    np.testing.assert_allclose(scores.numpy(), [[0.25], [0.9], [0.5]], atol=TOLERANCE)
+
+
+def test_a_metric_that_has_no_finite_answer_in_16_bits_stays_as_it_is():
+    metric = Spilling(3e6)
+    assert halved(metric, CPU) is metric

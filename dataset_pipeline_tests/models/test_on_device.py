@@ -3,6 +3,9 @@ GPU."""
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +68,28 @@ def test_a_picture_that_is_resized_in_parts_is_the_same(monkeypatch: pytest.Monk
     whole = resized(picture, (64, 48), "bicubic")
     monkeypatch.setattr(on_device, "SUMMANDS_AT_ONCE", 5000)
     assert torch.equal(resized(picture, (64, 48), "bicubic"), whole)
+
+
+def test_no_more_than_two_pictures_are_resized_at_once_whatever_they_are_for(monkeypatch: pytest.MonkeyPatch):
+    inside: list[int] = []
+    at_once: list[int] = []
+    pair = threading.Barrier(2)
+
+    def watched(levels: torch.Tensor, *how: Any) -> torch.Tensor:
+        inside.append(1)
+        at_once.append(len(inside))
+        pair.wait(timeout=60)  # two do run side by side
+        time.sleep(0.02)  # in which a third would come
+        inside.pop()
+        return resized(levels, *how)
+
+    monkeypatch.setattr(on_device, "resized", watched)
+    table = np.zeros((3, 256), np.float32)
+    ways = [Preparation((side, side), "bicubic", False, table, (0, 1, 2), False).on(CPU) for side in (16, 24)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda place: ways[place % 2](noise(30, 20)), range(8)))
+    assert [tuple(it.shape) for it in answers] == [(3, 16, 16), (3, 24, 24)] * 4
+    assert max(at_once) == 2
 
 
 def test_each_librarys_preparation_is_found_and_gives_its_bits(embedded_by: Any):
@@ -159,12 +184,18 @@ def test_boxes_vectors_and_tags_are_the_same_bits_from_pictures_prepared_as_tens
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("batch", ["batch", 3])
-def test_rows_side_by_side_alone_and_bound_from_a_tensor_have_the_same_answers(batch: Any, tmp_path: Path):
+def product_file(folder: Path, batch: Any) -> Path:
+    """A network from [batch, 20] to [batch, 6]."""
     weights = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
     nodes = [("MatMul", ["input", "weights"], ["output"], {})]
-    path = tmp_path / "model.onnx"
+    path = folder / "model.onnx"
     path.write_bytes(onnx_file(nodes, {"weights": weights}, {"input": [batch, 20]}, {"output": [batch, 6]}))
+    return path
+
+
+@pytest.mark.parametrize("batch", ["batch", 3])
+def test_rows_side_by_side_alone_and_bound_from_a_tensor_have_the_same_answers(batch: Any, tmp_path: Path):
+    path = product_file(tmp_path, batch)
     rows = np.random.default_rng(1).random((11, 20), np.float32)
     alone = OnnxRunner(path, CPU, 1)
     expected = np.concatenate([alone.run(rows[place : place + 1])[0] for place in range(len(rows))])
@@ -174,6 +205,21 @@ def test_rows_side_by_side_alone_and_bound_from_a_tensor_have_the_same_answers(b
             answer, runs = runner.run(given)
             np.testing.assert_allclose(answer, expected, atol=1e-6)
             assert runs == (1 if batch == "batch" else 4)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_rows_have_no_answers(threads: int, tmp_path: Path):
+    answer, _ = OnnxRunner(product_file(tmp_path, "batch"), CPU, threads).run(np.zeros((0, 20), np.float32))
+    assert answer.shape == (0, 6)
+
+
+def test_a_batch_of_just_the_fixed_size_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runner, given, run = OnnxRunner(product_file(tmp_path, 3), CPU, 2), np.ones((3, 20), np.float32), []
+    answers = runner.session.run
+    monkeypatch.setattr(runner.session, "run", lambda names, feeds: run.append(feeds["input"]) or answers(names, feeds))
+    answer, runs = runner.run(given)
+    assert (answer.shape, runs) == ((3, 6), 1)
+    assert run[0] is given
 
 
 def test_a_network_that_compares_rows_sees_all_of_them(tmp_path: Path):
