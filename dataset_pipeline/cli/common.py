@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,8 +81,9 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
         if fault := database_fault(settings.cluster.database):
             stop(fault)
     elif home is not None:
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "dagster.yaml").write_text(json.dumps(_kept_in(home)))
+        from dataset_pipeline.orchestration.history import lay_out
+
+        lay_out(home)
     elif chosen and not Path(chosen).is_dir():
         stop(f"{chosen}, which DAGSTER_HOME names, is not a folder; make it, or unset DAGSTER_HOME")
     elif not chosen:
@@ -110,18 +110,3 @@ def dagster_instance(home: Path | None, settings: Settings | None = None) -> Ite
             if not (reason := full_disk(error, history)):
                 raise
             stop(reason)
-
-
-def _kept_in(home: Path) -> dict[str, Any]:
-    """What dagster.yaml says, as JSON, for a history that lies in `home` as Dagster would lay it there by itself."""
-
-    def stored(module: str, name: str, folder: Path) -> dict[str, Any]:
-        module = f"dataset_pipeline.orchestration.{module}"
-        return {"module": module, "class": name, "config": {"base_dir": str(folder)}}
-
-    history = home.absolute() / "history"
-    return {
-        "telemetry": {"enabled": False},
-        "run_storage": stored("run_storage", "KeptSqliteRunStorage", history),
-        "event_log_storage": stored("event_log", "BatchedSqliteEventLog", history / "runs"),
-    }

@@ -204,7 +204,8 @@ def _registered_once(instance: dg.DagsterInstance, partitions: str) -> Iterator[
     try:
         yield
     finally:
-        del vars(instance)["get_dynamic_partitions"], vars(instance)["has_dynamic_partition"]
+        for name in ("get_dynamic_partitions", "has_dynamic_partition"):
+            vars(instance).pop(name, None)  # gone already where two were nested
 
 
 def _metadata(made: PipelineAsset, step: Step, pointer: Pointer, kept: bool, with_sheet: bool) -> dict[str, Any]:

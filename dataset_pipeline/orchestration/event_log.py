@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 from filelock import FileLock
+from sqlalchemy.pool import StaticPool
 
 from dataset_pipeline.orchestration.dagster_internals import (
     ConfigurableClassData,
@@ -48,6 +49,8 @@ class BatchedSqliteEventLog(SharedEventLog, SqliteEventLog):
         self._connections.close()
 
     def wipe(self) -> None:
+        """As Dagster's. Other processes that have a run's file open make a new one at their next question. On Windows
+        an open file cannot be removed: nothing else may have the history open there."""
         self._connections.close()
         super().wipe()
 
@@ -81,31 +84,37 @@ class BatchedSqliteEventLog(SharedEventLog, SqliteEventLog):
 
     def _tell_watchers(self, run_id: str) -> None:
         """The web server waits for a run's file to be written, which happens seldom while its journal is kept."""
+        if self._connections.is_under_way(self.url_of(run_id)):  # nobody could read it yet
+            return
         with suppress(OSError):
             os.utime(self.path_for_shard(run_id))
 
     def _prepare(self, url: str, engine: sa.Engine) -> None:
-        """Make the tables of a file that has none: of the first as Dagster does, which looks through all its migrations
-        for that, and of the others like those of the first."""
+        """Make the tables of a file that has none, like those that Dagster makes once: it looks through all its
+        migrations for that."""
         tables = sa.inspect(engine).get_table_names()
         if "alembic_version" in tables:  # the last that Dagster makes
             return
-        is_new = not tables
-        if is_new and self._tables_of_a_run and _made(engine, self._tables_of_a_run):
-            return
+        if not tables:
+            if not self._tables_of_a_run:
+                self._tables_of_a_run = self._tables_as_sql()
+            if _made(engine, self._tables_of_a_run):
+                return
         self.make_tables(engine)
-        if is_new:
-            self._tables_of_a_run = _dump(engine)
+
+    def _tables_as_sql(self) -> str:
+        """Made in memory, where no other process writes events between them."""
+        engine = sa.create_engine("sqlite://", poolclass=StaticPool)
+        try:
+            self.make_tables(engine)
+            with _raw(engine) as connection:
+                return "\n".join(connection.iterdump())
+        finally:
+            engine.dispose()
 
     def _on_connect(self, url: str) -> list[str]:
         # What a power cut may take of a run's own log, its last lines, nobody goes by; they do by the index.
         return [] if url == self.url_of(self.INDEX) else ["PRAGMA synchronous=NORMAL"]
-
-
-def _dump(engine: sa.Engine) -> str:
-    """SQL that makes what is in a file."""
-    with _raw(engine) as connection:
-        return "\n".join(connection.iterdump())
 
 
 def _made(engine: sa.Engine, script: str) -> bool:

@@ -503,3 +503,14 @@ def test_what_is_registered_is_looked_up_as_often_for_many_episodes_in_one_run_a
             assert all(it.asset_materialization.metadata["rows"].value == 1 for it in found)
         lookups.append(len(asked))
     assert lookups[0] == lookups[1]
+
+
+def test_once_a_run_is_over_what_is_registered_is_looked_up_anew():
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("episodes", ["show.e01"])
+        with framework._registered_once(instance, "episodes"), framework._registered_once(instance, "episodes"):
+            instance.add_dynamic_partitions("episodes", ["show.e02"])
+            assert instance.get_dynamic_partitions("episodes") == ["show.e01"]
+            assert not instance.has_dynamic_partition("episodes", "show.e02")
+        assert instance.get_dynamic_partitions("episodes") == ["show.e01", "show.e02"]
+        assert instance.has_dynamic_partition("episodes", "show.e02")

@@ -17,6 +17,7 @@ from pathlib import Path
 import dagster as dg
 
 from dataset_pipeline.images.pictures import list_pictures
+from dataset_pipeline.orchestration.history import lay_out
 from dataset_pipeline.repeated.near_duplicates import decide_distinct
 from dataset_pipeline.reports.estimate.costs import Estimate, Measured, nothing_due, scaled
 from dataset_pipeline.reports.estimate.excerpts import Excerpt, copied, cut, key_frames_of, spread
@@ -84,8 +85,7 @@ def estimate(
     ):
         warnings.simplefilter("ignore")
         root = Path(temporary)
-        (root / "home").mkdir()
-        (root / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+        lay_out(root / "home")
         opened_s, opened_core_s = time.monotonic(), time.process_time()
         with dg.DagsterInstance.from_config(str(root / "home")) as instance:
             bench = Bench(root, instance, settings, build)
