@@ -114,4 +114,5 @@ def _listed(entries: Sequence[str], most: int) -> Iterable[str]:
 
 
 def _metadata(status: Status, page: str) -> dict[str, Any]:
-    return {"summary": dg.MetadataValue.md(page), **status.counts()}
+    machines = {"machines": "; ".join(status.machines)} if status.machines else {}
+    return {"summary": dg.MetadataValue.md(page), **machines, **status.counts()}
