@@ -237,7 +237,7 @@ WRITERS = {
     "orchestration/history.py",
     "cluster/home.py",  # what its owner alone may read, and puts in place by the same rule
     "demo/training/card.py",
-    "demo/training/layout.py",  # into a folder that is thrown away
+    "demo/training/layout.py",
     "super_resolution/databases.py",  # into a folder that is put in place as a whole
 }
 
