@@ -140,7 +140,8 @@ def test_to_look_at_marks_changes_nothing(tmp_path, carrier):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_what_a_process_forked_does_not_keep_it_alive(tmp_path):
-    forks = CARRIES.replace("input()", "import os, time\nprint(os.fork(), flush=True)\ntime.sleep(60)")
+    # Written whole: two processes print, and an unbuffered print writes its line's end apart.
+    forks = CARRIES.replace("input()", "import os, time\nos.write(1, b'%d\\n' % os.fork())\ntime.sleep(60)")
     process = subprocess.Popen([sys.executable, "-c", forks, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     mark, *forked = (process.stdout.readline().strip() for _ in range(3))
