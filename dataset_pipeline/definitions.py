@@ -101,13 +101,20 @@ def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) 
     if declaration.exports or declaration.on_demand:
         return None
     above = sorted(ancestors(declaration, graph) & graph.keys())
-    waits_for = above if declaration.joined or declaration.projection else []
+    waits_for = above if _follows(declaration) else []
     joined = next((name for name in above if is_joined(name)), None)
     return keep_current(
         dg.AssetSelection.assets(dg.AssetKey([*prefix, "video"])),
         [dg.AssetKey([*prefix, name]) for name in waits_for],
+        [dg.AssetKey([*prefix, name]) for name, it in graph.items() if name != asset and _follows(it)],
         evaluated_at=dg.AssetKey([*prefix, joined]) if declaration.projection and joined else None,
     )
+
+
+def _follows(declaration: Declaration) -> bool:
+    """Whether an asset is made once all episodes are at rest."""
+    automatic = not (declaration.exports or declaration.on_demand)
+    return automatic and (declaration.joined or declaration.projection)
 
 
 def _of_location(name: str) -> dg.Definitions:

@@ -54,7 +54,7 @@ from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
-INTERVAL_S = 30
+INTERVAL_S = 10  # what has settled is found by two looks
 RUN_KEY_TAG = "dagster/run_key"
 
 log = logging.getLogger(__name__)

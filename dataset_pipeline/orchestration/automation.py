@@ -14,20 +14,25 @@ from operator import or_
 import dagster as dg
 
 from dataset_pipeline.orchestration.noted import DUE, RESTED
+from dataset_pipeline.orchestration.together import FOLLOWS, THROUGH_TAG
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 8  # at least: a new episode passes a dozen stages on its way into the set, each a tick or two
+TICK_S = 8  # at least: a new episode waits for some three on its way into the set
 # A tick looks at each asset in each episode, for some 0.05 ms. The daemon shall rest for as long at least, and machines
 # differ.
 TICK_S_AN_ASSET = 0.00015
 
 
 def keep_current(
-    sources: dg.AssetSelection, waits_for: Iterable[dg.AssetKey] = (), evaluated_at: dg.AssetKey | None = None
+    sources: dg.AssetSelection,
+    waits_for: Iterable[dg.AssetKey] = (),
+    beside: Iterable[dg.AssetKey] = (),
+    evaluated_at: dg.AssetKey | None = None,
 ) -> dg.AutomationCondition:
     """Run what is due once nothing it reads is running or due itself.
 
+    What waits for all episodes is made in one run with everything that follows from it, see `orchestration.together`.
     sources: external assets, for which the sensor of arrivals alone answers. waits_for: all assets upstream, which must
     be at rest in all episodes; joined assets and projections name theirs, or they would run once for every batch of
     episodes that comes through. Without any it waits for what it reads in its own episode. evaluated_at: a joined
@@ -36,9 +41,9 @@ def keep_current(
     """
     due, rested = _due(sources), _rested()
     busy = ~rested | due
-    above = [AC.asset_matches(key, busy) for key in waits_for]
+    above = {key: AC.asset_matches(key, busy) for key in waits_for}
     if above:
-        anywhere = reduce(or_, above)
+        anywhere = reduce(or_, [*above.values(), *(AC.asset_matches(key, ~rested) for key in {*beside} - above.keys())])
         waiting = AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
     else:
         waiting = AC.any_deps_match(busy).ignore(sources)
@@ -46,15 +51,21 @@ def keep_current(
     if not above:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
         asked &= ~due.newly_true()
-    return (asked & ~waiting.with_label("waiting")).with_label("keep_current")
+    clear = (~waiting).with_label(FOLLOWS if above else "nothing above is busy")
+    return (asked & clear).with_label("keep_current")
 
 
 def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
     """This asset has something to do, and something to do it with."""
-    news = AC.code_version_changed() | AC.any_deps_match(AC.data_version_changed()).ignore(sources)
+    through = AC.all_new_updates_have_run_tags(tag_keys={THROUGH_TAG})  # by a run that makes all that follows as well
+    news = AC.code_version_changed() | AC.any_deps_match(AC.data_version_changed() & ~through).ignore(sources)
+    idle = ~AC.in_progress()
+    # A run that is under way reads what was known when it began, though it may have been asked for by another asset.
+    began = AC.in_progress().newly_true() | (AC.newly_updated() & through & idle & ~idle.newly_true())
     # News is an edge, seen on one tick only, so it is latched until it has been acted on.
     handled = (
-        (AC.newly_requested() & ~news)  # what changed while a run was being asked for came too late for that run
+        # What changed while a run was being asked for came too late for that run.
+        ((AC.newly_requested() | began) & ~news)
         | (AC.newly_updated() & ~AC.all_new_updates_have_run_tags(tag_keys={BY_AUTOMATION}))  # an arrival or a person
         | AC.execution_failed().newly_true()
     )

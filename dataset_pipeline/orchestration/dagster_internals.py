@@ -7,12 +7,16 @@ import sys
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.asset_graph_view.entity_subset import EntitySubset
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph as AssetGraph
+from dagster._core.definitions.automation_tick_evaluation_context import AutomationTickEvaluationContext
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import raise_execution_interrupts
@@ -120,6 +124,32 @@ def backfill_of(
     )
 
 
+def request_runs_by(
+    choose: Callable[
+        [AssetGraph, AbstractSet[dg.AssetKey], Sequence[EntitySubset], Callable[[dg.AssetKey], Sequence[str]]],
+        tuple[list[dg.RunRequest], list[EntitySubset]],
+    ],
+) -> None:
+    """Have each tick of automation ask for the runs that `choose` gives, and go Dagster's way with what that leaves.
+    It is told the graph, the assets looked at, what is asked for, and of an asset all partitions in their order."""
+    others_of = AutomationTickEvaluationContext._build_run_requests
+
+    def requests(self: AutomationTickEvaluationContext, asked: Sequence[EntitySubset]) -> Sequence[dg.RunRequest]:
+        evaluator, graph = self._evaluator, self.asset_graph
+        keys = {key for key in evaluator.entity_keys if isinstance(key, dg.AssetKey)}
+
+        def partitions(key: dg.AssetKey) -> Sequence[str]:
+            partitions_def = graph.get(key).partitions_def
+            queryer = evaluator.instance_queryer
+            return partitions_def.get_partition_keys(dynamic_partitions_store=queryer) if partitions_def else ()
+
+        runs, rest = choose(graph, keys, asked, partitions)
+        tagged = [run._replace(tags={**self._materialize_run_tags, **run.tags}) for run in runs]
+        return [*tagged, *others_of(self, rest)]
+
+    setattr(AutomationTickEvaluationContext, "_build_run_requests", requests)  # noqa: B010
+
+
 def execute_run(run_id: str, instance: dg.DagsterInstance) -> None:
     """Carry a run that was launched, in this process, by definitions read anew. What becomes of it, errors too, stands
     in the run's own log."""
@@ -137,12 +167,14 @@ __all__ = [
     "ASSET_EVENTS",
     "BULK_ACTION_TERMINAL_STATUSES",
     "FAILURE_PREFIX",
+    "AssetGraph",
     "AssetKeyPartitionKey",
     "BulkActionStatus",
     "BulkActionsFilter",
     "CheckRunHealthResult",
     "ConcurrencyClaimStatus",
     "ConfigurableClassData",
+    "EntitySubset",
     "EventLogEntry",
     "LaunchRunContext",
     "OpenEventLog",
@@ -159,4 +191,5 @@ __all__ = [
     "execute_run",
     "instance_of",
     "raise_execution_interrupts",
+    "request_runs_by",
 ]

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any
 
-from dataset_pipeline.orchestration import noted
+from dataset_pipeline.orchestration import noted, together
 from dataset_pipeline.orchestration.dagster_internals import (
     ASSET_EVENTS,
     ConcurrencyClaimStatus,
@@ -29,7 +29,7 @@ from dataset_pipeline.orchestration.dagster_internals import (
     raise_execution_interrupts,
 )
 
-__all__ = ["SharedEventLog", "noted"]  # loaded into the daemon
+__all__ = ["SharedEventLog", "noted", "together"]  # loaded into the daemon
 BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 os.environ.setdefault(BATCH, "500")
 LOCK_WAIT_S = 60.0  # what is done under the lock takes milliseconds

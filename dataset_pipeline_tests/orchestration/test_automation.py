@@ -17,6 +17,8 @@ import pytest
 
 from dataset_pipeline.orchestration import noted
 from dataset_pipeline.orchestration.automation import BY_AUTOMATION, TICK_S, automation_sensor, interval_s, keep_current
+from dataset_pipeline.orchestration.together import runs_together
+from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
 
 EPISODES = dg.DynamicPartitionsDefinition(name="episodes")
 VIDEO = dg.AssetSelection.assets("video")
@@ -54,7 +56,11 @@ class World:
 
     def asset(self, name: str) -> dg.AssetsDefinition:
         joined = name in JOINED
-        waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if joined or name in PROJECTIONS else []
+        together = joined or name in PROJECTIONS
+        waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if together else []
+        beside = [
+            dg.AssetKey(key) for key in (*JOINED, *PROJECTIONS) if key in upstream("the_set") | {"the_set"} - {name}
+        ]
         evaluated_at = dg.AssetKey("gallery") if name in PROJECTIONS else None
 
         @dg.asset(
@@ -62,7 +68,7 @@ class World:
             deps=[dg.AssetKey(read) for read in {**PER_EPISODE, **JOINED}[name]],
             partitions_def=None if joined else EPISODES,
             code_version=self.versions.get(name, "1"),
-            automation_condition=keep_current(VIDEO, waits_for, evaluated_at),
+            automation_condition=keep_current(VIDEO, waits_for, beside, evaluated_at),
             backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
             retry_policy=dg.RetryPolicy(max_retries=1),
         )
@@ -119,23 +125,28 @@ class World:
             return dg.evaluate_automation_conditions(self.definitions(), self.instance, cursor=self.cursor)
 
     def tick(self, lost: bool = False) -> list[str]:
-        """One evaluation, and the runs it asks for, unless they are lost. Returns `asset:episodes` of each."""
+        """One evaluation, and the runs it asks for, unless they are lost. Returns `asset:episodes` of each, a plus
+        between the assets of a run."""
         registered = self.instance.get_dynamic_partitions("episodes")
         result = self.evaluate()
         self.cursor = result.cursor
-        started = []
-        for name in (*PER_EPISODE, *JOINED):
-            asked = result.get_requested_partitions(dg.AssetKey(name))
-            if not asked:
-                continue
-            if name in JOINED:
-                started.append((name, []))
-                continue
-            episodes = [episode for episode in registered if episode in asked]
-            started += [(name, episodes)] if name in PROJECTIONS else [(name, [episode]) for episode in episodes]
-        for name, episodes in [] if lost else started:
-            self.run([name], episodes, {BY_AUTOMATION: "true"})
-        return [f"{name}:{','.join(episodes)}" if episodes else name for name, episodes in started]
+        asked = [it.true_subset for it in result.results if not it.true_subset.is_empty]
+        keys = {it.key for it in result.results}
+        graph = self.definitions().resolve_asset_graph()
+        together, alone = runs_together(graph, keys, asked, lambda key: registered)
+        started: list[tuple[list[str], list[str], dict[str, str]]] = []
+        for subset in alone:
+            wanted = subset.expensively_compute_partition_keys()
+            started += [([subset.key.path[-1]], [episode], {}) for episode in registered if episode in wanted]
+        for run in together:
+            first, last = run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
+            episodes = registered[registered.index(first) : registered.index(last) + 1] if first and last else []
+            names = sorted((key.path[-1] for key in run.asset_selection or ()), key=lambda it: (len(upstream(it)), it))
+            started.append((names, list(episodes), dict(run.tags)))
+        for names, episodes, tags in [] if lost else started:
+            self.run(names, episodes, {BY_AUTOMATION: "true"} | tags)
+        told = [("+".join(names), ",".join(episodes)) for names, episodes, _ in started]
+        return [f"{names}:{episodes}" if episodes else names for names, episodes in told]
 
     def settle(self, most: int = 30) -> list[str]:
         """Tick until two ticks in a row ask for nothing. Returns the runs in order."""
@@ -181,17 +192,17 @@ def test_nothing_runs_where_there_is_no_episode(world):
     assert world.settle() == []
 
 
-def test_arrivals_are_followed_by_one_join_and_one_projection_of_all(world):
+def test_arrivals_are_followed_by_one_run_of_all_that_is_joined_and_projected(world):
     world.tick()
     world.arrive("e1", "e2")
-    assert world.settle() == ["gallery", "clusters:e1,e2", "the_set"]
+    assert world.settle() == ["gallery+clusters+the_set:e1,e2"]
 
 
 def test_a_new_episode_touches_no_old_one_where_the_join_stays_equal(running):
     running.content["gallery", "all"] = "the same people"
     running.arrive("e4")
     before = dict(running.attempts)
-    assert running.settle() == ["gallery", "clusters:e1,e2,e3,e4", "the_set"]
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3,e4"]
     assert all(running.attempts[name, "e1"] == before[name, "e1"] for name in MEASURING)
 
 
@@ -225,9 +236,7 @@ def test_a_failing_episode_is_tried_twice_and_then_left_alone_while_the_others_g
     runs = running.settle()
     assert running.attempts["frames", "e4"] == 2
     assert running.attempts["crops", "e4"] == 0
-    assert runs[0] == "gallery"
-    assert runs[-1] == "the_set"
-    assert not any("frames" in run for run in runs)
+    assert runs == ["gallery+clusters+the_set:e1,e2,e3,e4,e5"]
     assert [running.tick() for _ in range(5)] == [[]] * 5
 
 
@@ -238,7 +247,7 @@ def test_a_failed_episode_recovers_when_its_file_is_replaced(running):
     running.broken.clear()
     running.content["video", "e4"] = "a better release"
     running.arrive("e4")
-    assert running.settle()[0] == "gallery"
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3,e4"]
     assert running.attempts["crops", "e4"] == 1
     assert "e4" in running.instance.get_materialized_partitions(dg.AssetKey("clusters"))
 
@@ -246,20 +255,58 @@ def test_a_failed_episode_recovers_when_its_file_is_replaced(running):
 def test_an_arrival_whose_run_was_lost_is_made_up_for(running):
     running.announce("e4")
     runs = running.settle()
-    assert runs[:2] == ["frames:e4", "crops:e4"]
-    assert runs[-1] == "the_set"
+    assert runs == ["frames:e4", "crops:e4", "gallery+clusters+the_set:e1,e2,e3,e4"]
 
 
 def test_what_was_just_asked_for_and_is_not_seen_yet_is_not_asked_for_again_at_once(world):
     world.tick()
     world.arrive("e1")
-    assert [world.tick(lost=True) for _ in range(4)] == [[], ["gallery"], [], ["gallery"]]
+    asked = ["gallery+clusters+the_set:e1"]
+    assert [world.tick(lost=True) for _ in range(4)] == [[], asked, [], asked]
 
 
-def test_nothing_that_follows_is_asked_for_on_the_tick_after_a_request_whose_end_may_be_seen_in_part(running):
-    running.content["crops", "e1"] = "another cut"
-    running.run(["crops"], ["e1"], {})
-    assert [running.tick(lost=True) for _ in range(3)] == [["gallery"], [], ["clusters:e1"]]
+@pytest.mark.parametrize("meanwhile", ["run", "run, tick", "tick, run", "tick, run, tick"])
+def test_what_is_measured_while_the_joins_run_is_joined_by_a_run_after_them(running, meanwhile, monkeypatch):
+    answer, left = running.answer, meanwhile.split(", ")
+    seen: list[list[str]] = []
+
+    def measured_meanwhile(asset: str, episode: str) -> str:
+        while asset == "clusters" and left:
+            if left.pop(0) == "tick":
+                seen.append(running.tick())
+            else:
+                running.content["crops", "e1"] = "another cut"
+                running.run(["crops"], ["e1"], {})
+        return answer(asset, episode)
+
+    monkeypatch.setattr(running, "answer", measured_meanwhile)
+    running.content["crops", "e2"] = "another cut"
+    running.run(["crops"], ["e2"], {})
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3"] * 2
+    assert seen == [[]] * meanwhile.count("tick")
+
+
+def test_a_joined_asset_that_fails_holds_up_what_follows_until_there_is_news(running):
+    running.broken.add(("gallery", "all"))
+    running.arrive("e4")
+    before = running.attempts["the_set", "all"]
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3,e4"]
+    assert running.attempts["the_set", "all"] == before
+    running.broken.clear()
+    running.versions["gallery"] = "2"
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3,e4"]
+    assert running.attempts["the_set", "all"] == before + 1
+
+
+def test_what_follows_one_episode_alone_is_made_for_that_one_and_joined(running, monkeypatch):
+    monkeypatch.setitem(PER_EPISODE, "edits", ["video"])
+    monkeypatch.setitem(PER_EPISODE, "selection", ["edits", "crops"])
+    monkeypatch.setitem(JOINED, "the_set", ["selection"])
+    running.run(["edits"], ["e1", "e2", "e3"], {})
+    running.settle()
+    running.content["edits", "e2"] = "a tag by hand"
+    running.run(["edits"], ["e2"], {})
+    assert running.settle() == ["selection+the_set:e2"]
 
 
 def test_what_an_arrivals_run_is_about_to_do_is_left_to_it(running):
@@ -270,14 +317,14 @@ def test_what_an_arrivals_run_is_about_to_do_is_left_to_it(running):
     running.run(["frames"], ["e4"], {})
     assert running.tick() == []
     running.run(["crops"], ["e4"], {})
-    assert running.settle() == ["gallery", "clusters:e1,e2,e3,e4", "the_set"]
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3,e4"]
 
 
 def test_a_replaced_file_measures_that_episode_alone(running):
     running.content["video", "e2"] = running.content["frames", "e2"] = running.content["crops", "e2"] = "better"
     before = dict(running.attempts)
     running.arrive("e2")
-    assert running.settle()[0] == "gallery"
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3"]
     assert running.attempts["frames", "e2"] == before["frames", "e2"] + 1
     assert running.attempts["frames", "e1"] == before["frames", "e1"]
 
@@ -287,7 +334,7 @@ def test_what_a_person_made_anew_is_followed_if_it_differs(running):
     assert running.settle() == []
     running.content["crops", "e1"] = "another cut"
     running.run(["crops"], ["e1"], {})
-    assert running.settle()[0] == "gallery"
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3"]
 
 
 def queued(world: World, assets: Iterable[str], episode: str) -> dg.DagsterRun:
@@ -308,7 +355,7 @@ def test_joins_wait_for_every_episode_on_its_way(running):
     assert [running.tick() for _ in range(4)] == [[]] * 4
     running.instance.report_run_canceled(run)
     running.run(MEASURING, ["e5"], {})
-    assert running.settle()[0] == "gallery"
+    assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3,e4,e5"]
 
 
 def test_projections_wait_until_the_last_of_several_changed_episodes_is_through(world, monkeypatch):
@@ -345,10 +392,15 @@ def test_who_waits_looks_up_what_others_found_on_the_same_tick(running):
 
 
 def test_a_tick_leaves_nothing_of_what_it_looked_at(running):
-    for _ in range(6):
+    def views() -> int:
+        gc.collect()
+        return sum(type(it).__name__ == "AssetGraphView" for it in gc.get_objects())
+
+    running.tick()
+    before = views()
+    for _ in range(5):
         running.tick()
-    gc.collect()
-    assert sum(type(it).__name__ == "AssetGraphView" for it in gc.get_objects()) <= 2
+    assert views() == before
 
 
 def nodes(tree: Any) -> int:
@@ -361,7 +413,7 @@ def test_a_daemon_that_looks_up_nothing_asks_for_the_same(world, monkeypatch):
     monkeypatch.setattr(noted, "NOTED", frozenset())
     world.tick()
     world.arrive("e1", "e2")
-    assert world.settle() == ["gallery", "clusters:e1,e2", "the_set"]
+    assert world.settle() == ["gallery+clusters+the_set:e1,e2"]
 
 
 @pytest.mark.parametrize("log", ["event_log", "postgres_log"])
