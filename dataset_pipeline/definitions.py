@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -100,14 +100,18 @@ def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) 
     declaration = graph[asset]
     if declaration.exports or declaration.on_demand:
         return None
-    above = sorted(ancestors(declaration, graph) & graph.keys())
-    waits_for = above if _follows(declaration) else []
-    joined = next((name for name in above if is_joined(name)), None)
+    together = [name for name, it in graph.items() if _follows(it)]
+    measured = {above for name in together for above in ancestors(graph[name], graph)} & graph.keys() - {*together}
+    joined = next(name for name in together if is_joined(name))
+
+    def keys(names: Iterable[str]) -> list[dg.AssetKey]:
+        return [dg.AssetKey([*prefix, name]) for name in names]
+
+    sources = dg.AssetSelection.assets(*keys(["video"]))
+    if not _follows(declaration):
+        return keep_current(sources)
     return keep_current(
-        dg.AssetSelection.assets(dg.AssetKey([*prefix, "video"])),
-        [dg.AssetKey([*prefix, name]) for name in waits_for],
-        [dg.AssetKey([*prefix, name]) for name, it in graph.items() if name != asset and _follows(it)],
-        evaluated_at=dg.AssetKey([*prefix, joined]) if declaration.projection and joined else None,
+        sources, keys(sorted(measured)), keys(together), keys([joined])[0] if declaration.projection else None
     )
 
 

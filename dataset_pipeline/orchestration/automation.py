@@ -26,32 +26,35 @@ TICK_S_AN_ASSET = 0.00015
 
 def keep_current(
     sources: dg.AssetSelection,
-    waits_for: Iterable[dg.AssetKey] = (),
-    beside: Iterable[dg.AssetKey] = (),
+    measured: Iterable[dg.AssetKey] = (),
+    together: Iterable[dg.AssetKey] = (),
     evaluated_at: dg.AssetKey | None = None,
 ) -> dg.AutomationCondition:
     """Run what is due once nothing it reads is running or due itself.
 
-    What waits for all episodes is made in one run with everything that follows from it, see `orchestration.together`.
-    sources: external assets, for which the sensor of arrivals alone answers. waits_for: all assets upstream, which must
-    be at rest in all episodes; joined assets and projections name theirs, or they would run once for every batch of
-    episodes that comes through. Without any it waits for what it reads in its own episode. evaluated_at: a joined
-    asset, for a projection: `waits_for` is looked at from there, over all episodes, since a projection sees its own
-    episode's partitions only. Failed episodes hold up nothing and are left alone until there is news for them.
+    sources: external assets, for which the sensor of arrivals alone answers. Failed episodes hold up nothing and are
+    left alone until there is news for them.
+
+    Joined assets and projections wait until all episodes are at rest, or they would run once for every batch of
+    episodes that comes through, and are made in one run with all that follows, see `orchestration.together`. measured:
+    what is made of each episode by itself, which must be neither running nor due in any; without any it waits for what
+    it reads in its own episode. together: the joined assets and projections, of which none may be running, as that run
+    may have passed this one. evaluated_at: a joined asset, for a projection: others are looked at from there, over all
+    episodes, since a projection sees its own episode's partitions only.
     """
     due, rested = _due(sources), _rested()
     busy = ~rested | due
-    above = {key: AC.asset_matches(key, busy) for key in waits_for}
-    if above:
-        anywhere = reduce(or_, [*above.values(), *(AC.asset_matches(key, ~rested) for key in {*beside} - above.keys())])
+    elsewhere = [AC.asset_matches(key, busy) for key in measured]
+    if elsewhere:
+        anywhere = reduce(or_, [*elsewhere, *(AC.asset_matches(key, ~rested) for key in together)])
         waiting = AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
     else:
         waiting = AC.any_deps_match(busy).ignore(sources)
     asked = rested & due
-    if not above:
+    if not elsewhere:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
         asked &= ~due.newly_true()
-    clear = (~waiting).with_label(FOLLOWS if above else "nothing above is busy")
+    clear = (~waiting).with_label(FOLLOWS if elsewhere else "nothing above is busy")
     return (asked & clear).with_label("keep_current")
 
 

@@ -97,11 +97,11 @@ class SharedEventLog(OpenEventLog):
         )
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        for (run_id, of_assets), together in groupby(events, key=_kind):
+        for (run_id, of_assets), batch in groupby(events, key=_kind):
             if of_assets:
-                self.store_asset_events(run_id, list(together))
+                self.store_asset_events(run_id, list(batch))
             else:
-                for event in together:
+                for event in batch:
                     self.store_event(event)
 
     def write_index(self, connection: Any, events: Sequence[EventLogEntry], numbers: Sequence[int]) -> None:

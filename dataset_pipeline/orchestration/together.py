@@ -42,14 +42,19 @@ def runs_together(
         found = {below for key in found for below in graph.get(key).child_keys} & following - made
     tags = {THROUGH_TAG: "true"}
     projected = {key for key in made if graph.get(key).is_partitioned}
-    if projected:
-        episodes = partitions(min(projected))
-        if not any(_above(graph, key) & made - projected for key in projected):
-            wanted = set().union(*(it.expensively_compute_partition_keys() for it in first.values()))
-            places = [place for place, episode in enumerate(episodes) if episode in wanted]
-            episodes = episodes[places[0] : places[-1] + 1]
+    episodes = partitions(min(projected)) if projected else ()
+    if not any(_above(graph, key) & made - projected for key in projected):
+        asked_for = (it.expensively_compute_partition_keys() for key, it in first.items() if key in projected)
+        wanted = set().union(*asked_for)
+        places = [place for place, episode in enumerate(episodes) if episode in wanted]
+        episodes = episodes[places[0] : places[-1] + 1] if places else episodes
+    if episodes:
         tags |= {RANGE_START_TAG: episodes[0], RANGE_END_TAG: episodes[-1]}
-    return [dg.RunRequest(asset_selection=sorted(made), tags=tags)], [it for it in asked if it.key not in first]
+    else:
+        made -= projected
+    # A check is asked for with its asset, and comes with it.
+    rest = [it for it in asked if (it.key.asset_key if isinstance(it.key, dg.AssetCheckKey) else it.key) not in made]
+    return [dg.RunRequest(asset_selection=sorted(made), tags=tags)], rest
 
 
 def follows(graph: AssetGraph, key: dg.AssetKey) -> bool:

@@ -56,11 +56,10 @@ class World:
 
     def asset(self, name: str) -> dg.AssetsDefinition:
         joined = name in JOINED
-        together = joined or name in PROJECTIONS
-        waits_for = [dg.AssetKey(key) for key in sorted(upstream(name))] if together else []
-        beside = [
-            dg.AssetKey(key) for key in (*JOINED, *PROJECTIONS) if key in upstream("the_set") | {"the_set"} - {name}
-        ]
+        follows = joined or name in PROJECTIONS
+        together = {*JOINED, *PROJECTIONS} & {*JOINED, *PER_EPISODE}
+        measured = set().union(*map(upstream, together)) - together
+        waits_for = [sorted(map(dg.AssetKey, names)) if follows else [] for names in (measured, together)]
         evaluated_at = dg.AssetKey("gallery") if name in PROJECTIONS else None
 
         @dg.asset(
@@ -68,7 +67,7 @@ class World:
             deps=[dg.AssetKey(read) for read in {**PER_EPISODE, **JOINED}[name]],
             partitions_def=None if joined else EPISODES,
             code_version=self.versions.get(name, "1"),
-            automation_condition=keep_current(VIDEO, waits_for, beside, evaluated_at),
+            automation_condition=keep_current(VIDEO, waits_for[0], waits_for[1], evaluated_at),
             backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
             retry_policy=dg.RetryPolicy(max_retries=1),
         )
@@ -284,6 +283,19 @@ def test_what_is_measured_while_the_joins_run_is_joined_by_a_run_after_them(runn
     running.run(["crops"], ["e2"], {})
     assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3"] * 2
     assert seen == [[]] * meanwhile.count("tick")
+
+
+def test_nothing_that_follows_is_asked_for_while_an_episode_is_half_measured(world, monkeypatch):
+    monkeypatch.setitem(PER_EPISODE, "scores", ["crops"])
+    monkeypatch.setitem(PER_EPISODE, "selection", ["scores", "gallery"])
+    world.tick()
+    world.announce("e1")
+    run = queued(world, ["scores"], "e1")
+    world.run(MEASURING, ["e1"], {})
+    assert [world.tick() for _ in range(4)] == [[]] * 4
+    world.instance.report_run_canceled(run)
+    world.run(["scores"], ["e1"], {})
+    assert world.settle() == ["gallery+clusters+selection+the_set:e1"]
 
 
 def test_a_joined_asset_that_fails_holds_up_what_follows_until_there_is_news(running):
