@@ -35,6 +35,8 @@ def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], threads
 
 def map_all(function: Callable[[Item], Answer], items: Sequence[Item], threads: int = READERS) -> list[Answer]:
     """The answers for all items, from several threads. Raises the first error among them."""
+    if len(items) == 1:
+        return [function(items[0])]
     waiting = deque(enumerate(items))
     answers: dict[int, Answer] = {}
     errors: dict[int, BaseException] = {}

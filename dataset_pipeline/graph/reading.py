@@ -85,7 +85,10 @@ class Reading:
     def code_version(self) -> str:
         """Of this asset, under the settings and the weights that it declares."""
         weights = {role: fingerprint.sha256 for role, fingerprint in self.fingerprints.items()}
-        return self.declaration.code_version(self._work.settings, weights)
+        return self.shared(
+            f"code version of {self.declaration.name}",
+            lambda: self.declaration.code_version(self._work.settings, weights),
+        )
 
     @property
     def fingerprints(self) -> dict[str, ModelFingerprint]:
