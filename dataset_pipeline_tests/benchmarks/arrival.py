@@ -314,7 +314,7 @@ def show_runs(runs: Sequence[RunRecord], since_s: float) -> None:
     table = Table("asked for", "began", "took s", "", "what")
     for it in runs:
         names = sorted(key.path[-1] for key in it.dagster_run.asset_selection or ())
-        what = it.dagster_run.job_name if len(names) > MANY else ", ".join(names)
+        what = ", ".join(names) if 0 < len(names) <= MANY else f"{it.dagster_run.job_name} {len(names) or ''}".strip()
         asked_s, start_s, end_s = it.create_timestamp.timestamp(), it.start_time or 0, it.end_time or 0
         times = (asked_s - since_s, start_s - since_s, end_s - start_s)
         table.add_row(*(f"{value:.1f}" for value in times), it.dagster_run.status.value, what)

@@ -14,7 +14,12 @@ from PIL import Image
 
 from dataset_pipeline import definitions
 from dataset_pipeline.orchestration import runs
-from dataset_pipeline.settings import load_settings, resources_folder
+from dataset_pipeline.orchestration.automation import BY_AUTOMATION
+from dataset_pipeline.orchestration.registration import register
+from dataset_pipeline.orchestration.together import runs_together
+from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
+from dataset_pipeline.settings import Settings, load_settings, resources_folder
+from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.store.store import Store
 from dataset_pipeline_tests.assets.drawn_models import Models
 
@@ -47,6 +52,7 @@ class Project:
     root: Path
     instance: dg.DagsterInstance
     models: Models = field(default_factory=DistinctModels)
+    cursor: Any = None  # of automation
 
     @property
     def store(self) -> Store:
@@ -60,14 +66,61 @@ class Project:
             noise = np.random.default_rng([*name.encode(), number]).integers(0, 255, (12, 20, 3), np.uint8)
             Image.fromarray(noise).resize((320, 200), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
 
-    def run(self, job: str, **changes: Any) -> dg.ExecuteInProcessResult:
+    def settings(self, **changes: Any) -> Settings:
         places = {
             "episodes__roots": [str(self.root / "episodes")],
             "store__root": str(self.root / "store"),
             "exported_set__root": str(self.root / "exports"),
         }
-        settings = load_settings(resources_folder() / "settings.toml", **SETTINGS | places | changes)
-        made = definitions.build_definitions(settings).resolve_job_def(job)
+        return load_settings(resources_folder() / "settings.toml", **SETTINGS | places | changes)
+
+    def definitions(self, **changes: Any) -> dg.Definitions:
+        return definitions.build_definitions(self.settings(**changes))
+
+    def register(self, *names: str) -> list[str]:
+        """Draw episodes and make them known. Returns their keys."""
+        for name in names:
+            self.draw(name)
+        sources = find_sources([self.root / "episodes" / name for name in names]).sources
+        register(self.instance, self.store, self.settings(), sources)
+        return [source.key for source in sources]
+
+    def measure(self, *names: str) -> None:
+        """Draw episodes and have them measured, as the runs of arrivals do."""
+        for key in self.register(*names):
+            measured = runs.phases()[0].assets
+            failures = runs.materialize_assets(
+                self.definitions(), self.instance, self.settings(), measured, partition_key=key
+            )
+            assert failures == []
+
+    def follow(self, most: int = 8) -> list[set[str]]:
+        """Tick until two ticks in a row ask for nothing, and run what they ask for. Returns the assets of each run."""
+        defs = self.definitions()
+        graph, job = defs.resolve_asset_graph(), defs.resolve_implicit_global_asset_job_def()
+        registered, asked, quiet = self.instance.get_dynamic_partitions("episodes_demo"), [], 0
+        for _ in range(most):
+            with pytest.MonkeyPatch.context() as patch:
+                # The evaluator asks for them thousands of times; the daemon's own queryer remembers them for a tick.
+                patch.setattr(self.instance, "get_dynamic_partitions", lambda partitions_def_name: registered)
+                result = dg.evaluate_automation_conditions(defs, self.instance, cursor=self.cursor)
+            subsets = [it.true_subset for it in result.results if not it.true_subset.is_empty]
+            together, others = runs_together(graph, {it.key for it in result.results}, subsets, lambda key: registered)
+            assert not others
+            for run in together:
+                tags, names = {BY_AUTOMATION: "true"} | run.tags, run.asset_selection
+                done = job.execute_in_process(
+                    instance=self.instance, asset_selection=names, tags=tags, run_config=runs.QUIET
+                )
+                assert done.success
+            asked += [{key.path[-1] for key in run.asset_selection or ()} for run in together]
+            self.cursor, quiet = result.cursor, 0 if together else quiet + 1
+            if quiet == 2:
+                return asked
+        pytest.fail(f"not quiet after {most} ticks: {asked}")
+
+    def run(self, job: str, **changes: Any) -> dg.ExecuteInProcessResult:
+        made = self.definitions(**changes).resolve_job_def(job)
         return made.execute_in_process(instance=self.instance, run_config=runs.QUIET, raise_on_error=False)
 
     def images_of_the_set(self) -> dict[str, list[dict]]:
@@ -119,6 +172,37 @@ def test_new_episodes_are_measured_and_taken_into_the_set_and_those_that_are_the
     assert stills == {"one.one": PICTURES, "two.two": PICTURES}
     assert all(row["caption"] for rows in project.images_of_the_set().values() for row in rows)
     assert project.store.pointer("exported_set") is None
+
+
+FOLLOWS = [asset for phase in runs.phases()[1:] for asset in phase.assets if asset != "exported_set"]
+
+
+@pytest.mark.thorough
+def test_automation_makes_what_follows_from_all_episodes_in_one_run_as_the_job_does_step_by_step(project):
+    project.measure("one", "two")
+    assert project.follow() == [set(FOLLOWS)]
+    assert project.images_of_the_set().keys() == {"one.one", "two.two"}
+    made = {it: pointer for it in FOLLOWS if (pointer := project.store.pointer(it))}
+    assert "training_set" in made
+    assert project.run("rebuild_set").success
+    assert {it: project.store.pointer(it) for it in made} == made
+    assert project.follow() == []
+
+    project.measure("three")
+    assert project.follow() == [{*FOLLOWS} - {"reference_embeddings"}]
+    assert project.images_of_the_set().keys() == {"one.one", "two.two", "three.three"}
+
+
+def test_an_episode_that_could_not_be_measured_is_left_out_of_the_run_over_all(project):
+    project.measure("one", "three")
+    project.register("two")
+    assert project.instance.get_dynamic_partitions("episodes_demo")[-1] == "two.two"
+    ends = {RANGE_START_TAG: "one.one", RANGE_END_TAG: "two.two"}
+    assert (
+        runs.materialize_assets(project.definitions(), project.instance, project.settings(), FOLLOWS, tags=ends) == []
+    )
+    assert project.images_of_the_set().keys() == {"one.one", "three.three"}
+    assert project.store.episodes("tags") == ["one.one", "three.three"]
 
 
 def test_a_job_says_which_step_failed_and_why(project, monkeypatch):
