@@ -58,6 +58,7 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
         for name, made in ASSETS.items()
     ]
     measure_episode = jobs.measure_episode(settings, partitions)
+    episodes = _episodes_in(store)
     process_new_episodes = jobs.process_new_episodes(settings, build_definitions)
     return dg.Definitions(
         assets=[*external, *assets, status_asset(prefix)],
@@ -77,8 +78,8 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
         ],
         schedules=[jobs.nightly(process_new_episodes)],
         sensors=[
-            arrivals_sensor(settings, store, measure_episode),
-            automation_sensor((dg.AssetKey([*prefix, name]) for name in ASSETS), _episodes_in(store)),
+            arrivals_sensor(settings, store, measure_episode, episodes),
+            automation_sensor((dg.AssetKey([*prefix, name]) for name in ASSETS), episodes),
             status_sensor(settings, store, dg.AssetKey([*prefix, "status"])),
         ],
         executor=dg.in_process_executor,  # a run's steps share a process, so that models are loaded once

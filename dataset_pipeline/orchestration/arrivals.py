@@ -54,7 +54,8 @@ from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
-INTERVAL_S = 10  # what has settled is found by two looks
+INTERVAL_S = 10  # at least: what has settled is found by the second look
+INTERVAL_S_AN_EPISODE = 0.01  # a look takes a tenth of that, more on a network drive
 RUN_KEY_TAG = "dagster/run_key"
 
 log = logging.getLogger(__name__)
@@ -64,9 +65,13 @@ def arrivals_sensor(
     settings: Settings,
     store: Store,
     job: dg.JobDefinition | UnresolvedAssetJobDefinition,
+    episodes: int = 0,
     default_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
 ) -> dg.SensorDefinition:
-    """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode."""
+    """The sensor `arrivals`: one run of `job`, which measures one partition, for each new or replaced episode.
+
+    episodes: how many there are; the more, the further its looks lie apart.
+    """
 
     brought = Brought()
 
@@ -109,7 +114,7 @@ def arrivals_sensor(
         name="arrivals",
         evaluation_fn=evaluate,
         job=job,
-        minimum_interval_seconds=INTERVAL_S,
+        minimum_interval_seconds=max(INTERVAL_S, round(INTERVAL_S_AN_EPISODE * episodes)),
         default_status=default_status,
         description="Takes up the episodes that appear in the folders of [episodes] roots and has each one measured.",
     )

@@ -736,6 +736,12 @@ def test_the_sensor_registers_reports_and_runs_an_arrival(daemon, tmp_path):
     assert daemon.ticks(3) == []
 
 
+def test_looks_lie_further_apart_the_more_episodes_there_are(settings):
+    job = dg.define_asset_job("measure_episode", "demo/video_probe")
+    few, many = (arrivals_sensor(settings, Store(settings.store.root), job, episodes) for episodes in (24, 10_000))
+    assert (few.minimum_interval_seconds, many.minimum_interval_seconds) == (10, 100)
+
+
 def test_dagster_resolves_the_run_that_is_asked_for(settings, tmp_path):
     partitions = dg.DynamicPartitionsDefinition(name="episodes_demo")
 
