@@ -18,7 +18,7 @@ from dataset_pipeline.video.bitstream import second_field_test
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.durations import early_end
 from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, DamagedReferences, Gaps, Holds, damage_of, stamp_of
-from dataset_pipeline.video.stream import MAX_THREADS, Clock, Cropper, DecodeReport, Frame, open_video, plain_reason
+from dataset_pipeline.video.stream import Clock, Cropper, DecodeReport, Frame, open_video, plain_reason
 
 # Whose edges stay: of H.264 all B frames, on which none but other B frames beside them is built.
 _UNFILTERED = {"h264": "bidir"}
@@ -81,8 +81,7 @@ def all_frames(
     path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str, for_small: bool
 ) -> Iterator[Frame]:
     """Every frame, in the order the decoder shows them."""
-    # Threads that have frames in hand keep the cores busy while those before them are looked at.
-    with open_video(path, threads, hardware, MAX_THREADS) as (container, stream):
+    with open_video(path, threads, hardware) as (container, stream):
         if for_small:
             stream.codec_context.options |= {"skip_loop_filter": _UNFILTERED.get(stream.codec_context.name, "noref")}
         clock = Clock(stream)

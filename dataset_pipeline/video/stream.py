@@ -128,9 +128,9 @@ def still(
 
 @contextmanager
 def open_video(
-    path: Path, threads: str = "AUTO", hardware: str = "none", thread_count: int | None = None
+    path: Path, threads: str = "AUTO", hardware: str = "none"
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, decoding on up to `MAX_THREADS` threads, if not said one more than cores.
+    """The container and its video stream, decoding on one thread more than there are cores, `MAX_THREADS` at most.
 
     `threads`: `AUTO`, `SLICE` for decoders that must not run frames in parallel, or `NONE` where the number of threads
     must change nothing: of damaged data a decoder loses more or less with it. `hardware`: `none`, or a device of
@@ -162,9 +162,9 @@ def open_video(
         if (stream.width or 0) * (stream.height or 0) > MAX_FRAME_PX:
             raise VideoError(path, f"pictures of {stream.width}x{stream.height} are more than {MAX_FRAME_PX} pixels")
         context.options = {"max_pixels": str(MAX_FRAME_PX)}  # they may grow in the middle of the stream
-        # One more than there are cores, as ffmpeg itself: frames wait for rows of those before them.
-        many = min(MAX_THREADS, thread_count or usable_cores() + 1)
-        context.thread_count = 1 if threads == "NONE" else many
+        # One more than there are cores, as ffmpeg itself: frames wait for rows of those before them. With more of them
+        # in hand at a time a frame has left the caches before it is looked at.
+        context.thread_count = 1 if threads == "NONE" else min(MAX_THREADS, usable_cores() + 1)
         stream.thread_type = threads
         yield container, stream
 

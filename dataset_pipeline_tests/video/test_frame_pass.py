@@ -10,7 +10,6 @@ import pytest
 
 from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.media import candidates, full_size, probe_source, shots_of
-from dataset_pipeline.video import pictures
 from dataset_pipeline.video.cuts import Cuts
 from dataset_pipeline.video.decode import DecodeReport, frames_at, iter_frames
 from dataset_pipeline.video.frame_pass import Seen, View, run_pass
@@ -118,12 +117,12 @@ def test_an_error_of_a_viewer_is_raised_and_a_file_without_frames_is_told(clip, 
     assert "cannot be opened" in report.reasons[0]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_shots_are_the_same_for_any_number_of_threads(clip, monkeypatch, threads):
     path = clip("b_pyramid.mp4")
     rows = find_shots(path, None, Cuts(), DecodeReport())
     assert len(rows) > 3
-    monkeypatch.setattr(pictures, "MAX_THREADS", threads)
+    monkeypatch.setattr("dataset_pipeline.video.stream.MAX_THREADS", threads)
     monkeypatch.setattr("dataset_pipeline.video.shots._TRACKED_AHEAD", threads)
     monkeypatch.setattr("dataset_pipeline.video.frame_pass._FRAMES_AHEAD", threads - 1)
     assert find_shots(path, None, Cuts(), DecodeReport()) == rows
