@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,6 +12,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 READERS = 8  # files and requests that are waited for at a time
+TRIED = 2  # items that show whether their answers are waited for
 
 
 def map_ahead(function: Callable[[Item], Answer], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Answer]:
@@ -63,3 +65,16 @@ def map_all(function: Callable[[Item], Answer], items: Sequence[Item], threads: 
     if errors:
         raise errors[min(errors)]
     return [answers[place] for place in range(len(items))]
+
+
+def map_files(function: Callable[[Item], Answer], items: Sequence[Item]) -> list[Answer]:
+    """As `map_all`, for many small files: in threads only if the first are waited for longer than they are worked on.
+
+    Those of a disk that lie at hand take longer, and more CPU time, the more threads dispute Python's lock over them.
+    """
+    began_s, began_cpu_s = time.perf_counter(), time.thread_time()
+    tried = [function(item) for item in items[:TRIED]]
+    worked_s = time.thread_time() - began_cpu_s
+    waits = time.perf_counter() - began_s > 2 * worked_s
+    rest = items[TRIED:]
+    return [*tried, *(map_all(function, rest) if waits else map(function, rest))]

@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
-from dataset_pipeline.base.parallel import READERS, map_all
+from dataset_pipeline.base.parallel import map_all, map_files
 from dataset_pipeline.base.paths import OutsideError, fault_of_path
 from dataset_pipeline.store.names import ASSET, check_asset, episode_name, episode_named, folder_of
 from dataset_pipeline.store.protocol import Files, Mark, StoreError
@@ -159,9 +159,11 @@ class Pointers:
         if len(episodes) > 1 and self._listed() is None:
             marks = self._files.marks(f"{FOLDER}/{asset}")
         if marks is None:
-            found = map_all(
-                lambda episode: self.see(asset, episode), episodes, REQUESTS if self._files.far else READERS
-            )
+
+            def look(episode: str) -> Seen:
+                return self.see(asset, episode)
+
+            found = map_all(look, episodes, REQUESTS) if self._files.far else map_files(look, episodes)
             return dict(zip(episodes, found, strict=True))
 
         def one(episode: str) -> Seen:

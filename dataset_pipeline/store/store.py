@@ -28,7 +28,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_pipeline.base.parallel import READERS, map_all
+from dataset_pipeline.base.parallel import map_all, map_files
 from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.store.cleaning import Cleaned, cleaned
 from dataset_pipeline.store.encoding import aligned, as_parquet, first_of_each
@@ -198,8 +198,11 @@ class Store:
 
         current = self.pointers(asset, episodes) if pointers is None else pointers
         wanted = [episode for episode in episodes if episode in current and current[episode].rows]
-        threads = REQUESTS if self._files.far else READERS
-        loaded = map_all(lambda episode: self._load(current[episode], asset, episode, stored), wanted, threads)
+
+        def load(episode: str) -> pa.Table:
+            return self._load(current[episode], asset, episode, stored)
+
+        loaded = map_all(load, wanted, REQUESTS) if self._files.far else map_files(load, wanted)
         there = list(zip(wanted, loaded, strict=True))
         tables = [schema.empty()]
         for _, alike in itertools.groupby(there, key=lambda it: it[1].schema):
@@ -485,8 +488,7 @@ class Store:
     ) -> pa.Table:
         """The table that a pointer names, as it was written; only those of `columns` that it has."""
         with self._opened(pointer, asset, episode) as file:
-            there = file.schema_arrow.names
-            return file.read([name for name in there if columns is None or name in columns], use_threads=False)
+            return file.read(None if columns is None else list(columns), use_threads=False)
 
     @contextmanager
     def _opened(self, pointer: Pointer, asset: str, episode: str | None) -> Iterator[pq.ParquetFile]:

@@ -6,10 +6,12 @@ import gc
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
-from dataset_pipeline.base.parallel import map_ahead, map_all
+from dataset_pipeline.base import parallel
+from dataset_pipeline.base.parallel import map_ahead, map_all, map_files
 
 
 def counted(drawn: list[int], most: int = 40) -> Iterator[int]:
@@ -119,3 +121,19 @@ def test_all_answers_come_in_order_and_the_first_error_is_raised():
     assert map_all(str, range(100)) == [str(number) for number in range(100)]
     with pytest.raises(ZeroDivisionError):
         map_all(lambda number: 1 // number, range(3))
+
+
+@pytest.mark.parametrize(("worked_s", "alone"), [(0.9, True), (0.1, False)])
+def test_files_are_read_in_threads_only_where_they_are_waited_for(monkeypatch, worked_s: float, alone: bool):
+    clocks = {"perf_counter": iter([5.0, 6.0]), "thread_time": iter([3.0, 3.0 + worked_s])}
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(**{name: it.__next__ for name, it in clocks.items()}))
+    found = map_files(lambda number: (number, threading.get_ident()), range(20))
+    assert [number for number, _ in found] == list(range(20))
+    assert ({thread for _, thread in found} == {threading.get_ident()}) == alone
+
+
+def test_the_first_error_of_files_is_raised_whichever_it_is():
+    assert map_files(str, []) == []
+    for at in (0, 1, 5):
+        with pytest.raises(ZeroDivisionError):
+            map_files(lambda number, at=at: 1 // (number - at), range(8))

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import dagster as dg
 
-from dataset_pipeline.base.parallel import map_all
+from dataset_pipeline.base.parallel import map_files
 from dataset_pipeline.graph.declaration import DECLARATIONS, Declaration, declared, is_joined
 from dataset_pipeline.graph.project import demo_hint, partitions_name
 from dataset_pipeline.graph.staleness import Present, verdict_on
@@ -135,7 +135,7 @@ def _read_tables(
 
     found: dict[Place, Condition] = {}
     gone = {}
-    for episode, (tables, path) in zip(episodes, map_all(read, episodes), strict=True):
+    for episode, (tables, path) in zip(episodes, map_files(read, episodes), strict=True):
         found |= tables
         if path:
             gone[episode] = path
