@@ -14,6 +14,7 @@ import pytest
 
 from dataset_pipeline.base import paths
 from dataset_pipeline.store import store as store_module
+from dataset_pipeline.store.encoding import FEW_ROWS
 from dataset_pipeline.store.files import Mark
 from dataset_pipeline.store.left_out import is_of_one
 from dataset_pipeline.store.pointers import NONE_APART, pointer_path
@@ -591,8 +592,16 @@ def test_files_are_plain_parquet_and_json_without_times(store: Store, disk) -> N
     pointer = json.loads(found[pointer_path("quality_scores", EPISODE)])
     assert sorted(pointer) == ["data_version", "file", "parts", "provenance", "rows"]
     file = pq.ParquetFile(pa.BufferReader(found[pointer["file"]]))
-    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
     assert set(file.metadata.metadata or {}) <= {b"ARROW:schema"}
+
+
+@pytest.mark.parametrize(("rows", "compression"), [(0, "SNAPPY"), (FEW_ROWS, "SNAPPY"), (FEW_ROWS + 1, "ZSTD")])
+def test_small_tables_are_compressed_by_what_reads_them_fast(store: Store, disk, rows: int, compression: str) -> None:
+    table = scores(*((number, 0.5) for number in range(rows)))
+    written = store.write("quality_scores", table, EPISODE)
+    metadata = pq.ParquetFile(pa.BufferReader(disk.files()[written.path])).metadata
+    assert {metadata.row_group(0).column(it).compression for it in range(metadata.num_columns)} == {compression}
+    assert store.read("quality_scores", EPISODE).equals(table)
 
 
 def test_side_tables_have_the_schema_of_what_was_measured() -> None:
