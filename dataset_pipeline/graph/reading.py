@@ -107,10 +107,11 @@ class Reading:
     def read(self, asset: str, episodes: Sequence[str] | None = None) -> pa.Table:
         """The current table of a declared asset: of this episode, of all episodes in a joined step, or there of those
         that are named, one after another."""
-        return self._read(asset, episodes)
+        return self._pictures.named_in(self._read(asset, episodes))
 
     def read_columns(self, asset: str, columns: Sequence[str], episodes: Sequence[str] | None = None) -> pa.Table:
-        """Those columns of `read`, of an asset made episode by episode; the others are not decoded."""
+        """Those columns of `read`, of an asset made episode by episode; the others are not decoded, and no picture that
+        is named there may be looked at."""
         return self._read(asset, episodes, columns).select(list(columns))
 
     def _read(self, asset: str, episodes: Sequence[str] | None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -125,11 +126,9 @@ class Reading:
                 absent = asset in MAY_BE_ABSENT and pointer is None
                 table = SCHEMAS[asset].empty() if absent else store.read(asset, self.episode, columns, pointer)
             else:
-                for episode in episodes or ():
-                    self._mine(asset, episode)
                 keys = keys if episodes is None else episodes
-                table = store.read_many(asset, keys, columns, self.pointers(asset))
-        return self._pictures.named_in(table)
+                table = store.read_many(asset, keys, columns, self.pointers(asset, episodes))
+        return table
 
     def pointer(self, asset: str, episode: str | None = None) -> Pointer | None:
         """What is current of a declared asset, and how it came about; None if it was never made.
@@ -139,10 +138,13 @@ class Reading:
         self._declared(asset)
         return self._pointer(asset, episode)
 
-    def pointers(self, asset: str) -> dict[str, Pointer]:
-        """The same of every episode, or class, whose table of a declared asset this one reads, sorted."""
+    def pointers(self, asset: str, keys: Sequence[str] | None = None) -> dict[str, Pointer]:
+        """The same of those episodes, or classes; or of every one whose table of a declared asset this one reads,
+        sorted."""
         self._declared(asset)
-        keys = sorted(self.keys_over(asset) or ())
+        for key in keys or ():
+            self._mine(asset, key)
+        keys = sorted(self.keys_over(asset) or ()) if keys is None else keys
         if unseen := [key for key in keys if (asset, key) not in self._pointers]:
             found = self._work.store.pointers(asset, unseen)
             self._pointers |= {(asset, key): found.get(key) for key in unseen}

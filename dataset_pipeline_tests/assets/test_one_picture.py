@@ -338,6 +338,20 @@ def test_a_model_that_stops_working_half_way_fails_its_asset(project: Project, m
     assert project.models.seen == {"quality": 4}  # what was measured before is kept
 
 
+def test_columns_alone_hand_out_no_pictures(project: Project):
+    project.make_before("quality_scores")
+    step = project.step("quality_scores")
+    rows = step.read_columns("images", ["image_id", "pixel_sha256", "path"]).to_pylist()
+
+    def measured() -> object:
+        return step.measure("quality", rows, lambda model, pictures: ({"score": it} for it in model.score(pictures)))
+
+    with pytest.raises(LookupError, match="has read no table that names the picture"):
+        measured()
+    step.read("images")
+    measured()
+
+
 def test_an_asset_that_reads_what_it_does_not_declare_fails_as_a_whole(project: Project):
     step = project.step("quality_scores")
     with pytest.raises(LookupError, match="has read no table that names the picture"):
