@@ -86,7 +86,7 @@ class Glances:
         try:
             if not self._fits(asset, file):
                 return Condition(pointer, OTHER_COLUMNS)
-            return Condition(pointer, gone=self._gone(asset, file))
+            return Condition(pointer, gone=self._gone(asset, file) if pointer.rows else ())
         except (OSError, pa.ArrowException, ValueError, struct.error):  # gone, or not what a whole table is
             return Condition(pointer, DAMAGED_TABLE)
 
