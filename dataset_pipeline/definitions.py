@@ -111,9 +111,7 @@ def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) 
     sources = dg.AssetSelection.assets(*keys(["video"]))
     if not _follows(declaration):
         return keep_current(sources)
-    return keep_current(
-        sources, keys(sorted(measured)), keys(together), keys([joined])[0] if declaration.projection else None
-    )
+    return keep_current(sources, keys(sorted(measured)), keys(together), *keys([joined]))
 
 
 def _follows(declaration: Declaration) -> bool:

@@ -157,7 +157,9 @@ def _stop_without_a_set(settings: Settings, store: Store) -> None:
     from dataset_pipeline.graph.project import demo_hint
 
     if store.pointer("training_set") is None:
-        nothing = f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one"
+        run = "run --submit` has episodes measured, and the set made after them"
+        makes = run if settings.cluster.is_set else "run` makes one"
+        nothing = f"there is no training set in {store.root} yet; `dataset-pipeline {makes}"
         stop("\n".join(filter(None, [nothing, demo_hint(settings, store)])))
 
 

@@ -55,7 +55,8 @@ class ClusterRunLauncher(CeleryRunLauncher):
     def launch_run(self, context: LaunchRunContext) -> None:
         run, instance = context.dagster_run, instance_of(self)
         # A run that is tried again has the tags of the one before.
-        instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: run.run_id, WORKER_TAG: "", REFUSED_TAG: ""})
+        forgotten = {tag: "" for tag in (WORKER_TAG, REFUSED_TAG) if run.tags.get(tag)}
+        instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: run.run_id} | forgotten)
         queue = run.tags.get(QUEUE_TAG, GPU)
         hand_over(self.celery, run.run_id, queue)
         instance.report_engine_event(f"It waits for a worker of the queue {queue}.", run, cls=type(self))

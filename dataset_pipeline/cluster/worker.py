@@ -68,7 +68,8 @@ def carry_run(task: Any, run_id: str) -> None:
             raise Ignore
         if _status(instance, run_id) != dg.DagsterRunStatus.STARTING:
             raise Ignore  # looking at itself takes a while
-        instance.add_run_tags(run_id, {WORKER_TAG: name, REFUSED_TAG: "", **host_tag()})
+        refused = {REFUSED_TAG: ""} if run.tags.get(REFUSED_TAG) else {}
+        instance.add_run_tags(run_id, {WORKER_TAG: name, **refused, **host_tag()})
         before = signal.getsignal(signal.SIGTERM)
         try:
             with capture_interrupts():  # between steps an interrupt waits for the next

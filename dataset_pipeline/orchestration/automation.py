@@ -13,12 +13,12 @@ from operator import or_
 
 import dagster as dg
 
-from dataset_pipeline.orchestration.noted import DUE, RESTED
+from dataset_pipeline.orchestration.noted import BUSY, DUE, RESTED
 from dataset_pipeline.orchestration.together import FOLLOWS, THROUGH_TAG
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 8  # at least: a new episode waits for some three on its way into the set
+TICK_S = 6  # at least: a new episode waits for some three on its way into the set
 # A tick looks at each asset in each episode, for some 0.05 ms. The daemon shall rest for as long at least, and machines
 # differ.
 TICK_S_AN_ASSET = 0.00015
@@ -39,22 +39,22 @@ def keep_current(
     episodes that comes through, and are made in one run with all that follows, see `orchestration.together`. measured:
     what is made of each episode by itself, which must be neither running nor due in any; without any it waits for what
     it reads in its own episode. together: the joined assets and projections, of which none may be running, as that run
-    may have passed this one. evaluated_at: a joined asset, for a projection: others are looked at from there, over all
-    episodes, since a projection sees its own episode's partitions only.
+    may have passed this one. evaluated_at: one that is joined, from which all others are looked at, once on a tick: a
+    projection would see its own episode's partitions only.
     """
     due, rested = _due(sources), _rested()
     busy = ~rested | due
-    elsewhere = [AC.asset_matches(key, busy) for key in measured]
-    if elsewhere:
-        anywhere = reduce(or_, [*elsewhere, *(AC.asset_matches(key, ~rested) for key in together)])
-        waiting = AC.asset_matches(evaluated_at, anywhere) if evaluated_at else anywhere
+    if evaluated_at:
+        elsewhere = [AC.asset_matches(key, busy) for key in measured]
+        elsewhere += [AC.asset_matches(key, ~rested) for key in together]
+        waiting = AC.asset_matches(evaluated_at, reduce(or_, elsewhere).with_label(BUSY))
     else:
         waiting = AC.any_deps_match(busy).ignore(sources)
     asked = rested & due
-    if not elsewhere:
+    if not evaluated_at:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
         asked &= ~due.newly_true()
-    clear = (~waiting).with_label(FOLLOWS if elsewhere else "nothing above is busy")
+    clear = (~waiting).with_label(FOLLOWS if evaluated_at else "nothing above is busy")
     return (asked & clear).with_label("keep_current")
 
 

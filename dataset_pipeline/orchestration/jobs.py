@@ -10,6 +10,7 @@ from dataset_pipeline.orchestration.arrivals import look_for_new
 from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import carry_over, register
 from dataset_pipeline.orchestration.runs import materialize_all, phases
+from dataset_pipeline.orchestration.together import TERSE
 from dataset_pipeline.orchestration.unfinished import project_tag
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.sources.roots import roots_of
@@ -25,6 +26,7 @@ def measure_episode(settings: Settings, partitions: dg.PartitionsDefinition) -> 
             *(dg.AssetKey([*location_prefix(settings), name]) for name in phases()[0].assets)
         ),
         partitions_def=partitions,
+        config=TERSE,
         tags=project_tag(settings),
         description="Measure one episode: probing, frames, crops, embeddings, scores, tags. Models are loaded once.",
     )

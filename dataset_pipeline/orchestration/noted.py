@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from dagster import AutomationContext, AutomationResult
 
-DUE, RESTED = "is due", "is at rest"
-NOTED = frozenset({DUE, RESTED})
+DUE, RESTED, BUSY = "is due", "is at rest", "an episode or what follows is busy"
+NOTED = frozenset({DUE, RESTED, BUSY})
 
 _evaluated_anew = AutomationContext.evaluate_async
 

@@ -18,6 +18,8 @@ from dataset_pipeline.orchestration.dagster_internals import AssetGraph, EntityS
 from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
 
 FOLLOWS = "all episodes are at rest"  # label of a part of the condition of what is made together
+# Of runs that the daemon starts. Dagster prints every event of a run as well, thousands for a thousand episodes.
+TERSE = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 THROUGH_TAG = "dataset_pipeline/through"  # of a run that makes all that follows from what it makes
 
 
@@ -54,7 +56,7 @@ def runs_together(
         made -= projected
     # A check is asked for with its asset, and comes with it.
     rest = [it for it in asked if (it.key.asset_key if isinstance(it.key, dg.AssetCheckKey) else it.key) not in made]
-    return [dg.RunRequest(asset_selection=sorted(made), tags=tags)], rest
+    return [dg.RunRequest(asset_selection=sorted(made), run_config=TERSE, tags=tags)], rest
 
 
 def follows(graph: AssetGraph, key: dg.AssetKey) -> bool:
