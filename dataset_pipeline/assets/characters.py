@@ -86,11 +86,13 @@ def character_gallery(step: Step) -> Result:
     """
     identity = step.model("identity")
     weights = identity.fingerprint().sha256
-    _log_previous(step)
-    before = step.previous() if step.last and step.last.provenance.code_version == step.code_version else []
+    before = step.previous()
+    _log_previous(step, before)
+    if step.last is None or step.last.provenance.code_version != step.code_version:
+        before = []
 
     def join(show: str, episodes: list[str]) -> list[dict]:
-        crops = step.read("crops", episodes).select(CROP_COLUMNS).to_pylist()
+        crops = step.read_columns("crops", CROP_COLUMNS, episodes).to_pylist()
         tracks = (step.read("tracks", [episode]) for episode in episodes) if has_tracks(step) else ()
         vectors = vectors_by_id(step.read("crop_embeddings", episodes), weights)
         appearances = appearances_of(crops, vectors, tracked(crops, tracks, weights))
@@ -131,14 +133,14 @@ def _lost(step: Step, gallery: pa.Table) -> str:
     return "; ".join(lost_characters(whos_of(rows_of(step)), rows))
 
 
-def _log_previous(step: Step) -> None:
+def _log_previous(step: Step, previous: Sequence[dict]) -> None:
     """Whoever is in the table of last time but not in the log goes into it: versions before the log wrote none, and a
     log that was lost is made again from what is there. Whoever a person had a say in is left out: the log is of those
     who were found without."""
     if step.last is None:
         return
     weights = step.last.provenance.models[0]["sha256"]
-    rows = [row for row in step.previous() if not row["corrected"]]
+    rows = [row for row in previous if not row["corrected"]]
     logged = {show: step.identity_log.characters(show) for show in {row["show"] for row in rows}}
     step.identity_log.append(event_of_row(row, weights) for row in rows if row["character"] not in logged[row["show"]])
 

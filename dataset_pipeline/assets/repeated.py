@@ -9,14 +9,12 @@ from dataset_pipeline.graph.catalog import pipeline_asset
 from dataset_pipeline.graph.declaration import Kind
 from dataset_pipeline.graph.result import Result
 from dataset_pipeline.graph.step import Step
-from dataset_pipeline.repeated.tables import repeats_of_show, segments_markdown
-
-READ = ("video_probe", "shots", "keyframes", "frame_embeddings", "distinct_frames")
+from dataset_pipeline.repeated.tables import OF_SHOW, OF_STITCHED, repeats_of_show, segments_markdown
 
 
 @pipeline_asset(
     kind=Kind.JOIN,
-    reads=(*READ, *STITCHED, "stitched_embeddings"),
+    reads=(*OF_SHOW, *STITCHED, "stitched_embeddings"),
     settings=["repeated_frames", "frame_defects"],
     group="stills",
     labels=["python"],
@@ -35,9 +33,8 @@ def repeated_frames(step: Step) -> Result:
     def join(show: str, episodes: list[str]) -> list[dict]:
         known = [before[episode] for episode in episodes if episode in before]
         chosen = {frame["image_id"] for row in known for frame in row["frames"] if frame["kept"]}
-        probes, shots, keyframes, embeddings, stills = (step.read(asset, episodes) for asset in READ)
-        of_shots = [step.read(asset, episodes) for asset in STITCHED]
-        stitched = pa.concat_tables(of_shots, promote_options="default")  # panoramas have a column more
+        probes, shots, keyframes, embeddings, stills = (step.read_columns(*it, episodes) for it in OF_SHOW.items())
+        stitched = pa.concat_tables([step.read_columns(asset, OF_STITCHED, episodes) for asset in STITCHED])
         vectors = step.read("stitched_embeddings", episodes)
         return repeats_of_show(show, probes, shots, keyframes, embeddings, stills, stitched, vectors, *limits, chosen)
 

@@ -19,6 +19,15 @@ from dataset_pipeline.repeated.tracks import THUMB, Track, track_of_fingerprints
 from dataset_pipeline.settings import FrameDefectsSettings, RepeatedFramesSettings
 
 FINGERPRINT_BYTES = THUMB[0] * THUMB[1]
+# What the rows of a show are made from, by asset, and of each the columns that they take.
+OF_SHOW = {
+    "video_probe": ("episode", "duration_s", "chapters"),
+    "shots": ("episode", "fingerprint_pts_s", "fingerprints"),
+    "keyframes": ("image_id", "episode", "pts_s", "sharpness", *DEFECTS),
+    "frame_embeddings": ("image_id", "embedding"),
+    "distinct_frames": ("image_id", "kept"),
+}
+OF_STITCHED = ("image_id", "episode", "kind", "start_s", "verdict", "width_px", "height_px")
 
 
 def repeats_of_show(
@@ -77,7 +86,7 @@ def repeats_of_show(
 
 def tracks_of(probes: pa.Table, shots: pa.Table) -> list[Track]:
     """What can be compared of each episode that has shots, in the order of their keys."""
-    about = {row["episode"]: row for row in probes.select(["episode", "duration_s", "chapters"]).to_pylist()}
+    about = {row["episode"]: row for row in probes.select(OF_SHOW["video_probe"]).to_pylist()}
     episodes, places = np.unique(np.array(shots["episode"].to_pylist(), dtype=str), return_inverse=True)
     by_episode = shots.take(pa.array(np.argsort(places, kind="stable")))
     ends = np.cumsum(np.bincount(places, minlength=len(episodes)))
@@ -96,8 +105,7 @@ def tracks_of(probes: pa.Table, shots: pa.Table) -> list[Track]:
 def _kept_frames(keyframes: pa.Table, embeddings: pa.Table, stills: pa.Table) -> tuple[list[dict], np.ndarray]:
     """Rows of the video frames that stayed in their episode, and their vectors, float32 [n, d]."""
     kept = {row["image_id"] for row in stills.select(["image_id", "kept"]).to_pylist() if row["kept"]}
-    columns = ["image_id", "episode", "pts_s", "sharpness", *DEFECTS]
-    rows = [row for row in keyframes.select(columns).to_pylist() if row["image_id"] in kept]
+    rows = [row for row in keyframes.select(OF_SHOW["keyframes"]).to_pylist() if row["image_id"] in kept]
     place = {image_id: i for i, image_id in enumerate(embeddings["image_id"].to_pylist())}
     frames = [row for row in rows if row["pts_s"] is not None and row["image_id"] in place]
     if not frames:
@@ -107,10 +115,9 @@ def _kept_frames(keyframes: pa.Table, embeddings: pa.Table, stills: pa.Table) ->
 
 def _stitched(rows: pa.Table, embeddings: pa.Table) -> Iterator[tuple[list[dict], np.ndarray]]:
     """For each kind the panoramas or plates that are stills, with their vectors. Of copies the largest is the best."""
-    columns = ["image_id", "episode", "kind", "start_s", "verdict", "width_px", "height_px"]
     place = {image_id: i for i, image_id in enumerate(embeddings["image_id"].to_pylist())}
     of_kind: dict[str, list[dict]] = defaultdict(list)
-    for row in rows.select(columns).to_pylist():
+    for row in rows.select(OF_STITCHED).to_pylist():
         if row["verdict"] == KEEP and row["image_id"] in place:
             area_px = row["width_px"] * row["height_px"]
             of_kind[row["kind"]].append(row | {"pts_s": row["start_s"], "sharpness": float(area_px)})
