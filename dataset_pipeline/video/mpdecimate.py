@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from av.filter import Graph
 
+from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.video.color import upright
 from dataset_pipeline.video.decode import Frame
 from dataset_pipeline.video.keyframes import Detector
@@ -29,6 +30,7 @@ _PLANAR = (
     *("yuvj444p", "yuvj440p", "yuvj422p", "yuvj420p", "yuva444p", "yuva422p", "yuva420p", "gbrp"),
 )
 _SKIPPED_COLUMNS, _CELL_PX, _BLOCK_SAMPLES, _BAND_PX = 8, 4, 64, 128
+_FRAMES_AHEAD = 4  # decoded while one is compared
 _ODD_BYTES = np.uint64(0x00FF00FF00FF00FF)
 
 
@@ -50,7 +52,9 @@ class MpDecimate(Detector):
         planes_of = _Planes()
         reference: list[np.ndarray] = []
         dropped = 0
-        for frame in frames:
+
+        def judged(frame: Frame) -> tuple[Frame, bool]:
+            nonlocal reference, dropped
             planes = planes_of(frame)
             if self._differ(planes, reference):
                 reference, dropped = planes, 0
@@ -58,8 +62,13 @@ class MpDecimate(Detector):
                 dropped = 0
             else:
                 dropped += 1
-                continue
-            yield frame
+                return frame, False
+            return frame, True
+
+        # One thread, as each answer depends on those before it; the decoder is fed meanwhile.
+        for frame, is_kept in map_ahead(judged, frames, threads=1, ahead=_FRAMES_AHEAD):
+            if is_kept:
+                yield frame
 
     def _differ(self, planes: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
         if [plane.shape for plane in planes] != [plane.shape for plane in reference]:
