@@ -18,7 +18,7 @@ from dataset_pipeline.orchestration.together import FOLLOWS, THROUGH_TAG
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 6  # at least: a new episode waits for some three on its way into the set
+TICK_S = 5  # at least: a new episode waits for some three on its way into the set
 # A tick looks at each asset in each episode, for some 0.05 ms. The daemon shall rest for as long at least, and machines
 # differ.
 TICK_S_AN_ASSET = 0.00015
@@ -64,7 +64,8 @@ def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
     news = AC.code_version_changed() | AC.any_deps_match(AC.data_version_changed() & ~through).ignore(sources)
     idle = ~AC.in_progress()
     # A run that is under way reads what was known when it began, though it may have been asked for by another asset.
-    began = AC.in_progress().newly_true() | (AC.newly_updated() & through & idle & ~idle.newly_true())
+    settled = idle & ~idle.newly_true()
+    began = AC.in_progress().newly_true() | (AC.newly_updated() & through & settled & ~settled.newly_true())
     # News is an edge, seen on one tick only, so it is latched until it has been acted on.
     handled = (
         # What changed while a run was being asked for came too late for that run.

@@ -25,13 +25,16 @@ async def evaluated(self: AutomationContext) -> AutomationResult:
         return await _evaluated_anew(self)
     # For which partitions a label holds of an asset: kept with the view of the graph, which a tick has for itself.
     found = vars(self.asset_graph_view).setdefault("_noted", {})
-    below = []
     if (label, self.key) not in found:
         everything = self.asset_graph_view.get_full_subset(key=self.key)
-        result = await _evaluated_anew(replace(self, candidate_subset=everything))
-        found[label, self.key], below = result.true_subset, result.child_results
-    holds = self.candidate_subset.compute_intersection(found[label, self.key])
-    return AutomationResult(self, holds, child_results=below)
+        home = self._full_cursor.get_previous_condition_cursor(self.key)
+        result = await _evaluated_anew(replace(self, candidate_subset=everything, parent_context=None, _cursor=home))
+        found[label, self.key] = result.true_subset, list(result.child_results)
+    subset, noted = found[label, self.key]
+    below = []
+    if self.root_context.key == self.key:
+        below, noted[:] = list(noted), []
+    return AutomationResult(self, self.candidate_subset.compute_intersection(subset), child_results=below)
 
 
 setattr(AutomationContext, "evaluate_async", evaluated)  # noqa: B010  (Dagster has no place for it)
