@@ -26,8 +26,6 @@ from dataset_pipeline.store.store import Store
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 
 def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None) -> dg.Definitions:
     """One project as a code location.
@@ -46,13 +44,14 @@ def build_definitions(settings: Settings, roles: Mapping[str, Any] | None = None
         for spec in (video_spec, corrections_spec)
     ]
     graph = declared(settings)
+    conditions = _conditions(graph, prefix)
     assets = [
         asset_definition(
             made.under(settings),
             prefix,
             partitions,
             made.declaration.code_version(settings, weights),
-            _condition(name, graph, prefix),
+            conditions.get(name),
             classes,
         )
         for name, made in ASSETS.items()
@@ -95,12 +94,9 @@ def _episodes_in(store: Store) -> int:
         return 0
 
 
-def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) -> dg.AutomationCondition | None:
-    """Sets are exported on demand, and so is all for super-resolution and regularization; all else keeps current by
-    itself."""
-    declaration = graph[asset]
-    if declaration.exports or declaration.on_demand:
-        return None
+def _conditions(graph: Mapping[str, Declaration], prefix: list[str]) -> dict[str, dg.AutomationCondition]:
+    """By asset. Sets are exported on demand, and so is all for super-resolution and regularization; all else keeps
+    current by itself."""
     together = [name for name, it in graph.items() if _follows(it)]
     measured = {above for name in together for above in ancestors(graph[name], graph)} & graph.keys() - {*together}
     joined = next(name for name in together if is_joined(name))
@@ -109,9 +105,10 @@ def _condition(asset: str, graph: Mapping[str, Declaration], prefix: list[str]) 
         return [dg.AssetKey([*prefix, name]) for name in names]
 
     sources = dg.AssetSelection.assets(*keys(["video"]))
-    if not _follows(declaration):
-        return keep_current(sources)
-    return keep_current(sources, keys(sorted(measured)), keys(together), *keys([joined]))
+    alone = keep_current(sources)
+    following = keep_current(sources, keys(sorted(measured)), keys(together), dg.AssetKey([*prefix, joined]))
+    automatic = {name: it for name, it in graph.items() if not (it.exports or it.on_demand)}
+    return {name: following if _follows(it) else alone for name, it in automatic.items()}
 
 
 def _follows(declaration: Declaration) -> bool:

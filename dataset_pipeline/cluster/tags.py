@@ -27,7 +27,7 @@ STORE = "store"  # under this all who use a store agree on its name
 
 
 def queue_of(run: dg.DagsterRun) -> str:
-    """`head` for what is joined, projected, decided or exported and asks no model; else `gpu`."""
+    """`head` for what is joined, projected, decided or exported if nothing in the run asks a model; else `gpu`."""
     if chosen := run.tags.get(QUEUE_TAG):
         return chosen
     if run.job_name in HEAD_JOBS:

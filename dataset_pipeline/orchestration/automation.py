@@ -42,14 +42,13 @@ def keep_current(
     may have passed this one. evaluated_at: one that is joined, from which all others are looked at, once on a tick: a
     projection would see its own episode's partitions only.
     """
-    due, rested = _due(sources), _rested()
-    busy = ~rested | due
+    due, rested = _due(sources, follows=evaluated_at is not None), _rested()
     if evaluated_at:
-        elsewhere = [AC.asset_matches(key, busy) for key in measured]
+        elsewhere = [AC.asset_matches(key, ~rested | _due(sources, follows=False)) for key in measured]
         elsewhere += [AC.asset_matches(key, ~rested) for key in together]
         waiting = AC.asset_matches(evaluated_at, reduce(or_, elsewhere).with_label(BUSY))
     else:
-        waiting = AC.any_deps_match(busy).ignore(sources)
+        waiting = AC.any_deps_match(~rested | due).ignore(sources)
     asked = rested & due
     if not evaluated_at:
         # An arrival's run may do it while a tick looks, which then sees the work and not the run: it counts next time.
@@ -58,12 +57,19 @@ def keep_current(
     return (asked & clear).with_label("keep_current")
 
 
-def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
-    """This asset has something to do, and something to do it with."""
-    through = AC.all_new_updates_have_run_tags(tag_keys={THROUGH_TAG})  # by a run that makes all that follows as well
+def _due(sources: dg.AssetSelection, follows: bool) -> dg.AutomationCondition:
+    """This asset has something to do, and something to do it with. follows: whether it is made with others."""
+    # By a run that makes all that follows as well, and not by one that a person has repeated in part.
+    through = AC.all_new_updates_have_run_tags(tag_keys={THROUGH_TAG, BY_AUTOMATION})
     news = AC.code_version_changed() | AC.any_deps_match(AC.data_version_changed() & ~through).ignore(sources)
-    idle = ~AC.in_progress()
+    failed = AC.execution_failed().newly_true()
+    if follows:
+        # What a failure above has kept a run from is made of what there is.
+        skipped = failed & AC.any_deps_match(failed)
+        news, failed = news | skipped, failed & ~skipped
     # A run that is under way reads what was known when it began, though it may have been asked for by another asset.
+    # One that ends while a tick looks may be seen as ended on one tick and in what it made on the next.
+    idle = ~AC.in_progress()
     settled = idle & ~idle.newly_true()
     began = AC.in_progress().newly_true() | (AC.newly_updated() & through & settled & ~settled.newly_true())
     # News is an edge, seen on one tick only, so it is latched until it has been acted on.
@@ -71,7 +77,7 @@ def _due(sources: dg.AssetSelection) -> dg.AutomationCondition:
         # What changed while a run was being asked for came too late for that run.
         ((AC.newly_requested() | began) & ~news)
         | (AC.newly_updated() & ~AC.all_new_updates_have_run_tags(tag_keys={BY_AUTOMATION}))  # an arrival or a person
-        | AC.execution_failed().newly_true()
+        | failed
     )
     # A gap is a level, not an edge: it is also found by a fresh deployment and after a lost run.
     gap = AC.missing() & ~AC.execution_failed()

@@ -44,8 +44,8 @@ from dataset_pipeline.orchestration import watch_orphans
 
 watcher.__file__ = watch_orphans.__file__  # the program that it starts beside a step; ours ignores Ctrl-C
 
-# A new episode passes some five backfills on its way into the set, and each waits for two looks of the daemon, which
-# cost a query each. Dagster's half a minute between them cannot be configured.
+# A changed threshold is a backfill, and so is `run --submit`; each waits for two looks of the daemon, which cost a
+# query each. Dagster's half a minute between them cannot be configured.
 BACKFILL_LOOK_S = 4
 if _daemon := sys.modules.get("dagster._daemon.controller"):  # the daemon has it loaded before it opens the instance
     vars(_daemon)["DEFAULT_DAEMON_INTERVAL_SECONDS"] = BACKFILL_LOOK_S

@@ -1,9 +1,9 @@
 """Parts of conditions of automation that are found once on each tick and looked up from there: an asset waits for some
 twenty others, and each of these answers the same to all who ask.
 
-They are conditions of Dagster's own, known by their labels. Dagster evaluates assets from above, so that who is waited
-for has answered before. Every event log of this package loads this module into the daemon; where another log does
-without it all who ask evaluate for themselves, with the same answers.
+They are conditions of Dagster's own, known by their labels. What one remembers from tick to tick is kept with the asset
+that it is about, whoever asks first. Every event log of this package loads this module into the daemon; where another
+log does without it all who ask evaluate for themselves, with the same answers.
 """
 
 from __future__ import annotations

@@ -173,7 +173,10 @@ def submit_measuring(
     found = due(measuring, instance, settings, _store_of(defs), episodes)
     wanted = set().union(*(members for _, members in found))
     registered = instance.get_dynamic_partitions(partitions_name(settings))
-    work = UnderWay(registered, unfinished_runs(instance, settings), unfinished_backfills(instance, settings))
+    # A run of what follows from all episodes covers each of them, and measures none.
+    keys = {dg.AssetKey([*location_prefix(settings), name]) for name in measuring}
+    runs = [run for run in unfinished_runs(instance, settings) if keys & (run.asset_selection or keys)]
+    work = UnderWay(registered, runs, unfinished_backfills(instance, settings))
     under_way = [episode for episode in episodes if episode in wanted and work.on(episode)]
     asked = [episode for episode in episodes if episode in wanted and episode not in under_way]
     if not asked:

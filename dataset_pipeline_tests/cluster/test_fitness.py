@@ -61,6 +61,7 @@ def test_runs_that_ask_models_go_to_the_gpu_and_joins_and_exports_to_the_head():
     assert queue_of(run_of("training_set")) == "head"
     assert queue_of(run_of("tags", "selection")) == "head"
     assert queue_of(run_of("exported_set")) == "head"
+    assert queue_of(run_of("character_gallery", "clusters", "tags", "training_set")) == "gpu"
     assert queue_of(run_of("status")) == "head"
     assert queue_of(run_of("keyframes")) == "gpu"
     assert queue_of(run_of(job="measure_episode")) == "gpu"
