@@ -132,6 +132,9 @@ def timed(what: str) -> Iterator[None]:
 def draw(root: Path, keys: Sequence[str], images: int) -> None:
     """The store of so many episodes, with sources that the sensor finds, and pictures that are one file."""
     made = [name for name, it in DECLARATIONS.items() if not (it.joined or it.on_demand or it.exports)]
+    for arrived in (root / "episodes" / SHOW).glob("*"):  # of a run before, whose frames would be repeated ones
+        if f"{SHOW}.{arrived.stem}" not in keys:
+            arrived.unlink()
     last_show, _, last = keys[-1].partition(".")
     if (root / "episodes" / last_show / f"{last}.mkv").exists():
         return
