@@ -17,7 +17,7 @@ from dataset_pipeline.orchestration import runs
 from dataset_pipeline.orchestration.automation import BY_AUTOMATION
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.together import runs_together
-from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
+from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG, project_tag
 from dataset_pipeline.settings import Settings, load_settings, resources_folder
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.store.store import Store
@@ -203,6 +203,19 @@ def test_an_episode_that_could_not_be_measured_is_left_out_of_the_run_over_all(p
     )
     assert project.images_of_the_set().keys() == {"one.one", "three.three"}
     assert project.store.episodes("tags") == ["one.one", "three.three"]
+
+
+def test_what_is_to_be_measured_is_handed_over_beside_a_run_over_all_episodes(project):
+    project.register("one", "two")
+    instance, defs, settings = project.instance, project.definitions(), project.settings()
+    instance.create_run_for_job(
+        defs.resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset([dg.AssetKey(["demo", "tags"])]),
+        tags={RANGE_START_TAG: "one.one", RANGE_END_TAG: "two.two"} | project_tag(settings),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    asked = runs.submit_measuring(defs, instance, settings, ["one.one", "two.two"])
+    assert (asked.episodes, asked.under_way) == (["one.one", "two.two"], [])
 
 
 def test_a_job_says_which_step_failed_and_why(project, monkeypatch):
