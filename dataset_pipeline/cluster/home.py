@@ -86,6 +86,7 @@ def instance_config(cluster: ClusterSettings, home: Path) -> dict[str, Any]:
         },
         # An error of ours comes again; a lost worker does not.
         "run_retries": {"enabled": True, "max_retries": TRIES, "retry_on_asset_or_op_failure": False},
+        "sensors": {"use_threads": True, "num_workers": 4},  # arrivals do not wait for the page of status
         "retention": {"sensor": {"purge_after_days": {"skipped": 1, "success": 30}}},
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
