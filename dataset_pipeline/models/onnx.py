@@ -1,8 +1,8 @@
 """Running ONNX files: a session on an explicit device, in batches where the file allows it.
 
-On a CPU the rows of a batch run side by side, one on each core. That takes less time than all cores on one operator of
-the whole batch, which wait for each other at its end, and what a network holds while it runs is that of as many rows
-as there are cores, however large the batch.
+On a CPU the rows of a batch run side by side, each on one core by itself. That takes less time than all cores on one
+operator, which wait for each other at its end, and what a network holds while it runs is that of as many rows as there
+are cores, however large the batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class OnnxRunner:
     """One ONNX file, or its content, opened on one device; `run` may be called from several threads.
 
-    threads: cores for one run on the CPU; 0 = all that this process may use. apart: each row of a batch has an answer
+    threads: cores for one batch on the CPU; 0 = all that this process may use. apart: each row of a batch has an answer
     of its own, as of pictures; false for a network that compares rows.
     Raises DeviceUnavailable if the session does not run on the device asked for.
     """
@@ -35,6 +35,7 @@ class OnnxRunner:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        self.side_by_side = 1
         providers: list[Any] = ["CPUExecutionProvider"]
         if device.cuda:
             preload_cuda_libraries()
@@ -42,10 +43,11 @@ class OnnxRunner:
             cuda = {"device_id": device.index, "cudnn_conv_algo_search": "HEURISTIC"}
             providers.insert(0, (CUDA_PROVIDER, cuda))
         else:
-            options.intra_op_num_threads = threads or usable_cores()
+            cores = threads or usable_cores()
+            self.side_by_side = cores if apart else 1
+            options.intra_op_num_threads = 1 if apart else cores
             # Threads that spin while they wait take the cores from those that prepare the next pictures.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.side_by_side = options.intra_op_num_threads if apart and not device.cuda else 1
         self.path = "a network in memory" if isinstance(model, bytes) else str(model)
         content = model if isinstance(model, bytes) else self.path
         self.session = onnxruntime.InferenceSession(content, options, providers=providers)
