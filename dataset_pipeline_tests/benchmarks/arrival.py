@@ -132,15 +132,16 @@ def timed(what: str) -> Iterator[None]:
 def draw(root: Path, keys: Sequence[str], images: int) -> None:
     """The store of so many episodes, with sources that the sensor finds, and pictures that are one file."""
     made = [name for name, it in DECLARATIONS.items() if not (it.joined or it.on_demand or it.exports)]
+    store = store_of(drawing.settings_of(root))
     for arrived in (root / "episodes" / SHOW).glob("*"):  # of a run before, whose frames would be repeated ones
-        if f"{SHOW}.{arrived.stem}" not in keys:
+        if (key := f"{SHOW}.{arrived.stem}") not in keys:
             arrived.unlink()
+            store.forget(key)
     last_show, _, last = keys[-1].partition(".")
     if (root / "episodes" / last_show / f"{last}.mkv").exists():
         return
     drawn = root / "drawn" / "episodes" / SHOW
     joins.draw(root, keys, images, {"video", *made})
-    store = store_of(drawing.settings_of(root))
     one = drawing.put(store, "keyframes", keys[0], [f"{keys[0]}/any"]).popitem()[1]
     shared = store.local_path(one)
     assert shared is not None
@@ -308,7 +309,9 @@ def one_more(daemon: Daemon, settings: Settings, show: Path) -> float:
         out.print(f"{len(ticks):3} ticks of {sensor:14} {spent_s:6.1f} s")
     for kind, cpu_s in used_s.items():
         out.print(f"{kind:14} {cpu_s:6.1f} CPU s")
-    out.print(f"in the set after {took_s:.0f} s and {sum(used_s.values()):.0f} CPU s; load {os.getloadavg()[0]:.1f}")
+    out.print(
+        f"in the set after {took_s:.0f} s, with its measuring, and {sum(used_s.values()):.0f} CPU s; load {os.getloadavg()[0]:.1f}"
+    )
     return took_s
 
 
