@@ -105,10 +105,14 @@ def _conditions(graph: Mapping[str, Declaration], prefix: list[str]) -> dict[str
         return [dg.AssetKey([*prefix, name]) for name in names]
 
     sources = dg.AssetSelection.assets(*keys(["video"]))
-    alone = keep_current(sources)
-    following = keep_current(sources, keys(sorted(measured)), keys(together), dg.AssetKey([*prefix, joined]))
-    automatic = {name: it for name, it in graph.items() if not (it.exports or it.on_demand)}
-    return {name: following if _follows(it) else alone for name, it in automatic.items()}
+    automatic = [name for name, it in graph.items() if not (it.exports or it.on_demand)]
+    conditions = dict.fromkeys(automatic, keep_current(sources))
+    for name in together:
+        above = keys(sorted(ancestors(graph[name], graph) & {*together}))
+        conditions[name] = keep_current(
+            sources, keys(sorted(measured)), keys(together), above, dg.AssetKey([*prefix, joined])
+        )
+    return conditions
 
 
 def _follows(declaration: Declaration) -> bool:

@@ -13,7 +13,7 @@ from operator import or_
 
 import dagster as dg
 
-from dataset_pipeline.orchestration.noted import BUSY, DUE, RESTED
+from dataset_pipeline.orchestration.noted import BUSY, DUE, FAILED, RESTED
 from dataset_pipeline.orchestration.together import FOLLOWS, THROUGH_TAG
 
 AC = dg.AutomationCondition
@@ -28,6 +28,7 @@ def keep_current(
     sources: dg.AssetSelection,
     measured: Iterable[dg.AssetKey] = (),
     together: Iterable[dg.AssetKey] = (),
+    above: Iterable[dg.AssetKey] = (),
     evaluated_at: dg.AssetKey | None = None,
 ) -> dg.AutomationCondition:
     """Run what is due once nothing it reads is running or due itself.
@@ -39,14 +40,16 @@ def keep_current(
     episodes that comes through, and are made in one run with all that follows, see `orchestration.together`. measured:
     what is made of each episode by itself, which must be neither running nor due in any; without any it waits for what
     it reads in its own episode. together: the joined assets and projections, of which none may be running, as that run
-    may have passed this one. evaluated_at: one that is joined, from which all others are looked at, once on a tick: a
-    projection would see its own episode's partitions only.
+    may have passed this one. above: those of them that this one follows from. evaluated_at: one that is joined, from
+    which all others are looked at: a projection would see its own episode's partitions only.
     """
-    due, rested = _due(sources, follows=evaluated_at is not None), _rested()
+    rested, due = _rested(), _due(sources)
     if evaluated_at:
-        elsewhere = [AC.asset_matches(key, ~rested | _due(sources, follows=False)) for key in measured]
+        elsewhere = [AC.asset_matches(key, ~rested | due) for key in measured]
         elsewhere += [AC.asset_matches(key, ~rested) for key in together]
         waiting = AC.asset_matches(evaluated_at, reduce(or_, elsewhere).with_label(BUSY))
+        if failures := [AC.asset_matches(key, _failed()) for key in above]:
+            due = _due(sources, AC.asset_matches(evaluated_at, reduce(or_, failures)))
     else:
         waiting = AC.any_deps_match(~rested | due).ignore(sources)
     asked = rested & due
@@ -57,16 +60,16 @@ def keep_current(
     return (asked & clear).with_label("keep_current")
 
 
-def _due(sources: dg.AssetSelection, follows: bool) -> dg.AutomationCondition:
-    """This asset has something to do, and something to do it with. follows: whether it is made with others."""
+def _due(sources: dg.AssetSelection, failed_above: dg.AutomationCondition | None = None) -> dg.AutomationCondition:
+    """This asset has something to do, and something to do it with. failed_above: whether something in the same run that
+    this one follows from has just failed."""
     # By a run that makes all that follows as well, and not by one that a person has repeated in part.
     through = AC.all_new_updates_have_run_tags(tag_keys={THROUGH_TAG, BY_AUTOMATION})
     news = AC.code_version_changed() | AC.any_deps_match(AC.data_version_changed() & ~through).ignore(sources)
-    failed = AC.execution_failed().newly_true()
-    if follows:
-        # What a failure above has kept a run from is made of what there is.
-        skipped = failed & AC.any_deps_match(failed)
-        news, failed = news | skipped, failed & ~skipped
+    failed = _failed()
+    if failed_above:
+        # What a failure has kept a run from is made of what there is.
+        news, failed = news | (failed & failed_above), failed & ~failed_above
     # A run that is under way reads what was known when it began, though it may have been asked for by another asset.
     # One that ends while a tick looks may be seen as ended on one tick and in what it made on the next.
     idle = ~AC.in_progress()
@@ -84,6 +87,11 @@ def _due(sources: dg.AssetSelection, follows: bool) -> dg.AutomationCondition:
     # Of an episode every input exists; of what is joined, every input of at least one episode.
     has_inputs = AC.all_deps_match(~AC.missing()).ignore(sources)
     return ((news.since(handled) | gap) & has_inputs).with_label(DUE)
+
+
+def _failed() -> dg.AutomationCondition:
+    failed = AC.execution_failed()
+    return (failed & failed.newly_true()).with_label(FAILED)
 
 
 def _rested() -> dg.AutomationCondition:

@@ -1,9 +1,9 @@
 """Parts of conditions of automation that are found once on each tick and looked up from there: an asset waits for some
 twenty others, and each of these answers the same to all who ask.
 
-They are conditions of Dagster's own, known by their labels. What one remembers from tick to tick is kept with the asset
-that it is about, whoever asks first. Every event log of this package loads this module into the daemon; where another
-log does without it all who ask evaluate for themselves, with the same answers.
+They are conditions of Dagster's own, ands and ors known by their labels. What one remembers from tick to tick is kept
+with the asset that it is about, whoever asks first. Every event log of this package loads this module into the daemon;
+where another log does without it all who ask evaluate for themselves, with the same answers.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from dagster import AutomationContext, AutomationResult
 
-DUE, RESTED, BUSY = "is due", "is at rest", "an episode or what follows is busy"
-NOTED = frozenset({DUE, RESTED, BUSY})
+DUE, RESTED, BUSY, FAILED = "is due", "is at rest", "an episode or what follows is busy", "has just failed"
+NOTED = frozenset({DUE, RESTED, BUSY, FAILED})
 
 _evaluated_anew = AutomationContext.evaluate_async
 

@@ -64,7 +64,8 @@ class World:
         follows = joined or name in PROJECTIONS
         together = {*JOINED, *PROJECTIONS} & {*JOINED, *PER_EPISODE}
         measured = set().union(*map(upstream, together)) - together
-        waits_for = [sorted(map(dg.AssetKey, names)) if follows else [] for names in (measured, together)]
+        of_all = (measured, together, upstream(name) & together)
+        waits_for = [sorted(map(dg.AssetKey, names)) if follows else [] for names in of_all]
         evaluated_at = dg.AssetKey("gallery") if follows else None
 
         @dg.asset(
@@ -72,7 +73,7 @@ class World:
             deps=[dg.AssetKey(read) for read in {**PER_EPISODE, **JOINED}[name]],
             partitions_def=None if joined else EPISODES,
             code_version=self.versions.get(name, "1"),
-            automation_condition=keep_current(VIDEO, waits_for[0], waits_for[1], evaluated_at),
+            automation_condition=keep_current(VIDEO, *waits_for[:2], above=waits_for[2], evaluated_at=evaluated_at),
             backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
             retry_policy=dg.RetryPolicy(max_retries=1),
         )
@@ -320,6 +321,17 @@ def test_a_projection_that_fails_is_left_alone_and_what_follows_is_made_once(run
     running.content["crops", "e1"] = "another cut"
     running.run(["crops"], ["e1"], {})
     assert running.settle() == ["gallery+clusters+the_set:e1,e2,e3", "the_set"]
+
+
+def test_a_projection_that_fails_for_one_episode_leaves_what_follows_of_the_others_alone(running, monkeypatch):
+    monkeypatch.setitem(PER_EPISODE, "selection", ["clusters"])
+    running.settle()
+    answer, before = running.answer, dict(running.attempts)
+    monkeypatch.setattr(running, "answer", lambda asset, episode: f"{answer(asset, episode)} anew")
+    running.broken.add(("clusters", "e2"))
+    running.run(["crops"], ["e1"], {})
+    assert running.settle() == ["gallery+clusters+selection+the_set:e1,e2,e3", "selection+the_set:e1,e2,e3"]
+    assert running.attempts["selection", "e1"] == before["selection", "e1"] + 1
 
 
 def reported(world: World, run: dg.DagsterRun, kind: DagsterEventType, asset: str = "", episode: str = "") -> None:
