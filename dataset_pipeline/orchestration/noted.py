@@ -21,7 +21,8 @@ _evaluated_anew = AutomationContext.evaluate_async
 async def evaluated(self: AutomationContext) -> AutomationResult:
     """A condition in its context, as Dagster evaluates it, or as it was found before on this tick."""
     label = self.condition.get_label()
-    if label not in NOTED:
+    # What has no condition, as an external asset, has no memory of its own: each asker keeps that.
+    if label not in NOTED or self.asset_graph.get(self.key).automation_condition is None:
         return await _evaluated_anew(self)
     # For which partitions a label holds of an asset: kept with the view of the graph, which a tick has for itself.
     found = vars(self.asset_graph_view).setdefault("_noted", {})

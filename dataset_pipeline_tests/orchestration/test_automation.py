@@ -34,7 +34,7 @@ PROJECTIONS = ("clusters", "selection")
 
 
 def upstream(asset: str) -> set[str]:
-    reads = {read for read in {**PER_EPISODE, **JOINED}[asset] if read != "video"}
+    reads = {read for read in {**PER_EPISODE, **JOINED}[asset] if read not in ("video", "corrections")}
     return reads.union(*map(upstream, reads))
 
 
@@ -56,7 +56,8 @@ class World:
         return f"{asset} of {episode}" if asset in PER_EPISODE else f"{asset} over all"
 
     def definitions(self) -> dg.Definitions:
-        assets: list[Any] = [dg.AssetSpec("video", partitions_def=EPISODES)]
+        external = ("video", "corrections")
+        assets: list[Any] = [dg.AssetSpec(name, partitions_def=EPISODES) for name in external]
         return dg.Definitions(assets=assets + [self.asset(name) for name in (*PER_EPISODE, *JOINED)])
 
     def asset(self, name: str) -> dg.AssetsDefinition:
@@ -226,6 +227,22 @@ def test_a_changed_threshold_is_followed_only_where_content_differs(running):
     running.versions["frames"] = "2"
     running.content["frames", "e2"] = "one frame more"
     assert running.settle() == ["frames:e1", "frames:e2", "frames:e3", "crops:e2"]
+
+
+def test_what_reads_corrections_is_asked_for_when_they_change_and_when_its_threshold_does(world, monkeypatch):
+    monkeypatch.setitem(PER_EPISODE, "crops", ["frames", "corrections"])
+    world.tick()
+    for version in ("none", "a box by hand"):
+        for episode in ("e1", "e2") if version == "none" else ("e1",):
+            tags = {"dagster/data_version": version}
+            event = dg.AssetMaterialization("corrections", partition=episode, tags=tags)
+            world.instance.report_runless_asset_event(event)
+        if version == "none":
+            world.arrive("e1", "e2")
+            world.settle()
+    assert world.settle() == ["crops:e1"]
+    world.versions["crops"] = "2"
+    assert world.settle() == ["crops:e1", "crops:e2"]
 
 
 def test_a_second_edit_right_after_the_first_is_acted_on_too(running):
