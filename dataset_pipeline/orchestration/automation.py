@@ -46,7 +46,8 @@ def keep_current(
     rested, due = _rested(), _due(sources)
     if evaluated_at:
         elsewhere = [AC.asset_matches(key, ~rested | due) for key in measured]
-        elsewhere += [AC.asset_matches(key, ~rested) for key in together]
+        # Who has just failed is not at rest. That is asked early, so that all failures of a run are seen on one tick.
+        elsewhere += [AC.asset_matches(key, ~rested | _failed()) for key in together]
         waiting = AC.asset_matches(evaluated_at, reduce(or_, elsewhere).with_label(BUSY))
         if failures := [AC.asset_matches(key, _failed()) for key in above]:
             due = _due(sources, AC.asset_matches(evaluated_at, reduce(or_, failures)))

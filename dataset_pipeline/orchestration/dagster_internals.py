@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,14 @@ def request_runs_by(
     setattr(AutomationTickEvaluationContext, "_build_run_requests", requests)  # noqa: B010
 
 
+def at_home(context: dg.AutomationContext) -> dg.AutomationContext:
+    """The context of a condition over all partitions of its asset, with what that asset remembers of the tick before,
+    and not what the asset does from whose condition this one is asked."""
+    memory = context._full_cursor.get_previous_condition_cursor(context.key)
+    everything = context.asset_graph_view.get_full_subset(key=context.key)
+    return replace(context, candidate_subset=everything, parent_context=None, _cursor=memory)
+
+
 def execute_run(run_id: str, instance: dg.DagsterInstance) -> None:
     """Carry a run that was launched, in this process, by definitions read anew. What becomes of it, errors too, stands
     in the run's own log."""
@@ -186,6 +195,7 @@ __all__ = [
     "SubmitRunContext",
     "UnresolvedAssetJobDefinition",
     "WorkerStatus",
+    "at_home",
     "backfill_of",
     "capture_interrupts",
     "execute_run",

@@ -3,14 +3,15 @@ twenty others, and each of these answers the same to all who ask.
 
 They are conditions of Dagster's own, ands and ors known by their labels. What one remembers from tick to tick is kept
 with the asset that it is about, whoever asks first. Every event log of this package loads this module into the daemon;
-where another log does without it all who ask evaluate for themselves, with the same answers.
+where another log does without it all who ask evaluate for themselves, with the same answers but that what an arrival's
+run is about to do may be asked for once more.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dagster import AutomationContext, AutomationResult
+
+from dataset_pipeline.orchestration.dagster_internals import at_home
 
 DUE, RESTED, BUSY, FAILED = "is due", "is at rest", "an episode or what follows is busy", "has just failed"
 NOTED = frozenset({DUE, RESTED, BUSY, FAILED})
@@ -27,9 +28,7 @@ async def evaluated(self: AutomationContext) -> AutomationResult:
     # For which partitions a label holds of an asset: kept with the view of the graph, which a tick has for itself.
     found = vars(self.asset_graph_view).setdefault("_noted", {})
     if (label, self.key) not in found:
-        everything = self.asset_graph_view.get_full_subset(key=self.key)
-        home = self._full_cursor.get_previous_condition_cursor(self.key)
-        result = await _evaluated_anew(replace(self, candidate_subset=everything, parent_context=None, _cursor=home))
+        result = await _evaluated_anew(at_home(self))
         found[label, self.key] = result.true_subset, list(result.child_results)
     subset, noted = found[label, self.key]
     below = []

@@ -162,7 +162,7 @@ def test_no_other_module_asks_the_table_of_frames_for_pictures():
         "review/facts.py",  # which frames resemble one another, on the page
         "review/model.py",  # what corrections of frames did not find
         "images/stills.py",
-        "assets/repeated.py",
+        "repeated/tables.py",
         "assets/training.py",  # the funnel counts dropped frames
         "training/set_diff/presence.py",  # why an image came or left
         "reports/set_diff/sides.py",
