@@ -26,6 +26,7 @@ from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.injected import model_resources
 from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX, backfill_of
+from dataset_pipeline.orchestration.together import printing_from
 from dataset_pipeline.orchestration.unfinished import (
     PARTITION_TAG,
     RANGE_END_TAG,
@@ -39,7 +40,7 @@ from dataset_pipeline.orchestration.unfinished import (
 from dataset_pipeline.settings import Settings
 from dataset_pipeline.store.store import Store
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+QUIET = printing_from("CRITICAL")
 LATEST_RUNS = 100  # of which earlier durations are read
 WRAPPERS = ("Dagster", "RetryRequested")  # what Dagster wraps around an error
 INTERRUPTS = frozenset({"KeyboardInterrupt", "DagsterExecutionInterruptedError"})

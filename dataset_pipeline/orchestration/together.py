@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import dagster as dg
 
@@ -18,9 +19,16 @@ from dataset_pipeline.orchestration.dagster_internals import AssetGraph, EntityS
 from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
 
 FOLLOWS = "all episodes are at rest"  # label of a part of the condition of what is made together
-# Of runs that the daemon starts. Dagster prints every event of a run as well, thousands for a thousand episodes.
-TERSE = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 THROUGH_TAG = "dataset_pipeline/through"  # of a run that makes all that follows from what it makes
+
+
+def printing_from(level: str) -> dict[str, Any]:
+    """The config of a run that prints messages of that level and above. Dagster prints every event of a run as well,
+    thousands for a thousand episodes."""
+    return {"loggers": {"console": {"config": {"log_level": level}}}}
+
+
+TERSE = printing_from("ERROR")  # of runs that the daemon starts
 
 
 def runs_together(
@@ -55,7 +63,7 @@ def runs_together(
     else:
         made -= projected
     # A check is asked for with its asset, and comes with it.
-    rest = [it for it in asked if (it.key.asset_key if isinstance(it.key, dg.AssetCheckKey) else it.key) not in made]
+    rest = [it for it in asked if it.key not in made]
     return [dg.RunRequest(asset_selection=sorted(made), run_config=TERSE, tags=tags)], rest
 
 

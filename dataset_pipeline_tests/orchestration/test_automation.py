@@ -31,6 +31,7 @@ PER_EPISODE = {"frames": ["video"], "crops": ["frames"], "clusters": ["gallery",
 JOINED = {"gallery": ["crops"], "the_set": ["clusters"]}
 MEASURING = ("frames", "crops")
 PROJECTIONS = ("clusters", "selection")
+CHECKED = ("gallery",)
 
 
 def upstream(asset: str) -> set[str]:
@@ -77,6 +78,7 @@ class World:
             automation_condition=keep_current(VIDEO, *waits_for[:2], above=waits_for[2], evaluated_at=evaluated_at),
             backfill_policy=dg.BackfillPolicy.single_run() if name in PROJECTIONS else None,
             retry_policy=dg.RetryPolicy(max_retries=1),
+            check_specs=[dg.AssetCheckSpec("is_sound", asset=name)] if name in CHECKED else None,
         )
         def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             episodes = ["all"] if joined else list(context.partition_keys)
@@ -87,7 +89,8 @@ class World:
             answers = [self.answer(name, episode) for episode in episodes]
             for read in JOINED[name][:1] if joined else ():
                 answers += sorted(self.instance.get_materialized_partitions(dg.AssetKey(read)))
-            return dg.MaterializeResult(data_version=dg.DataVersion("|".join(answers)))
+            checks = [dg.AssetCheckResult(passed=True)] if name in CHECKED else None
+            return dg.MaterializeResult(data_version=dg.DataVersion("|".join(answers)), check_results=checks)
 
         return made
 
@@ -231,15 +234,18 @@ def test_a_changed_threshold_is_followed_only_where_content_differs(running):
 
 def test_what_reads_corrections_is_asked_for_when_they_change_and_when_its_threshold_does(world, monkeypatch):
     monkeypatch.setitem(PER_EPISODE, "crops", ["frames", "corrections"])
+
+    def said(episode: str, what: str) -> None:
+        event = dg.AssetMaterialization("corrections", partition=episode, tags={"dagster/data_version": what})
+        world.instance.report_runless_asset_event(event)
+
     world.tick()
-    for version in ("none", "a box by hand"):
-        for episode in ("e1", "e2") if version == "none" else ("e1",):
-            tags = {"dagster/data_version": version}
-            event = dg.AssetMaterialization("corrections", partition=episode, tags=tags)
-            world.instance.report_runless_asset_event(event)
-        if version == "none":
-            world.arrive("e1", "e2")
-            world.settle()
+    world.announce("e1", "e2")
+    said("e1", "nothing")
+    said("e2", "nothing")
+    world.arrive("e1", "e2")
+    world.settle()
+    said("e1", "a box by hand")
     assert world.settle() == ["crops:e1"]
     world.versions["crops"] = "2"
     assert world.settle() == ["crops:e1", "crops:e2"]
@@ -361,19 +367,23 @@ def reported(world: World, run: dg.DagsterRun, kind: DagsterEventType, asset: st
     world.instance.report_dagster_event(event, run.run_id)
 
 
+def begun_elsewhere(world: World) -> dg.DagsterRun:
+    """The run over all episodes that a tick asked for, under way in another process."""
+    return world.instance.create_run_for_job(
+        world.definitions().resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset(map(dg.AssetKey, ("gallery", "clusters", "the_set"))),
+        tags={THROUGH_TAG: "true", BY_AUTOMATION: "true", RANGE_START_TAG: "e1", RANGE_END_TAG: "e3"},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+
 @pytest.mark.parametrize("seen_in_part", [False, True])
 def test_news_of_a_run_that_ends_while_a_tick_looks_is_kept(running, seen_in_part, monkeypatch):
     running.content["crops", "e2"] = "another cut"
     running.run(["crops"], ["e2"], {})
     asked = ["gallery+clusters+the_set:e1,e2,e3"]
     assert running.tick(lost=True) == asked
-    tags = {THROUGH_TAG: "true", BY_AUTOMATION: "true", RANGE_START_TAG: "e1", RANGE_END_TAG: "e3"}
-    run = running.instance.create_run_for_job(
-        running.definitions().resolve_implicit_global_asset_job_def(),
-        asset_selection=frozenset(map(dg.AssetKey, ("gallery", "clusters", "the_set"))),
-        tags=tags,
-        status=dg.DagsterRunStatus.STARTED,
-    )
+    run = begun_elsewhere(running)
     assert running.tick() == []
     running.content["crops", "e1"] = "measured while it runs"
     running.run(["crops"], ["e1"], {})
@@ -400,6 +410,27 @@ def test_news_of_a_run_that_ends_while_a_tick_looks_is_kept(running, seen_in_par
     assert running.settle() == asked
 
 
+def test_failures_of_a_run_that_ends_while_a_tick_looks_are_seen_together(running, monkeypatch):
+    monkeypatch.setitem(JOINED, "a_list", [])  # reads nothing, and so is looked at first
+    running.settle()
+    running.content["crops", "e2"] = "another cut"
+    running.run(["crops"], ["e2"], {})
+    assert running.tick(lost=True) == ["gallery+clusters+the_set:e1,e2,e3"]
+    run = begun_elsewhere(running)
+    assert [running.tick(), running.tick()] == [[], []]
+    evaluate = AutomationConditionEvaluator.evaluate_entity
+
+    async def evaluated(self: AutomationConditionEvaluator, key: Any) -> Any:
+        if key == dg.AssetKey("gallery"):
+            monkeypatch.setattr(AutomationConditionEvaluator, "evaluate_entity", evaluate)
+            reported(running, run, DagsterEventType.RUN_FAILURE)
+        return await evaluate(self, key)
+
+    monkeypatch.setattr(AutomationConditionEvaluator, "evaluate_entity", evaluated)
+    asked = [running.tick() for _ in range(6)]
+    assert [it for it in asked if it] == [["clusters+the_set:e1,e2,e3"]]
+
+
 def test_what_changed_is_found_by_a_daemon_that_begins_with_another_asset(running, monkeypatch):
     monkeypatch.setitem(JOINED, "a_list", [])
     running.versions["crops"] = "2"
@@ -409,7 +440,7 @@ def test_what_changed_is_found_by_a_daemon_that_begins_with_another_asset(runnin
     assert running.settle() == ["crops:e1", "crops:e2", "crops:e3"]
 
 
-def test_a_tick_of_the_daemon_asks_for_one_run_with_its_checks_and_quietly(running):
+def test_a_tick_of_the_daemon_asks_for_one_run_and_for_its_checks_with_it(running):
     running.content["crops", "e1"] = "another cut"
     running.run(["crops"], ["e1"], {})
     requests, cursor = [], dg.deserialize_value(dg.serialize_value(running.cursor), AssetDaemonCursor)
