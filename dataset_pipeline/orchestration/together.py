@@ -63,7 +63,7 @@ def runs_together(
     else:
         made -= projected
     # A check is asked for with its asset, and comes with it.
-    rest = [it for it in asked if it.key not in made]
+    rest = [it for it in asked if (it.key.asset_key if isinstance(it.key, dg.AssetCheckKey) else it.key) not in made]
     return [dg.RunRequest(asset_selection=sorted(made), run_config=TERSE, tags=tags)], rest
 
 
