@@ -60,7 +60,9 @@ def instance_config(cluster: ClusterSettings, home: Path) -> dict[str, Any]:
             "LocalComputeLogManager",
             {"base_dir": str(kept / "compute_logs")},
         ),
-        "run_coordinator": _made("dataset_pipeline.cluster.coordinator", "ClusterRunCoordinator", {}),
+        "run_coordinator": _made(
+            "dataset_pipeline.cluster.coordinator", "ClusterRunCoordinator", {"dequeue_interval_seconds": 1}
+        ),
         "run_launcher": _made(
             "dataset_pipeline.cluster.launcher",
             "ClusterRunLauncher",

@@ -54,8 +54,9 @@ from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
-INTERVAL_S = 10  # at least: what has settled is found by the second look
-INTERVAL_S_AN_EPISODE = 0.01  # a look takes a tenth of that, more on a network drive
+# At least: what has settled is found by the second look. Dagster looks each 5 s for what is due, so this is each 10.
+INTERVAL_S = 9
+INTERVAL_S_AN_EPISODE = 0.009  # a look takes a tenth of that, more on a network drive
 RUN_KEY_TAG = "dagster/run_key"
 
 log = logging.getLogger(__name__)

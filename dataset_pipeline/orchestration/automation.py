@@ -18,10 +18,11 @@ from dataset_pipeline.orchestration.together import FOLLOWS, THROUGH_TAG
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-TICK_S = 5  # at least: a new episode waits for some three on its way into the set
-# A tick looks at each asset in each episode, for some 0.05 ms. The daemon shall rest for as long at least, and machines
-# differ.
-TICK_S_AN_ASSET = 0.00015
+# At least: a new episode waits for some three ticks on its way into the set. Dagster looks each 5 s
+# for what is due, and what is due after 5 s is not yet at the next look.
+TICK_S = 4
+# A tick looks at each asset in each episode, for some 0.02 ms. The daemon shall rest for twice as long.
+TICK_S_AN_ASSET = 0.00006
 
 
 def keep_current(

@@ -37,6 +37,7 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._serdes import ConfigurableClassData
+from dagster._utils.caching_instance_queryer import CachingInstanceQueryer
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster._utils.interrupts import capture_interrupts
 from sqlalchemy import Connection, Engine
@@ -151,6 +152,18 @@ def request_runs_by(
     setattr(AutomationTickEvaluationContext, "_build_run_requests", requests)  # noqa: B010
 
 
+def tell_runs_of_all_updates() -> None:
+    """Have conditions about the runs behind an update see every update that the others see. Dagster's own look no
+    further than to where the tick began, and what is made while it looks would be an update by no run at all; it is
+    told of again on the next tick."""
+    told = CachingInstanceQueryer.get_asset_materializations_updated_after_cursor
+
+    def updates(self: Any, asset_key: dg.AssetKey, after_cursor: int, before_cursor: int | None = None) -> Any:
+        return told(self, asset_key=asset_key, after_cursor=after_cursor)
+
+    setattr(CachingInstanceQueryer, told.__name__, updates)
+
+
 def at_home(context: dg.AutomationContext) -> dg.AutomationContext:
     """The context of a condition over all partitions of its asset, with what that asset remembers of the tick before,
     and not what the asset does from whose condition this one is asked."""
@@ -202,4 +215,5 @@ __all__ = [
     "instance_of",
     "raise_execution_interrupts",
     "request_runs_by",
+    "tell_runs_of_all_updates",
 ]

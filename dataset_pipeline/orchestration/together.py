@@ -15,7 +15,12 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_pipeline.orchestration.dagster_internals import AssetGraph, EntitySubset, request_runs_by
+from dataset_pipeline.orchestration.dagster_internals import (
+    AssetGraph,
+    EntitySubset,
+    request_runs_by,
+    tell_runs_of_all_updates,
+)
 from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
 
 FOLLOWS = "all episodes are at rest"  # label of a part of the condition of what is made together
@@ -82,3 +87,4 @@ def _above(graph: AssetGraph, key: dg.AssetKey) -> set[dg.AssetKey]:
 
 
 request_runs_by(runs_together)
+tell_runs_of_all_updates()

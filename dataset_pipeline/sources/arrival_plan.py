@@ -286,6 +286,8 @@ class _Planner:
             else:
                 self.sources[at] = replace(self.sources[at], fingerprint=fingerprint)
         self.done.notes += _named("cannot be read", failed)
+        if (left := len(unread) - READS_AT_ONCE) > 0:
+            self.done.notes.append(f"{left} of {len(self.found)} sources are read by the next looks")
         return [at for at in same if self.sources[at].fingerprint]
 
     # Taking up what is new.

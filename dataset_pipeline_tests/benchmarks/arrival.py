@@ -36,7 +36,7 @@ import pyarrow.compute
 import thousand_episodes as drawing
 import yaml
 from dagster._core.execution.backfill import BulkActionStatus
-from dagster._core.scheduler.instigation import InstigatorTick
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 from rich.console import Console
 from rich.table import Table
@@ -50,6 +50,7 @@ from dataset_pipeline.graph.project import location_prefix, store_of
 from dataset_pipeline.orchestration.registration import register
 from dataset_pipeline.orchestration.runs import materialize_all
 from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.sources.arrival_plan import State
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.store.schemas import SCHEMAS
@@ -247,11 +248,21 @@ class Daemon:
 
     def ticks(self, sensor: str, after_s: float) -> list[InstigatorTick]:
         """The finished ones, the first first."""
-        [state] = [it for it in self.instance.all_instigator_state() if it.instigator_name == sensor] or [None]
-        if state is None:
-            return []
-        ticks = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, after=after_s)
+        ticks = [
+            tick
+            for state in self._states(sensor)
+            for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id, after=after_s)
+        ]
         return sorted((it for it in ticks if it.end_timestamp), key=lambda it: it.timestamp)
+
+    def _states(self, sensor: str) -> list[InstigatorState]:
+        return [it for it in self.instance.all_instigator_state() if it.instigator_name == sensor]
+
+    def has_taken_up_all(self) -> bool:
+        """Whether the sensor of arrivals, which reads some hundred sources at a look, knows all that lie there."""
+        cursors = [it.instigator_data.cursor for it in self._states("arrivals") if it.instigator_data]
+        known = [seen for cursor in cursors for seen in State.of(cursor).sources.values()]
+        return bool(known) and all(seen.taken for seen in known)
 
     def at_rest(self, after_s: float) -> bool:
         """Whether automation has asked for nothing a few times in a row, and nothing runs."""
@@ -280,10 +291,7 @@ def one_more(daemon: Daemon, settings: Settings, show: Path) -> float:
     """Let an episode arrive, and print what comes of it. Returns the seconds until the set holds it."""
     begun_s, store = time.time(), store_of(settings)
 
-    def nothing_new() -> bool:
-        return any(it.skip_reason == "nothing new" for it in daemon.ticks("arrivals", begun_s))
-
-    daemon.until(lambda: nothing_new() and daemon.at_rest(begun_s), "rest before the arrival")
+    daemon.until(lambda: daemon.has_taken_up_all() and daemon.at_rest(begun_s), "rest before the arrival")
     out.print(f"{len(store.episodes('video'))} episodes, at rest {time.time() - begun_s:.0f} s after the daemon began")
     show_runs(daemon.runs(begun_s), begun_s)
 

@@ -410,6 +410,32 @@ def test_news_of_a_run_that_ends_while_a_tick_looks_is_kept(running, seen_in_par
     assert running.settle() == asked
 
 
+@pytest.mark.parametrize("begun", ["before", "within"])
+def test_what_the_run_over_all_makes_while_a_tick_looks_is_no_news(running, begun, monkeypatch):
+    running.content["crops", "e2"] = "another cut"
+    running.run(["crops"], ["e2"], {})
+    assert running.tick(lost=True) == ["gallery+clusters+the_set:e1,e2,e3"]
+    run = begun_elsewhere(running)
+    assert running.tick() == []
+    running.content["clusters", "e2"] = "another one"
+    reported(running, run, DagsterEventType.ASSET_MATERIALIZATION, "gallery")
+    if begun == "before":
+        reported(running, run, DagsterEventType.ASSET_MATERIALIZATION, "clusters", "e1")
+    prefetch = AutomationConditionEvaluator.prefetch
+
+    def prefetched(self: AutomationConditionEvaluator) -> None:
+        for episode in ("e2", "e3"):
+            reported(running, run, DagsterEventType.ASSET_MATERIALIZATION, "clusters", episode)
+        prefetch(self)
+        monkeypatch.setattr(AutomationConditionEvaluator, "prefetch", prefetch)
+
+    monkeypatch.setattr(AutomationConditionEvaluator, "prefetch", prefetched)
+    assert running.tick() == []
+    reported(running, run, DagsterEventType.ASSET_MATERIALIZATION, "the_set")
+    reported(running, run, DagsterEventType.RUN_SUCCESS)
+    assert running.settle() == []
+
+
 def test_failures_of_a_run_that_ends_while_a_tick_looks_are_seen_together(running, monkeypatch):
     monkeypatch.setitem(JOINED, "a_list", [])  # reads nothing, and so is looked at first
     running.settle()
