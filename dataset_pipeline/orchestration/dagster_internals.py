@@ -19,6 +19,7 @@ from dagster._core.asset_graph_view.entity_subset import EntitySubset
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph as AssetGraph
 from dagster._core.definitions.automation_tick_evaluation_context import AutomationTickEvaluationContext
 from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.definitions.partitions.subset.default import DefaultPartitionsSubset
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.errors import raise_execution_interrupts
 from dagster._core.events import ASSET_EVENTS
@@ -164,6 +165,19 @@ def tell_runs_of_all_updates() -> None:
     setattr(CachingInstanceQueryer, told.__name__, updates)
 
 
+def skip_empty_subsets() -> None:
+    """Have a tick write down at once that a part of a condition holds for no partition, which is so of five in six:
+    Dagster looks all partitions up for each, a quarter of a tick over a thousand episodes."""
+    ranges_of = DefaultPartitionsSubset.get_partition_key_ranges
+
+    def ranges(
+        self: DefaultPartitionsSubset, partitions_def: dg.PartitionsDefinition
+    ) -> Sequence[dg.PartitionKeyRange]:
+        return ranges_of(self, partitions_def) if self.subset else []
+
+    setattr(DefaultPartitionsSubset, ranges_of.__name__, ranges)
+
+
 def at_home(context: dg.AutomationContext) -> dg.AutomationContext:
     """The context of a condition over all partitions of its asset, with what that asset remembers of the tick before,
     and not what the asset does from whose condition this one is asked."""
@@ -215,5 +229,6 @@ __all__ = [
     "instance_of",
     "raise_execution_interrupts",
     "request_runs_by",
+    "skip_empty_subsets",
     "tell_runs_of_all_updates",
 ]

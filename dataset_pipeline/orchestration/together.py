@@ -19,6 +19,7 @@ from dataset_pipeline.orchestration.dagster_internals import (
     AssetGraph,
     EntitySubset,
     request_runs_by,
+    skip_empty_subsets,
     tell_runs_of_all_updates,
 )
 from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
@@ -88,3 +89,4 @@ def _above(graph: AssetGraph, key: dg.AssetKey) -> set[dg.AssetKey]:
 
 request_runs_by(runs_together)
 tell_runs_of_all_updates()
+skip_empty_subsets()
