@@ -20,14 +20,18 @@ FEW_ROWS = 5000
 
 def aligned(stored: pa.Table, schema: TableSchema, label: str) -> pa.Table:
     """The stored table in the present schema; columns added since are null. Raises TableOutdated."""
-    faults = schema.faults(stored.schema)
-    if faults:
-        asset = label.partition(" ")[0]
-        raise TableOutdated(f"{label} was written by another version: {'; '.join(faults)}. Materialize {asset} again")
+    check_columns(stored.schema, schema, label)
     for name, kind in schema.columns.items():
         if name not in stored.column_names:
             stored = stored.append_column(name, pa.nulls(stored.num_rows, kind))
     return stored.select(list(schema.columns)).cast(schema.arrow)
+
+
+def check_columns(stored: pa.Schema, schema: TableSchema, label: str) -> None:
+    """Raises TableOutdated where the present schema does not read a stored table."""
+    if faults := schema.faults(stored):
+        asset = label.partition(" ")[0]
+        raise TableOutdated(f"{label} was written by another version: {'; '.join(faults)}. Materialize {asset} again")
 
 
 def first_of_each(tables: Sequence[pa.Table], schema: TableSchema) -> pa.Table:

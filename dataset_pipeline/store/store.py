@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from dataset_pipeline.base.parallel import map_all, map_files
 from dataset_pipeline.base.paths import fault_of_path
 from dataset_pipeline.store.cleaning import Cleaned, cleaned
-from dataset_pipeline.store.encoding import aligned, as_parquet, first_of_each
+from dataset_pipeline.store.encoding import aligned, as_parquet, check_columns, first_of_each
 from dataset_pipeline.store.files import StoreError, open_files
 from dataset_pipeline.store.identity_log import IdentityLog
 from dataset_pipeline.store.lineage import Lineage
@@ -167,7 +167,7 @@ class Store:
         if (pointer := self.pointer(asset, episode)) is None:
             raise _never_written(asset, episode)
         with self._opened(pointer, asset, episode) as file:
-            aligned(file.schema_arrow.empty_table(), schema_of(asset), label_of(asset, episode))
+            check_columns(file.schema_arrow, schema_of(asset), label_of(asset, episode))
             groups = (file.read_row_group(number, use_threads=False) for number in range(file.num_row_groups))
             paths = [group["path"] for group in groups if "path" in group.column_names]
         if not paths:
@@ -176,7 +176,8 @@ class Store:
         named = named.filter(pc.not_equal(named, ""))
         folders = pc.replace_substring_regex(named, "/?[^/]*$", "").unique().to_pylist()
         folders = [folder for folder in folders if not fault_of_path(folder)]  # no other is looked into
-        listings = zip(folders, map_all(self._listings, folders), strict=True)
+        list_all = map_all if self._files.far else map_files
+        listings = zip(folders, list_all(self._listings, folders), strict=True)
         there = [f"{folder}/{name}" for folder, names in listings for name in names if not fault_of_path(name)]
         return set(named.filter(pc.invert(pc.is_in(named, value_set=pa.array(there, pa.string())))).to_pylist())
 

@@ -54,10 +54,12 @@ from dataset_pipeline.sources.arrival_plan import State
 from dataset_pipeline.sources.finding import find_sources
 from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.store.schemas import SCHEMAS
+from dataset_pipeline_tests.servers.server import free_port
 
 pc: Any = pyarrow.compute
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHOW, SIZE = "show-000", (1280, 720)
+KINDS = {"daemon": "dagster._daemon", "web UI": "dagster_webserver", "code server": "-m dagster "}  # by command line
 MANY = 12  # assets of a run, which are told by its job
 SETTINGS = """
 [models]
@@ -192,7 +194,8 @@ def tell_what_stands(instance: dg.DagsterInstance, settings: Settings) -> None:
 
 @dataclass
 class Daemon:
-    """Dagster's daemon in a project folder, with the code server and the runs that it starts, and what all of them use.
+    """Dagster's daemon in a project folder, with the web UI, the code server and the runs, as `dataset-pipeline dev`
+    starts them, and what all of them use.
 
     database: the process that PostgreSQL was started as."""
 
@@ -203,7 +206,8 @@ class Daemon:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Daemon:
-        command = [sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml"]
+        port = str(free_port())
+        command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--port", port]
         environment = os.environ | {"DAGSTER_HOME": str(self.folder)}
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=environment)
@@ -222,19 +226,18 @@ class Daemon:
             process.kill()
 
     def _look(self) -> None:
-        daemon = psutil.Process(self.process.pid)
         while not self._ended.wait(LOOK_S):
-            for process, kind in [(daemon, "daemon"), *self._others(daemon)]:
+            for process, kind in self._family():
                 with contextlib.suppress(psutil.Error):
                     used = process.cpu_times()
                     self.cpu_s[kind, process.pid, process.create_time()] = used.user + used.system
 
-    def _others(self, daemon: psutil.Process) -> Iterator[tuple[psutil.Process, str]]:
+    def _family(self) -> Iterator[tuple[psutil.Process, str]]:
         with contextlib.suppress(psutil.Error):
-            for server in daemon.children():
-                yield server, "code server"
-                for run in server.children(recursive=True):
-                    yield run, "runs"
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                line = " ".join(process.cmdline())
+                yield process, next((kind for kind, mark in KINDS.items() if mark in line), "runs")
+        with contextlib.suppress(psutil.Error):
             if self.database is not None:
                 for process in (self.database, *self.database.children()):
                     yield process, "database"
