@@ -35,7 +35,7 @@ WANTED = "DATASET_PIPELINE_CLUSTER"
 pytestmark = [
     pytest.mark.thorough,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(not os.environ.get(WANTED), reason=f"ten minutes of both cores alone: {WANTED}=1 runs it"),
+    pytest.mark.skipif(not os.environ.get(WANTED), reason=f"five minutes of both cores alone: {WANTED}=1 runs it"),
 ]
 
 SCRIPTS = (
