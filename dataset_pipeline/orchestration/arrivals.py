@@ -20,6 +20,7 @@ import dagster as dg
 
 from dataset_pipeline.graph.project import mixing_fault, partitions_name
 from dataset_pipeline.models.injected import cut_fault, missing_weights, model_resources
+from dataset_pipeline.orchestration.automation import interval_s
 from dataset_pipeline.orchestration.corrected import Brought
 from dataset_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 from dataset_pipeline.orchestration.registration import (
@@ -54,9 +55,8 @@ from dataset_pipeline.sources.roots import roots_of
 from dataset_pipeline.sources.source import Found, Source
 from dataset_pipeline.store.store import Store
 
-# At least: what has settled is found by the second look. Dagster looks each 5 s for what is due, so this is each 10.
-INTERVAL_S = 9
-INTERVAL_S_AN_EPISODE = 0.009  # a look takes a tenth of that, more on a network drive
+APART_S = 10  # looks, at least: what is new is taken up by the first that finds it settled
+APART_S_AN_EPISODE = 0.009  # a look takes a tenth of that, more on a network drive
 RUN_KEY_TAG = "dagster/run_key"
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def arrivals_sensor(
         name="arrivals",
         evaluation_fn=evaluate,
         job=job,
-        minimum_interval_seconds=max(INTERVAL_S, round(INTERVAL_S_AN_EPISODE * episodes)),
+        minimum_interval_seconds=interval_s(max(APART_S, APART_S_AN_EPISODE * episodes)),
         default_status=default_status,
         description="Takes up the episodes that appear in the folders of [episodes] roots and has each one measured.",
     )

@@ -18,9 +18,7 @@ from dataset_pipeline.orchestration.together import FOLLOWS, THROUGH_TAG
 
 AC = dg.AutomationCondition
 BY_AUTOMATION = "dagster/from_automation_condition"  # Dagster puts it on every run that a condition asked for
-# At least: a new episode waits for some three ticks on its way into the set. Dagster looks each 5 s
-# for what is due, and what is due after 5 s is not yet at the next look.
-TICK_S = 4
+LOOP_S = 5  # Dagster's daemon looks so often for what is due; a new episode waits for some three ticks on its way
 # A tick looks at each asset in each episode, for some 0.02 ms. The daemon shall rest for twice as long.
 TICK_S_AN_ASSET = 0.00006
 
@@ -103,9 +101,15 @@ def _rested() -> dg.AutomationCondition:
     return (idle & ~idle.newly_true() & ~AC.newly_requested()).with_label(RESTED)
 
 
-def interval_s(episodes: int, assets: int) -> int:
-    """How many seconds lie between two ticks, for so many episodes of so many assets: more than one takes."""
-    return max(TICK_S, math.ceil(TICK_S_AN_ASSET * episodes * assets))
+def interval_s(apart_s: float) -> int:
+    """What to ask Dagster for so that what it does lies so far apart at least: what is due after 5 s is not yet due
+    when it looks after 5 s, so this is a second less than a multiple of that."""
+    return max(1, math.ceil(apart_s / LOOP_S)) * LOOP_S - 1
+
+
+def tick_interval_s(episodes: int, assets: int) -> int:
+    """Of ticks that look at so many episodes of so many assets: more than one takes."""
+    return interval_s(TICK_S_AN_ASSET * episodes * assets)
 
 
 def automation_sensor(keys: Iterable[dg.AssetKey], episodes: int = 0) -> dg.AutomationConditionSensorDefinition:
@@ -115,6 +119,6 @@ def automation_sensor(keys: Iterable[dg.AssetKey], episodes: int = 0) -> dg.Auto
         "keep_current",
         target=dg.AssetSelection.assets(*keys),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=interval_s(episodes, len(keys)),
+        minimum_interval_seconds=tick_interval_s(episodes, len(keys)),
         description="Runs what a new episode, a changed setting or a repaired file makes out of date.",
     )

@@ -154,15 +154,15 @@ def request_runs_by(
 
 
 def tell_runs_of_all_updates() -> None:
-    """Have conditions about the runs behind an update see every update that the others see. Dagster's own look no
-    further than to where the tick began, and what is made while it looks would be an update by no run at all; it is
-    told of again on the next tick."""
+    """Have conditions about the runs behind updates see all that a condition asked before them on the tick sees, as
+    `newly_updated() & all_new_updates_have_run_tags()` does in that order. Dagster's own look no further than to where
+    the tick began, so that an update made since then would be one by no run."""
     told = CachingInstanceQueryer.get_asset_materializations_updated_after_cursor
 
     def updates(self: Any, asset_key: dg.AssetKey, after_cursor: int, before_cursor: int | None = None) -> Any:
         return told(self, asset_key=asset_key, after_cursor=after_cursor)
 
-    setattr(CachingInstanceQueryer, told.__name__, updates)
+    setattr(CachingInstanceQueryer, "get_asset_materializations_updated_after_cursor", updates)  # noqa: B010
 
 
 def skip_empty_subsets() -> None:
@@ -175,7 +175,7 @@ def skip_empty_subsets() -> None:
     ) -> Sequence[dg.PartitionKeyRange]:
         return ranges_of(self, partitions_def) if self.subset else []
 
-    setattr(DefaultPartitionsSubset, ranges_of.__name__, ranges)
+    setattr(DefaultPartitionsSubset, "get_partition_key_ranges", ranges)  # noqa: B010
 
 
 def at_home(context: dg.AutomationContext) -> dg.AutomationContext:

@@ -287,7 +287,7 @@ class _Planner:
                 self.sources[at] = replace(self.sources[at], fingerprint=fingerprint)
         self.done.notes += _named("cannot be read", failed)
         if (left := len(unread) - READS_AT_ONCE) > 0:
-            self.done.notes.append(f"{left} of {len(self.found)} sources are read by the next looks")
+            self.done.notes.append(f"{left} of {len(self.found)} sources wait to be read")
         return [at for at in same if self.sources[at].fingerprint]
 
     # Taking up what is new.

@@ -233,10 +233,13 @@ class Daemon:
                     self.cpu_s[kind, process.pid, process.create_time()] = used.user + used.system
 
     def _family(self) -> Iterator[tuple[psutil.Process, str]]:
+        family: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
-            for process in psutil.Process(self.process.pid).children(recursive=True):
-                line = " ".join(process.cmdline())
-                yield process, next((kind for kind, mark in KINDS.items() if mark in line), "runs")
+            family = psutil.Process(self.process.pid).children(recursive=True)
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                if line := " ".join(process.cmdline()):  # one that is ending has none
+                    yield process, next((kind for kind, mark in KINDS.items() if mark in line), "runs")
         with contextlib.suppress(psutil.Error):
             if self.database is not None:
                 for process in (self.database, *self.database.children()):
@@ -262,7 +265,7 @@ class Daemon:
         return [it for it in self.instance.all_instigator_state() if it.instigator_name == sensor]
 
     def has_taken_up_all(self) -> bool:
-        """Whether the sensor of arrivals, which reads some hundred sources at a look, knows all that lie there."""
+        """Whether the sensor of arrivals, which reads 200 sources at a look, knows all that lie there."""
         cursors = [it.instigator_data.cursor for it in self._states("arrivals") if it.instigator_data]
         known = [seen for cursor in cursors for seen in State.of(cursor).sources.values()]
         return bool(known) and all(seen.taken for seen in known)

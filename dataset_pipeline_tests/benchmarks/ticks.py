@@ -25,7 +25,7 @@ from thousand_episodes import INSTANCE, POSTGRESQL, memory_peak, settings_of
 
 from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.graph.project import partitions_name
-from dataset_pipeline.orchestration.automation import interval_s
+from dataset_pipeline.orchestration.automation import tick_interval_s
 from dataset_pipeline.settings import Settings
 
 ROW = "{:>9} {:24} {:>8} {:>8} {:>22}  {}"
@@ -79,7 +79,7 @@ def look(instance: dg.DagsterInstance, settings: Settings, episodes: Sequence[st
         cursor = result.cursor
         asked = [it.key.path[-1] for it in result.results if not it.true_subset.is_empty]
         tell(what, start, f"asks for {', '.join(asked) or 'nothing'}, {memory_peak()}")
-    print(f"{len(episodes):>9} a sensor of so many looks each {interval_s(len(episodes), len(evaluated))} s")
+    print(f"{len(episodes):>9} a sensor of so many looks each {tick_interval_s(len(episodes), len(evaluated))} s")
 
 
 def remembering(instance: dg.DagsterInstance, settings: Settings) -> Any:

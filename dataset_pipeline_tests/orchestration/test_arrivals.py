@@ -20,7 +20,7 @@ from dagster._core.test_utils import create_run_for_test
 from PIL import Image
 
 from dataset_pipeline.orchestration import arrivals
-from dataset_pipeline.orchestration.arrivals import INTERVAL_S, SettledContent, arrivals_sensor, look_for_new, survey
+from dataset_pipeline.orchestration.arrivals import SettledContent, arrivals_sensor, look_for_new, survey
 from dataset_pipeline.orchestration.prune import prune
 from dataset_pipeline.orchestration.registration import carry_over, register, video_key
 from dataset_pipeline.orchestration.unfinished import project_tag
@@ -326,7 +326,7 @@ def test_only_so_many_files_are_read_in_one_look(world, show):
     world.look()
     notes = world.look().notes
     assert len(world.opened) == READS_AT_ONCE
-    assert f"5 of {READS_AT_ONCE + 5} sources are read by the next looks" in notes
+    assert f"5 of {READS_AT_ONCE + 5} sources wait to be read" in notes
     world.look()
     assert len(world.opened) == READS_AT_ONCE + 5
 
@@ -740,7 +740,7 @@ def test_the_sensor_registers_reports_and_runs_an_arrival(daemon, tmp_path):
 def test_looks_lie_further_apart_the_more_episodes_there_are(settings):
     job = dg.define_asset_job("measure_episode", "demo/video_probe")
     few, many = (arrivals_sensor(settings, Store(settings.store.root), job, episodes) for episodes in (24, 10_000))
-    assert (few.minimum_interval_seconds, many.minimum_interval_seconds) == (INTERVAL_S, 90)
+    assert (few.minimum_interval_seconds, many.minimum_interval_seconds) == (9, 89)
 
 
 def test_dagster_resolves_the_run_that_is_asked_for(settings, tmp_path):

@@ -18,10 +18,12 @@ import pytest
 from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from dagster._core.definitions.automation_tick_evaluation_context import AutomationTickEvaluationContext
 from dagster._core.definitions.declarative_automation.automation_condition_evaluator import AutomationConditionEvaluator
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.partitions.subset.default import DefaultPartitionsSubset
 from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
 
 from dataset_pipeline.orchestration import noted
-from dataset_pipeline.orchestration.automation import BY_AUTOMATION, TICK_S, automation_sensor, interval_s, keep_current
+from dataset_pipeline.orchestration.automation import BY_AUTOMATION, automation_sensor, interval_s, keep_current
 from dataset_pipeline.orchestration.together import TERSE, THROUGH_TAG, runs_together
 from dataset_pipeline.orchestration.unfinished import RANGE_END_TAG, RANGE_START_TAG
 
@@ -622,6 +624,18 @@ def test_whoever_opens_the_event_log_looks_up_what_was_found(log):
 
 def test_ticks_lie_further_apart_the_more_there_is_to_look_at():
     few, many = automation_sensor([dg.AssetKey("a")]), automation_sensor(map(dg.AssetKey, "abcd"), 100_000)
-    assert few.minimum_interval_seconds == TICK_S
-    assert many.minimum_interval_seconds == interval_s(100_000, 4) > TICK_S
-    assert interval_s(200_000, 4) == 2 * interval_s(100_000, 4)
+    assert (few.minimum_interval_seconds, many.minimum_interval_seconds) == (4, 24)
+
+
+def test_an_interval_is_a_second_less_than_what_dagster_looks_after():
+    assert [interval_s(apart_s) for apart_s in (0, 4, 5, 5.1, 10, 24)] == [4, 4, 4, 9, 9, 24]
+
+
+@pytest.mark.parametrize("kept", [(), ("b",), ("a", "b", "d"), ("gone",)])
+@pytest.mark.parametrize("partitions", [dg.StaticPartitionsDefinition(list("abcd")), EPISODES])
+def test_ranges_of_partitions_are_those_that_dagster_gives(partitions, kept, world):
+    world.instance.add_dynamic_partitions("episodes", list("abcd"))
+    with partition_loading_context(dynamic_partitions_store=world.instance):
+        ranges = DefaultPartitionsSubset(set(kept)).get_partition_key_ranges(partitions)
+        expected = DefaultPartitionsSubset(set(kept)).get_ranges_for_keys(partitions.get_partition_keys())
+    assert list(ranges) == list(expected)

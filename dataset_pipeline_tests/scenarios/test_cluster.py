@@ -285,10 +285,12 @@ def test_a_run_that_is_cancelled_ends_and_is_not_tried_again(lab: Lab):
     carriers = lab.worker_of(run).carriers()
     for it in carriers:
         it.suspend()  # or it may have ended before it is told
-    with lab.instance() as instance:
-        assert instance.run_coordinator.cancel_run(run.run_id)
-    for it in carriers:
-        it.resume()
+    try:
+        with lab.instance() as instance:
+            assert instance.run_coordinator.cancel_run(run.run_id)
+    finally:
+        for it in carriers:
+            it.resume()
     lab.wait_until(run.run_id, STATUS.CANCELED, FAILED_WITHIN_S)
     said = lab.machines["head"].say("run", "--submit", "--json")
     assert said.returncode == 0, said.stdout + said.stderr
