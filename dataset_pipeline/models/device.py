@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +20,9 @@ PROBE_MODEL = (
     b"b\x10\n\x01y\x12\x0b\n\t\x08\x01\x12\x05\n\x03\x12\x01nB\x04\n\x00\x10\x11"
 )
 CUDA_PROVIDER = "CUDAExecutionProvider"
+# oneDNN keeps the layers that it compiled for each shape of picture, 1024 by itself: 0.75 GB of a metric that looks at
+# pictures as large as they are, none of which comes again. No network here has as many of one shape.
+LAYERS_KEPT = 256
 logger = logging.getLogger(__name__)
 
 
@@ -67,11 +71,13 @@ def cuda_driver_devices() -> int:
 
 def torch_device(setting: str) -> Device:
     """Where torch models run under this setting; on the CPU torch then takes no more threads than this process may use
-    cores, as it knows nothing of a container's quota. Raises DeviceUnavailable."""
+    cores, as it knows nothing of a container's quota, and keeps `LAYERS_KEPT` compiled layers unless
+    ONEDNN_PRIMITIVE_CACHE_CAPACITY says otherwise. Raises DeviceUnavailable."""
     device = _decide(setting, "torch", torch_cuda_problem)
     if not device.cuda:
         import torch
 
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(LAYERS_KEPT))  # read at the first layer
         if torch.get_num_threads() > usable_cores():
             torch.set_num_threads(usable_cores())
     return device

@@ -29,6 +29,7 @@ import dagster as dg
 
 from dataset_pipeline.cli.common import dagster_instance
 from dataset_pipeline.definitions import build_definitions
+from dataset_pipeline.demo.backdrops import KINDS
 from dataset_pipeline.demo.episodes import DEMO_SHOW, TEST_SHOW, write_show
 from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.loading import CALLS, reset_calls
@@ -92,7 +93,11 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     plan = SHOWS[given.show]
-    plan = replace(plan, scripts=tuple(plan.scripts[it % len(plan.scripts)] for it in range(given.episodes)))
+    plan = replace(
+        plan,
+        scripts=tuple(plan.scripts[it % len(plan.scripts)] for it in range(given.episodes)),
+        backdrop_seeds=range(plan.backdrop_seeds[0], plan.backdrop_seeds[0] + 4 * len(KINDS) * (given.episodes + 2)),
+    )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         write_show(root / "episodes", plan)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from dataset_pipeline.models import Detector, DeviceUnavailable, FrameEmbedder
@@ -76,3 +80,21 @@ def test_the_report_tells_what_models_run_on_and_why():
     assert report.gpus == ()
     assert report.libraries["torch"]
     assert device_report("auto").error == ""
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_layers_compiled_for_pictures_of_ever_new_shapes_are_not_all_kept():
+    program = """
+import sys, torch
+from dataset_pipeline.models.device import LAYERS_KEPT, torch_device
+torch_device("cpu")
+layer = torch.nn.Conv2d(3, 4, 3)
+with torch.inference_mode():
+    for width in [40, 40, *range(41, 41 + LAYERS_KEPT), 40]:
+        layer(torch.zeros(2, 3, 256, width))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"}
+    environment["ONEDNN_VERBOSE"] = "profile_create"
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    of_first = [line for line in said.stdout.splitlines() if "convolution" in line and "iw40" in line]
+    assert ["hit" if "cache_hit" in line else "miss" for line in of_first] == ["miss", "hit", "miss"]
