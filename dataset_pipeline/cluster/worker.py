@@ -144,8 +144,9 @@ def _end_after_its_run(sender: Any, **_: Any) -> None:
             again(signal.SIGINT, frame)
             return
         leaving.append(time.monotonic())
-        log.warning("it ends after its run; once more, and it ends at once")
-        standing["refuses"] = "it ends after its run"
+        what = "it ends after its run" if worker_state.requests else "it ends"
+        log.warning(f"{what}; once more, and it ends at once")
+        standing["refuses"] = what
         sender.call_soon(sender.cancel_task_queue, standing["queue"])
         Thread(target=_end_without_runs, daemon=True).start()
 

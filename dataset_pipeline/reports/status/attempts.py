@@ -15,7 +15,8 @@ from dataset_pipeline.orchestration.unfinished import HOST_TAG
 from dataset_pipeline.reports.status.states import JOINED, Cell, Place, State
 from dataset_pipeline.settings import Settings
 
-NOT_BEGUN = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED})
+# One that is starting may wait for a worker for hours.
+NOT_BEGUN = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING})
 ENDED = frozenset({dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED})
 PAGE = 500
 NO_WORD = "its run failed without a word"

@@ -372,11 +372,18 @@ def test_a_source_that_is_gone_and_damage_are_named_by_episode(whole, tmp_path):
     assert status.worst == "fresh"
 
 
-def test_episodes_that_the_instance_does_not_know_are_mentioned(whole):
+CLUSTER = {"cluster__broker": "redis://head:6379/0", "cluster__database": "postgresql://me:word@head:5432/show"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"), [({}, "`dataset-pipeline run`"), (CLUSTER, "`dataset-pipeline run --submit`")]
+)
+def test_episodes_that_the_instance_does_not_know_are_mentioned(whole, changes, command):
     with dg.DagsterInstance.ephemeral() as another:
-        status = status_of(load_settings(), whole.store, another, WEIGHTS)
+        status = status_of(load_settings(**changes), whole.store, another, WEIGHTS)
     assert status.episodes == ()
     assert "holds 2 episodes that this Dagster instance does not know, a.e1 the first" in status.notes[0]
+    assert f"{command} on their sources makes them known" in status.notes[0]
 
 
 def test_the_plain_form_lists_what_is_not_fresh(whole):
@@ -535,11 +542,14 @@ def test_a_canceled_run_leaves_what_the_store_says(whole):
     assert whole.status().worst == "fresh"
 
 
-@pytest.mark.parametrize("event", ["PIPELINE_STARTING", "PIPELINE_START", "PIPELINE_CANCELING"])
+@pytest.mark.parametrize("event", ["PIPELINE_START", "PIPELINE_CANCELING"])
 def test_what_a_run_is_to_make_is_queued_and_then_running_until_it_is_made(whole, event):
     run = planned_run(whole, tags={RANGE_START: "a.e1", RANGE_END: "a.e2", HOST_TAG: "gpu-2"})
-    queued = whole.status().cells["keyframes"]
-    assert queued == {episode: Cell("queued", f"run {run.run_id[:8]}") for episode in EPISODES}
+    for begun in (None, "PIPELINE_STARTING"):  # it may wait for a worker then
+        if begun:
+            whole.instance.report_dagster_event(dg.DagsterEvent(begun, run.job_name), run.run_id)
+        queued = whole.status().cells["keyframes"]
+        assert queued == {episode: Cell("queued", f"run {run.run_id[:8]}") for episode in EPISODES}
     whole.instance.report_dagster_event(dg.DagsterEvent(event, run.job_name), run.run_id)
     status = whole.status()
     for asset in ("keyframes", "frame_embeddings"):
