@@ -8,7 +8,9 @@ upsampling chroma. ffmpeg's plain command repeats chroma samples (nearest) with 
 be off by a few levels; told to interpolate (smooth), it must write the pipeline's pixels. The pipeline's two steps are
 the ones that it takes in a project: signals and working copies of all candidates, then all of them again at full size.
 mpdecimate: which frames are kept, without writing any; both must keep the same. Beside them stands what decoding takes
-both by itself, below which no rule can get: three quarters of what ffmpeg takes, and four fifths of what this does.
+both by itself, below which no rule can get: nine tenths of the time by the clock of either, so that neither can be much
+faster than the other. A kernel compiled by numba, which reads both pictures once, takes a twentieth less processor time
+in all, and 0.9 s to be loaded: over 24 minutes as much as it saves by the clock.
 memory: the asset `keyframes` in a process of its own, for 1 and for 6 times the minute.
 
 Without a file a minute of 1080p60 is drawn and repeated, three times for the first two; FOLDER keeps what is drawn. A
