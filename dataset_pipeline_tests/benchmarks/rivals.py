@@ -470,7 +470,7 @@ def main() -> None:
     parser.add_argument("--told", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_intermixed_args()
     if unknown := set(chosen.parts) - PARTS.keys():
-        parser.error(f"no part {', '.join(sorted(unknown))}")
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     warnings.simplefilter("ignore")
     if chosen.told:
         ratios = PARTS[chosen.parts[0]](chosen)
