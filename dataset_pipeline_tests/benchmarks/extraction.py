@@ -3,14 +3,14 @@
     uv run python dataset_pipeline_tests/benchmarks/extraction.py [iframes | mpdecimate | memory]
         [--video FILE] [--folder FOLDER] [--rounds 3]
 
-iframes: every intra frame as a PNG file, as the pipeline decodes, converts and encodes pictures, by both ways of
-upsampling chroma. ffmpeg's plain command repeats chroma samples (nearest) with rounded tables, so that its pixels may
-be off by a few levels; told to interpolate (smooth), it must write the pipeline's pixels. The pipeline's two steps are
-the ones that it takes in a project: signals and working copies of all candidates, then all of them again at full size.
+iframes: every intra frame as a PNG file (ffmpeg by its filter `select`, which decodes all frames; not by -skip_frame,
+which is as quick as this and leaves out intra frames that are no key frames), as the pipeline decodes, converts and
+encodes pictures, by both ways of upsampling chroma. ffmpeg's plain command repeats chroma samples (nearest) with
+rounded tables, so that its pixels may be off by a few levels; told to interpolate (smooth), it must write the
+pipeline's pixels. The pipeline's two steps are the ones that it takes in a project: signals and working copies of all
+candidates, then all of them again at full size.
 mpdecimate: which frames are kept, without writing any; both must keep the same. Beside them stands what decoding takes
-both by itself, below which no rule can get: nine tenths of the time by the clock of either, so that neither can be much
-faster than the other. A kernel compiled by numba, which reads both pictures once, takes a twentieth less processor time
-in all, and 0.9 s to be loaded: over 24 minutes as much as it saves by the clock.
+both by itself, below which no rule can get: of the clip of rivals.py eight to nine tenths of the time of either.
 memory: the asset `keyframes` in a process of its own, for 1 and for 6 times the minute.
 
 Without a file a minute of 1080p60 is drawn and repeated, three times for the first two; FOLDER keeps what is drawn. A
