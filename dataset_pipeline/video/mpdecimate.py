@@ -29,7 +29,7 @@ _PLANAR = (
     *("yuv444p", "yuv440p", "yuv422p", "yuv420p", "yuv411p", "yuv410p"),
     *("yuvj444p", "yuvj440p", "yuvj422p", "yuvj420p", "yuva444p", "yuva422p", "yuva420p", "gbrp"),
 )
-_SKIPPED_COLUMNS, _CELL_PX, _BLOCK_SAMPLES, _BAND_BYTES = 8, 4, 64, 1 << 17
+_SKIPPED_COLUMNS, _CELL_PX, _BLOCK_SAMPLES, _BAND_PX = 8, 4, 64, 128
 _FRAMES_AHEAD = 4  # decoded while one is compared
 _ODD_BYTES = np.uint64(0x00FF00FF00FF00FF)
 
@@ -86,9 +86,8 @@ def plane_differs(plane: np.ndarray, reference: np.ndarray, hi: int, lo: int, fr
     blocks_above_lo = 0
     # Bands fit the cache, and most frames that differ do so in the first. Each takes in the first cells of the next,
     # which its last blocks reach into.
-    band_px = _CELL_PX * max(1, _BAND_BYTES // (_CELL_PX * plane.shape[1]))
-    for top in range(0, height - _CELL_PX, band_px):
-        rows = slice(top, min(height, top + band_px + _CELL_PX))
+    for top in range(0, height - _CELL_PX, _BAND_PX):
+        rows = slice(top, min(height, top + _BAND_PX + _CELL_PX))
         one, other = plane[rows, columns], reference[rows, columns]
         # The largest difference alone tells of most bands that none of their blocks is above a threshold.
         largest = cv2.norm(one, other, cv2.NORM_INF) if one.size else 0
