@@ -1,4 +1,5 @@
-"""Which packets are intra pictures, and which only second fields, read from the first bits without decoding them.
+"""Which packets are intra pictures, which restart a stream, and which are only second fields, read from the first bits
+without decoding them.
 
 Sources: ITU-T H.264 7.3.1, 7.3.2 and 7.3.3, ITU-T H.265 7.3.2.3 and 7.3.6.1, RFC 6386 9.1, VP9 bitstream specification
 6.2.
@@ -11,10 +12,13 @@ from typing import NamedTuple
 _H264_SPS, _H264_PPS = 7, 8
 _H264_WITH_CHROMA_FORMAT = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})  # profiles
 _H264_IDR = 5
+_H264_FULL_CHROMA = 244  # the profile of 4:4:4
+_H264_SETS = frozenset({_H264_SPS, _H264_PPS, 13, 15})  # and the extension of one, and one of a subset
 _H264_SLICES = frozenset({1, 2, _H264_IDR})  # NAL unit types: non-IDR, data partition A, IDR
 _H264_I_SLICES = frozenset({2, 7})
 _HEVC_PPS, _HEVC_FIRST_IRAP, _HEVC_LAST_IRAP, _HEVC_LAST_SLICE = 34, 16, 23, 31
 _HEVC_I_SLICE = 2
+_HEVC_SETS, _HEVC_IDR = frozenset({32, 33, _HEVC_PPS}), frozenset({19, 20})
 _HEADER_BYTES = 64  # more than any field of a slice read here needs
 _SET_BYTES = 1024  # and of a parameter set, with all its scaling lists
 
@@ -48,6 +52,23 @@ def follows_test(codec: str, extradata: bytes | None) -> Callable[[bytes, bytes]
     where the packets' first bits do not tell.
     """
     return _Follows(_H264Slices(extradata or b"")) if codec == "h264" else None
+
+
+def restart_test(codec: str, extradata: bytes | None) -> Callable[[bytes], bool] | None:
+    """A function saying of each packet, fed in order, whether nothing from it on needs anything from before it.
+
+    None for codecs and streams where that is not known: it is of HEVC, and of H.264 in whole frames, both divided by
+    lengths; not of H.264 in 4:4:4, as what old versions of x264 meant by it only the first packet tells. It raises
+    ValueError where a packet brings parameter sets that the extradata lack.
+    """
+    extradata = extradata or b""
+    if codec == "h264" and extradata[:1] == b"\x01" and len(extradata) > 6:
+        if extradata[1] == _H264_FULL_CHROMA or _H264Slices(extradata).may_be_fields:
+            return None
+        return _Restarts(_avcc_nals(extradata), (extradata[4] & 3) + 1, 0, _H264_SETS, frozenset({_H264_IDR}))
+    if codec == "hevc" and extradata[:1] == b"\x01" and len(extradata) > 22:
+        return _Restarts(_hvcc_nals(extradata), (extradata[21] & 3) + 1, 1, _HEVC_SETS, _HEVC_IDR)
+    return None
 
 
 class _Slice(NamedTuple):
@@ -163,6 +184,25 @@ class _Follows:
             raise ValueError("a packet without a numbered picture")
         number = (earlier[-1].frame_num + earlier[-1].is_reference) % earlier[-1].numbers
         return later[0].restarts or later[0].frame_num == number
+
+
+class _Restarts:
+    def __init__(
+        self, known: Iterator[bytes], length_bytes: int, kind_shift: int, sets: frozenset[int], restarts: frozenset[int]
+    ) -> None:
+        """`kind_shift`: bits behind the type of a NAL unit in its first byte."""
+        self._known = {nal[:_SET_BYTES] for nal in known}
+        self._length_bytes, self._kind_shift, self._mask = length_bytes, kind_shift, 63 if kind_shift else 31
+        self._sets, self._restarts = sets, restarts
+
+    def __call__(self, packet: bytes) -> bool:
+        restarts = False
+        for nal in _nals(packet, self._length_bytes):
+            kind = nal[0] >> self._kind_shift & self._mask
+            restarts = restarts or kind in self._restarts
+            if kind in self._sets and nal not in self._known:
+                raise ValueError("parameter sets that the extradata lack")
+        return restarts
 
 
 def _read_sequence_set(bits: "_Bits") -> tuple[int, _Widths]:
@@ -316,7 +356,7 @@ def _hvcc_nals(extradata: bytes) -> Iterator[bytes]:
         position += 3
         for _ in range(count):
             length = int.from_bytes(extradata[position : position + 2], "big")
-            yield extradata[position + 2 : position + 2 + min(length, _HEADER_BYTES)]
+            yield extradata[position + 2 : position + 2 + min(length, _SET_BYTES)]
             position += 2 + length
 
 

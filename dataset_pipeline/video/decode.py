@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_pipeline.video.color import AS_LABELLED, Conversion
+from dataset_pipeline.video.groups import CannotGroup
 from dataset_pipeline.video.intra import CannotSkip, intra_frames
 from dataset_pipeline.video.pictures import CannotThread, all_frames
 from dataset_pipeline.video.seeking import CannotSeek, seek_frames
@@ -47,7 +48,8 @@ def iter_frames(
     """
     report = report if report is not None else DecodeReport()
     how = conversion or AS_LABELLED
-    skip, threads, last = intra_only and how.cadence == "progressive", "AUTO", None
+    skip, last = intra_only and how.cadence == "progressive", None
+    threads = "GROUPS" if hardware == "none" else "AUTO"
     by_marks, found = False, 0
     while True:
         report.clear()
@@ -59,6 +61,9 @@ def iter_frames(
                     yield frame
         except CannotSkip:
             skip = False
+            continue
+        except CannotGroup:
+            threads = "AUTO"
             continue
         except CannotThread:
             threads = "NONE"

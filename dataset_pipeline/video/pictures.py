@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dataset_pipeline.video.alpha import SideAlpha
 from dataset_pipeline.video.bitstream import second_field_test
 from dataset_pipeline.video.color import Conversion
 from dataset_pipeline.video.durations import early_end
+from dataset_pipeline.video.groups import CannotGroup, group_decoder
 from dataset_pipeline.video.losses import PACKETS_AHEAD, Damage, DamagedReferences, Gaps, Holds, damage_of, stamp_of
 from dataset_pipeline.video.stream import Clock, Cropper, DecodeReport, Frame, open_video, plain_reason
 
@@ -80,12 +82,18 @@ def to_the_last(packets: Iterator[tuple[av.Packet, Damage]]) -> Iterator[tuple[a
 def all_frames(
     path: Path, threads: str, report: DecodeReport, how: Conversion, hardware: str, for_small: bool
 ) -> Iterator[Frame]:
-    """Every frame, in the order the decoder shows them."""
-    with open_video(path, threads, hardware) as (container, stream):
+    """Every frame, in the order the decoder shows them.
+
+    `threads` as of `open_video`, or `GROUPS`: several decoders where the stream allows. Raises CannotThread, and with
+    `GROUPS` CannotGroup.
+    """
+    with ExitStack() as stack:
+        container, stream = stack.enter_context(open_video(path, "AUTO" if threads == "GROUPS" else threads, hardware))
         if for_small:
             stream.codec_context.options |= {"skip_loop_filter": _UNFILTERED.get(stream.codec_context.name, "noref")}
         clock = Clock(stream)
         pictures = _Pictures(path, container, stream, threads, report)
+        stack.callback(pictures.close)
         for before, image, after in windows_of(pictures.decoded(), how):
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
@@ -114,6 +122,8 @@ class _Pictures:
         self._path, self._container, self._stream = path, container, stream
         self._is_threaded, self._report = threads != "NONE", report
         self._cropped = Cropper(path, container, stream)
+        may_group = threads == "GROUPS" and not tells_no_times(container, stream)
+        self._groups = group_decoder(path, stream) if may_group else None
         self._marks: set[int] = set()  # stamps of packets that the container calls key frames
         self._first: int | None = None  # and the last stamp of all packets
         self._last = 0
@@ -121,14 +131,20 @@ class _Pictures:
         self._stamps: list[int] | None = [] if tells_no_times(container, stream) else None
 
     def decoded(self) -> Iterator[av.VideoFrame]:
-        """All pictures. Raises CannotThread."""
+        """All pictures. Raises CannotThread and CannotGroup."""
         for packet, damage in to_the_last(packets_of(self._path, self._container, self._stream, self._report)):
+            if self._groups and damage != "none":
+                raise CannotGroup
             if packet is not None:
                 self._note(packet, damage)
             elif self._is_threaded and self._is_cut_short():
                 # The last packet may be half there, which threads find out after giving its frame.
                 raise CannotThread
             yield from self._pictures_of(packet)
+
+    def close(self) -> None:
+        if self._groups:
+            self._groups.close()
 
     def is_marked(self, image: av.VideoFrame) -> bool:
         """Whether the container calls its packet a key frame; said once."""
@@ -159,7 +175,7 @@ class _Pictures:
 
     def _pictures_of(self, packet: av.Packet | None) -> Iterator[av.VideoFrame]:
         try:
-            for image in self._cropped(self._stream.decode(packet)):
+            for image in self._cropped((self._groups or self._stream).decode(packet)):
                 if image.time_base is None:
                     image.time_base = self._stream.time_base  # of what comes after the last packet
                 if self._stamps:

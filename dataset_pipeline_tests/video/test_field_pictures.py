@@ -145,7 +145,7 @@ def test_a_frame_of_two_packets_is_not_taken_for_a_loss_and_decoded_twice(field_
     )
     report = DecodeReport()
     frames = list(iter_frames(path, report=report))
-    assert asked == ["AUTO"]
+    assert asked == ["GROUPS"]
     assert (len(frames), report.frames, report.packets, report.reasons) == (24, 24, 24, [])
     for frame, shown in ((0, 0), (5, 0), (6, 6), (23, 18)):
         grey = frames[frame].rgb()[..., 0].astype(float)
