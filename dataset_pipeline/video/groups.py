@@ -52,6 +52,7 @@ class GroupDecoder:
 
     def __init__(self, path: Path, stream: VideoStream, restarts: Callable[[av.Packet], bool]) -> None:
         self._path, self._stream, self._restarts = path, stream, restarts
+        self._cores = usable_cores()
         self._options = dict(stream.codec_context.options)  # a decoder that is opened has none left
         self._lock = Lock()  # guards all that follows; what is waited for:
         self._has_packets, self._has_images, self._has_room = (Condition(self._lock) for _ in range(3))
@@ -116,10 +117,10 @@ class GroupDecoder:
         bits = context.format.padded_bits_per_pixel if context.format else 24
         picture_bytes = context.width * context.height * bits // 8
         fits = bool(others) and len(first.packets) * picture_bytes <= 2 * _EARLY_BYTES
-        return max(1, usable_cores() // MAX_DECODERS) if fits else context.thread_count
+        return max(1, self._cores // MAX_DECODERS) if fits else context.thread_count
 
     def _start_decoders(self) -> None:
-        while self._decoders < min(MAX_DECODERS, usable_cores(), len(self._groups)):
+        while self._decoders < min(MAX_DECODERS, self._cores, len(self._groups)):
             context = self._another() if self._decoders else self._stream.codec_context
             context.thread_count = self._threads
             self._decoders += 1
