@@ -39,6 +39,6 @@ def find(
     if matches or store.episodes("tag_scores"):
         err.print(f"{len(matches)} images", highlight=False)
     else:
-        err.print(f"there is nothing in {store.root} yet: `dataset-pipeline run` fills it", **FOR_PATHS)
+        err.print(f"there is nothing in {store.root} yet: `{settings.run_command}` fills it", **FOR_PATHS)
         if hint := demo_hint(settings, store):
             err.print(hint, **FOR_PATHS)

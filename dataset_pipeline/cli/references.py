@@ -29,11 +29,12 @@ def references(
     context.obj = (models, settings_file)
     if context.invoked_subcommand:
         return
-    account = _account(settings_from(settings_file, models))
+    settings = settings_from(settings_file, models)
+    account = _account(settings)
     if as_json:
         print(json.dumps(account.as_dict(), indent=1))
     else:
-        print_account(account)
+        print_account(account, settings.run_command)
     if account.passed_over:
         raise typer.Exit(PARTLY)
 
@@ -67,7 +68,7 @@ def add(
         stop(str(error))
     for _, path, is_new in added:
         out.print(f"{path}{'' if is_new else ' is there already'}", **FOR_PATHS)
-    err.print("the next `dataset-pipeline run` names people by them", highlight=False)
+    err.print(f"the next `{settings.run_command}` names people by them", highlight=False)
 
 
 def _account(settings: Settings) -> Account:
@@ -83,7 +84,7 @@ def _identity(settings: Settings) -> Any:
     return model_resources(settings)["identity"]
 
 
-def print_account(account: Account) -> None:
+def print_account(account: Account, run_command: str) -> None:
     if not account.names and not account.noise:
         out.print(f"there are no references: put pictures into {Path(account.folder) / '<name>'}", **FOR_PATHS)
     else:
@@ -106,7 +107,7 @@ def print_account(account: Account) -> None:
     for file, reason in account.passed_over.items():
         err.print(f"{file}: {reason}", style="yellow", **FOR_PATHS)
     if not account.measured:
-        err.print("references have changed since the last run: `dataset-pipeline run` reads them", style="yellow")
+        err.print(f"references have changed since the last run: `{run_command}` reads them", style="yellow")
 
 
 def _print_ids(what: str, crops: Sequence[str]) -> None:

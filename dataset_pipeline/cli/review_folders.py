@@ -69,7 +69,7 @@ def import_folders(
     if as_json:
         print(json.dumps(done.as_dict, indent=1))
     else:
-        print_imported(done, only_tell)
+        print_imported(done, only_tell, settings.run_command)
     if done.conflicts or done.foreign:
         raise typer.Exit(PARTLY)
 
@@ -82,11 +82,11 @@ def _project(context: typer.Context, models: str, settings_file: Path | None) ->
     settings = settings_from(settings_file or file_before, models or models_before)
     store = store_of(settings)
     if store.pointer("character_gallery") is None:
-        stop(f"there are no characters in {store.root} yet: `dataset-pipeline run` finds them")
+        stop(f"there are no characters in {store.root} yet: `{settings.run_command}` finds them")
     return settings, store
 
 
-def print_imported(done: Imported, only_tell: bool) -> None:
+def print_imported(done: Imported, only_tell: bool, run_command: str) -> None:
     for do, count in Counter(it["do"] for it in done.said).items():
         pictures = sum(len(it.get("images", ())) for it in done.said if it["do"] == do)
         out.print(f"{pictures or count} {WORDS[do]}", highlight=False)
@@ -98,7 +98,7 @@ def print_imported(done: Imported, only_tell: bool) -> None:
     if done.foreign:
         err.print("pictures of your own that show somebody belong into references/<name>/", highlight=False)
     if done.said:
-        last = "nothing was said, leave --dry-run away" if only_tell else "the next `dataset-pipeline run` follows"
+        last = "nothing was said, leave --dry-run away" if only_tell else f"the next `{run_command}` follows"
         err.print(last, highlight=False)
 
 

@@ -53,10 +53,13 @@ class PictureMemory:
 
     def put(self, path: str, picture: np.ndarray) -> None:
         """Hold a picture, uint8 [height, width, 3], if there is room."""
-        if not self._limit_bytes:
-            return
-        packed = pa.Codec(CODEC).compress(np.ascontiguousarray(picture).data)
         asset = _asset(path)
+        with self._lock:
+            if not self._limit_bytes or path in self._assets.get(asset, {}):
+                return
+        packed = pa.Codec(CODEC).compress(np.ascontiguousarray(picture).data)
+        if packed.size > self._limit_bytes:
+            return
         with self._lock:
             held = self._assets.setdefault(asset, {})
             self._assets.move_to_end(asset)

@@ -75,7 +75,7 @@ def export_folders(settings: Settings, store: Store, folder: Path) -> Exported:
     current = current_of(settings, store)
     people, paths = _people(store, current)
     if not people:
-        raise FolderError(f"nobody was found yet in {store.root}: `dataset-pipeline run` first")
+        raise FolderError(f"nobody was found yet in {store.root}: `{settings.run_command}` first")
     _make_room(settings, store, folder)
     places = folders_for(people, current)
     done = Exported(str(folder), characters=sum(bool(it.character) for it in places.values()))

@@ -81,10 +81,10 @@ def read_facts(settings: Settings, store: Store, identity: Any) -> Facts:
     WeightsMissing where that model is not there."""
     episodes = store.episodes("crops")
     if not store.episodes("video"):
-        raise NothingToReview(f"there is nothing in {store.root} yet: `dataset-pipeline run` fills it")
+        raise NothingToReview(f"there is nothing in {store.root} yet: `{settings.run_command}` fills it")
     if store.pointer("character_gallery") is None:
         raise NothingToReview(
-            f"{store.root} holds no characters yet: `dataset-pipeline run` finds them once episodes are measured"
+            f"{store.root} holds no characters yet: `{settings.run_command}` finds them once episodes are measured"
         )
     weights = identity.fingerprint().sha256
     images = store.read_many("images", store.episodes("images")).select([*IMAGE_COLUMNS, "start_s"])

@@ -138,6 +138,11 @@ class Settings(Section):
         """How `shots` decodes: its rows are the same whether `keyframes` finds them on its way or it looks itself."""
         return FramePassSettings(whole=self.keyframes.looks_at_every_frame)
 
+    @property
+    def run_command(self) -> str:
+        """The command that brings the project up to date, for messages: in a cluster the workers do it."""
+        return "dataset-pipeline run --submit" if self.cluster.is_set else "dataset-pipeline run"
+
     def section_hash(self, *names: str) -> str:
         """12 hex digits over what counts of the named sections; the same everywhere. A section that follows from others
         and counts nothing is left out."""

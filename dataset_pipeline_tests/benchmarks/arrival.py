@@ -323,7 +323,9 @@ def one_more(daemon: Daemon, settings: Settings, show: Path) -> float:
         out.print(f"{len(ticks):3} ticks of {sensor:14} {spent_s:6.1f} s")
     for kind, cpu_s in used_s.items():
         out.print(f"{kind:14} {cpu_s:6.1f} CPU s")
-    out.print(f"in the set after {took_s:.0f} s and {sum(used_s.values()):.0f} CPU s; load {os.getloadavg()[0]:.1f}")
+    out.print(
+        f"in the set after {took_s:.0f} s and {sum(used_s.values()):.0f} CPU s; load {psutil.getloadavg()[0]:.1f}"
+    )
     return took_s
 
 

@@ -16,7 +16,6 @@ seconds by the clock, in which waiting for the disk counts and drawing does not.
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import signal
 import sys
@@ -27,9 +26,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, FrameType
 
+import psutil
+
 EVERY_S = 0.005
 PACKAGE = Path(__file__).resolve().parents[2] / "dataset_pipeline"
 ON_ITS_BEHALF = ("shared_log.py", "event_log.py", "dagster_internals.py")
+DAGSTERS = frozenset({"dagster", "dagster_graphql", "dagster_pipes", "dagster_shared"})  # of those the demo runs
 DRAWING = "write_show"
 IMPORTS = "<frozen importlib._bootstrap_external>"
 
@@ -77,7 +79,7 @@ class Looks:
 def owner(code: CodeType) -> str:
     """Whose code it is; empty for libraries, which work for whoever called them."""
     path = Path(code.co_filename)
-    if any(part.startswith("dagster") for part in path.parts[:-1]) or path.name in ON_ITS_BEHALF:
+    if any(part in DAGSTERS for part in path.parts[:-1]) or path.name in ON_ITS_BEHALF:
         return "Dagster"
     return "the project" if path.is_relative_to(PACKAGE) else ""
 
@@ -112,7 +114,7 @@ def main() -> None:
     total_s = time.process_time() + children.ru_utime + children.ru_stime
     drawn_s = looks.passed_s.pop("drawing", 0.0)
     print(f"\n{total_s:.1f} processor seconds and {sum(looks.passed_s.values()):.1f} s by the clock", end="")
-    print(f", at a load of {os.getloadavg()[0]:.1f}:")
+    print(f", at a load of {psutil.getloadavg()[0]:.1f}:")
     for whose, spent_s in dearest(looks.spent_s):
         print(f"  {spent_s:7.1f} s {looks.passed_s.get(whose, drawn_s):7.1f} s {whose}")
     print("within Dagster, where one function may call another:")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -132,7 +131,7 @@ def main() -> None:
 
 
 def tell(names: list[str], results: list[dict[str, Any]]) -> None:
-    table = Table("asset", *names, title=f"peak of resident memory, MB (load {os.getloadavg()[0]:.1f})")
+    table = Table("asset", *names, title=f"peak of resident memory, MB (load {psutil.getloadavg()[0]:.1f})")
     for column in table.columns[1:]:
         column.justify = "right"
     for asset in results[-1]["peak"]:

@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import io
 import resource
+import sys
 import tempfile
 import time
 import warnings
@@ -226,7 +227,8 @@ def handled(store: Store, episode: str) -> dict[str, int]:
 
 def most_memory_mb() -> float:
     """Of this process until now."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 2**20
 
 
 def megabytes(folder: Path) -> float:
@@ -240,6 +242,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--pictures", type=int, default=8, help="That each role is timed on.")
     arguments = parser.parse_args()
+    if arguments.clip and not arguments.clip.is_file():
+        parser.error(f"no such file: {arguments.clip}")
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as temporary:
         folder, clip = Path(temporary), arguments.clip

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import os
 import pstats
 import tempfile
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 
 from dataset_pipeline.cli.common import dagster_instance
 from dataset_pipeline.definitions import build_definitions
@@ -91,12 +91,15 @@ def main() -> None:
     parser.add_argument("--show", choices=[*SHOWS], default="test")
     parser.add_argument("--profile", action="store_true", help="print where the first change spends its time")
     given = parser.parse_args()
+    if given.episodes < 1:
+        parser.error("--episodes must be at least 1")
     warnings.simplefilter("ignore")
     plan = SHOWS[given.show]
+    # As `draw_episode` gives them out: one of each kind for the show, four for each episode.
     plan = replace(
         plan,
         scripts=tuple(plan.scripts[it % len(plan.scripts)] for it in range(given.episodes)),
-        backdrop_seeds=range(plan.backdrop_seeds[0], plan.backdrop_seeds[0] + 4 * len(KINDS) * (given.episodes + 2)),
+        backdrop_seeds=range(plan.backdrop_seeds[0], plan.backdrop_seeds[0] + len(KINDS) * (1 + 4 * given.episodes)),
     )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -118,7 +121,9 @@ def main() -> None:
 
 
 def tell(what: str, cost: Cost, first: Cost) -> None:
-    print(f"{what}, at a load of {os.getloadavg()[0]:.1f}: {cost.runs} runs, {cost.shown} pictures through networks")
+    print(
+        f"{what}, at a load of {psutil.getloadavg()[0]:.1f}: {cost.runs} runs, {cost.shown} pictures through networks"
+    )
     print(f"  {cost.cpu_s:8.1f} processor s, {cost.cpu_s / first.cpu_s:7.2%} of measuring")
     print(f"  {cost.wall_s:8.1f} s by the clock, {cost.wall_s / first.wall_s:7.2%}")
     for phase, spent_s in cost.by_phase_s.items():

@@ -94,6 +94,12 @@ def test_a_worker_says_what_it_is_and_stands_back_for_a_while(broker: Server, wo
     assert worker.wait(60) == 0
 
 
+def test_an_idle_worker_that_is_interrupted_says_that_it_ends(worker: subprocess.Popen, tmp_path: Path):
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(60) == 0
+    assert "it ends; once more, and it ends at once" in (tmp_path / "log.txt").read_text("utf-8")
+
+
 @pytest.mark.parametrize("worker", [["8"]], indirect=True)
 def test_a_worker_that_is_interrupted_answers_until_its_run_has_ended(broker: Server, worker: subprocess.Popen):
     app = ClusterRunLauncher(broker.url).celery

@@ -49,6 +49,14 @@ def test_the_asset_that_nobody_asked_for_the_longest_makes_room():
     assert memory.get("crops/a/0.png") is not None
 
 
+def test_a_picture_larger_than_the_memory_drives_out_no_other():
+    memory = PictureMemory(3 * PACKED)
+    memory.put("keyframes/a/0.png", picture(0))
+    memory.put("stills/a/0.png", picture(1, side=64))
+    assert memory.get("stills/a/0.png") is None
+    assert memory.get("keyframes/a/0.png") is not None
+
+
 def test_without_memory_nothing_is_held():
     memory = PictureMemory(0)
     memory.put("stills/a/1.png", picture(1))

@@ -491,3 +491,9 @@ def test_only_the_pack_may_stand_in_braces_of_a_root(setting, root):
     with pytest.raises(SettingsError, match=r"root = '.*': .*only \{pack\} may stand in braces"):
         load_settings(**dict[str, Any]({setting: root}))
     assert load_settings(**dict[str, Any]({setting: "data/{pack}/x"}))
+
+
+def test_in_a_cluster_its_workers_bring_the_project_up_to_date() -> None:
+    cluster = {"cluster__broker": "redis://head:6379/0", "cluster__database": "postgresql://me:word@head:5432/show"}
+    assert load_settings().run_command == "dataset-pipeline run"
+    assert load_settings(**cluster).run_command == "dataset-pipeline run --submit"

@@ -279,7 +279,7 @@ def side_of_store(store: Store, name: str, settings: Settings) -> Side:
     if chosen is None:
         if pointer is None:
             raise SideError(
-                f"there is no training set in {store.root} yet; `dataset-pipeline run` makes one, `--models` names "
+                f"there is no training set in {store.root} yet; `{settings.run_command}` makes one, `--models` names "
                 "another model pack"
             )
         table, chosen = store.read(SET), table_name(pointer)

@@ -96,15 +96,14 @@ def _notes(settings: Settings, store: Store, episodes: Sequence[str], weights: M
         notes.append(f"the weights of {', '.join(absent)} are not here: `dataset-pipeline models pull` fetches them")
     if unmade := unmade_classes(store, settings):
         notes.append(f"no regularization pictures of {', '.join(unmade)}: `dataset-pipeline regularize` makes them")
-    run = "dataset-pipeline run --submit" if settings.cluster.is_set else "dataset-pipeline run"
     unknown = set(store.episodes("video")) - set(episodes)
     if unknown:
         notes.append(
             f"{store.root} holds {len(unknown)} episodes that this Dagster instance does not know, "
-            f"{min(unknown)} the first: `{run}` on their sources makes them known"
+            f"{min(unknown)} the first: `{settings.run_command}` on their sources makes them known"
         )
     elif not episodes:
-        notes.append(f"no episode is known yet: `{run} <folder>` takes in the first")
+        notes.append(f"no episode is known yet: `{settings.run_command} <folder>` takes in the first")
         if hint := demo_hint(settings, store):
             notes.append(hint)
     return notes
