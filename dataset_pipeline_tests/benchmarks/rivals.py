@@ -5,8 +5,8 @@
 
 tags, boxes, ccip, clip, hyperiqa: each role against the public call of the library that its networks come from, a
 picture a call: imgutils' get_wd14_tags, detect_person (and the other kinds), ccip_extract_feature, open_clip's
-encode_image, pyiqa's metric. Frames and
-people are those of the clip, in memory; sides take turns, and the best of each counts. Answers are compared too.
+encode_image, pyiqa's metric. Frames and people are those of the clip, in memory; sides take turns, and the best of each
+counts. Answers are compared too.
 iframes, mpdecimate: against ffmpeg, by extraction.py, on the clip six times over. matrix: near-duplicates against
 scikit-learn's matrix, by near_duplicates.py.
 
@@ -14,9 +14,8 @@ neme: the documented way of neme-anima: all frames decoded, people looked for on
 for every character who has references five samples of every person's track decoded and embedded anew. Its tracker, its
 cuts and its choice of frames cost nothing here. Against it stand this project's assets that give boxes, identities and
 kept frames (no tracks, quality or tags), and, without a floor, all assets but tracks and panoramas: their run with the
-demo networks, less what these cost, and networks of real size
-on the same pictures, timed on `most` of them. Who is on a frame is known of what was drawn, so that both embed people
-and not what networks of chance take for some.
+demo networks, less what these cost, and networks of real size on the same pictures, timed on `most` of them. Who is on
+a frame is known of what was drawn, so that both embed people and not what networks of chance take for some.
 
 Each part runs in a process of its own; without parts all run, and a table of all ratios ends it. It exits with 1 if one
 lies below its floor or a part failed; hyperiqa runs on the CPU on either side. CACHE is a folder for the networks of
