@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, RLock, Thread
 from typing import cast
 
 import av
@@ -54,7 +54,7 @@ class GroupDecoder:
         self._path, self._stream, self._restarts = path, stream, restarts
         self._cores = usable_cores()
         self._options = dict(stream.codec_context.options)  # a decoder that is opened has none left
-        self._lock = Lock()  # guards all that follows; what is waited for:
+        self._lock = RLock()  # guards all that follows; may be closed by the collector amid it. What is waited for:
         self._has_packets, self._has_images, self._has_room = (Condition(self._lock) for _ in range(3))
         self._groups: deque[_Group] = deque()  # those whose pictures are not all given; the first has its turn
         self._untaken: deque[_Group] = deque()
