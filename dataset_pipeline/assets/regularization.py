@@ -128,7 +128,7 @@ def _mirrored(step: Step) -> dict[str, Any]:
     if absent := [asset for asset in MIRRORED[:3] if not step.pointer(asset)]:
         raise PermanentError(
             f"the class {step.episode!r} mirrors the captions of the training set, and there is no "
-            f"{', '.join(absent)} yet: make the set first, with `{step.settings.run_command}`"
+            f"{', '.join(absent)} yet: make the set first, with `dataset-pipeline run`"
         )
     names = stored_names(step.read("character_gallery"))
     core = [{**row, "character": names.get(row["character"], "")} for row in step.rows("core_tags")]

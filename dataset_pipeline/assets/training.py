@@ -320,9 +320,7 @@ def exported_set(step: Step) -> Result:
         step.log.warning("the training set is empty: nothing was exported")
         return Result(SCHEMAS["exported_set"].empty(), {"pictures": 0})
     if all(row["tags"] is None for row in rows):
-        raise ValueError(
-            f"the training set was made by an earlier version: `{step.settings.run_command}`, then export again"
-        )
+        raise ValueError("the training set was made by an earlier version: `dataset-pipeline run`, then export again")
     episodes, shows = ({row[name] for row in rows} for name in ("episode", "show"))
     about = about_set(step, episodes)
     rules = load_rules(step.settings.tag_rules)
