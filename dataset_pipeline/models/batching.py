@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from dataset_pipeline.base.cores import usable_cores
 from dataset_pipeline.base.parallel import map_ahead
 
 Prepared = TypeVar("Prepared")
+Answer = TypeVar("Answer")
 MOST_THREADS = 16
 
 
@@ -29,13 +30,14 @@ def prepared_batches(
         yield batch
 
 
-def stacked(inputs: Sequence[Any]) -> Any:
-    """Arrays, or tensors on one device, of one shape as one of them [n, ...]."""
-    if isinstance(inputs[0], np.ndarray):
-        return np.stack(inputs)
-    import torch
+def overlapped(
+    function: Callable[[list[Prepared]], Answer], batches: Iterable[list[Prepared]], side_by_side: int
+) -> Iterator[Answer]:
+    """`map(function, batches)`, where the function runs an OnnxRunner that runs so many rows side by side.
 
-    return torch.stack(list(inputs))
+    If it is more than one, two batches are under way: no core waits for the last row of another.
+    """
+    return map_ahead(function, batches, threads=2, ahead=1) if side_by_side > 1 else map(function, batches)
 
 
 def _checked(image: np.ndarray, position: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from dataset_pipeline.base.parallel import map_ahead
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches, stacked
+from dataset_pipeline.models.batching import overlapped, peek, prepared_batches
 from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
 from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
@@ -103,22 +103,20 @@ class Detector(ModelResource):
         networks = [(entry, self._network(pack, entry)) for entry in entries]
         prepare = _preprocessing({network.size for _, network in networks}, onnx_device(self.device))
         batches = prepared_batches(pictures, prepare, self.batch_size)
+        side_by_side = max((network.runner.side_by_side for _, network in networks), default=1)
+        answers = overlapped(partial(self._answers, networks), batches, side_by_side)
         floor = self.score_floor if score_floor is None else score_floor
         # The networks run on the next batches while boxes are drawn from the answers for two.
-        found = map_ahead(partial(_boxes, floor=floor), self._answers(networks, batches), threads=2, ahead=2)
+        found = map_ahead(partial(_boxes, floor=floor), answers, threads=2, ahead=2)
         return [boxes for of_batch in found for boxes in of_batch]
 
-    def _answers(
-        self, networks: Sequence[tuple[ModelEntry, _Network]], batches: Iterable[list[_Prepared]]
-    ) -> Iterator[_Answers]:
-        for batch in batches:
-            answers = []
-            inputs = {size: stacked([prepared.inputs[size] for prepared in batch]) for size in batch[0].inputs}
-            for entry, network in networks:
-                outputs, runs = network.runner.run(inputs[network.size], "output0")
-                loading.count(self.role, len(batch), runs)
-                answers.append((entry, network, outputs))
-            yield _Answers([prepared.picture_px for prepared in batch], answers)
+    def _answers(self, networks: Sequence[tuple[ModelEntry, _Network]], batch: list[_Prepared]) -> _Answers:
+        answers = []
+        for entry, network in networks:
+            outputs, runs = network.runner.run([prepared.inputs[network.size] for prepared in batch], "output0")
+            loading.count(self.role, len(batch), runs)
+            answers.append((entry, network, outputs))
+        return _Answers([prepared.picture_px for prepared in batch], answers)
 
     def _chosen(self) -> Sequence[str]:
         return self.models

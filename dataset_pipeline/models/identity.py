@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from dataset_pipeline.characters.vectors import unit
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches, stacked
+from dataset_pipeline.models.batching import overlapped, peek, prepared_batches
 from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
 from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
@@ -103,12 +103,14 @@ class Identity(SingleModelResource):
         runner, device = self._networks().features, onnx_device(self.device)
         found = preparation() if can_prepare_on(device) else None
         prepare = found.on(device) if found else by_imgutils()
-        features = []
-        for batch in prepared_batches(pictures, prepare, self.batch_size):
-            answer, runs = runner.run(stacked(batch), "output")
-            features.append(answer)
+
+        def features(batch: list[Any]) -> np.ndarray:
+            answer, runs = runner.run(batch, "output")
             loading.count(self.role, len(batch), runs)
-        return np.concatenate(features)
+            return answer
+
+        batches = prepared_batches(pictures, prepare, self.batch_size)
+        return np.concatenate(list(overlapped(features, batches, runner.side_by_side)))
 
     def differences(
         self, features: np.ndarray, others: np.ndarray | None = None, at_once: int = DIFFERENCES_AT_ONCE

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from dataset_pipeline.models.device import CUDA_PROVIDER, Device, DeviceUnavaila
 
 if TYPE_CHECKING:
     import torch
+
+
+Batch: TypeAlias = "np.ndarray | torch.Tensor | list[np.ndarray] | list[torch.Tensor]"
 
 
 class OnnxRunner:
@@ -63,9 +66,10 @@ class OnnxRunner:
         """The key/value pairs stored in the file."""
         return self.session.get_modelmeta().custom_metadata_map
 
-    def run(self, batch: np.ndarray | torch.Tensor, output: str | None = None) -> tuple[np.ndarray, int]:
-        """The named output (the first, if none is named) for a batch [b, ...], and how many runs that took: one,
-        also where rows run side by side, and of a file whose batch axis is fixed one for each piece.
+    def run(self, batch: Batch, output: str | None = None) -> tuple[np.ndarray, int]:
+        """The named output (the first, if none is named) for a batch [b, ...], in one array or row by row, and how many
+        runs that took: one, also where rows run side by side, and of a file whose batch axis is fixed one for each
+        piece.
 
         Such a file is run piece by piece, on a CPU side by side too; a short last piece is filled up and cut again. A
         tensor is read where it lies, on the GPU or in memory.
@@ -73,7 +77,7 @@ class OnnxRunner:
         [answer], runs = self.run_several(batch, [output or self.session.get_outputs()[0].name])
         return answer, runs
 
-    def run_several(self, batch: np.ndarray | torch.Tensor, outputs: Sequence[str]) -> tuple[list[np.ndarray], int]:
+    def run_several(self, batch: Batch, outputs: Sequence[str]) -> tuple[list[np.ndarray], int]:
         """As `run`, of several outputs at once, in the order named."""
         names, cut = list(outputs), list(self._cut(batch))
         if self.side_by_side > 1 and len(cut) > 1:
@@ -105,18 +109,30 @@ class OnnxRunner:
         binding.synchronize_outputs()
         return binding.copy_outputs_to_cpu()
 
-    def _cut(self, batch: Any) -> Iterator[tuple[Any, int]]:
-        """Pieces, and how many rows of each count."""
+    def _cut(self, batch: Batch) -> Iterator[tuple[Any, int]]:
+        """Pieces, and how many rows of each count. Rows that run apart are not copied."""
         size = self.fixed_batch
         if len(batch) == size or (size is None and (self.side_by_side == 1 or not len(batch))):
-            yield batch, len(batch)
+            yield _stacked(batch), len(batch)
             return
         if size is None:
-            yield from ((batch[row : row + 1], 1) for row in range(len(batch)))
+            yield from ((row[None], 1) for row in batch)
             return
         for start in range(0, len(batch), size):
             length = min(size, len(batch) - start)
-            yield batch[[start + min(row, length - 1) for row in range(size)]], length
+            rows: list[Any] = [batch[start + min(row, length - 1)] for row in range(size)]
+            yield _stacked(rows), length
+
+
+def _stacked(batch: Batch) -> np.ndarray | torch.Tensor:
+    if not isinstance(batch, list):
+        return batch
+    rows: list[Any] = batch
+    if isinstance(rows[0], np.ndarray):
+        return np.stack(rows)
+    import torch
+
+    return torch.stack(rows)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches
+from dataset_pipeline.models.batching import overlapped, peek, prepared_batches
 from dataset_pipeline.models.device import onnx_device
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import Role
@@ -44,14 +44,18 @@ class Pose(SingleModelResource):
             return []
         runner = self._runner()
         height, width = runner.input.shape[-2:]
+        batches = prepared_batches(pictures, partial(_prepared, size=(width, height)), self.batch_size)
+        found = overlapped(partial(self._points, runner), batches, runner.side_by_side)
+        return [points for of_batch in found for points in of_batch]
+
+    def _points(self, runner: OnnxRunner, batch: list[_Prepared]) -> list[np.ndarray]:
+        answers, runs = runner.run_several([it.input for it in batch], AXES)
+        loading.count(self.role, len(batch), runs)
         found: list[np.ndarray] = []
-        for batch in prepared_batches(pictures, partial(_prepared, size=(width, height)), self.batch_size):
-            answers, runs = runner.run_several(np.stack([it.input for it in batch]), AXES)
-            loading.count(self.role, len(batch), runs)
-            for x, y, it in zip(*answers, batch, strict=True):
-                at = (np.stack([x.argmax(1), y.argmax(1)], 1) / BINS_PER_PX - it.corner) / it.scale
-                sure = np.minimum(x.max(1), y.max(1))
-                found.append(np.column_stack([at, sure]).astype(np.float32))
+        for x, y, it in zip(*answers, batch, strict=True):
+            at = (np.stack([x.argmax(1), y.argmax(1)], 1) / BINS_PER_PX - it.corner) / it.scale
+            sure = np.minimum(x.max(1), y.max(1))
+            found.append(np.column_stack([at, sure]).astype(np.float32))
         return found
 
     def _runner(self) -> OnnxRunner:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches, stacked
+from dataset_pipeline.models.batching import overlapped, peek, prepared_batches
 from dataset_pipeline.models.device import Device, onnx_device
 from dataset_pipeline.models.imports import import_imgutils
 from dataset_pipeline.models.on_device import Preparation, can_prepare_on, preparation_like
@@ -107,6 +107,7 @@ class _Network:
 
     def __init__(self, pack: ModelPack, entry: ModelEntry, runner: OnnxRunner, device: Device) -> None:
         self._runner, self._family = runner, FAMILIES[entry.family]
+        self.side_by_side = runner.side_by_side
         self._prepared = self._family.preparation(pack, entry, runner)
         self.vocabulary = _read_vocabulary(pack.file(entry, "tags"))
         on_device = can_prepare_on(device) and self._family.preparation is _wd14
@@ -118,9 +119,9 @@ class _Network:
 
         return self._prepared(Image.fromarray(image))[0].astype(np.float32, copy=False)
 
-    def scores(self, batch: Any) -> np.ndarray:
-        """Probabilities [b, tags] of its own tags for a batch of inputs [b, ...]. Raises ValueError for a list that is
-        another network's."""
+    def scores(self, batch: list[Any]) -> np.ndarray:
+        """Probabilities [b, tags] of its own tags for b inputs. Raises ValueError for a list that is another
+        network's."""
         answer, runs = self._runner.run(batch, self._family.output or None)
         tags = self.vocabulary.tags
         if answer.shape[1] != len(tags):
@@ -166,16 +167,13 @@ class Tagger(ModelResource):
         def prepare(image: np.ndarray) -> list[Any]:
             return [network.prepare(image) for network in networks]
 
-        scores = [
-            merged.mean(
-                [
-                    network.scores(stacked([prepared[number] for prepared in batch]))
-                    for number, network in enumerate(networks)
-                ]
-            )
-            for batch in prepared_batches(pictures, prepare, self.batch_size)
-        ]
-        return TagScores(merged.tags, merged.categories, np.concatenate(scores))
+        def scores(batch: list[list[Any]]) -> np.ndarray:
+            inputs = zip(*batch, strict=True)
+            return merged.mean([network.scores(list(it)) for network, it in zip(networks, inputs, strict=True)])
+
+        batches = prepared_batches(pictures, prepare, self.batch_size)
+        found = np.concatenate(list(overlapped(scores, batches, networks[0].side_by_side)))
+        return TagScores(merged.tags, merged.categories, found)
 
     def _chosen(self) -> Sequence[str]:
         return self.models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from dataset_pipeline.models import loading
-from dataset_pipeline.models.batching import peek, prepared_batches
+from dataset_pipeline.models.batching import overlapped, peek, prepared_batches
 from dataset_pipeline.models.device import onnx_device
 from dataset_pipeline.models.onnx import OnnxRunner
 from dataset_pipeline.models.registry import Role
@@ -51,19 +52,23 @@ class TextDetector(SingleModelResource):
         pictures = peek(images)
         if pictures is None:
             return []
+        batches = prepared_batches(pictures, self._prepared, self.batch_size)
+        runner = self._runner()
+        found = overlapped(partial(self._lines, runner), batches, runner.side_by_side)
+        return [lines for of_batch in found for lines in of_batch]
+
+    def _lines(self, runner: OnnxRunner, batch: list[_Prepared]) -> list[list[TextLine]]:
         from dataset_pipeline.images.text_lines import text_lines
 
-        runner = self._runner()
         found: list[list[TextLine]] = []
-        for batch in prepared_batches(pictures, self._prepared, self.batch_size):
-            for _, alike in groupby(batch, key=lambda it: it.input.shape):
-                of_one_shape = list(alike)
-                maps, runs = runner.run(np.stack([it.input for it in of_one_shape]))
-                loading.count(self.role, len(of_one_shape), runs)
-                found += [
-                    text_lines(one[0], it.luma, it.size_px, self.score_floor)
-                    for one, it in zip(maps, of_one_shape, strict=True)
-                ]
+        for _, alike in groupby(batch, key=lambda it: it.input.shape):
+            of_one_shape = list(alike)
+            maps, runs = runner.run([it.input for it in of_one_shape])
+            loading.count(self.role, len(of_one_shape), runs)
+            found += [
+                text_lines(one[0], it.luma, it.size_px, self.score_floor)
+                for one, it in zip(maps, of_one_shape, strict=True)
+            ]
         return found
 
     def _prepared(self, picture: np.ndarray) -> _Prepared:

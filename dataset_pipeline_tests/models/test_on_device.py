@@ -27,6 +27,7 @@ from dataset_pipeline.models import (
     on_device,
     tagger,
 )
+from dataset_pipeline.models.batching import overlapped
 from dataset_pipeline.models.device import Device
 from dataset_pipeline.models.on_device import Preparation, preparation_like, resized
 from dataset_pipeline.models.onnx import OnnxRunner
@@ -201,7 +202,8 @@ def test_rows_side_by_side_alone_and_bound_from_a_tensor_have_the_same_answers(b
     expected = np.concatenate([alone.run(rows[place : place + 1])[0] for place in range(len(rows))])
     for threads in (1, 2, 5):
         runner = OnnxRunner(path, CPU, threads)
-        for given in (rows, torch.from_numpy(rows), torch.from_numpy(rows.T.copy()).T):
+        tensor = torch.from_numpy(rows)
+        for given in (rows, list(rows), tensor, list(tensor), torch.from_numpy(rows.T.copy()).T):
             answer, runs = runner.run(given)
             np.testing.assert_allclose(answer, expected, atol=1e-6)
             assert runs == (1 if batch == "batch" else 4)
@@ -220,6 +222,36 @@ def test_a_batch_of_just_the_fixed_size_is_not_copied(tmp_path: Path, monkeypatc
     answer, runs = runner.run(given)
     assert (answer.shape, runs) == ((3, 6), 1)
     assert run[0] is given
+
+
+def test_rows_that_run_side_by_side_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    runner, rows = OnnxRunner(product_file(tmp_path, "batch"), CPU, 2), list(np.ones((3, 20), np.float32))
+    run, answers = [], runner.session.run
+    monkeypatch.setattr(runner.session, "run", lambda names, feeds: run.append(feeds["input"]) or answers(names, feeds))
+    runner.run(rows)
+    assert [sum(np.shares_memory(row, given) for given in run) for row in rows] == [1, 1, 1]
+
+
+def test_where_rows_run_side_by_side_a_batch_begins_before_the_one_ahead_of_it_ends():
+    begun, met = [], threading.Barrier(2, timeout=30)
+
+    def answer(batch: list[int]) -> int:
+        begun.append(batch[0])
+        met.wait()
+        return 10 * batch[0]
+
+    batches = ([number] for number in range(6))
+    answers = overlapped(answer, batches, 2)
+    assert next(answers) == 0
+    assert sorted(begun) == [0, 1]
+    assert list(answers) == [10, 20, 30, 40, 50]
+
+
+def test_where_rows_do_not_run_side_by_side_a_batch_begins_when_its_answer_is_asked_for():
+    begun: list[int] = []
+    answers = overlapped(lambda batch: begun.append(batch[0]) or batch[0], ([number] for number in range(3)), 1)
+    assert next(answers) == 0
+    assert begun == [0]
 
 
 def test_a_network_that_compares_rows_sees_all_of_them(tmp_path: Path):

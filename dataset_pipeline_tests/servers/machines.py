@@ -89,11 +89,12 @@ class Machine:
             return []
 
     def carriers(self) -> list[psutil.Process]:
-        """Of a worker: the processes that runs are carried in."""
+        """Of a worker: the processes that runs are carried in. One that has ended may still be listed."""
         assert self._process is not None
         main = psutil.Process(self._process.pid)
         main = main.children()[0] if can_be_apart() else main
-        return [it for it in main.children() if "resource_tracker" not in " ".join(it.cmdline())]
+        alive = [it for it in main.children() if it.status() != psutil.STATUS_ZOMBIE]
+        return [it for it in alive if "resource_tracker" not in " ".join(it.cmdline())]
 
     def pause(self) -> None:
         """As a network that is cut off: nothing ends, and nothing answers."""
