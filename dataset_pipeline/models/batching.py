@@ -35,7 +35,8 @@ def overlapped(
 ) -> Iterator[Answer]:
     """`map(function, batches)`, where the function runs an OnnxRunner that runs so many rows side by side.
 
-    If it is more than one, two batches are under way: no core waits for the last row of another.
+    If it is more than one, two batches are under way, and held besides those that are being prepared: no core waits
+    for the last row of another. An error of a batch is raised where its answer would stand.
     """
     return map_ahead(function, batches, threads=2, ahead=1) if side_by_side > 1 else map(function, batches)
 

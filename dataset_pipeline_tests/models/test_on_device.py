@@ -247,11 +247,12 @@ def test_where_rows_run_side_by_side_a_batch_begins_before_the_one_ahead_of_it_e
     assert list(answers) == [10, 20, 30, 40, 50]
 
 
-def test_where_rows_do_not_run_side_by_side_a_batch_begins_when_its_answer_is_asked_for():
-    begun: list[int] = []
-    answers = overlapped(lambda batch: begun.append(batch[0]) or batch[0], ([number] for number in range(3)), 1)
+def test_where_rows_do_not_run_side_by_side_a_batch_is_taken_when_its_answer_is_asked_for():
+    taken: list[int] = []
+    answers = overlapped(sum, (taken.append(number) or [number] for number in range(3)), 1)
     assert next(answers) == 0
-    assert begun == [0]
+    assert taken == [0]
+    assert list(answers) == [1, 2]
 
 
 def test_a_network_that_compares_rows_sees_all_of_them(tmp_path: Path):

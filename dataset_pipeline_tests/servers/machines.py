@@ -89,12 +89,18 @@ class Machine:
             return []
 
     def carriers(self) -> list[psutil.Process]:
-        """Of a worker: the processes that runs are carried in. One that has ended may still be listed."""
+        """Of a worker: the processes that runs are carried in and that have not ended."""
         assert self._process is not None
         main = psutil.Process(self._process.pid)
         main = main.children()[0] if can_be_apart() else main
-        alive = [it for it in main.children() if it.status() != psutil.STATUS_ZOMBIE]
-        return [it for it in alive if "resource_tracker" not in " ".join(it.cmdline())]
+        carriers: list[psutil.Process] = []
+        for child in main.children():
+            try:
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    carriers.append(child)
+            except psutil.NoSuchProcess:  # also what is only waited for
+                continue
+        return carriers
 
     def pause(self) -> None:
         """As a network that is cut off: nothing ends, and nothing answers."""
