@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import multiprocessing
 import random
@@ -39,6 +40,7 @@ __all__ = [
     "draw_episode",
     "load_truth",
     "plan_episode",
+    "with_episodes",
     "write_show",
 ]
 
@@ -121,8 +123,7 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
     if not 1 <= number <= len(show.scripts):
         raise ValueError(f"{show.title!r} has episodes 1 to {len(show.scripts)}, asked for {number}")
     rng = random.Random(show.seed * 1009 + number)
-    # Openings own the first place of every kind; each episode then has a block of its own.
-    block = show.backdrop_seeds[len(KINDS) * (1 + 4 * number) :][: 4 * len(KINDS)]
+    block = _places_of(show, number)
     places = [rng.choice(block[kind :: len(KINDS)]) for kind in rng.sample(range(len(KINDS)), len(KINDS))]
     turns = dict.fromkeys(show.cast, 0.0)
     shots: list[Shot] = []
@@ -145,6 +146,25 @@ def plan_episode(show: ShowPlan, number: int) -> tuple[Shot, ...]:
         frames = round(float(seconds[0]) * show.fps)
         shots.append(Shot(kind, kind, frames, seed, places[scene % len(places)], cast))
     return tuple(shots)
+
+
+def _places_of(show: ShowPlan, number: int) -> range:
+    """Seeds of the places of episode `number`. Openings own the first place of every kind; an episode four of each."""
+    first = len(KINDS) * (1 + 4 * number)
+    block = show.backdrop_seeds[first : first + 4 * len(KINDS)]
+    if len(block) < 4 * len(KINDS):
+        raise ValueError(
+            f"{show.title!r} has {len(show.backdrop_seeds)} backdrop seeds, episode {number} needs the first "
+            f"{first + 4 * len(KINDS)}: give the show more, as `with_episodes` does"
+        )
+    return block
+
+
+def with_episodes(show: ShowPlan, episodes: int) -> ShowPlan:
+    """The same show with that many episodes: its scripts over and over, in places of their own."""
+    seeds = range(show.backdrop_seeds.start, show.backdrop_seeds.start + len(KINDS) * (5 + 4 * episodes))
+    scripts = tuple(show.scripts[it % len(show.scripts)] for it in range(episodes))
+    return dataclasses.replace(show, scripts=scripts, backdrop_seeds=seeds)
 
 
 def _next_in_turn(rng: random.Random, turns: dict[Character, float], count: int, alone: bool) -> tuple[Character, ...]:

@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 import warnings
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
-import dagster as dg
+from costs import timed
+from projects import Project, project_at
 from rich.console import Console
 from rich.table import Table
 
 from dataset_pipeline.base import timing
-from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import write_show
-from dataset_pipeline.graph.project import store_of
-from dataset_pipeline.orchestration.registration import register
-from dataset_pipeline.orchestration.runs import materialize_assets, phases
-from dataset_pipeline.settings import load_settings
-from dataset_pipeline.sources.finding import find_sources
+from dataset_pipeline.orchestration.runs import phases
 
 KINDS = ("imports", "model", "decode and encode", "store", "rules")
 
@@ -42,38 +38,25 @@ def main() -> None:
         paths = arguments.paths or [root / "episodes"]
         if not arguments.paths:
             write_show(root / "episodes")
-        (root / "dagster").mkdir()
-        (root / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-        settings = load_settings(
-            models__pack=arguments.models, store__root=str(root / "store"), exported_set__root=str(root / "exports")
-        )
-        sources = find_sources(paths).sources
-        with dg.DagsterInstance.from_config(str(root / "dagster")) as instance:
-            register(instance, store_of(settings), settings, sources)
+        with project_at(root, paths, models__pack=arguments.models) as project:
             for title in ("first run", "rerun"):
-                seconds = measure(settings, instance, [source.key for source in sources])
-                show(f"{title}, {len(sources)} episodes", seconds)
+                show(f"{title}, {len(project.episodes)} episodes", measure(project))
 
 
-def measure(settings, instance: dg.DagsterInstance, episodes: list[str]) -> dict[str, dict[str, float]]:
+def measure(project: Project) -> dict[str, dict[str, float]]:
     """Seconds by asset and kind, each asset in runs of its own."""
-    defs = build_definitions(settings)
     table: dict[str, dict[str, float]] = {}
     for phase in phases():
         for asset in phase.assets:
             total: dict[str, float] = defaultdict(float)
-            for episode in [None] if phase.joined else episodes:
+            for episode in [None] if phase.joined else project.episodes:
                 timing.take()
-                start_s = time.perf_counter()
-                failures = materialize_assets(defs, instance, settings, [asset], partition_key=episode)
-                wall_s = time.perf_counter() - start_s
-                if failures:
-                    raise SystemExit(f"{asset} of {episode}: {failures[0].error}")
+                _, cost = timed(partial(project.make, [asset], episode))
                 spans = timing.take()
                 for kind, spent_s in spans.items():
                     total[kind] += spent_s
-                total["Dagster"] += wall_s - sum(spans.values())
-                total["wall"] += wall_s
+                total["Dagster"] += cost.wall_s - sum(spans.values())
+                total["wall"] += cost.wall_s
             table[asset] = total
     return table
 

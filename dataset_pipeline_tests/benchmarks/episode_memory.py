@@ -28,19 +28,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import dagster as dg
 import psutil
+from projects import project_at
 from rich.console import Console
 from rich.table import Table
 
-from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import DEMO_SHOW, write_episode
 from dataset_pipeline.graph import framework
-from dataset_pipeline.graph.project import store_of
-from dataset_pipeline.orchestration.registration import register
-from dataset_pipeline.orchestration.runs import materialize_assets, phases
-from dataset_pipeline.settings import load_settings
-from dataset_pipeline.sources.finding import find_sources
+from dataset_pipeline.orchestration.runs import phases
 
 LOOK_S = 0.02
 COUNTED = ("keyframes", "stills", "crops")
@@ -81,19 +76,11 @@ class Watch:
 
 def measured(clip: Path, folder: Path) -> dict[str, Any]:
     """Peaks in bytes and seconds by asset, and rows of some tables."""
-    settings = load_settings(models__pack="demo", store__root=str(folder / "store"))
-    (folder / "dagster").mkdir(parents=True)
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    store = store_of(settings)
-    [source] = find_sources([clip]).sources
     watch = Watch()
-    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance, watch.looking():
-        register(instance, store, settings, [source])
-        defs = build_definitions(settings)
-        failures = materialize_assets(defs, instance, settings, phases()[0].assets, partition_key=source.key)
-    if failures:
-        raise SystemExit(f"{failures[0].asset}: {failures[0].error}")
-    rows = {asset: store.read(asset, source.key).num_rows for asset in COUNTED}
+    with project_at(folder, [clip]) as project, watch.looking():
+        [episode] = project.episodes
+        project.make(phases()[0].assets, episode)
+    rows = {asset: project.store.read(asset, episode).num_rows for asset in COUNTED}
     return {"peak": watch.peak, "seconds": watch.seconds, "rows": rows}
 
 

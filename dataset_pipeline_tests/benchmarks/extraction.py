@@ -44,12 +44,13 @@ import imageio_ffmpeg
 import numpy as np
 import psutil
 from av.video.reformatter import Colorspace
+from costs import timed
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from dataset_pipeline.images.resize import encode
-from dataset_pipeline.settings import Settings, load_settings
+from dataset_pipeline.settings import load_settings
 from dataset_pipeline.sources.media import candidates, full_size, probe_source
 from dataset_pipeline.video.color import ChromaUpsampling, Conversion
 from dataset_pipeline.video.decode import iter_frames
@@ -171,27 +172,12 @@ WORK: dict[str, Callable[[Path, Path], Any]] = {
 
 def materialize(asset: str, video: Path, folder: Path) -> int:
     """Run an asset in the project at `folder`; how many rows it wrote."""
-    import dagster as dg
+    from projects import project_at
 
-    from dataset_pipeline.definitions import build_definitions
-    from dataset_pipeline.graph.project import store_of
-    from dataset_pipeline.orchestration.registration import register
-    from dataset_pipeline.orchestration.runs import materialize_assets
-    from dataset_pipeline.sources.finding import find_sources
-
-    settings: Settings = load_settings(models__pack="demo", store__root=str(folder / "store"))
-    (folder / "dagster").mkdir(exist_ok=True)
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    sources = find_sources([video]).sources
-    store = store_of(settings)
-    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        register(instance, store, settings, sources)
-        failures = materialize_assets(
-            build_definitions(settings), instance, settings, [asset], partition_key=sources[0].key
-        )
-    if failures:
-        sys.exit(f"{asset}: {failures[0].error}")
-    return store.read(asset, sources[0].key).num_rows
+    with project_at(folder, [video]) as project:
+        [episode] = project.episodes
+        project.make([asset], episode)
+    return project.store.read(asset, episode).num_rows
 
 
 def draw_minute(path: Path) -> None:
@@ -349,9 +335,8 @@ def main() -> None:
         parser.error("--rounds must be at least 1")
     if given.work:
         warnings.simplefilter("ignore")
-        start_s, start_cpu_s = time.perf_counter(), time.process_time()
-        said = WORK[given.work](given.video, given.folder)
-        print(json.dumps([time.perf_counter() - start_s, time.process_time() - start_cpu_s, said]))
+        said, cost = timed(lambda: WORK[given.work](given.video, given.folder))
+        print(json.dumps([*cost, said]))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from real_size import CONSOLE, EPISODE, SEEN, SIZE, peak_flop_s, roles, timed
+from costs import timed
+from real_size import CONSOLE, EPISODE, SEEN, SIZE, peak_flop_s, roles
 from real_size_pack import build
 from rich.table import Table
 
@@ -99,9 +100,9 @@ def show_rates(cache: Path, device: Device, count: int, people: int) -> dict[str
         entries = made[role][0].open_pack().models(role)
         flop = sum(flops[it.name].flop for it in entries if not it.kind or it.kind in seen_kinds)
         pictures, number = (cut, people) if role == "identity" else (frames, count)
-        first = timed(partial(work, repeated(pictures, min(number, 16))))
+        _, first = timed(partial(work, repeated(pictures, min(number, 16))))
         with busy_shares(device) as shares:
-            cost = timed(partial(work, repeated(pictures, number)))
+            _, cost = timed(partial(work, repeated(pictures, number)))
         rates[name] = number / cost.wall_s
         busy = f"{np.mean(shares):.0%}" if shares else "unknown"
         share = f"{flop * rates[name] / peak:.0%}"
@@ -142,7 +143,7 @@ def show_preparation(device: Device) -> None:
             if device.cuda:
                 torch.cuda.synchronize()
 
-        times = [timed(lambda by=by_library: [by(it) for it in frames]).wall_s, timed(on_it).wall_s]
+        times = [timed(work)[1].wall_s for work in (lambda by=by_library: [by(it) for it in frames], on_it)]
         table.add_row(name, *(f"{1000 * wall_s / len(frames):.1f}" for wall_s in times), f"{same} of {len(pictures)}")
     CONSOLE.print(table)
 

@@ -20,15 +20,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
+from costs import most_memory_mb, timed
 
 SIMILARITY = 0.95
 DIMENSIONS = 512
@@ -78,13 +77,6 @@ def by_search(rows: np.ndarray, exact: bool = True) -> list[int]:
     return distinct(rows, range(len(rows)), SIMILARITY, exact=exact).kept
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float, object]:
-    """Seconds by the clock, seconds of all processors, and what the work gave."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    given = work()
-    return time.perf_counter() - wall, time.process_time() - cpu, given
-
-
 def peak_mib(work: Callable[[], object]) -> float:
     tracemalloc.start()
     work()
@@ -94,35 +86,34 @@ def peak_mib(work: Callable[[], object]) -> float:
 
 
 def against_matrix(count: int, unique: float) -> tuple[float, float]:
-    """Rounds in turn, so that a busy machine slows both alike. How many times the search's clock time and processor
-    time the matrix takes."""
+    """Rounds in turn, so that a busy machine slows both alike. How many times the search's clock time and
+    core-seconds the matrix takes."""
     rows = frames(count, unique)
     by_search(rows[:64])
     matrix_alone(rows[:64])
-    rounds = [(timed(lambda: by_search(rows)), timed(lambda: matrix_alone(rows))) for _ in range(ROUNDS)]
-    wall = statistics.median(matrix[0] / search[0] for search, matrix in rounds)
-    cpu = statistics.median(matrix[1] / search[1] for search, matrix in rounds)
+    rounds = [(timed(lambda: by_search(rows))[1], timed(lambda: matrix_alone(rows))[1]) for _ in range(ROUNDS)]
+    wall = statistics.median(matrix.wall_s / search.wall_s for search, matrix in rounds)
+    core = statistics.median(matrix.core_s / search.core_s for search, matrix in rounds)
     search_mib, matrix_mib = peak_mib(lambda: by_search(rows)), peak_mib(lambda: matrix_alone(rows))
     ours, theirs = by_search(rows), by_matrix(rows)
     for name, at, mib in (("search", 0, search_mib), ("matrix alone", 1, matrix_mib)):
         print(f"{name:13} {min(r[at][0] for r in rounds):6.3f} s at best, {mib:6.1f} MiB")
-    print(f"search is {wall:.1f} times faster by the clock, {cpu:.1f} by processor time (medians of {ROUNDS} rounds)")
+    print(f"search is {wall:.1f} times faster by the clock, {core:.1f} by core-seconds (medians of {ROUNDS} rounds)")
     print(f"and takes {search_mib / matrix_mib:.3f} of the memory")
     digests = [hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:8] for kept in (ours, theirs)]
     print(f"kept: {len(ours)} ({digests[0]}) and {len(theirs)} ({digests[1]})")
     if ours != theirs:
         sys.exit("the two ways keep different frames")
-    return wall, cpu
+    return wall, core
 
 
 def at_size(count: int, unique: float, exact: bool) -> None:
     rows = frames(count, unique)
     by_search(rows[:1000], exact)
-    wall, cpu, kept = timed(lambda: by_search(rows, exact))
-    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    kept, cost = timed(lambda: by_search(rows, exact))
     print(
-        f"{count} frames, {unique:.0%} unique: {wall:.1f} s by the clock, {cpu:.1f} s of processors, "
-        f"{len(kept)} kept, {peak_gib:.2f} GiB of the whole process with its vectors"
+        f"{count} frames, {unique:.0%} unique: {cost.wall_s:.1f} s by the clock, {cost.core_s:.1f} core-s, "
+        f"{len(kept)} kept, {most_memory_mb():,.0f} MB of the whole process with its vectors"
     )
     if not exact:
         print(f"recall of duplicates on {SAMPLE} rows: {recall(rows, np.array(kept)):.4f}")

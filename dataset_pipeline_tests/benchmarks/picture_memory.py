@@ -12,47 +12,30 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
-import dagster as dg
+from costs import most_memory_mb, timed
+from projects import project_at
 
-from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import DEMO_SHOW, write_episode
-from dataset_pipeline.graph.project import store_of
-from dataset_pipeline.orchestration.registration import register
-from dataset_pipeline.orchestration.runs import materialize_assets, phases
-from dataset_pipeline.settings import load_settings
-from dataset_pipeline.sources.finding import find_sources
+from dataset_pipeline.orchestration.runs import phases
 
 SIZE = (1920, 1080)
 
 
 def measured(clip: Path, folder: Path, mib: int) -> dict[str, float | dict[str, str]]:
     """CPU seconds, wall seconds, the most memory in MB, and the data version of each table, of measuring one clip."""
-    settings = load_settings(models__pack="demo", store__root=str(folder / "store"), store__picture_memory_mib=mib)
-    (folder / "dagster").mkdir(parents=True)
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    store = store_of(settings)
-    [source] = find_sources([clip]).sources
     assets = next(phase.assets for phase in phases() if not phase.joined)
-    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        register(instance, store, settings, [source])
-        defs = build_definitions(settings)
-        wall_s, core_s = time.perf_counter(), time.process_time()
-        failures = materialize_assets(defs, instance, settings, assets, partition_key=source.key)
-        wall_s, core_s = time.perf_counter() - wall_s, time.process_time() - core_s
-    if failures:
-        raise SystemExit(f"{failures[0].asset}: {failures[0].error}")
-    pointers = {asset: store.pointer(asset, source.key) for asset in assets}
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    with project_at(folder, [clip], store__picture_memory_mib=mib) as project:
+        [episode] = project.episodes
+        _, cost = timed(lambda: project.make(assets, episode))
+    pointers = {asset: project.store.pointer(asset, episode) for asset in assets}
     versions = {asset: pointer.data_version for asset, pointer in pointers.items() if pointer}
-    return {"core_s": core_s, "wall_s": wall_s, "peak_mb": peak_mb, "versions": versions}
+    return {**cost._asdict(), "peak_mb": most_memory_mb(), "versions": versions}
 
 
 def main() -> None:

@@ -15,33 +15,28 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
-import resource
-import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import dagster as dg
 import numpy as np
 import torch
+from costs import Cost, most_memory_mb, timed
 from PIL import Image
+from projects import Project, project_at
 from real_size_pack import build
 from rich.console import Console
 from rich.table import Table
 
-from dataset_pipeline.definitions import build_definitions
 from dataset_pipeline.demo.episodes import DEMO_SHOW, write_episode
 from dataset_pipeline.graph.declaration import is_joined
-from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.device import torch_device
 from dataset_pipeline.models.injected import model_resources
-from dataset_pipeline.orchestration.registration import register
-from dataset_pipeline.orchestration.runs import materialize_assets, phases
-from dataset_pipeline.settings import Settings, load_settings
-from dataset_pipeline.sources.finding import find_sources
+from dataset_pipeline.orchestration.runs import phases
+from dataset_pipeline.settings import load_settings
 from dataset_pipeline.store.store import Store
 
 EPISODE = {"frames": 34_560, "candidates": 600, "stills": 350, "crops": 900, "images": 1250}  # 24 minutes
@@ -72,19 +67,6 @@ CONSOLE = Console(width=120)
 Work = Callable[[list[np.ndarray]], Any]
 
 
-class Cost(NamedTuple):
-    """Wall and CPU seconds of something done."""
-
-    wall_s: float
-    core_s: float
-
-
-def timed(work: Callable[[], Any]) -> Cost:
-    wall_s, core_s = time.perf_counter(), time.process_time()
-    work()
-    return Cost(time.perf_counter() - wall_s, time.process_time() - core_s)
-
-
 def seen_by_roles(store: Store, episode: str) -> dict[str, list[str]]:
     """Paths of the pictures that each role measured."""
     paths = {asset: store.read(asset, episode)["path"].to_pylist() for asset in ("keyframes", "stills", "images")}
@@ -110,7 +92,7 @@ def peak_flop_s(device: str, side: int = 4096) -> float:
             torch.cuda.synchronize()
 
     product()
-    return 2 * side**3 / min(timed(product).wall_s for _ in range(3))
+    return 2 * side**3 / min(timed(product)[1].wall_s for _ in range(3))
 
 
 def roles(cache: str, pack: str, device: str) -> dict[str, tuple[Any, Work]]:
@@ -131,7 +113,7 @@ def cost_of_role(store: Store, paths: list[str], work: Work, count: int) -> Cost
     chosen = [paths[place] for place in np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)]
     pictures = [np.asarray(Image.open(io.BytesIO(store.read_picture(path))).convert("RGB")) for path in chosen]
     work(pictures[:1])
-    cost = timed(lambda: work(pictures))
+    _, cost = timed(lambda: work(pictures))
     return Cost(*(seconds / len(pictures) for seconds in cost))
 
 
@@ -159,21 +141,14 @@ def show_roles(cache: Path, device: str, count: int, store: Store, seen: dict[st
 
 def show_graph(clip: Path, folder: Path) -> tuple[Store, str]:
     """Print what the graph costs besides the networks, from one clip. The store that it filled, and the episode."""
-    settings = load_settings(
-        models__pack="demo", store__root=str(folder / "store"), exported_set__root=str(folder / "exports")
-    )
-    (folder / "dagster").mkdir()
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    store = store_of(settings)
-    [source] = find_sources([clip]).sources
-    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        register(instance, store, settings, [source])
-        costs = run_graph(instance, settings, source.key)
-        idle = run_graph(instance, settings, source.key)  # nothing is due: what Dagster and the store cost
-    done, seen = handled(store, source.key), seen_by_roles(store, source.key)
+    with project_at(folder, [clip]) as project:
+        store, device, [episode] = project.store, project.settings.models.device, project.episodes
+        costs = run_graph(project)
+        idle = run_graph(project)  # nothing is due: what Dagster and the store cost
+    done, seen = handled(store, episode), seen_by_roles(store, episode)
     demo = {
         role: cost_of_role(store, seen[role], work, DEMO_PICTURES).core_s * len(seen[role])
-        for role, (_, work) in roles("", "demo", settings.models.device).items()
+        for role, (_, work) in roles("", "demo", device).items()
     }
     table = Table("asset", "grows with", "here", "core-s here", "ms each", "core-s an episode", "MB an episode")
     table.title = f"besides the networks: {clip.name}, {done['frames']} frames"
@@ -190,27 +165,16 @@ def show_graph(clip: Path, folder: Path) -> tuple[Store, str]:
     table.add_row("all", "", "", f"{total[0]:.1f}", "", f"{total[1]:.0f}", f"{total[2]:.0f}")
     CONSOLE.print(table)
     CONSOLE.print(f"most memory with the demo networks: {most_memory_mb():,.0f} MB")
-    return store, source.key
+    return store, episode
 
 
-def run_graph(instance: dg.DagsterInstance, settings: Settings, episode: str) -> dict[str, Cost]:
+def run_graph(project: Project) -> dict[str, Cost]:
     """What each asset costs, each in a run of its own. The models are loaded before."""
-    defs = build_definitions(settings)
-    for _, work in roles("", "demo", settings.models.device).values():
+    for _, work in roles("", "demo", project.settings.models.device).values():
         work([np.zeros((64, 64, 3), np.uint8)])
-    costs = {}
-    for phase in phases():
-        for asset in phase.assets:
-            failures: list[Any] = []
-            key = None if is_joined(asset) else episode
-
-            def run(asset: str = asset, key: str | None = key, failures: list[Any] = failures) -> None:
-                failures += materialize_assets(defs, instance, settings, [asset], partition_key=key)
-
-            costs[asset] = timed(run)
-            if failures:
-                raise SystemExit(f"{asset}: {failures[0].error}")
-    return costs
+    [episode] = project.episodes
+    assets = [asset for phase in phases() for asset in phase.assets]
+    return {it: timed(partial(project.make, [it], None if is_joined(it) else episode))[1] for it in assets}
 
 
 def handled(store: Store, episode: str) -> dict[str, int]:
@@ -223,12 +187,6 @@ def handled(store: Store, episode: str) -> dict[str, int]:
         "crops": rows["crops"].num_rows,
         "images": rows["images"].num_rows,
     }
-
-
-def most_memory_mb() -> float:
-    """Of this process until now."""
-    unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 2**20
 
 
 def megabytes(folder: Path) -> float:

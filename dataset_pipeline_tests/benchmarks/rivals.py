@@ -32,13 +32,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from costs import Cost, timed
 
 from dataset_pipeline.models.device import onnx_device, torch_device
 
@@ -57,19 +57,6 @@ MEASURED = (
     *("crops", "details", "crop_embeddings", "images", "matched_corrections"),
 )
 Call = Callable[[], Any]
-
-
-class Cost(NamedTuple):
-    """Wall and CPU seconds."""
-
-    wall_s: float
-    core_s: float
-
-
-def timed(call: Call) -> tuple[Any, Cost]:
-    wall_s, core_s = time.perf_counter(), time.process_time()
-    answer = call()
-    return answer, Cost(time.perf_counter() - wall_s, time.process_time() - core_s)
 
 
 def best_of(calls: dict[str, Call], rounds: int) -> tuple[dict[str, Any], dict[str, Cost]]:
@@ -256,10 +243,27 @@ def compare_clip(chosen: argparse.Namespace) -> list[Ratio]:
 
 
 def compare_hyperiqa(chosen: argparse.Namespace) -> list[Ratio]:
-    from quality import compared
+    import cv2
+    import torch
 
-    theirs, ours, off = compared(chosen.cache, min(chosen.pictures, 4), chosen.rounds)
-    return [told("hyperIQA of a picture, pyiqa's own call", Cost(*theirs), Cost(*ours), f", apart {off:.1e}", 2.5)]
+    from dataset_pipeline.models.pyiqa_files import metric_of
+
+    chosen = argparse.Namespace(**vars(chosen) | {"device": "cpu"})
+    full, _ = seen_on(*clip_of(chosen.cache, chosen.seconds), min(chosen.pictures, 4))
+    frames = [cv2.resize(it, (910, 512), interpolation=cv2.INTER_AREA) for it in full]  # what the role scales them to
+    quality = resources_of(chosen)["quality"]
+    pack = quality.open_pack()
+    [entry] = pack.models("quality")
+    weights = pack.file(entry, "weights")
+    metric = metric_of(entry, {weights.name: weights}, "cpu")
+    shown = [torch.from_numpy(it).permute(2, 0, 1)[None] / 255 for it in frames]
+    raw, costs = best_of(
+        {"theirs": lambda: np.array([float(metric(it)) for it in shown]), "ours": lambda: quality.score(frames)},
+        chosen.rounds,
+    )
+    off = float(np.abs(raw["theirs"] - raw["ours"]).max())
+    what = f"hyperIQA of {len(frames)} frames, pyiqa's metric"
+    return [told(what, costs["theirs"], costs["ours"], f", apart {off:.1e}", 2.5)]
 
 
 def compare_iframes(chosen: argparse.Namespace) -> list[Ratio]:
@@ -377,55 +381,34 @@ def _samples(truth: Any) -> Iterator[list[tuple[int, tuple[int, int, int, int]]]
 def costs_of_ours(clip: Path, folder: Path, chosen: argparse.Namespace) -> tuple[Cost, Cost]:
     """The run of the assets with the demo networks, with networks of real size in their place: of those that give what
     neme gives, and of all."""
-    import dagster as dg
+    from projects import project_at
     from real_size import roles, seen_by_roles
 
-    from dataset_pipeline.definitions import build_definitions
     from dataset_pipeline.graph.declaration import is_joined
-    from dataset_pipeline.graph.project import store_of
-    from dataset_pipeline.orchestration.registration import register
-    from dataset_pipeline.orchestration.runs import materialize_assets, phases
-    from dataset_pipeline.settings import load_settings
-    from dataset_pipeline.sources.finding import find_sources
+    from dataset_pipeline.orchestration.runs import phases
 
-    settings = load_settings(
-        models__pack="demo",
-        models__device=chosen.device,
-        store__root=str(folder / "store"),
-        exported_set__root=str(folder / "exports"),
-        alignments__panoramas="off",
-        tracks__mode="off",
-    )
-    (folder / "dagster").mkdir()
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    [source] = find_sources([clip]).sources
-    store, defs = store_of(settings), build_definitions(settings)
     demo, real = (roles(str(chosen.cache), pack, chosen.device) for pack in ("demo", "real"))
     for _, work in demo.values():
         work([np.zeros((64, 64, 3), np.uint8)])
-    with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
-        register(instance, store, settings, [source])
-
-        def run(assets: list[str], key: str | None) -> None:
-            failures = materialize_assets(defs, instance, settings, assets, partition_key=key)
-            if failures:
-                raise SystemExit(f"{failures[0].asset}: {failures[0].error}")
+    changes = {"models__device": chosen.device, "alignments__panoramas": "off", "tracks__mode": "off"}
+    with project_at(folder, [clip], **changes) as project:
+        store, [episode] = project.store, project.episodes
 
         def measured() -> None:
-            run(list(MEASURED), source.key)
-            run(["reference_embeddings", "repeated_frames", "character_gallery"], None)
-            run(["clusters"], source.key)
+            project.make(MEASURED, episode)
+            project.make(["reference_embeddings", "repeated_frames", "character_gallery"], None)
+            project.make(["clusters"], episode)
 
         def rest() -> None:
             for phase in phases():
                 for joined in (False, True):
                     if assets := [it for it in phase.assets if is_joined(it) == joined]:
-                        run(assets, None if joined else source.key)
+                        project.make(assets, None if joined else episode)
 
         _, same = timed(measured)
         print(f"ours besides the networks: {same.wall_s:.1f} s, with the demo networks", flush=True)
         _, more = timed(rest)
-    seen, whole = seen_by_roles(store, source.key), _sum(same, more)
+    seen, whole = seen_by_roles(store, episode), _sum(same, more)
     for role, paths in seen.items():
         extra = _extra(demo[role][1], real[role][1], paths, store, chosen.most)
         print(f"ours: {len(paths)} pictures through the {role}, {extra.wall_s:.1f} s more", flush=True)

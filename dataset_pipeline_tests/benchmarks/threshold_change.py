@@ -20,7 +20,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,7 @@ import psutil
 
 from dataset_pipeline.cli.common import dagster_instance
 from dataset_pipeline.definitions import build_definitions
-from dataset_pipeline.demo.backdrops import KINDS
-from dataset_pipeline.demo.episodes import DEMO_SHOW, TEST_SHOW, write_show
+from dataset_pipeline.demo.episodes import DEMO_SHOW, TEST_SHOW, with_episodes, write_show
 from dataset_pipeline.graph.project import store_of
 from dataset_pipeline.models.loading import CALLS, reset_calls
 from dataset_pipeline.orchestration.registration import register
@@ -94,13 +93,7 @@ def main() -> None:
     if given.episodes < 1:
         parser.error("--episodes must be at least 1")
     warnings.simplefilter("ignore")
-    plan = SHOWS[given.show]
-    # As `draw_episode` gives them out: one of each kind for the show, four for each episode.
-    plan = replace(
-        plan,
-        scripts=tuple(plan.scripts[it % len(plan.scripts)] for it in range(given.episodes)),
-        backdrop_seeds=range(plan.backdrop_seeds[0], plan.backdrop_seeds[0] + len(KINDS) * (1 + 4 * given.episodes)),
-    )
+    plan = with_episodes(SHOWS[given.show], given.episodes)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         write_show(root / "episodes", plan)

@@ -17,6 +17,7 @@ from dataset_pipeline.demo.episodes import (
     drawing_id,
     load_truth,
     plan_episode,
+    with_episodes,
     write_episode,
     write_show,
 )
@@ -198,6 +199,23 @@ def test_plans_hold_what_the_shows_promise() -> None:
             alone = {shot.cast[0] for shot in story if len(shot.cast) == 1}
             assert len(alone) >= (5 if show is DEMO_SHOW else 4)
             assert {shot.backdrop_seed for shot in shots} <= set(show.backdrop_seeds)
+
+
+@pytest.mark.parametrize("episodes", [1, 4, 26])
+def test_a_longer_show_begins_like_the_show_and_no_two_episodes_share_a_place(episodes: int) -> None:
+    longer = with_episodes(TEST_SHOW, episodes)
+    plans = [plan_episode(longer, number) for number in range(1, episodes + 1)]
+    assert plans[:3] == [plan_episode(TEST_SHOW, number) for number in (1, 2, 3)][:episodes]
+    places = [{shot.backdrop_seed for shot in plan if shot.kind not in ("opening", "ending")} for plan in plans]
+    assert all(places)
+    assert sum(map(len, places)) == len(set().union(*places))
+
+
+def test_an_episode_without_places_of_its_own_is_refused_with_the_seeds_it_needs() -> None:
+    short = replace(with_episodes(TEST_SHOW, 2), scripts=TEST_SHOW.scripts)
+    assert plan_episode(short, 2)
+    with pytest.raises(ValueError, match="has 143 backdrop seeds, episode 3 needs the first 187"):
+        plan_episode(short, 3)
 
 
 def test_a_failed_episode_leaves_no_video_behind(tmp_path: Path) -> None:
