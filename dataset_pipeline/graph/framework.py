@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -241,10 +242,10 @@ def _folder(store: Store, pointer: Pointer) -> str:
 def _sheet(step: Step, pictures: Mapping[str, Sequence[str]]) -> str:
     """Markdown that holds a JPEG: a row for each label, or one grid if there is a single one. Pictures that are gone or
     damaged are passed over."""
-    from dataset_pipeline.images.sheets import contact_sheet, row_sheet, spread
+    from dataset_pipeline.images.sheets import contact_sheet, row_sheet, spread, thumbnail
 
     def shown(paths: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
-        read = zip(paths, step.readable(paths), strict=True)
+        read = zip(paths, step.readable(paths, partial(thumbnail, thumb_px=SHEET_THUMB_PX)), strict=True)
         there = [(path, picture) for path, picture in read if not isinstance(picture, Exception)]
         return [path for path, _ in there], [picture for _, picture in there]
 

@@ -60,10 +60,13 @@ class Pictures(Reading):
         """Stored pictures in order, read a few ahead."""
         yield from timed_iteration("decode and encode", _ahead_of(self.picture, self._work.store.ahead(paths)))
 
-    def readable(self, paths: Iterable[str]) -> Iterator[np.ndarray | Exception]:
-        """As `pictures`, with the error in the place of a picture that is gone or damaged."""
+    def readable(
+        self, paths: Iterable[str], change: Callable[[np.ndarray], np.ndarray] = lambda picture: picture
+    ) -> Iterator[np.ndarray | Exception]:
+        """As `pictures`, each changed, with the error in the place of a picture that is gone or damaged."""
         coming = self._work.store.ahead(paths)
-        yield from timed_iteration("decode and encode", _ahead_of(lambda path: _or_error(self.picture, path), coming))
+        read = _ahead_of(lambda path: _or_error(lambda path: change(self.picture(path)), path), coming)
+        yield from timed_iteration("decode and encode", read)
 
     def save_pictures(self, pictures: Iterable[tuple[dict, np.ndarray]], left_out: dict[str, str]) -> Iterator[dict]:
         """Write each picture under its row's `image_id`; yield the row with `path` and `pixel_sha256` filled in.

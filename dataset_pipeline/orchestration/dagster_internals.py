@@ -30,9 +30,9 @@ from dagster._core.execution.backfill import (
     BulkActionStatus,
     PartitionBackfill,
 )
-from dagster._core.execution.scripts import watch_orphans as watcher
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
+from dagster._core.storage import local_compute_log_manager
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
@@ -43,9 +43,10 @@ from dagster._utils.concurrency import ConcurrencyClaimStatus
 from dagster._utils.interrupts import capture_interrupts
 from sqlalchemy import Connection, Engine
 
-from dataset_pipeline.orchestration import watch_orphans
+from dataset_pipeline.orchestration.printed import printed_into
 
-watcher.__file__ = watch_orphans.__file__  # the program that it starts beside a step; ours ignores Ctrl-C
+# Dagster starts four processes for each run to copy what it prints, two of which Ctrl-C stops with a traceback.
+setattr(local_compute_log_manager, "mirror_stream_to_file", printed_into)  # noqa: B010
 
 # A changed threshold is a backfill, and so is `run --submit`; each waits for two looks of the daemon, which cost a
 # query each. Dagster's half a minute between them cannot be configured.
@@ -184,6 +185,29 @@ def at_home(context: dg.AutomationContext) -> dg.AutomationContext:
     memory = context._full_cursor.get_previous_condition_cursor(context.key)
     everything = context.asset_graph_view.get_full_subset(key=context.key)
     return replace(context, candidate_subset=everything, parent_context=None, _cursor=memory)
+
+
+def keep_subsets(job: dg.JobDefinition) -> None:
+    """Have a job keep, for each selection of assets, what its runs in this process are made from: Dagster makes it anew
+    for every run, and with it the snapshot that it writes, which of small runs is a tenth."""
+    if "as_ephemeral_job" in vars(job):
+        return
+    subset_of, made = job.as_ephemeral_job, dict[frozenset[dg.AssetKey], dg.JobDefinition]()
+
+    def kept(
+        resource_defs: Mapping[str, dg.ResourceDefinition],
+        input_values: Mapping[str, object],
+        op_selection: Sequence[str] | None = None,
+        asset_selection: Sequence[dg.AssetKey] | None = None,
+    ) -> dg.JobDefinition:
+        if resource_defs or input_values or op_selection:
+            return subset_of(resource_defs, input_values, op_selection, asset_selection)
+        key = frozenset(asset_selection or ())
+        if key not in made:
+            made[key] = subset_of({}, {}, None, asset_selection)
+        return made[key]
+
+    vars(job)["as_ephemeral_job"] = kept
 
 
 def execute_run(run_id: str, instance: dg.DagsterInstance) -> None:

@@ -25,7 +25,7 @@ from dataset_pipeline.graph.project import location_prefix, partitions_name
 from dataset_pipeline.graph.step import Step
 from dataset_pipeline.graph.versions import MAY_BE_ABSENT
 from dataset_pipeline.models.injected import model_resources
-from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX, backfill_of
+from dataset_pipeline.orchestration.dagster_internals import FAILURE_PREFIX, backfill_of, keep_subsets
 from dataset_pipeline.orchestration.together import printing_from
 from dataset_pipeline.orchestration.unfinished import (
     PARTITION_TAG,
@@ -361,6 +361,7 @@ def materialize_assets(
     Raises KeyboardInterrupt if it is interrupted, which Dagster takes for one more failed step.
     """
     job = defs.resolve_implicit_global_asset_job_def()
+    keep_subsets(job)
     result = job.execute_in_process(
         instance=instance,
         asset_selection=[dg.AssetKey([*location_prefix(settings), name]) for name in assets],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_pipeline.images.sheets import GAP_PX, contact_sheet, row_sheet
+from dataset_pipeline.images.sheets import GAP_PX, contact_sheet, row_sheet, thumbnail
 
 
 def plain(width: int, height: int, color: tuple[int, int, int]) -> np.ndarray:
@@ -79,3 +79,25 @@ def test_each_character_has_a_row_of_its_own():
     assert is_color(sheet[half - 60, GAP_PX + 3 * (80 + GAP_PX) + 40], red)
     assert is_color(sheet[-60, GAP_PX + 40], blue)
     assert (sheet[-60, GAP_PX + 3 * (80 + GAP_PX) + 40] > 220).all()
+
+
+def test_a_sheet_of_thumbnails_looks_like_one_of_the_pictures():
+    rng = np.random.default_rng(3)
+    shapes = [(720, 1280), (900, 300), (1000, 80), (60, 90)]
+    pictures = [
+        np.asarray(Image.fromarray(rng.integers(0, 255, (9, 12, 3), np.uint8)).resize(it[::-1])) for it in shapes
+    ]
+    small = [thumbnail(it, 150) for it in pictures]
+    assert [it.shape[:2] for it in small] == [(169, 300), (480, 160), (480, 38), (60, 90)]
+    one, other = (opened(contact_sheet(its, list("abcd"), thumb_px=150)) for its in (pictures, small))
+    assert np.abs(one - other).mean() < 1
+
+
+def test_a_label_that_is_too_long_keeps_as_much_of_both_ends_as_fits():
+    sheets = [
+        contact_sheet([plain(160, 90, (99, 99, 99))], [label]) for label in ("a" * 12 + "b" * 40, "a" * 8 + "b" * 60)
+    ]
+    for sheet in sheets:
+        ink = np.flatnonzero((opened(sheet)[-16:] < 160).any(axis=(0, 2)))
+        assert ink[0] < GAP_PX + 4
+        assert 160 - 12 < ink[-1] - GAP_PX < 160
