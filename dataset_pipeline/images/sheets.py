@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -102,17 +104,26 @@ def _paste(sheet: Image.Image, picture: np.ndarray, corner: tuple[int, int], cel
 def _write(sheet: Image.Image, text: str, corner: tuple[int, int], width_px: int) -> None:
     """One line in the built-in font, which is Latin only; what does not fit is cut in the middle, as ids differ at
     their ends."""
-    font = ImageFont.load_default(FONT_PX)
-    draw = ImageDraw.Draw(sheet)
+    font, wide = _font()
     shown = full = anyascii(text)
 
     def cut(keep: int) -> str:
         return f"{full[: keep // 3]}..{full[len(full) - (keep - keep // 3) :]}" if keep > 2 else ""
 
-    if draw.textlength(full, font=font) > width_px:
-        too_long = bisect_right(range(len(full)), width_px, key=lambda keep: draw.textlength(cut(keep), font=font))
-        shown = cut(too_long - 1)
-    draw.text(corner, shown, fill=INK, font=font)
+    def length_px(text: str) -> float:
+        return sum(wide[letter] for letter in text)
+
+    if length_px(full) > width_px:
+        shown = cut(bisect_right(range(len(full)), width_px, key=lambda keep: length_px(cut(keep))) - 1)
+    ImageDraw.Draw(sheet).text(corner, shown, fill=INK, font=font)
+
+
+@cache
+def _font() -> tuple[Any, Mapping[str, float]]:
+    """The font of labels, and how many pixels wide each letter is: to ask it about a whole label takes longer than to
+    draw it."""
+    font = ImageFont.load_default(FONT_PX)
+    return font, defaultdict(float, {letter: font.getlength(letter) for letter in map(chr, range(32, 127))})
 
 
 def _note(text: str) -> Image.Image:

@@ -188,8 +188,8 @@ def at_home(context: dg.AutomationContext) -> dg.AutomationContext:
 
 
 def keep_subsets(job: dg.JobDefinition) -> None:
-    """Have a job keep, for each selection of assets, what its runs in this process are made from: Dagster makes it anew
-    for every run, and with it the snapshot that it writes, which of small runs is a tenth."""
+    """Have a job keep, for each selection of assets, what its runs in this process are made from. Dagster makes it anew
+    for every run, and with it the snapshot that it writes, which of a small run is a tenth."""
     if "as_ephemeral_job" in vars(job):
         return
     subset_of, made = job.as_ephemeral_job, dict[frozenset[dg.AssetKey], dg.JobDefinition]()
@@ -251,6 +251,7 @@ __all__ = [
     "capture_interrupts",
     "execute_run",
     "instance_of",
+    "keep_subsets",
     "raise_execution_interrupts",
     "request_runs_by",
     "skip_empty_subsets",

@@ -6,20 +6,23 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import RawIOBase
 from pathlib import Path
 from threading import Event, Thread
 from typing import TextIO
 
 LOOK_S = 0.1
-PIECE_BYTES = 1 << 16
+PATIENCE_S = 5.0  # with a terminal that takes nothing more, at the end of a run
+PIECE_BYTES = 4096  # that a pipe takes in one piece, whoever else writes to it
 
 
 @contextmanager
 def printed_into(stream: TextIO | None, file: str) -> Iterator[None]:
     """What this process prints to a stream, its libraries in C too, goes to the end of a file, and a thread copies it
-    from there to where the stream went before. The file appears in any case, but a stream that is no file of the system
-    is left alone, and so are those of Windows, whose consoles cannot be sent elsewhere."""
+    from there to where the stream went before. One stream's captures may lie in each other, but not overlap.
+
+    The file appears in any case, but a stream that is no file of the system is left alone, and so are those of Windows,
+    whose consoles cannot be sent elsewhere. The last words of a process that is killed may be in the file alone.
+    """
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -28,18 +31,18 @@ def printed_into(stream: TextIO | None, file: str) -> Iterator[None]:
         yield
         return
     stream.flush()
-    ended = Event()
     with open(path, "ab", buffering=0) as kept, os.fdopen(os.dup(number), "wb", buffering=0) as before:
-        copier = Thread(target=_copy, args=(path, kept.tell(), before, ended), daemon=True)
-        os.dup2(kept.fileno(), number)
+        copier = _Copier(path, number)
         copier.start()
         try:
+            os.dup2(kept.fileno(), number)
             yield
         finally:
-            stream.flush()
-            os.dup2(before.fileno(), number)
-            ended.set()
-            copier.join()
+            try:
+                stream.flush()
+            finally:  # of a full disk the terminal is to hear
+                os.dup2(before.fileno(), number)
+                copier.finish(os.fstat(kept.fileno()).st_size)
 
 
 def _number_of(stream: TextIO | None) -> int | None:
@@ -49,25 +52,48 @@ def _number_of(stream: TextIO | None) -> int | None:
         return None
 
 
-def _copy(path: Path, start: int, into: RawIOBase, ended: Event) -> None:
-    """What comes into the file from `start` on, until nothing more does after `ended`."""
-    with open(path, "rb", buffering=0) as file:
-        file.seek(start)
-        while True:
-            last = ended.is_set()
-            while piece := file.read(PIECE_BYTES):
-                try:
-                    _write(piece, into)
-                except OSError:  # the terminal is gone, and the file has it all
+class _Copier(Thread):
+    """Copies what comes into a file from now on to where a number of the system's leads now, in whole lines as far as
+    there are any, so that another stream to the same place does not cut them."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        super().__init__(daemon=True)
+        self._path, self._at, self._end, self._ended = path, path.stat().st_size, -1, Event()
+        self._file, self._into = open(path, "rb", buffering=0), os.dup(number)  # noqa: SIM115
+
+    def run(self) -> None:
+        try:
+            while (left := self._end - self._at) > 0 or self._end < 0:
+                self._file.seek(self._at)
+                piece = self._file.read(min(left, PIECE_BYTES) if left > 0 else PIECE_BYTES)
+                if piece:
+                    self._write(piece[: _lines_of(piece)])
+                elif self._end < 0:
+                    self._ended.wait(LOOK_S)
+                else:
                     return
-            if last:
-                return
-            ended.wait(LOOK_S)
+        except OSError:  # the terminal is gone, and the file has it all
+            return
+        finally:
+            self._file.close()
+            os.close(self._into)
 
-
-def _write(piece: bytes, into: RawIOBase) -> None:
-    while piece:
-        written = into.write(piece)
-        if written is None:  # of a terminal that a parent process has set not to be waited for
+    def _write(self, piece: bytes) -> None:
+        try:
+            self._at += os.write(self._into, piece)
+        except BlockingIOError:  # a terminal that a parent process has set not to be waited for
             time.sleep(LOOK_S)
-        piece = piece[written or 0 :]
+
+    def finish(self, end: int) -> None:
+        """Copy what the file holds up to that byte, as long as it is taken."""
+        self._end = end
+        self._ended.set()
+        at = -1
+        while self.is_alive() and at < self._at:
+            at = self._at
+            self.join(PATIENCE_S)
+
+
+def _lines_of(piece: bytes) -> int:
+    """How many bytes of it are whole lines; all, if there is none."""
+    return 1 + max(piece.rfind(b"\n"), piece.rfind(b"\r")) or len(piece)

@@ -30,7 +30,7 @@ import psutil
 
 EVERY_S = 0.005
 PACKAGE = Path(__file__).resolve().parents[2] / "dataset_pipeline"
-ON_ITS_BEHALF = ("shared_log.py", "event_log.py", "dagster_internals.py")
+ON_ITS_BEHALF = ("shared_log.py", "event_log.py", "dagster_internals.py", "printed.py")
 DAGSTERS = frozenset({"dagster", "dagster_graphql", "dagster_pipes", "dagster_shared"})  # of those the demo runs
 DRAWING = "write_show"
 IMPORTS = "<frozen importlib._bootstrap_external>"

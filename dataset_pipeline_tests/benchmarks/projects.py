@@ -40,7 +40,7 @@ class Project:
 @contextmanager
 def project_at(folder: Path, sources: Sequence[Path], **settings: Any) -> Iterator[Project]:
     """A project in `folder` of the videos and folders in `sources`, with the networks of the demo unless settings
-    (`section__key`) name others."""
+    (`section__key`) name others, and with a history of Dagster's as one of the command line has it."""
     usual = {
         "models__pack": "demo",
         "store__root": str(folder / "store"),

@@ -34,9 +34,10 @@ def test_runs_of_the_same_assets_share_what_a_job_makes_of_itself_and_others_do_
     def second() -> None:
         ran.append("second")
 
-    job = dg.Definitions(assets=[first, second]).resolve_implicit_global_asset_job_def()
+    defs = dg.Definitions(assets=[first, second])
+    job = defs.resolve_implicit_global_asset_job_def()
     keep_subsets(job)
-    keep_subsets(job)
+    keep_subsets(defs.resolve_implicit_global_asset_job_def())  # the same, as who asks for it before each run expects
     snapshots = []
     with dg.DagsterInstance.ephemeral() as instance:
         for assets in (["first"], ["second"], ["first"], ["second", "first"], ["first", "second"]):
@@ -49,3 +50,4 @@ def test_runs_of_the_same_assets_share_what_a_job_makes_of_itself_and_others_do_
     assert len(set(snapshots)) == 3
     made = [job.as_ephemeral_job({}, {}, None, [dg.AssetKey("first")]) for _ in range(2)]
     assert made[0] is made[1]
+    assert defs.resolve_implicit_global_asset_job_def() is job
