@@ -163,8 +163,8 @@ class GroupDecoder:
         return None
 
     def _checked(self, image: av.VideoFrame) -> av.VideoFrame:
-        """Raises CannotGroup for what a decoder makes of damage, or of an order that it has yet to find."""
-        if image.is_corrupt or image.pts is None or (self._last_pts is not None and image.pts <= self._last_pts):
+        """Raises CannotGroup for what a decoder makes of an order that it has yet to find."""
+        if image.pts is None or (self._last_pts is not None and image.pts <= self._last_pts):
             raise CannotGroup
         self._last_pts = image.pts
         return image

@@ -28,7 +28,8 @@ Window = tuple[av.VideoFrame | None, av.VideoFrame, av.VideoFrame | None]
 
 
 class CannotThread(Exception):
-    """A packet failed: how much a decoder on several threads loses with it depends on the machine."""
+    """A packet failed or a picture is damaged: what a decoder on several threads loses with it, makes of it and says of
+    it depends on the machine and on chance, as it gives pictures that another thread of it is still at work on."""
 
 
 def packets_of(
@@ -95,6 +96,8 @@ def all_frames(
         pictures = _Pictures(path, container, stream, threads, report)
         stack.callback(pictures.close)
         for before, image, after in windows_of(pictures.decoded(), how):
+            if image.is_corrupt and threads != "NONE":
+                raise CannotThread
             report.frames += 1
             report.corrupt_frames += image.is_corrupt
             mispredicted = pictures.references.damaged_for(image)

@@ -10,7 +10,8 @@ from typing import Any
 import av
 import pytest
 
-from dataset_pipeline.video import decode, groups
+from dataset_pipeline.video import decode, groups, pictures
+from dataset_pipeline.video import stream as streams
 from dataset_pipeline.video.bitstream import restart_test
 from dataset_pipeline.video.decode import DecodeReport, iter_frames
 
@@ -145,16 +146,30 @@ def damaged(path: Path, to: Path, packet_number: int) -> Path:
 
 
 @pytest.mark.parametrize("packet_number", [5, 24, 100])
-def test_damage_is_met_as_by_one_decoder(grouped, monkeypatch, tmp_path, packet_number):
+def test_damage_is_met_as_by_one_thread(grouped, monkeypatch, tmp_path, packet_number):
     path = damaged(grouped("short.mkv"), tmp_path / "damaged.mkv", packet_number)
     frames, report = seen(path)
+    monkeypatch.setattr(streams, "MAX_THREADS", 1)
     alone, report_alone = seen_by_one(monkeypatch, path)
     assert report == report_alone
     assert report["reasons"]
-    assert [frame[:-1] for frame in frames] == [frame[:-1] for frame in alone]
-    # What a decoder makes up for what is lost depends on its threads, up to the next group.
-    differing = [number for number, frame in enumerate(frames) if frame != alone[number]]
-    assert {number // 12 for number in differing} <= {packet_number // 12}
+    assert frames == alone
+
+
+def test_a_decoder_on_several_threads_that_meets_damage_leaves_it_to_one(grouped, monkeypatch, tmp_path):
+    path = damaged(grouped("short.mkv"), tmp_path / "damaged.mkv", 100)
+    opened: list[str] = []
+    open_video = pictures.open_video
+
+    def watched(path: Path, threads: str, hardware: str) -> Any:
+        opened.append(threads)
+        return open_video(path, "NONE", hardware)  # which finds it for certain
+
+    monkeypatch.setattr(pictures, "open_video", watched)
+    frames, report = seen_by_one(monkeypatch, path)
+    assert opened == ["AUTO", "NONE"]
+    assert len(frames) == 144
+    assert report["corrupt_frames"] == 1
 
 
 def test_a_decoder_that_fails_is_told_of_where_its_group_stands(grouped, monkeypatch):
